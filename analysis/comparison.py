@@ -1,0 +1,138 @@
+"""Networks compared by selectivity, on the same images: gap by block, distances of distributions, trend with depth."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.class_selectivity import over_units, spread
+from analysis.errors import UsageError
+
+KINDS = ("mean", "excess", "crossfit")
+"""The index as it is, less its null, and cross-fitted."""
+
+Samples = Mapping[tuple[str, str], Mapping[str, np.ndarray]]
+"""By (network, block): what `ClassSelectivity.samples` gives."""
+
+
+def selectivity_gaps(selectivity: pd.DataFrame, samples: Samples, reference: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The gaps of every other network to `reference`, block by block, and their trends with depth.
+
+    A gap is the mean over units of the network less that of the reference. Standard errors are over bootstrap
+    replicates of the images, drawn alike for both networks; that of an excess gap adds the variance of the mean null
+    over its permutations. They cover the sampling of images, not of trainings. Wasserstein-1 and Kolmogorov–Smirnov
+    distances describe the two distributions of units, without p-values, since units are not independent; the columns
+    ending in `_halves` hold the same distance between two halves of the network's own images.
+
+    Args:
+        selectivity: rows of `selectivity.csv`.
+        samples: by (network, block).
+        reference: label of the network that the others are compared with.
+
+    Returns:
+        `selectivity_gap.csv`: block, depth, network, reference, mean_gap, mean_gap_se, excess_gap, excess_gap_se,
+        crossfit_gap, crossfit_gap_se, wasserstein, wasserstein_halves, ks, ks_halves.
+        `selectivity_trend.csv`: network, reference, gap, slope (per block of depth), slope_se, slope_low, slope_high
+        (95 %, by t).
+
+    Raises:
+        UsageError: the reference was not measured, or a network shares no block with it.
+    """
+    if reference not in set(selectivity["network"]):
+        raise UsageError(f"no network `{reference}` among those measured: {', '.join(selectivity['network'].unique())}")
+    units = {key: rows.reset_index() for key, rows in selectivity.groupby(["network", "block"], sort=False)}
+    gaps, trends = [], []
+    for network in selectivity["network"].unique():
+        if network == reference:
+            continue
+        blocks = [
+            block
+            for block in selectivity.loc[selectivity["network"] == network, "block"].unique()
+            if (reference, block) in units
+        ]
+        if not blocks:
+            raise UsageError(f"`{network}` and `{reference}` have no block in common")
+        values = {kind: np.empty(len(blocks)) for kind in KINDS}
+        draws = {kind: [] for kind in (*KINDS, "null")}
+        for at, block in enumerate(blocks):
+            mine, theirs = (_summary(units[name, block], samples[name, block]) for name in (network, reference))
+            row = {"block": block, "depth": at + 1, "network": network, "reference": reference}
+            for kind in KINDS:
+                values[kind][at] = mine[kind] - theirs[kind]
+            for kind in ("mean", "crossfit", "null"):
+                draws[kind].append(mine["draws"][kind] - theirs["draws"][kind])
+            draws["excess"].append(draws["mean"][-1])
+            for kind in KINDS:
+                row[f"{kind}_gap"] = values[kind][at]
+                row[f"{kind}_gap_se"] = _error(draws[kind][-1], draws["null"][-1] if kind == "excess" else None)
+            gaps.append(row | _distances(units[network, block], units[reference, block], samples[network, block]))
+        trends += [
+            _trend(network, reference, kind, values[kind], draws[kind], draws["null"] if kind == "excess" else None)
+            for kind in KINDS
+            if len(blocks) > 1
+        ]
+    return pd.DataFrame(gaps), pd.DataFrame(trends)
+
+
+def _summary(units: pd.DataFrame, samples: Mapping[str, np.ndarray]) -> dict:
+    alive = units["csi"].notna().to_numpy()
+    return {
+        "mean": units["csi"].mean(),
+        "excess": (units["csi"] - units["csi_null"]).mean(),
+        "crossfit": units["csi_crossfit"].mean(),
+        "draws": {
+            "mean": over_units(samples["csi"], alive),
+            "crossfit": over_units(samples["crossfit"], alive),
+            "null": over_units(samples["null"], alive),
+        },
+    }
+
+
+def _error(replicates: np.ndarray, null: np.ndarray | None) -> float:
+    variance = float(spread(replicates)) ** 2
+    if null is not None:
+        variance += float(spread(null)) ** 2 / max(len(null), 1)
+    return float(np.sqrt(variance))
+
+
+def _distances(mine: pd.DataFrame, theirs: pd.DataFrame, samples: Mapping[str, np.ndarray]) -> dict[str, float]:
+    pairs = {"": (mine["csi"], theirs["csi"]), "_halves": samples["halves"]}
+    row = {}
+    for suffix, (first, second) in pairs.items():
+        first, second = (values[~np.isnan(values)] for values in (np.asarray(first), np.asarray(second)))
+        measurable = len(first) and len(second)
+        row[f"wasserstein{suffix}"] = stats.wasserstein_distance(first, second) if measurable else np.nan
+        row[f"ks{suffix}"] = stats.ks_2samp(first, second).statistic if measurable else np.nan
+    order = ("wasserstein", "wasserstein_halves", "ks", "ks_halves")
+    return {name: row[name] for name in order}
+
+
+def _trend(network: str, reference: str, kind: str, values, replicates: list, null: list | None) -> dict:
+    depth = np.arange(1, len(values) + 1)
+    centred = depth - depth.mean()
+    weights = centred / (centred**2).sum()  # the least-squares slope is linear in the gaps
+    slope = float(values @ weights)
+    error = _error(
+        np.stack(replicates, 1) @ weights,
+        None if null is None else np.stack(null, 1) @ weights,
+    )
+    reach = error * half_width(len(replicates[0]))
+    return {
+        "network": network,
+        "reference": reference,
+        "gap": kind,
+        "slope": slope,
+        "slope_se": error,
+        "slope_low": slope - reach,
+        "slope_high": slope + reach,
+    }
+
+
+def half_width(replicates: int, level: float = 0.95) -> float:
+    """Half the width of an interval in standard errors, by t with replicates − 1 degrees of freedom.
+
+    >>> round(half_width(10), 3)
+    2.262
+    """
+    return float(stats.t.ppf((1 + level) / 2, max(replicates - 1, 1)))

@@ -1,0 +1,6 @@
+"""Data by reference: labelled images with stable identifiers, and their batches for one or several networks."""
+
+from analysis.data.datasets import ImageData, load_data
+from analysis.data.loading import Batch, batches
+
+__all__ = ["Batch", "ImageData", "batches", "load_data"]

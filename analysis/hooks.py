@@ -1,0 +1,66 @@
+"""Features of any network by module name, with every hook removed on any exit."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import nn
+
+from analysis.errors import UsageError
+from analysis.sites import resolve_blocks
+
+
+@contextmanager
+def hooked(*hooks: tuple[nn.Module, object]) -> Iterator[None]:
+    """Forward hooks on modules for the time of a with-block."""
+    with ExitStack() as stack:
+        for module, hook in hooks:
+            stack.callback(module.register_forward_hook(hook).remove)
+        yield
+
+
+@contextmanager
+def capture(network: nn.Module, blocks: Sequence[str], reduce: str | None = None) -> Iterator[dict[str, torch.Tensor]]:
+    """Capture the outputs of named modules in every forward pass inside the with-block.
+
+    Args:
+        network: any module.
+        blocks: names of its modules, such as `layer3.5`.
+        reduce: None keeps a copy of each map, safe from later in-place operations, as it came (shape, device,
+            gradient); "mean" keeps its mean over positions, float32 (N, C).
+
+    Yields:
+        Features by block name: those of the last forward pass.
+
+    Raises:
+        UsageError: no such module, or another `reduce`.
+        TypeError: a module's output is not a tensor.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(inplace=True))
+    >>> with capture(network, ["0"]) as features:
+    ...     _ = network(torch.ones(2, 3, 5, 5))
+    >>> features["0"].shape
+    torch.Size([2, 4, 5, 5])
+    """
+    if reduce not in (None, "mean"):
+        raise UsageError(f"Expected argument `reduce` to be None or 'mean', but got {reduce!r}")
+    features: dict[str, torch.Tensor] = {}
+
+    def keep(name: str):
+        def hook(module, args, output):
+            if not isinstance(output, torch.Tensor):
+                raise TypeError(f"block `{name}` gives a {type(output).__name__}; expected a tensor")
+            features[name] = output.clone() if reduce is None else channel_means(output)
+
+        return hook
+
+    names = resolve_blocks(network, blocks=blocks)
+    with hooked(*((network.get_submodule(name), keep(name)) for name in names)):
+        yield features
+
+
+def channel_means(features: torch.Tensor) -> torch.Tensor:
+    """The mean over positions of (N, C, …), in float32 also where the features are of lower precision."""
+    if features.ndim < 3:
+        return features.float()
+    return features.mean(tuple(range(2, features.ndim)), dtype=torch.float32)

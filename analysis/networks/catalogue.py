@@ -1,0 +1,141 @@
+"""The catalogue of networks by name: which settings each takes, how it is built, what was published of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from timm.layers import SEModule
+from torch import nn
+
+from analysis.errors import UsageError, unknown
+from analysis.networks.gather_excite import EXTENTS, POOLS, GatherExcite
+from analysis.networks.resnet import residual_network
+from analysis.networks.shufflenet import ShuffleNet
+from analysis.references import Reference
+
+
+@dataclass(frozen=True)
+class Family:
+    """One backbone: how to build it with a gate, its default classes and input size, and the gates it is offered with."""
+
+    build: Callable[..., nn.Module]
+    classes: int
+    size: int
+    gates: tuple[str, ...]
+
+
+GATES = ("", "se", "ge_theta_minus", "ge_theta", "ge_theta_plus")
+_SHUFFLE_GATES = ("", "ge_theta")
+
+FAMILIES = {
+    "resnet50": Family(partial(residual_network, depths=(3, 4, 6, 3)), 1000, 224, GATES),
+    "mini_resnet": Family(
+        partial(residual_network, depths=(1, 1, 6, 1), widths=(8, 16, 32, 64), small_images=True), 10, 32, GATES
+    ),
+    "shufflenet": Family(ShuffleNet, 1000, 224, _SHUFFLE_GATES),
+    "mini_shufflenet": Family(
+        partial(ShuffleNet, depths=(2, 4, 2), widths=(60, 120, 240), small_images=True), 10, 32, _SHUFFLE_GATES
+    ),
+}
+
+NAMES = {
+    f"{family}_{gate}" if gate else family: (family, gate)
+    for family, entry in FAMILIES.items()
+    for gate in entry.gates
+}
+"""Every catalogue name: (family, gate)."""
+
+PUBLISHED_ERRORS = {
+    # (name, extent, pool): ImageNet top-1 and top-5 error, percent. The paper's supplementary table 1 …
+    ("resnet50", None, None): (23.30, 6.55),
+    ("resnet50_ge_theta_minus", 4, "max"): (23.10, 6.39),
+    ("resnet50_ge_theta_minus", 4, "avg"): (22.87, 6.40),
+    ("resnet50_ge_theta_minus", "global", "max"): (23.65, 6.62),
+    ("resnet50_ge_theta_minus", "global", "avg"): (22.14, 6.24),
+    # … and, recalled from the main paper and not read again, these three.
+    ("resnet50_se", None, None): (22.12, 5.99),
+    ("resnet50_ge_theta", "global", None): (22.00, 5.87),
+    ("resnet50_ge_theta_plus", "global", None): (21.88, 5.80),
+}
+
+
+def _whole(key: str, value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise UsageError(f"setting `{key}={value}` is not a whole number above 0")
+    return int(value)
+
+
+def _choice(valid: tuple, key: str, value: str):
+    by_name = {str(choice): choice for choice in valid}
+    if value not in by_name:
+        raise unknown(f"{key}", value, by_name)
+    return by_name[value]
+
+
+def _flag(key: str, value: str) -> bool:
+    return _choice(("true", "false"), key, value) == "true"
+
+
+def settings_of(name: str) -> dict[str, object]:
+    """The settings that a catalogue name takes, with their defaults.
+
+    >>> settings_of("mini_resnet_ge_theta_minus")
+    {'classes': 10, 'size': 32, 'extent': 'global', 'pool': 'avg', 'count_padding': False}
+
+    Raises:
+        UsageError: no such name.
+    """
+    if name not in NAMES:
+        raise unknown("network", name, NAMES)
+    family, gate = NAMES[name]
+    settings: dict[str, object] = {"classes": FAMILIES[family].classes, "size": FAMILIES[family].size}
+    if gate.startswith("ge_"):
+        settings["extent"] = "global"
+    if gate == "ge_theta_minus":
+        settings |= {"pool": "avg", "count_padding": False}
+    return settings
+
+
+_PARSERS = {
+    "classes": _whole,
+    "size": _whole,
+    "extent": partial(_choice, EXTENTS),
+    "pool": partial(_choice, POOLS),
+    "count_padding": _flag,
+}
+
+
+def resolve(reference: Reference, **defaults) -> dict[str, object]:
+    """Every setting of a reference, parsed: the reference's own over `defaults` over the catalogue's.
+
+    Raises:
+        UsageError: an unknown name, a setting that the network does not take, or a bad value.
+    """
+    settings = settings_of(reference.name) | defaults
+    for key, value in reference.settings:
+        if key not in settings:
+            raise unknown(f"setting of {reference.name} called", key, settings)
+        settings[key] = _PARSERS[key](key, value)
+    return settings
+
+
+def build(reference: Reference, **defaults) -> nn.Module:
+    """Build a catalogue network with fresh weights; `defaults` are settings that the reference may override."""
+    settings = resolve(reference, **defaults)
+    family, gate = NAMES[reference.name]
+    classes, size = settings.pop("classes"), settings.pop("size")
+    if not gate:
+        make_gate = lambda channels, map_size: None  # noqa: E731
+    elif gate == "se":
+        make_gate = lambda channels, map_size: SEModule(channels)  # noqa: E731
+    else:
+        make_gate = partial(GatherExcite, variant=gate.removeprefix("ge_"), **settings)
+    return FAMILIES[family].build(make_gate, classes=classes, size=size)
+
+
+def published_errors(reference: Reference) -> tuple[float, float] | None:
+    """Published ImageNet (top-1, top-5) error in percent of this very network, or None."""
+    if reference.name not in NAMES:
+        return None
+    settings = resolve(reference)
+    return PUBLISHED_ERRORS.get((reference.name, settings.get("extent"), settings.get("pool")))

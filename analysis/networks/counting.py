@@ -1,0 +1,34 @@
+"""The size of a network: learnable parameters and multiply–accumulates."""
+
+import copy
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from analysis.networks.gather_excite import MapConv2d
+from analysis.networks.preprocessing import preprocessing_of
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Learnable parameters.
+
+    >>> count_parameters(nn.Linear(3, 2))
+    8
+    """
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def count_gmacs(network: nn.Module, size: int | None = None) -> float:
+    """Multiply–accumulates for one image, in 10⁹: convolutions and matrix products, as torch's FlopCounterMode counts.
+
+    Args:
+        size: height and width of the input in pixels; the network's own by default.
+    """
+    size = size or preprocessing_of(network).size
+    probe = copy.deepcopy(network).eval().to("meta")
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        probe(torch.empty(1, 3, size, size, device="meta"))
+    # a map-sized depthwise convolution is computed as a product and a sum, which the counter does not see
+    map_convolutions = sum(module.weight.numel() for module in network.modules() if isinstance(module, MapConv2d))
+    return (counter.get_total_flops() / 2 + map_convolutions) / 1e9

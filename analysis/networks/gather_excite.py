@@ -1,0 +1,149 @@
+"""The Gather-Excite operator (Hu et al., NeurIPS 2018): x ⊙ σ(interpolate(gather(x)))."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from timm.layers import make_divisible
+from torch import nn
+
+VARIANTS = ("theta_minus", "theta", "theta_plus")
+EXTENTS = (2, 4, 8, "global")
+POOLS = ("avg", "max", "avgmax")
+
+
+class Pool(nn.Module):
+    """Parameter-free gather: pooling with kernel 2e−1, stride e and padding e−1, or over the whole map.
+
+    Args:
+        extent: extent ratio e, 2, 4 or 8, or "global".
+        pool: "avg", "max", or "avgmax", the mean of both.
+        count_padding: whether padding counts in the divisor of an average (the paper does not say).
+
+    Shape: (N, C, H, W) to (N, C, ⌈H/e⌉, ⌈W/e⌉), or (N, C, 1, 1).
+    """
+
+    def __init__(self, extent, pool: str = "avg", count_padding: bool = False):
+        super().__init__()
+        self.extent, self.pool, self.count_padding = extent, pool, count_padding
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.extent == "global":
+            average, maximum = lambda: x.mean((2, 3), keepdim=True), lambda: x.amax((2, 3), keepdim=True)
+        else:
+            window = dict(kernel_size=2 * self.extent - 1, stride=self.extent, padding=self.extent - 1)
+            average = lambda: F.avg_pool2d(x, **window, count_include_pad=self.count_padding)  # noqa: E731
+            maximum = lambda: F.max_pool2d(x, **window)  # noqa: E731
+        if self.pool == "avg":
+            return average()
+        return maximum() if self.pool == "max" else (average() + maximum()) / 2
+
+    def extra_repr(self) -> str:
+        return f"extent={self.extent}, pool={self.pool}, count_padding={self.count_padding}"
+
+
+class MapConv2d(nn.Conv2d):
+    """A depthwise convolution with a kernel as large as the map, computed as one dot product per channel.
+
+    Shape: (N, C, H, W) to (N, C, 1, 1); H and W are fixed by the kernel.
+
+    Raises:
+        ValueError: the map is not of the kernel's size.
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int]):
+        super().__init__(channels, channels, size, groups=channels, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if tuple(x.shape[-2:]) != self.kernel_size:
+            got, want = ("×".join(map(str, size)) for size in (x.shape[-2:], self.kernel_size))
+            raise ValueError(
+                f"a global parametric gather was built for a {want} map but got {got}: "
+                f"its kernel is the map, so the network's input size is fixed (set it with size=…)"
+            )
+        return (x * self.weight.squeeze(1)).sum((2, 3), keepdim=True)
+
+
+class GatherExcite(nn.Module):
+    """The Gather-Excite operator in all its variants (Hu et al. 2018, section 3 and supplementary figure 4).
+
+    Args:
+        channels: C, the units of the map.
+        size: (H, W) of the map; needed by the global parametric gather only.
+        variant: "theta_minus" (pooling), "theta" (depthwise convolutions) or "theta_plus"
+            (as theta, then 1×1 convolutions to C/16 and back).
+        extent: extent ratio 2, 4 or 8, or "global".
+        pool: pooling of theta_minus: "avg", "max" or "avgmax".
+        count_padding: whether an average counts padding in its divisor.
+        reduction: the bottleneck of theta_plus is C divided by this (rounded as timm's SEModule rounds).
+
+    Shape: (N, C, H, W) to the same. The submodule `gate` is the sigmoid: its output is the importance of each
+    channel at each position.
+
+    Raises:
+        ValueError: an unknown variant, extent or pooling, or no size where one is needed.
+
+    >>> GatherExcite(8, extent=4)(torch.ones(2, 8, 14, 14)).shape
+    torch.Size([2, 8, 14, 14])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        size: tuple[int, int] | None = None,
+        variant: str = "theta_minus",
+        extent="global",
+        pool: str = "avg",
+        count_padding: bool = False,
+        reduction: int = 16,
+    ):
+        super().__init__()
+        for name, value, valid in (
+            ("variant", variant, VARIANTS),
+            ("extent", extent, EXTENTS),
+            ("pool", pool, POOLS),
+        ):
+            if value not in valid:
+                raise ValueError(
+                    f"Expected argument `{name}` to be one of {', '.join(map(str, valid))}, but got {value}"
+                )
+        if variant != "theta_minus" and extent == "global" and size is None:
+            raise ValueError("Expected argument `size` to be (H, W) for a global parametric gather, but got None")
+        self.channels, self.size, self.variant, self.extent, self.pool = channels, size, variant, extent, pool
+        self.gather = (
+            Pool(extent, pool, count_padding) if variant == "theta_minus" else self._parametric(channels, size, extent)
+        )
+        self.excite = nn.Identity()
+        if variant == "theta_plus":
+            hidden = make_divisible(channels / reduction, 8, round_limit=0.0)
+            self.excite = nn.Sequential(
+                nn.ReLU(inplace=True),
+                nn.Conv2d(channels, hidden, 1),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(hidden, channels, 1),
+            )
+        self.gate = nn.Sigmoid()
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+
+    @staticmethod
+    def _parametric(channels: int, size, extent) -> nn.Sequential:
+        if extent == "global":
+            return nn.Sequential(MapConv2d(channels, tuple(size)), nn.BatchNorm2d(channels))
+        layers: list[nn.Module] = []
+        for _ in range(int(math.log2(extent))):
+            if layers:
+                layers.append(nn.ReLU(inplace=True))
+            layers.append(nn.Conv2d(channels, channels, 3, stride=2, padding=1, groups=channels, bias=False))
+            layers.append(nn.BatchNorm2d(channels))
+        return nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        gathered = self.excite(self.gather(x))
+        if gathered.shape[-2:] != (1, 1):  # a 1×1 map broadcasts: the same numbers without a copy
+            gathered = F.interpolate(gathered, size=x.shape[-2:], mode="nearest")
+        return x * self.gate(gathered)
+
+    def extra_repr(self) -> str:
+        return f"channels={self.channels}, variant={self.variant}, extent={self.extent}"

@@ -1,0 +1,42 @@
+"""Residual networks on timm's ResNet, with a gate at the end of each block's branch."""
+
+from collections.abc import Callable
+
+from timm.models.resnet import Bottleneck, ResNet
+from torch import nn
+
+STAGES = ("layer1", "layer2", "layer3", "layer4")
+
+Gate = Callable[[int, tuple[int, int]], nn.Module | None]
+"""Makes the gate of a branch from its channels and its map's (height, width)."""
+
+
+def residual_network(
+    gate: Gate,
+    depths: tuple[int, int, int, int],
+    widths: tuple[int, int, int, int] = (64, 128, 256, 512),
+    classes: int = 1000,
+    size: int = 224,
+    small_images: bool = False,
+) -> ResNet:
+    """A ResNet of bottleneck blocks (He et al. 2016) whose blocks end in `gate`, before the shortcut is added.
+
+    Args:
+        gate: makes each block's gate.
+        depths: blocks in each of the four stages (conv2_x … conv5_x).
+        widths: bottleneck width of each stage; a stage has four times as many channels.
+        classes: number of outputs.
+        size: height and width of the input in pixels; fixes the maps that a global parametric gather spans.
+        small_images: a 3×3 stem of stride 1 without pooling, for images of about 32 px.
+    """
+    network = ResNet(Bottleneck, depths, num_classes=classes, channels=widths)
+    if small_images:
+        stem = nn.Conv2d(3, network.conv1.out_channels, 3, padding=1, bias=False)
+        nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
+        network.conv1, network.maxpool = stem, nn.Identity()
+    side = size if small_images else -(-size // 4)
+    for stage in STAGES:
+        for block in getattr(network, stage):
+            block.se = gate(block.bn3.num_features, (side, side))
+        side = -(-side // 2)  # the next stage's first block halves the map before its gate sees it
+    return network

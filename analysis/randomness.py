@@ -1,0 +1,72 @@
+"""All randomness of an analysis: hashes of (seed, what it is for, replicate, image index), never of arrival order."""
+
+import zlib
+
+import numpy as np
+from scipy import stats
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """SplitMix64's output function (Steele, Lea and Flood, OOPSLA 2014) on uint64."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def hashes(seed: int, purpose: str, indices: np.ndarray, replicate: int = 0) -> np.ndarray:
+    """A uint64 for every image index, independent between seeds, purposes and replicates.
+
+    Args:
+        indices: integer array of any shape.
+
+    >>> hashes(0, "half", np.array([5, 6])) == hashes(0, "half", np.array([6, 5]))[::-1]
+    array([ True,  True])
+    """
+    key = np.uint64(0)
+    with np.errstate(over="ignore"):
+        for part in (seed, zlib.crc32(purpose.encode()), replicate):
+            key = _mix(key + _STEP + np.uint64(part % 2**64))
+        return _mix(key + _STEP * (np.asarray(indices).astype(np.uint64) + np.uint64(1)))
+
+
+def poisson_weights(seed: int, indices: np.ndarray, replicates: int) -> np.ndarray:
+    """Poisson(1) bootstrap weights, shape (replicates, *indices.shape), int64; the same for every network."""
+    cumulative = stats.poisson.cdf(np.arange(20), 1)
+    return np.stack(
+        [
+            np.searchsorted(cumulative, hashes(seed, "bootstrap", indices, replicate) / 2.0**64)
+            for replicate in range(replicates)
+        ]
+        or [np.empty((0, *np.shape(indices)), dtype=np.int64)]
+    ).reshape(replicates, *np.shape(indices))
+
+
+def permuted_labels(seed: int, labels: np.ndarray, indices: np.ndarray, permutations: int) -> np.ndarray:
+    """The labels of the whole data set, permuted as often as asked: shape (permutations, images)."""
+    labels = np.asarray(labels)
+    order = np.argsort(indices, kind="stable")
+    result = np.empty((permutations, len(labels)), dtype=np.int64)
+    for permutation in range(permutations):
+        shuffled = np.argsort(hashes(seed, "permutation", np.asarray(indices)[order], permutation), kind="stable")
+        result[permutation, order] = labels[order][shuffled]
+    return result
+
+
+def stratified_halves(seed: int, labels: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """0 or 1 for every image: within each class, images in the order of their hash go to the halves in turn.
+
+    A class of odd size gives its odd image to the half that a hash of the class picks.
+
+    >>> stratified_halves(0, np.array([3, 3, 3, 3]), np.arange(4)).sum()
+    np.int64(2)
+    """
+    labels, indices = np.asarray(labels), np.asarray(indices)
+    order = np.lexsort((hashes(seed, "half", indices), labels))
+    classes, first = np.unique(labels[order], return_index=True)
+    rank = np.arange(len(labels)) - np.repeat(first, np.diff(np.append(first, len(labels))))
+    start = hashes(seed, "first half", np.repeat(classes, np.diff(np.append(first, len(labels))))) & np.uint64(1)
+    halves = np.empty(len(labels), dtype=np.int64)
+    halves[order] = (rank + start.astype(np.int64)) % 2
+    return halves

@@ -1,0 +1,185 @@
+"""A run's folder: tables, arrays, figures and provenance, each written whole or not at all."""
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from analysis.errors import RunError, UsageError
+
+FIGURE_FORMATS = ("png", "pdf")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the with-block ends well, and vanishes otherwise."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RunError(f"cannot write `{path}`: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def weights_hash(network: nn.Module) -> str:
+    """A hash of a network's state: names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for key, value in sorted(network.state_dict().items()):
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+class Run:
+    """A folder of results of one command with its arguments.
+
+    Args:
+        folder: made if it is not there.
+        command: the name of what is run.
+        arguments: everything that the results depend on, JSON values.
+        resume: go on with an unfinished run of the same arguments.
+
+    Raises:
+        UsageError: the folder holds something else, a run made with other arguments, or a run of these without resume.
+        RunError: it cannot be written.
+    """
+
+    def __init__(self, folder: Path | str, command: str, arguments: Mapping, resume: bool = False):
+        self.folder = Path(folder)
+        arguments = json.loads(json.dumps(dict(arguments)))
+        self.record = {
+            "command": command,
+            "arguments": arguments,
+            "versions": {"python": platform.python_version()}
+            | {name: version(name) for name in ("torch", "torchvision", "timm", "numpy", "scipy", "pandas")},
+            "networks": {},
+            "timings": {},
+            "finished": False,
+        }
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UsageError(f"`{folder}` is a file; expected a folder for the results")
+        existing = self.path("run.json")
+        if existing.exists():
+            before = read_record(self.folder)
+            self._check_same(before)
+            state = "finished" if before["finished"] else "unfinished"
+            if not resume:
+                raise UsageError(
+                    f"`{folder}` holds the {state} run of these arguments: add --resume to go on from it, or choose "
+                    f"another folder"
+                )
+            self.record = before
+        elif self.folder.exists() and any(self.folder.iterdir()):
+            raise UsageError(f"`{folder}` is not empty and holds no run; choose another folder")
+        else:
+            self.save()
+
+    def _check_same(self, before: dict) -> None:
+        now = {"command": self.record["command"]} | self.record["arguments"]
+        then = {"command": before["command"]} | before["arguments"]
+        for key in dict.fromkeys([*now, *then]):
+            if now.get(key) != then.get(key):
+                raise UsageError(
+                    f"`{self.folder}` holds a run made with other arguments: {key} was {then.get(key)}, now "
+                    f"{now.get(key)}; choose another folder"
+                )
+
+    @property
+    def finished(self) -> bool:
+        return self.record["finished"]
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def save(self, **record) -> None:
+        """Add to the record and write `run.json`."""
+        self.record |= record
+        with atomic_path(self.path("run.json")) as temporary:
+            temporary.write_text(json.dumps(self.record, indent=2, ensure_ascii=False) + "\n")
+
+    def add_network(self, label: str, network: nn.Module, **facts) -> None:
+        """Record what a label stands for."""
+        preprocessing = getattr(network, "preprocessing", None)
+        self.record["networks"][label] = {
+            "reference": getattr(network, "reference", type(network).__name__),
+            "weights_hash": weights_hash(network),
+            "preprocessing": preprocessing.as_dict() if preprocessing else None,
+        } | facts
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Add the seconds of a with-block to the record's timings, those of earlier tries included."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = self.record["timings"].get(name, 0.0) + time.monotonic() - start
+            self.record["timings"][name] = round(spent, 2)
+
+    def write_table(self, name: str, table: pd.DataFrame) -> Path:
+        with atomic_path(self.path(name)) as temporary:
+            table.to_csv(temporary, index=False)
+        return self.path(name)
+
+    def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
+        with atomic_path(self.path(name)) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        return self.path(name)
+
+    def write_figure(self, name: str, figure) -> list[Path]:
+        """Write a figure into `figures/`, as PNG and PDF, and close it."""
+        import matplotlib.pyplot as plt
+
+        paths = [self.path(f"figures/{name}.{kind}") for kind in FIGURE_FORMATS]
+        for path in paths:
+            with atomic_path(path) as temporary:
+                figure.savefig(temporary, dpi=200, bbox_inches="tight")
+        plt.close(figure)
+        return paths
+
+    def finish(self) -> None:
+        self.save(finished=True)
+
+
+def read_record(folder: Path | str) -> dict:
+    """A run's `run.json`.
+
+    Raises:
+        UsageError: there is none, or it is no record of a run.
+    """
+    path = Path(folder) / "run.json"
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"`{folder}` holds no run (no run.json)") from None
+    except (ValueError, OSError) as error:
+        raise UsageError(f"`{path}` cannot be read: {error}") from None
+    if not isinstance(record, dict) or not {"command", "arguments", "finished"} <= record.keys():
+        raise UsageError(f"`{path}` is not the record of a run")
+    return record
+
+
+def read_table(folder: Path | str, name: str) -> pd.DataFrame:
+    """A table of a run's folder.
+
+    Raises:
+        UsageError: the run has no such table.
+    """
+    path = Path(folder) / name
+    if not path.is_file():
+        raise UsageError(f"the run in `{folder}` has no {name}")
+    return pd.read_csv(path)

@@ -1,0 +1,208 @@
+"""One pass over the data that feeds every measurement of every network: device, precision, progress, resuming."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from analysis.data.loading import Batch, batches
+from analysis.errors import RunError, UsageError, unknown
+from analysis.networks.preprocessing import Preprocessing
+from analysis.results import atomic_path
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+CHECKPOINT_SECONDS = 60
+
+
+class Measurement(Protocol):
+    """What a sweep feeds. Its state is tensors in a state_dict, added up batch by batch."""
+
+    def watch(self):
+        """A context manager around the intact forward pass."""
+
+    def observe(self, images: torch.Tensor, batch: Batch, labels: torch.Tensor, logits: torch.Tensor) -> None:
+        """One batch: prepared images, the batch on the host, and labels and logits on the device."""
+
+    def state_dict(self) -> dict: ...
+
+    def load_state_dict(self, state: dict) -> object: ...
+
+    def to(self, device: torch.device) -> object: ...
+
+
+@dataclass
+class Subject:
+    """A network, what it expects of images, and what is measured of it."""
+
+    label: str
+    network: nn.Module
+    preprocessing: Preprocessing
+    measurements: Sequence[Measurement]
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """How a pass is run; what it measures does not depend on it, but for rounding.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "mps".
+        precision: "fp32", "bf16" or "fp16" (autocast).
+        batch_size: images in a batch.
+        workers: processes that decode images; 0 decodes in this one.
+        progress: whether to show a progress bar.
+        checkpoint: file that keeps the state of an unfinished pass; a pass that finds one goes on from there.
+    """
+
+    device: str = "auto"
+    precision: str = "fp32"
+    batch_size: int = 64
+    workers: int = 0
+    progress: bool = True
+    checkpoint: Path | None = None
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of a name; "auto" is CUDA, else MPS, else the CPU.
+
+    Raises:
+        UsageError: an unknown device, or one that this machine lacks.
+    """
+    have = ["cpu"]
+    if torch.backends.mps.is_available():
+        have.insert(0, "mps")
+    if torch.cuda.is_available():
+        have.insert(0, "cuda")
+    if name == "auto":
+        return torch.device(have[0])
+    if name.split(":")[0] not in have:
+        raise UsageError(f"device `{name}` is not on this machine; it has {', '.join(have)}")
+    return torch.device(name)
+
+
+@contextmanager
+def prepared(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
+    """The network on the device, channels-last, in evaluation mode; given back in the mode and place it came in."""
+    training = {module: module.training for module in network.modules()}
+    first = next(network.parameters(), None)
+    home = torch.device("cpu") if first is None else first.device
+    try:
+        yield network.to(device, memory_format=torch.channels_last).eval()
+    finally:
+        network.to(home)
+        for module, mode in training.items():
+            module.training = mode
+
+
+@contextmanager
+def interrupts_deferred() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event instead of raising, so that a batch is finished first; a second one raises at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def handler(number, frame):
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
+    """Read the data once and feed every subject's measurements.
+
+    Returns:
+        Images read, those of an earlier, interrupted pass included.
+
+    Raises:
+        UsageError: an unknown device or precision.
+        RunError: the data changed since the checkpoint.
+        KeyboardInterrupt: after the batch in hand, with the state saved.
+    """
+    if options.precision not in PRECISIONS:
+        raise unknown("precision", options.precision, PRECISIONS)
+    device, dtype = resolve_device(options.device), PRECISIONS[options.precision]
+    autocast = (lambda: torch.autocast(device.type, dtype)) if dtype else nullcontext
+    total = len(getattr(data, "dataset", data)) if hasattr(data, "__len__") else None
+    done = _restore(subjects, options.checkpoint, total)
+    for subject in subjects:
+        for measurement in subject.measurements:
+            measurement.to(device)
+    geometries = [subject.preprocessing.geometry for subject in subjects]
+    with ExitStack() as stack:
+        for subject in subjects:
+            stack.enter_context(prepared(subject.network, device))
+        asked = stack.enter_context(interrupts_deferred())
+        bar = stack.enter_context(
+            tqdm(total=total, initial=done, unit="img", desc="measuring", disable=not options.progress)
+        )
+        stack.enter_context(torch.inference_mode())
+        saved = time.monotonic()
+        for batch in batches(
+            data, geometries, options.batch_size, options.workers, start=done, pin_memory=device.type == "cuda"
+        ):
+            labels = batch.labels.to(device, non_blocking=True)
+            inputs: dict[Preprocessing, torch.Tensor] = {}
+            for subject in subjects:
+                if subject.preprocessing not in inputs:
+                    inputs[subject.preprocessing] = _input(batch, subject.preprocessing, device)
+                with autocast():
+                    _observe(subject, inputs[subject.preprocessing], batch, labels)
+            done += len(batch)
+            bar.update(len(batch))
+            if options.checkpoint and (asked.is_set() or time.monotonic() - saved > CHECKPOINT_SECONDS):
+                _save(subjects, options.checkpoint, done, total)
+                saved = time.monotonic()
+            if asked.is_set():
+                raise KeyboardInterrupt
+    if options.checkpoint:
+        options.checkpoint.unlink(missing_ok=True)
+    return done
+
+
+def _observe(subject: Subject, images: torch.Tensor, batch: Batch, labels: torch.Tensor) -> None:
+    with ExitStack() as stack:
+        for measurement in subject.measurements:
+            stack.enter_context(measurement.watch())
+        logits = subject.network(images)
+    for measurement in subject.measurements:
+        measurement.observe(images, batch, labels, logits)
+
+
+def _input(batch: Batch, preprocessing: Preprocessing, device: torch.device) -> torch.Tensor:
+    """A foreign data set's float images are taken as they are: who made them has normalised them."""
+    images = batch.images[preprocessing.geometry].to(device, non_blocking=True)
+    if images.dtype == torch.uint8:
+        images = preprocessing.normalize(images)
+    return images.to(torch.float32).contiguous(memory_format=torch.channels_last)
+
+
+def _save(subjects: Sequence[Subject], path: Path, done: int, total: int) -> None:
+    states = [[dict(each.state_dict()) for each in subject.measurements] for subject in subjects]
+    with atomic_path(path) as temporary:
+        torch.save({"done": done, "total": total, "states": states}, temporary)
+
+
+def _restore(subjects: Sequence[Subject], path: Path | None, total: int | None) -> int:
+    if path is None or not path.exists():
+        return 0
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    if saved["total"] != total:
+        raise RunError(f"the unfinished pass in `{path}` was over {saved['total']} images, but now there are {total}")
+    for subject, states in zip(subjects, saved["states"], strict=True):
+        for measurement, state in zip(subject.measurements, states, strict=True):
+            measurement.load_state_dict(state)
+    return saved["done"]
