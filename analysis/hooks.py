@@ -6,8 +6,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
-from analysis.errors import UsageError
-from analysis.sites import resolve_blocks
+from analysis.errors import UsageError, unknown
 
 
 @contextmanager
@@ -20,7 +19,12 @@ def hooked(*hooks: tuple[nn.Module, object]) -> Iterator[None]:
 
 
 @contextmanager
-def capture(network: nn.Module, blocks: Sequence[str], reduce: str | None = None) -> Iterator[dict[str, torch.Tensor]]:
+def capture(
+    network: nn.Module,
+    blocks: Sequence[str],
+    reduce: str | None = None,
+    into: dict[str, torch.Tensor] | None = None,
+) -> Iterator[dict[str, torch.Tensor]]:
     """Capture the outputs of named modules in every forward pass inside the with-block.
 
     Args:
@@ -28,6 +32,7 @@ def capture(network: nn.Module, blocks: Sequence[str], reduce: str | None = None
         blocks: names of its modules, such as `layer3.5`.
         reduce: None keeps a copy of each map, safe from later in-place operations, as it came (shape, device,
             gradient); "mean" keeps its mean over positions, float32 (N, C).
+        into: a mapping to fill instead of a new one.
 
     Yields:
         Features by block name: those of the last forward pass.
@@ -44,7 +49,7 @@ def capture(network: nn.Module, blocks: Sequence[str], reduce: str | None = None
     """
     if reduce not in (None, "mean"):
         raise UsageError(f"Expected argument `reduce` to be None or 'mean', but got {reduce!r}")
-    features: dict[str, torch.Tensor] = {}
+    features: dict[str, torch.Tensor] = {} if into is None else into
 
     def keep(name: str):
         def hook(module, args, output):
@@ -54,8 +59,11 @@ def capture(network: nn.Module, blocks: Sequence[str], reduce: str | None = None
 
         return hook
 
-    names = resolve_blocks(network, blocks=blocks)
-    with hooked(*((network.get_submodule(name), keep(name)) for name in names)):
+    modules = dict(network.named_modules())
+    for name in blocks:
+        if name not in modules:
+            raise unknown("block", name, filter(None, modules))
+    with hooked(*((modules[name], keep(name)) for name in blocks)):
         yield features
 
 

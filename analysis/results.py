@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -15,24 +14,10 @@ import pandas as pd
 import torch
 from torch import nn
 
-from analysis.errors import RunError, UsageError
+from analysis.errors import UsageError
+from analysis.files import atomic_path
 
 FIGURE_FORMATS = ("png", "pdf")
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the with-block ends well, and vanishes otherwise."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise RunError(f"cannot write `{path}`: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def weights_hash(network: nn.Module) -> str:

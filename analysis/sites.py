@@ -4,12 +4,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 import torch
 from timm.layers import SEModule
 from torch import nn
 
 from analysis.errors import UsageError, unknown
+from analysis.hooks import hooked
 from analysis.networks.gather_excite import GatherExcite
+from analysis.networks.preprocessing import preprocessing_of
 
 GATE_MODULES = (SEModule, GatherExcite)
 """Modules that multiply their input by the output of their submodule `gate`."""
@@ -93,10 +96,39 @@ def gate_values(gate: nn.Module, x: torch.Tensor) -> torch.Tensor:
         (N, C) values in (0, 1).
     """
     values: list[torch.Tensor] = []
-    handle = gate.gate.register_forward_hook(lambda module, args, output: values.append(output))
-    try:
-        with torch.autocast(x.device.type, enabled=False):
-            gate.forward(x.float())  # not gate(x): hooks on the gate itself must not see this second look
-    finally:
-        handle.remove()
+    note = (gate.gate, lambda module, args, output: values.append(output))
+    with hooked(note), torch.autocast(x.device.type, enabled=False):
+        gate.forward(x.float())  # not gate(x): hooks on the gate itself must not see this second look
     return values[0].mean((2, 3))
+
+
+def site_table(network: nn.Module) -> pd.DataFrame:
+    """A row for each known block: stage, block, paper, units, map, branch, gate.
+
+    Raises:
+        UsageError: the network has no stages that are known.
+    """
+    stages = block_names(network)
+    if not stages:
+        raise UsageError(f"no stages are known in {type(network).__name__}; its modules can be captured by name")
+    shapes: dict[str, torch.Size] = {}
+
+    def note(block: str):
+        return lambda module, args, output: shapes.__setitem__(block, output.shape)
+
+    size = preprocessing_of(network).size
+    with hooked(*((network.get_submodule(block), note(block)) for blocks in stages.values() for block in blocks)):
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, 3, size, size))
+    rows = []
+    for stage, blocks in stages.items():
+        for block in blocks:
+            try:
+                site = find_site(network, block)
+                branch, gate = site.branch, type(network.get_submodule(site.gate)).__name__ if site.gate else ""
+            except UsageError:
+                branch, gate = "", ""
+            _, units, *side = shapes[block]
+            rows.append((stage, block, paper_name(block), units, "×".join(map(str, side)), branch, gate))
+    return pd.DataFrame(rows, columns=["stage", "block", "paper", "units", "map", "branch", "gate"])
+

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from analysis.data.loading import Batch, batches
 from analysis.errors import RunError, UsageError, unknown
+from analysis.files import atomic_path
 from analysis.networks.preprocessing import Preprocessing
-from analysis.results import atomic_path
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 CHECKPOINT_SECONDS = 60

@@ -125,9 +125,9 @@ def build(reference: Reference, **defaults) -> nn.Module:
     family, gate = NAMES[reference.name]
     classes, size = settings.pop("classes"), settings.pop("size")
     if not gate:
-        make_gate = lambda channels, map_size: None  # noqa: E731
+        make_gate = lambda channels, map_size: None
     elif gate == "se":
-        make_gate = lambda channels, map_size: SEModule(channels)  # noqa: E731
+        make_gate = lambda channels, map_size: SEModule(channels)
     else:
         make_gate = partial(GatherExcite, variant=gate.removeprefix("ge_"), **settings)
     return FAMILIES[family].build(make_gate, classes=classes, size=size)

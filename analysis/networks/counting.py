@@ -2,12 +2,16 @@
 
 import copy
 
+import pandas as pd
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from analysis.networks import catalogue
 from analysis.networks.gather_excite import MapConv2d
+from analysis.networks.loading import load_network
 from analysis.networks.preprocessing import preprocessing_of
+from analysis.references import Reference
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -32,3 +36,15 @@ def count_gmacs(network: nn.Module, size: int | None = None) -> float:
     # a map-sized depthwise convolution is computed as a product and a sum, which the counter does not see
     map_convolutions = sum(module.weight.numel() for module in network.modules() if isinstance(module, MapConv2d))
     return (counter.get_total_flops() / 2 + map_convolutions) / 1e9
+
+
+def catalogue_table() -> pd.DataFrame:
+    """A row for each catalogue name: name, settings, parameters, gmacs, published_top1_error, published_top5_error."""
+    rows = []
+    for name in catalogue.NAMES:
+        network = load_network(name)
+        published = catalogue.published_errors(Reference(name)) or (None, None)
+        settings = ",".join(f"{key}={value}" for key, value in catalogue.settings_of(name).items())
+        rows.append((name, settings, count_parameters(network), count_gmacs(network), *published))
+    columns = ["name", "settings", "parameters", "gmacs", "published_top1_error", "published_top5_error"]
+    return pd.DataFrame(rows, columns=columns)

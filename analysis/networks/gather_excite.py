@@ -32,8 +32,8 @@ class Pool(nn.Module):
             average, maximum = lambda: x.mean((2, 3), keepdim=True), lambda: x.amax((2, 3), keepdim=True)
         else:
             window = dict(kernel_size=2 * self.extent - 1, stride=self.extent, padding=self.extent - 1)
-            average = lambda: F.avg_pool2d(x, **window, count_include_pad=self.count_padding)  # noqa: E731
-            maximum = lambda: F.max_pool2d(x, **window)  # noqa: E731
+            average = lambda: F.avg_pool2d(x, **window, count_include_pad=self.count_padding)
+            maximum = lambda: F.max_pool2d(x, **window)
         if self.pool == "avg":
             return average()
         return maximum() if self.pool == "max" else (average() + maximum()) / 2

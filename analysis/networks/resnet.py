@@ -29,7 +29,8 @@ def residual_network(
         size: height and width of the input in pixels; fixes the maps that a global parametric gather spans.
         small_images: a 3×3 stem of stride 1 without pooling, for images of about 32 px.
     """
-    network = ResNet(Bottleneck, depths, num_classes=classes, channels=widths)
+    # He initialisation throughout, as published: a last batch norm of zero would slow a short training
+    network = ResNet(Bottleneck, depths, num_classes=classes, channels=widths, zero_init_last=False)
     if small_images:
         stem = nn.Conv2d(3, network.conv1.out_channels, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")

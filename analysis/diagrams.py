@@ -1,0 +1,153 @@
+"""Figure 4: diagrams of Gather-Excite operators, drawn from the modules' own settings and shapes."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyBboxPatch, Polygon
+from torch import nn
+
+from analysis.networks.gather_excite import GatherExcite, MapConv2d, Pool
+
+_GATHER, _EXCITE, _MAP = "#d9e8f5", "#fbe5cf", "#eeeeee"
+_SUB = {"theta_minus": "GE-θ⁻", "theta": "GE-θ", "theta_plus": "GE-θ⁺"}
+
+
+def paper_operators(channels: int = 1024, side: int = 14) -> dict[str, GatherExcite]:
+    """The four operators of the paper's supplementary figure 4, on a stage-four map."""
+    settings = (("theta_minus", 8), ("theta_minus", "global"), ("theta", 8), ("theta", "global"))
+    operators = {}
+    for variant, extent in settings:
+        module = GatherExcite(channels, (side, side), variant=variant, extent=extent)
+        operators[operator_name(module)] = module
+    return operators
+
+
+def operator_name(module: GatherExcite) -> str:
+    """The operator's name in the paper.
+
+    >>> operator_name(GatherExcite(8, extent=8))
+    'GE-θ⁻ (E8)'
+    """
+    return _SUB[module.variant] + ("" if module.extent == "global" else f" (E{module.extent})")
+
+
+def operator_steps(module: GatherExcite, size: tuple[int, int]) -> list[tuple[str, str, tuple[int, ...]]]:
+    """The layers of an operator as they run on a blank map: (part, description, output shape (C, H, W)).
+
+    Args:
+        module: its hooks see every layer, so that the diagram is what the code does.
+        size: (H, W) of the input.
+    """
+    steps: list[tuple[str, str, tuple[int, ...]]] = []
+
+    def note(part: str):
+        return lambda layer, args, output: steps.append((part, _describe(layer), tuple(output.shape[1:])))
+
+    leaves = [
+        (part, layer)
+        for part, parent in (("gather", module.gather), ("excite", module.excite))
+        for layer in parent.modules()
+        if not list(layer.children()) and not isinstance(layer, nn.Identity)
+    ]
+    handles = [layer.register_forward_hook(note(part)) for part, layer in leaves]
+    training = module.training
+    gate: list[tuple[int, ...]] = []
+    handles.append(module.gate.register_forward_hook(lambda layer, args, output: gate.append(tuple(output.shape[1:]))))
+    try:
+        with torch.no_grad():
+            module.eval()(torch.zeros(1, module.channels, *size, device=next(module.parameters(), torch.empty(0)).device))
+    finally:
+        module.train(training)
+        for handle in handles:
+            handle.remove()
+    gathered = steps[-1][2]
+    interpolation = "nearest-neighbour interpolation" if gate[0] != gathered else "broadcast to every position"
+    steps.append(("excite", interpolation, (module.channels, *size)))
+    steps.append(("excite", type(module.gate).__name__.lower(), (module.channels, *size)))
+    return steps
+
+
+def _describe(layer: nn.Module) -> str:
+    if isinstance(layer, Pool):
+        name = {"avg": "average", "max": "max", "avgmax": "average and max"}[layer.pool]
+        if layer.extent == "global":
+            return f"global {name} pooling"
+        window = 2 * layer.extent - 1
+        return f"{name} pooling {window}×{window}, stride {layer.extent}"
+    if isinstance(layer, nn.Conv2d):
+        height, width = layer.kernel_size
+        depthwise = "depthwise " if layer.groups == layer.in_channels > 1 else ""
+        stride = f", stride {layer.stride[0]}" if layer.stride[0] > 1 else ""
+        whole = " (the whole map)" if isinstance(layer, MapConv2d) else ""
+        return f"{depthwise}conv {height}×{width}{stride}{whole}"
+    return {"BatchNorm2d": "batch norm", "ReLU": "ReLU"}.get(type(layer).__name__, type(layer).__name__)
+
+
+def operators(modules: Mapping[str, GatherExcite] | None = None, size: tuple[int, int] = (14, 14)) -> tuple[Figure, list[Axes]]:
+    """Figure 4: a diagram of each operator, from input map to output map.
+
+    Args:
+        modules: by title; the paper's four by default.
+        size: (H, W) of the input map.
+    """
+    modules = modules or paper_operators(side=size[0])
+    drawn = {title: operator_steps(module, size) for title, module in modules.items()}
+    longest = max(len(steps) for steps in drawn.values())
+    figure, axes = plt.subplots(
+        1, len(modules), figsize=(2.35 * len(modules), 0.5 * longest + 2.0), squeeze=False, layout="constrained"
+    )
+    for ax, (title, module) in zip(axes[0], modules.items(), strict=True):
+        _draw(ax, title, (module.channels, *size), drawn[title], longest)
+    return figure, list(axes[0])
+
+
+def _draw(ax: Axes, title: str, shape: tuple[int, ...], steps: list, longest: int) -> None:
+    ax.set(xlim=(-0.7, 5.6), ylim=(-1.9 - (longest - 1), 1.6))
+    ax.set_axis_off()
+    ax.set_title(title, fontsize=10, fontweight="bold")
+    centre, bypass = 2.9, -0.25
+    _map(ax, centre, 0.9, shape, "input x")
+    spread = (longest - 1) / max(len(steps) - 1, 1)
+    before = 0.55
+    for number, (part, text, output) in enumerate(steps):
+        y = -number * spread
+        _arrow(ax, (centre, before), (centre, y + 0.3))
+        color = _GATHER if part == "gather" else _EXCITE
+        ax.add_patch(
+            FancyBboxPatch((centre - 1.95, y - 0.27), 3.9, 0.54, boxstyle="round,pad=0.02", facecolor=color, edgecolor="0.4")
+        )
+        ax.text(centre, y + 0.09, text, ha="center", va="center", fontsize=6.2)
+        ax.text(centre, y - 0.14, _size(output), ha="center", va="center", fontsize=5.6, color="0.35")
+        before = y - 0.3
+    bottom = -(longest - 1)
+    product = bottom - 0.75
+    _arrow(ax, (centre, before), (centre, product + 0.17))
+    ax.add_patch(Circle((centre, product), 0.16, facecolor="white", edgecolor="0.2"))
+    ax.text(centre, product, "⊙", ha="center", va="center", fontsize=9, fontfamily="DejaVu Sans")
+    ax.plot([centre - 1.2, bypass, bypass], [0.9, 0.9, product], color="0.3", linewidth=0.9)
+    _arrow(ax, (bypass, product), (centre - 0.17, product))
+    _arrow(ax, (centre, product - 0.17), (centre, product - 0.45))
+    _map(ax, centre, product - 0.8, shape, "output")
+
+
+def _map(ax: Axes, x: float, y: float, shape: tuple[int, ...], name: str) -> None:
+    left, right, low, high, depth = x - 1.2, x + 1.0, y - 0.3, y + 0.2, 0.2
+    ax.add_patch(Polygon([(left, low), (right, low), (right, high), (left, high)], facecolor=_MAP, edgecolor="0.3"))
+    for corners in (
+        [(left, high), (left + depth, high + 0.12), (right + depth, high + 0.12), (right, high)],
+        [(right, low), (right + depth, low + 0.12), (right + depth, high + 0.12), (right, high)],
+    ):
+        ax.add_patch(Polygon(corners, facecolor="#dddddd", edgecolor="0.3"))
+    ax.text((left + right) / 2, (low + high) / 2, f"{name}: {_size(shape)}", ha="center", va="center", fontsize=6.2)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    channels, height, width = shape
+    return f"{height}×{width}×{channels}"
+
+
+def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.3", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0})

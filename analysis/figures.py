@@ -1,0 +1,272 @@
+"""Tables in, figures out: each function returns a figure and its axes, and neither shows nor saves them."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
+
+from analysis.comparison import half_width
+from analysis.errors import UsageError
+from analysis.sites import paper_name
+
+PALETTE = sns.color_palette("colorblind")
+BINS = np.linspace(0, 1, 41)
+_STYLE = {"axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False, "font.size": 8}
+
+_PRETTY = {
+    "mini_resnet": "mini ResNet",
+    "resnet50": "ResNet-50",
+    "mini_shufflenet": "mini ShuffleNet",
+    "shufflenet": "ShuffleNet",
+}
+_GATES = {"_se": "SE", "_ge_theta_plus": "GE-θ⁺", "_ge_theta_minus": "GE-θ⁻", "_ge_theta": "GE-θ"}
+
+
+def pretty(label: str) -> str:
+    """A network's label as a legend shows it.
+
+    >>> pretty("mini_resnet_ge_theta_minus:extent=4,pool=max"), pretty("mine")
+    ('mini ResNet GE-θ⁻ (extent=4, pool=max)', 'mine')
+    """
+    name, _, settings = label.partition(":")
+    for suffix, gate in _GATES.items():
+        if name.endswith(suffix) and name.removesuffix(suffix) in _PRETTY:
+            name = f"{_PRETTY[name.removesuffix(suffix)]} {gate}"
+            break
+    name = _PRETTY.get(name, name)
+    return f"{name} ({settings.replace(',', ', ')})" if settings else name
+
+
+def _axes(rows: int, columns: int, width: float, height: float, **options) -> tuple[Figure, np.ndarray]:
+    with plt.rc_context(_STYLE):
+        return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options)
+
+
+def _need(table: pd.DataFrame, name: str) -> None:
+    if table.empty:
+        raise UsageError(f"the {name} table is empty: nothing to draw")
+
+
+def optimisation(training: pd.DataFrame, note: str = "") -> tuple[Figure, np.ndarray]:
+    """Figure 1: top-1 error (%) against epoch, training set left and validation set right.
+
+    Args:
+        training: rows of `training.csv`, of one or several networks.
+        note: what the images are, put under the axes.
+    """
+    _need(training, "training")
+    figure, axes = _axes(1, 2, 6.8, 2.7, sharey=True)
+    for ax, split, title in zip(axes[0], ("train", "val"), ("Training set", "Validation set"), strict=True):
+        rows = training[training["split"] == split]
+        for color, (label, curve) in zip(PALETTE, rows.groupby("network", sort=False), strict=False):
+            marker = "o" if len(curve) <= 20 else ""
+            ax.plot(curve["epoch"], curve["top1_error"], color=color, label=pretty(label), marker=marker, markersize=3)
+        ax.set(title=title, xlabel="Epoch", ylim=(0, None))
+    axes[0, 0].set_ylabel("Top-1 error (%)")
+    axes[0, 1].legend(frameon=False)
+    _footnote(figure, note)
+    return figure, axes
+
+
+def selectivity(
+    selectivity: pd.DataFrame, reference: str | None = None, note: str = ""
+) -> tuple[Figure, np.ndarray]:
+    """Figure 2: the distribution of the class selectivity index, block by block; a row for each compared network.
+
+    Each panel overlays the reference with one other network; edges are fixed on [0, 1]; dead units, which have no
+    index, are counted in the panel.
+
+    Args:
+        selectivity: rows of `selectivity.csv`.
+        reference: the network drawn in every panel; the first by default.
+        note: what the images are.
+    """
+    _need(selectivity, "selectivity")
+    labels = list(selectivity["network"].unique())
+    reference = reference or labels[0]
+    if reference not in labels:
+        raise UsageError(f"no network `{reference}` in the table; it has {', '.join(labels)}")
+    others = [label for label in labels if label != reference] or [reference]
+    blocks = list(selectivity["block"].unique())
+    figure, axes = _axes(len(others), len(blocks), max(1.45 * len(blocks), 4), 1.6 * len(others) + 0.7, sharex=True, sharey=True)
+    index = selectivity.set_index(["network", "block"])["csi"]
+    for row, other in enumerate(others):
+        for column, block in enumerate(blocks):
+            ax = axes[row, column]
+            dead = []
+            for label, color in dict(zip((reference, other), PALETTE, strict=False)).items():
+                if (label, block) not in index.index:
+                    continue
+                values = index.loc[[(label, block)]].to_numpy()
+                alive = values[~np.isnan(values)]
+                weights = np.full(len(alive), 1 / max(len(values), 1))
+                ax.hist(alive, BINS, weights=weights, color=color, alpha=0.45, label=pretty(label))
+                ax.hist(alive, BINS, weights=weights, color=color, histtype="step", linewidth=0.9)
+                dead.append(str(len(values) - len(alive)))
+            if set(dead) != {"0"}:
+                ax.text(0.97, 0.95, f"dead {'/'.join(dead)}", transform=ax.transAxes, ha="right", va="top", fontsize=6)
+            if row == 0:
+                ax.set_title(paper_name(block))
+            ax.set_xlim(0, 1)
+            ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        handles, names = axes[row, 0].get_legend_handles_labels()
+        axes[row, 0].set_ylabel("Share of units")
+        axes[row, -1].legend(
+            handles, names, frameon=False, fontsize=6.5, loc="upper center", bbox_to_anchor=(0.3, 0.87), handlelength=1
+        ) if len(blocks) == 1 else figure.legend(
+            handles, names, frameon=False, loc="outside upper center" if row == 0 else "outside lower center", ncols=2
+        )
+    figure.supxlabel("Class selectivity index", fontsize=8)
+    _footnote(figure, note)
+    return figure, axes
+
+
+def selectivity_gap(gaps: pd.DataFrame, replicates: int = 10, note: str = "") -> tuple[Figure, np.ndarray]:
+    """The gap in mean selectivity to the reference against depth: as it is, in excess of the null, and cross-fitted.
+
+    Bars are 95 % intervals by t over bootstrap replicates of the images; they say nothing of other trainings.
+
+    Args:
+        gaps: rows of `selectivity_gap.csv`.
+        replicates: how many there were.
+    """
+    _need(gaps, "selectivity gap")
+    networks = list(gaps["network"].unique())
+    figure, axes = _axes(1, len(networks), 3.2 * len(networks) + 0.4, 2.8, sharey=True)
+    reach = half_width(replicates)
+    for ax, network in zip(axes[0], networks, strict=True):
+        rows = gaps[gaps["network"] == network]
+        ax.axhline(0, color="0.4", linewidth=0.8)
+        for shift, (kind, name), marker, color in zip(
+            (-0.12, 0, 0.12),
+            (("mean", "index"), ("excess", "index − null"), ("crossfit", "cross-fitted")),
+            "os^",
+            PALETTE,
+            strict=False,
+        ):
+            errors = (reach * rows[f"{kind}_gap_se"]).fillna(0)
+            ax.errorbar(
+                rows["depth"] + shift,
+                rows[f"{kind}_gap"],
+                errors,
+                marker=marker,
+                markersize=3.5,
+                linewidth=1,
+                capsize=2,
+                color=color,
+                label=name,
+            )
+        ax.set_xticks(rows["depth"], [paper_name(block) for block in rows["block"]], rotation=30, ha="right")
+        ax.set_title(f"{pretty(network)}\nminus {pretty(rows['reference'].iloc[0])}", fontsize=8)
+    axes[0, 0].set_ylabel("Gap in mean class selectivity")
+    axes[0, 0].legend(frameon=False)
+    _footnote(figure, f"95 % intervals over the sampling of images, not of trainings. {note}")
+    return figure, axes
+
+
+def pruning(pruning: pd.DataFrame, note: str = "") -> tuple[Figure, np.ndarray]:
+    """Figure 3: top-1 accuracy against the ratio of feature maps dropped, a panel for each block.
+
+    Solid: most important first; dashed: least important first; black stars: networks without gates, with the block
+    whole (ratio 0) and with its shortcut alone (ratio 1). Bands are Wilson 95 % intervals.
+
+    Args:
+        pruning: rows of `pruning.csv`.
+    """
+    _need(pruning, "pruning")
+    blocks = list(pruning["block"].unique())
+    columns = min(len(blocks), 3)
+    rows = -(-len(blocks) // columns)
+    figure, axes = _axes(rows, columns, 2.2 * columns + 0.6, 1.9 * rows + 0.6, sharex=True, sharey=True)
+    ends = pruning["order"] == "none"
+    curves = pruning[~ends]
+    gated = list(curves["network"].unique())
+    stars = [label for label in pruning["network"].unique() if label not in gated]
+    colors = dict(zip(gated, PALETTE, strict=False))
+    for ax, block in zip(axes.flat, blocks, strict=False):
+        here = pruning[pruning["block"] == block]
+        for label in gated:
+            mine = here[here["network"] == label]
+            for order, line in (("most", "-"), ("least", "--")):
+                curve = mine[mine["order"].isin([order, "none"])].sort_values("ratio")
+                if (curve["order"] == order).any():
+                    ax.plot(curve["ratio"], curve["top1"], line, color=colors[label], linewidth=1.3)
+                    ax.fill_between(
+                        curve["ratio"], curve["top1_low"], curve["top1_high"], color=colors[label], alpha=0.15, linewidth=0
+                    )
+        for label in stars:
+            mine = here[here["network"] == label]
+            ax.plot(mine["ratio"], mine["top1"], "*", color="black", markersize=8, clip_on=False, zorder=4)
+        ax.set_title(paper_name(block))
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.set_xlim(-0.03, 1.03)
+    for ax in axes.flat[len(blocks) :]:
+        ax.set_axis_off()
+    handles = [Line2D([], [], color=colors[label], label=pretty(label)) for label in gated]
+    handles += [
+        Line2D([], [], color="0.3", label="most important first"),
+        Line2D([], [], color="0.3", linestyle="--", label="least important first"),
+    ]
+    handles += [
+        Line2D([], [], color="black", marker="*", linestyle="", markersize=8, label=pretty(label)) for label in stars
+    ]
+    figure.legend(handles=handles, frameon=False, loc="outside upper center", ncols=min(len(handles), 4))
+    figure.supxlabel("Ratio of the block's feature maps dropped", fontsize=8)
+    figure.supylabel("Top-1 accuracy", fontsize=8)
+    _footnote(figure, note)
+    return figure, axes
+
+
+def pooling_table(
+    evaluation: pd.DataFrame, paper: Mapping[tuple, tuple[float, float]], note: str = ""
+) -> tuple[Figure, Axes]:
+    """Table 1 as a picture: top-1 and top-5 error of parameter-free Gather-Excite by extent and pooling.
+
+    Args:
+        evaluation: rows of `evaluation.csv`.
+        paper: the paper's ImageNet errors of ResNet-50 by (extent, pooling), both None for the plain network.
+        note: what the images are.
+    """
+    _need(evaluation, "evaluation")
+    header = ["Network", "Extent", "Pooling", "Top-1 error (%)", "Top-5 error (%)", "Paper: ResNet-50, ImageNet"]
+    cells = []
+    for row in evaluation.itertuples():
+        extent = None if pd.isna(row.extent) else str(row.extent)
+        pool = None if pd.isna(row.pool) else row.pool
+        published = paper.get((extent, pool))
+        cells.append(
+            [
+                pretty(row.network.partition(":")[0]),
+                extent or "—",
+                pool or "—",
+                f"{row.top1_error:.2f}",
+                f"{row.top5_error:.2f}",
+                f"{published[0]:.2f} / {published[1]:.2f}" if published else "—",
+            ]
+        )
+    figure, ax = plt.subplots(figsize=(7.2, 0.3 * (len(cells) + 1) + 0.3), layout="constrained")
+    ax.set_axis_off()
+    table = ax.table(cells, colLabels=header, loc="center", cellLoc="center", edges="horizontal")
+    table.auto_set_font_size(False)
+    table.set_fontsize(8)
+    table.auto_set_column_width(list(range(len(header))))
+    table.scale(1, 1.4)
+    for (row, _), cell in table.get_celld().items():
+        cell.set_linewidth(0.6)
+        if row == 0:
+            cell.set_text_props(weight="bold")
+    _footnote(figure, note)
+    return figure, ax
+
+
+def _footnote(figure: Figure, note: str) -> None:
+    if note:
+        figure.text(0.5, -0.01, note, ha="center", va="top", fontsize=6.5, color="0.35", wrap=True)
+
+

@@ -1,0 +1,310 @@
+"""Networks and data in, tables out: accuracy, selectivity and feature importance, in one reading of the data."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from analysis.accuracy import Accuracy
+from analysis.class_selectivity import PERMUTATIONS, REPLICATES, ClassSelectivity, block_means
+from analysis.data import load_data
+from analysis.data.loading import known_indices, known_labels
+from analysis.errors import RunError, UsageError
+from analysis.feature_importance import ORDERS, RATIOS, FeatureImportance
+from analysis.hooks import capture
+from analysis.networks import catalogue, count_gmacs, count_parameters, load_network, preprocessing_of
+from analysis.networks.preprocessing import Preprocessing
+from analysis.randomness import permuted_labels, stratified_halves
+from analysis.references import Reference, parse
+from analysis.sites import resolve_blocks
+from analysis.sweep import Subject, SweepOptions, prepared, sweep
+
+Networks = nn.Module | str | Sequence[nn.Module | str] | Mapping[str, nn.Module | str]
+
+
+@dataclass
+class Request:
+    """What to measure of one network.
+
+    Args:
+        network: in any mode.
+        selectivity: blocks whose units' class selectivity is measured.
+        pruning: blocks whose feature maps are dropped.
+        ratios, orders: of the pruning curves.
+    """
+
+    network: nn.Module
+    selectivity: Sequence[str] = ()
+    pruning: Sequence[str] = ()
+    ratios: Sequence[float] = RATIOS
+    orders: Sequence[str] = ORDERS
+
+
+@dataclass
+class Measured:
+    """Tidy tables of one pass, columns as in `run.json`'s folder, and what further statistics are computed from.
+
+    `samples` maps (network, block) to the arrays of `ClassSelectivity.samples`; `correctness` maps a network to its
+    bool (points, images), points in the order of `pruning`.
+    """
+
+    images: int
+    evaluation: pd.DataFrame
+    selectivity: pd.DataFrame = field(default_factory=pd.DataFrame)
+    selectivity_blocks: pd.DataFrame = field(default_factory=pd.DataFrame)
+    samples: dict[tuple[str, str], dict[str, np.ndarray]] = field(default_factory=dict)
+    pruning: pd.DataFrame = field(default_factory=pd.DataFrame)
+    correctness: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class _Watched:
+    """A metric as the sweep feeds it: what it watches, and what it takes of a batch."""
+
+    def __init__(self, metrics: nn.ModuleList, watch: Callable, observe: Callable):
+        self.metrics, self.watch, self.observe = metrics, watch, observe
+        self.state_dict, self.load_state_dict = metrics.state_dict, metrics.load_state_dict
+
+    def to(self, device: torch.device) -> None:
+        # float64 sums: on the host where the device has none
+        self.metrics.to("cpu" if device.type == "mps" else device)
+
+
+def measure(
+    requests: Mapping[str, Request],
+    data,
+    options: SweepOptions | None = None,
+    seed: int = 0,
+    permutations: int = PERMUTATIONS,
+    replicates: int = REPLICATES,
+    rectify: bool = False,
+) -> Measured:
+    """Measure all that is requested of all networks in one reading of the data.
+
+    Raises:
+        UsageError: a block that is not there, data that fits no network, classes that do not fit.
+        RunError: activities that have no index, or fewer than two classes with images.
+    """
+    options = options or SweepOptions()
+    labels, indices = known_labels(data), known_indices(data)
+    if len(indices) == 0:
+        raise RunError(f"no images in {data}")
+    wanted = any(request.selectivity for request in requests.values())
+    if wanted and labels is not None and len(np.unique(labels)) < 2:
+        raise RunError(f"{len(np.unique(labels))} classes with images in {data}; the index needs at least two")
+    resampling = _Resampling(seed, labels, indices, permutations)
+    subjects, metrics = [], {}
+    for label, request in requests.items():
+        network = request.network
+        preprocessing = preprocessing_of(network)
+        outputs, units = _probe(network, request.selectivity, preprocessing)
+        classes = int(labels.max()) + 1 if labels is not None else outputs
+        if classes > outputs:
+            raise UsageError(f"`{label}` has {outputs} outputs, but the data has labels up to {classes - 1}")
+        accuracy = Accuracy()
+        selective = {
+            block: ClassSelectivity(
+                outputs, units[block], resampling.permutations, replicates, seed, rectify, f"{label} {block}"
+            )
+            for block in request.selectivity
+        }
+        pruned = (
+            FeatureImportance(network, request.pruning, request.ratios, request.orders, indices)
+            if request.pruning
+            else None
+        )
+        metrics[label] = (accuracy, selective, pruned)
+        subjects.append(Subject(label, network, preprocessing, _watched(network, accuracy, selective, pruned, resampling)))
+    images = sweep(subjects, data, options)
+    return _tables(requests, metrics, images)
+
+
+def _watched(network: nn.Module, accuracy: Accuracy, selective: dict, pruned, resampling: "_Resampling") -> list[_Watched]:
+    watched = [
+        _Watched(
+            nn.ModuleList([accuracy]),
+            nullcontext,
+            lambda images, batch, labels, logits: accuracy.update(logits, labels),
+        )
+    ]
+    if selective:
+        features: dict[str, torch.Tensor] = {}
+
+        def watch():
+            return capture(network, list(selective), reduce="mean", into=features)
+
+        def observe(images, batch, labels, logits):
+            null, halves = resampling.of(batch)
+            for block, metric in selective.items():
+                metric.update(features[block], labels, batch.indices, null, halves)
+
+        watched.append(_Watched(nn.ModuleList(selective.values()), watch, observe))
+    if pruned:
+        watched.append(
+            _Watched(
+                nn.ModuleList([pruned]),
+                pruned.watch,
+                lambda images, batch, labels, logits: pruned.update(images, labels, batch.indices, logits),
+            )
+        )
+    return watched
+
+
+class _Resampling:
+    """Permuted labels and halves of the whole data set, where its labels are known before the pass."""
+
+    def __init__(self, seed: int, labels: np.ndarray | None, indices: np.ndarray, permutations: int):
+        known = labels is not None
+        self.permutations = permutations if known else 0
+        self.null = torch.from_numpy(permuted_labels(seed, labels, indices, permutations)) if known else None
+        self.halves = torch.from_numpy(stratified_halves(seed, labels, indices)) if known else None
+
+    def of(self, batch) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        if self.halves is None:
+            return None, None
+        return self.null[:, batch.positions], self.halves[batch.positions]
+
+
+def _probe(network: nn.Module, blocks: Sequence[str], preprocessing: Preprocessing) -> tuple[int, dict[str, int]]:
+    """The number of outputs, and of units of each block, from one blank image."""
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    with prepared(network, device), torch.inference_mode(), capture(network, blocks, reduce="mean") as features:
+        outputs = network(torch.zeros(1, 3, preprocessing.size, preprocessing.size, device=device))
+    return outputs.shape[1], {block: value.shape[1] for block, value in features.items()}
+
+
+def _tables(requests: Mapping[str, Request], metrics: Mapping[str, tuple], images: int) -> Measured:
+    evaluation, units, blocks, curves = [], [], [], []
+    measured = Measured(images, pd.DataFrame())
+    for label, (accuracy, selective, pruned) in metrics.items():
+        evaluation.append(_evaluation_row(label, requests[label].network, accuracy))
+        for depth, (block, metric) in enumerate(selective.items(), start=1):
+            try:
+                table = metric.compute()
+            except ValueError as error:
+                raise RunError(str(error)) from error
+            samples = metric.samples()
+            counts = metric.counts.sum(0)
+            measured.samples[label, block] = samples
+            units.append(_labelled(table, network=label, block=block))
+            summary = {"network": label, "block": block, "depth": depth} | block_means(table, samples)
+            summary |= {"classes": int((counts > 0).sum()), "images": int(counts.sum())}
+            order = ("network", "block", "depth", "units", "dead", "classes", "images")
+            blocks.append({key: summary[key] for key in order} | summary)
+        if pruned:
+            curves.append(_labelled(pruned.compute(), network=label))
+            measured.correctness[label] = pruned.correctness()
+    measured.evaluation = pd.DataFrame(evaluation)
+    if units:
+        measured.selectivity, measured.selectivity_blocks = pd.concat(units, ignore_index=True), pd.DataFrame(blocks)
+    if curves:
+        measured.pruning = pd.concat(curves, ignore_index=True)
+    return measured
+
+
+def _labelled(table: pd.DataFrame, **labels: str) -> pd.DataFrame:
+    for at, (name, value) in enumerate(labels.items()):
+        table.insert(at, name, value)
+    return table
+
+
+def _evaluation_row(label: str, network: nn.Module, accuracy: Accuracy) -> dict:
+    counts = accuracy.compute()
+    reference = parse(getattr(network, "reference", type(network).__name__))
+    settings = catalogue.resolve(reference) if reference.name in catalogue.NAMES else {}
+    published = catalogue.published_errors(reference) or (np.nan, np.nan)
+    return {
+        "network": label,
+        "extent": settings.get("extent"),
+        "pool": settings.get("pool"),
+        "parameters": count_parameters(network),
+        "gmacs": count_gmacs(network),
+        "images": counts["images"],
+        "top1_error": 100 * (1 - counts["top1"]),
+        "top5_error": 100 * (1 - counts["top5"]),
+        "published_top1_error": published[0],
+        "published_top5_error": published[1],
+    }
+
+
+def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
+    """Networks by a label unique among them: the mapping's own, or the reference without its weights.
+
+    >>> list(label_networks(["mini_resnet", "mini_resnet", "mini_resnet_se"]))
+    ['mini_resnet', 'mini_resnet-2', 'mini_resnet_se']
+    """
+    if isinstance(networks, Mapping):
+        return {label: load_network(network, **defaults) for label, network in networks.items()}
+    several = [networks] if isinstance(networks, nn.Module | str | Reference) else list(networks)
+    labelled: dict[str, nn.Module] = {}
+    for network in several:
+        if isinstance(network, nn.Module):
+            base = parse(getattr(network, "reference", type(network).__name__)).name
+        else:
+            base = parse(network).architecture
+        label, number = base, 1
+        while label in labelled:
+            number += 1
+            label = f"{base}-{number}"
+        labelled[label] = load_network(network, **defaults)
+    return labelled
+
+
+def evaluate(networks: Networks, data, options: SweepOptions | None = None) -> pd.DataFrame:
+    """Top-1 and top-5 error of networks on data: the columns of `evaluation.csv`, errors in percent.
+
+    Args:
+        networks: a network or reference, several, or a mapping from labels.
+        data: a reference, or a torch Dataset or sequential DataLoader of (image, label).
+    """
+    data = load_data(data)
+    return measure({label: Request(each) for label, each in label_networks(networks).items()}, data, options).evaluation
+
+
+def selectivity(
+    networks: Networks,
+    data,
+    stage: int | None = 4,
+    blocks: Sequence[str] | None = None,
+    options: SweepOptions | None = None,
+    **settings,
+) -> pd.DataFrame:
+    """Class selectivity of every unit of a stage's blocks: the columns of `selectivity.csv`.
+
+    Args:
+        networks: a network or reference, several, or a mapping from labels.
+        data: a reference, or a torch Dataset or sequential DataLoader of (image, label).
+        stage: 4 is conv4_x, `layer3`.
+        blocks: module names, instead of a stage.
+        settings: `seed`, `permutations`, `replicates`, `rectify` of `measure`.
+    """
+    requests = {
+        label: Request(network, selectivity=resolve_blocks(network, stage, blocks))
+        for label, network in label_networks(networks).items()
+    }
+    return measure(requests, load_data(data), options, **settings).selectivity
+
+
+def pruning(
+    networks: Networks,
+    data,
+    stage: int | None = 4,
+    blocks: Sequence[str] | None = None,
+    ratios: Sequence[float] = RATIOS,
+    orders: Sequence[str] = ORDERS,
+    options: SweepOptions | None = None,
+) -> pd.DataFrame:
+    """Accuracy after dropping feature maps: the columns of `pruning.csv`, accuracies as fractions.
+
+    Networks without gates are measured at ratio 0 and 1 only (the stars of figure 3). Arguments as of `selectivity`;
+    ratios and orders as of `FeatureImportance`.
+    """
+    requests = {
+        label: Request(network, pruning=resolve_blocks(network, stage, blocks), ratios=ratios, orders=orders)
+        for label, network in label_networks(networks).items()
+    }
+    return measure(requests, load_data(data), options).pruning
+
