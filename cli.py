@@ -22,7 +22,9 @@ class _Group(click.Group):
         except OSError as error:
             raise click.ClickException(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")) from error
         except KeyboardInterrupt:
-            click.echo("\nInterrupted; what was done is kept: the same command with --resume goes on from there.", err=True)
+            click.echo(
+                "\nInterrupted; what was done is kept: the same command with --resume goes on from there.", err=True
+            )
             context.exit(130)
 
 
@@ -45,7 +47,9 @@ def _options(*options):
     return decorate
 
 
-_data = click.option("--data", default="digits", show_default=True, help="The images: digits, cifar10[:DIR], folder:DIR.")
+_data = click.option(
+    "--data", default="digits", show_default=True, help="The images: digits, cifar10[:DIR], folder:DIR."
+)
 _out = click.option("--out", type=click.Path(path_type=Path), required=True, help="The run's folder.")
 _resume = click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same arguments.")
 _limit = click.option("--limit", type=int, help="Measure a class-balanced subset of so many images.")
@@ -54,7 +58,9 @@ _running = _options(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."),
     click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or fp16."),
     click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images in a batch."),
-    click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that decode images."),
+    click.option(
+        "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that decode images."
+    ),
 )
 _where = _options(
     click.option("--stage", type=int, default=4, show_default=True, help="4 is conv4_x (layer3)."),
@@ -131,8 +137,12 @@ def evaluate(networks, data, limit, device, precision, batch_size, workers, out,
 @_data
 @_where
 @click.option("--reference", help="Label of the network that the others are compared with; the first by default.")
-@click.option("--permutations", type=click.IntRange(0), default=10, show_default=True, help="Of the labels, for the null.")
-@click.option("--replicates", type=click.IntRange(0), default=10, show_default=True, help="Of the bootstrap over images.")
+@click.option(
+    "--permutations", type=click.IntRange(0), default=10, show_default=True, help="Of the labels, for the null."
+)
+@click.option(
+    "--replicates", type=click.IntRange(0), default=10, show_default=True, help="Of the bootstrap over images."
+)
 @click.option("--rectify", is_flag=True, help="Take the positive part of signed activations.")
 @_seed
 @_limit
@@ -177,7 +187,9 @@ def selectivity(
 @click.argument("networks", nargs=-1, required=True, metavar="NETWORK...")
 @_data
 @_where
-@click.option("--ratio", "ratios", type=float, multiple=True, help="A drop ratio; may be repeated.  [default: 0, 0.1 … 1]")
+@click.option(
+    "--ratio", "ratios", type=float, multiple=True, help="A drop ratio; may be repeated.  [default: 0, 0.1 … 1]"
+)
 @click.option("--order", "orders", multiple=True, help="most or least (important first); both by default.")
 @_limit
 @_running
@@ -193,7 +205,9 @@ def pruning(networks, data, stage, blocks, ratios, orders, limit, device, precis
 
     ratios, orders = check_ratios(ratios or RATIOS), list(orders or ORDERS)
     options = _sweep_options(device, precision, batch_size, workers)
-    arguments = dict(networks=networks, data=data, stage=stage, blocks=blocks, ratios=ratios, orders=orders, limit=limit)
+    arguments = dict(
+        networks=networks, data=data, stage=stage, blocks=blocks, ratios=ratios, orders=orders, limit=limit
+    )
     arguments |= dict(precision=precision)
     _execute(
         "pruning",
@@ -341,7 +355,9 @@ def list_networks(as_json):
         click.echo(table.to_json(orient="records", indent=2))
         return
     table = table.rename(columns={"published_top1_error": "top-1 %", "published_top5_error": "top-5 %"})
-    click.echo(table.to_string(index=False, na_rep="", formatters={"parameters": "{:,}".format, "gmacs": "{:.3f}".format}))
+    click.echo(
+        table.to_string(index=False, na_rep="", formatters={"parameters": "{:,}".format, "gmacs": "{:.3f}".format})
+    )
     click.echo("top-1 % and top-5 %: errors published on ImageNet. Settings follow the name as :key=value,…")
 
 

@@ -1,4 +1,4 @@
-"""The class selectivity index (Morcos et al., ICLR 2018) of every unit, with its null, cross-fitted index and errors."""
+"""The class selectivity index (Morcos et al., ICLR 2018) of units, with its null, cross-fitted index and errors."""
 
 import math
 
@@ -214,7 +214,7 @@ class ClassSelectivity(Metric):
         return {state: getattr(self, state).cpu().numpy() for state in self._defaults}
 
     def compute(self) -> pd.DataFrame:
-        """A row per unit: csi, csi_se, csi_null, csi_null_sd, csi_crossfit, active_fraction, mu_max, mu_rest, top_class.
+        """A row per unit, the columns of `selectivity.csv` from `unit` on.
 
         A dead unit's indices are NaN and its top_class −1. `csi_null` is NaN without null labels and where no class
         has two images (the null would equal the index); `csi_se` where a class has only one image.
@@ -242,8 +242,11 @@ class ClassSelectivity(Metric):
         return pd.DataFrame(table)
 
     def samples(self) -> dict[str, np.ndarray]:
-        """What errors and comparisons are computed from, each (…, U): `csi` and `crossfit` of every bootstrap replicate,
-        `null` of every permutation, `halves` the index of each half of the images."""
+        """What errors and comparisons are computed from, each (…, U).
+
+        `csi` and `crossfit` of every bootstrap replicate, `null` of every permutation, `halves` the index of each
+        half of the images.
+        """
         return self._samples(self.state_numpy())
 
     def _samples(self, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -49,11 +49,15 @@ def supplementary_networks(family: str = "resnet50", shuffle: str = "shufflenet"
     return [family, f"{family}_se", *theta_minus, shuffle, f"{shuffle}_ge_theta"]
 
 
-def evaluate(run: Run, networks: Sequence[str], data: str, options: SweepOptions, limit: int | None = None) -> list[Path]:
+def evaluate(
+    run: Run, networks: Sequence[str], data: str, options: SweepOptions, limit: int | None = None
+) -> list[Path]:
     """Top-1 and top-5 error of networks: `evaluation.csv` and table 1."""
     images = _data(data, limit)
     labelled = label_networks(networks)
-    measured = _measure(run, {label: Request(network) for label, network in labelled.items()}, images, options, Statistics())
+    measured = _measure(
+        run, {label: Request(network) for label, network in labelled.items()}, images, options, Statistics()
+    )
     return _table1(run, measured.evaluation, images)
 
 
@@ -74,7 +78,8 @@ def selectivity(
     if reference is not None and reference not in labelled:
         raise UsageError(f"no network `{reference}` to compare with; labels: {', '.join(labelled)}")
     requests = {
-        label: Request(network, selectivity=resolve_blocks(network, stage, blocks)) for label, network in labelled.items()
+        label: Request(network, selectivity=resolve_blocks(network, stage, blocks))
+        for label, network in labelled.items()
     }
     measured = _measure(run, requests, images, options, statistics)
     return _figure2(run, measured, images, statistics, reference or next(iter(labelled)))
@@ -236,9 +241,7 @@ def _measure(
         seed=statistics.seed,
     )
     with run.timed("measure"):
-        measured = measure(
-            requests, data, replace(options, checkpoint=run.path("measuring.pt")), **asdict(statistics)
-        )
+        measured = measure(requests, data, replace(options, checkpoint=run.path("measuring.pt")), **asdict(statistics))
     run.record["data"]["read"] = measured.images
     run.write_table("evaluation.csv", measured.evaluation)
     if len(measured.selectivity):

@@ -58,7 +58,9 @@ def operator_steps(module: GatherExcite, size: tuple[int, int]) -> list[tuple[st
     handles.append(module.gate.register_forward_hook(lambda layer, args, output: gate.append(tuple(output.shape[1:]))))
     try:
         with torch.no_grad():
-            module.eval()(torch.zeros(1, module.channels, *size, device=next(module.parameters(), torch.empty(0)).device))
+            module.eval()(
+                torch.zeros(1, module.channels, *size, device=next(module.parameters(), torch.empty(0)).device)
+            )
     finally:
         module.train(training)
         for handle in handles:
@@ -86,7 +88,9 @@ def _describe(layer: nn.Module) -> str:
     return {"BatchNorm2d": "batch norm", "ReLU": "ReLU"}.get(type(layer).__name__, type(layer).__name__)
 
 
-def operators(modules: Mapping[str, GatherExcite] | None = None, size: tuple[int, int] = (14, 14)) -> tuple[Figure, list[Axes]]:
+def operators(
+    modules: Mapping[str, GatherExcite] | None = None, size: tuple[int, int] = (14, 14)
+) -> tuple[Figure, list[Axes]]:
     """Figure 4: a diagram of each operator, from input map to output map.
 
     Args:
@@ -117,7 +121,9 @@ def _draw(ax: Axes, title: str, shape: tuple[int, ...], steps: list, longest: in
         _arrow(ax, (centre, before), (centre, y + 0.3))
         color = _GATHER if part == "gather" else _EXCITE
         ax.add_patch(
-            FancyBboxPatch((centre - 1.95, y - 0.27), 3.9, 0.54, boxstyle="round,pad=0.02", facecolor=color, edgecolor="0.4")
+            FancyBboxPatch(
+                (centre - 1.95, y - 0.27), 3.9, 0.54, boxstyle="round,pad=0.02", facecolor=color, edgecolor="0.4"
+            )
         )
         ax.text(centre, y + 0.09, text, ha="center", va="center", fontsize=6.2)
         ax.text(centre, y - 0.14, _size(output), ha="center", va="center", fontsize=5.6, color="0.35")
@@ -150,4 +156,6 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.3", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0})
+    ax.annotate(
+        "", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.3", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    )

@@ -22,7 +22,7 @@ ORDERS = ("most", "least")
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a curve: `ratio` of the block's maps dropped, most or least important first; order "none" at 0 and 1."""
+    """A point of a curve: `ratio` of the block's maps dropped, "most" or "least" important first; "none" at 0 and 1."""
 
     block: str
     order: str
@@ -217,7 +217,7 @@ class FeatureImportance(Metric):
         return pd.DataFrame(rows)
 
     def correctness(self) -> np.ndarray:
-        """Top-1 correctness, bool (points, images), images in increasing order of index; points in the table's order."""
+        """Top-1 correctness, bool (points, images): points in the table's order, images in increasing order of index."""
         if self.indices is None:
             raise ValueError("correctness is kept only where the metric is given the `indices` of all images")
         return self.correct.cpu().numpy().astype(bool)

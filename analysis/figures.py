@@ -74,9 +74,7 @@ def optimisation(training: pd.DataFrame, note: str = "") -> tuple[Figure, np.nda
     return figure, axes
 
 
-def selectivity(
-    selectivity: pd.DataFrame, reference: str | None = None, note: str = ""
-) -> tuple[Figure, np.ndarray]:
+def selectivity(selectivity: pd.DataFrame, reference: str | None = None, note: str = "") -> tuple[Figure, np.ndarray]:
     """Figure 2: the distribution of the class selectivity index, block by block; a row for each compared network.
 
     Each panel overlays the reference with one other network; edges are fixed on [0, 1]; dead units, which have no
@@ -94,7 +92,9 @@ def selectivity(
         raise UsageError(f"no network `{reference}` in the table; it has {', '.join(labels)}")
     others = [label for label in labels if label != reference] or [reference]
     blocks = list(selectivity["block"].unique())
-    figure, axes = _axes(len(others), len(blocks), max(1.45 * len(blocks), 4), 1.6 * len(others) + 0.7, sharex=True, sharey=True)
+    figure, axes = _axes(
+        len(others), len(blocks), max(1.45 * len(blocks), 4), 1.6 * len(others) + 0.7, sharex=True, sharey=True
+    )
     index = selectivity.set_index(["network", "block"])["csi"]
     for row, other in enumerate(others):
         for column, block in enumerate(blocks):
@@ -198,7 +198,12 @@ def pruning(pruning: pd.DataFrame, note: str = "") -> tuple[Figure, np.ndarray]:
                 if (curve["order"] == order).any():
                     ax.plot(curve["ratio"], curve["top1"], line, color=colors[label], linewidth=1.3)
                     ax.fill_between(
-                        curve["ratio"], curve["top1_low"], curve["top1_high"], color=colors[label], alpha=0.15, linewidth=0
+                        curve["ratio"],
+                        curve["top1_low"],
+                        curve["top1_high"],
+                        color=colors[label],
+                        alpha=0.15,
+                        linewidth=0,
                     )
         for label in stars:
             mine = here[here["network"] == label]
@@ -268,5 +273,3 @@ def pooling_table(
 def _footnote(figure: Figure, note: str) -> None:
     if note:
         figure.text(0.5, -0.01, note, ha="center", va="top", fontsize=6.5, color="0.35", wrap=True)
-
-

@@ -117,12 +117,16 @@ def measure(
             else None
         )
         metrics[label] = (accuracy, selective, pruned)
-        subjects.append(Subject(label, network, preprocessing, _watched(network, accuracy, selective, pruned, resampling)))
+        subjects.append(
+            Subject(label, network, preprocessing, _watched(network, accuracy, selective, pruned, resampling))
+        )
     images = sweep(subjects, data, options)
     return _tables(requests, metrics, images)
 
 
-def _watched(network: nn.Module, accuracy: Accuracy, selective: dict, pruned, resampling: "_Resampling") -> list[_Watched]:
+def _watched(
+    network: nn.Module, accuracy: Accuracy, selective: dict, pruned, resampling: "_Resampling"
+) -> list[_Watched]:
     watched = [
         _Watched(
             nn.ModuleList([accuracy]),
@@ -307,4 +311,3 @@ def pruning(
         for label, network in label_networks(networks).items()
     }
     return measure(requests, load_data(data), options).pruning
-

@@ -31,7 +31,7 @@ class Site:
 
 
 def block_names(network: nn.Module) -> dict[int, list[str]]:
-    """The blocks of each stage, as in the papers: stage s (conv s_x) is `layer{s−1}` of a ResNet, `stage{s}` of others."""
+    """The blocks of each stage, numbered as in the papers: stage s is `layer{s−1}` of a ResNet, else `stage{s}`."""
     stages: dict[int, list[str]] = {}
     for name, child in network.named_children():
         if (match := re.fullmatch(r"(layer|stage)(\d+)", name)) and isinstance(child, nn.Sequential):
@@ -117,9 +117,9 @@ def site_table(network: nn.Module) -> pd.DataFrame:
         return lambda module, args, output: shapes.__setitem__(block, output.shape)
 
     size = preprocessing_of(network).size
-    with hooked(*((network.get_submodule(block), note(block)) for blocks in stages.values() for block in blocks)):
-        with torch.inference_mode():
-            network.eval()(torch.zeros(1, 3, size, size))
+    blocks = [block for names in stages.values() for block in names]
+    with hooked(*((network.get_submodule(block), note(block)) for block in blocks)), torch.inference_mode():
+        network.eval()(torch.zeros(1, 3, size, size))
     rows = []
     for stage, blocks in stages.items():
         for block in blocks:
@@ -131,4 +131,3 @@ def site_table(network: nn.Module) -> pd.DataFrame:
             _, units, *side = shapes[block]
             rows.append((stage, block, paper_name(block), units, "×".join(map(str, side)), branch, gate))
     return pd.DataFrame(rows, columns=["stage", "block", "paper", "units", "map", "branch", "gate"])
-

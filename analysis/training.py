@@ -251,9 +251,7 @@ class _Loop:
     def _validate(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         self.network.eval()
         device = self.accelerator.device
-        for batch in batches(
-            self.validation, [self.preprocessing.geometry], self.recipe.batch_size, self.workers
-        ):
+        for batch in batches(self.validation, [self.preprocessing.geometry], self.recipe.batch_size, self.workers):
             images = batch.images[self.preprocessing.geometry].to(device, non_blocking=True)
             images = self.preprocessing.normalize(images).contiguous(memory_format=torch.channels_last)
             labels = batch.labels.to(device, non_blocking=True)

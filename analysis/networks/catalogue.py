@@ -16,7 +16,7 @@ from analysis.references import Reference
 
 @dataclass(frozen=True)
 class Family:
-    """One backbone: how to build it with a gate, its default classes and input size, and the gates it is offered with."""
+    """One backbone: how to build it with a gate, its default classes and input size, and the gates it takes."""
 
     build: Callable[..., nn.Module]
     classes: int
@@ -39,9 +39,7 @@ FAMILIES = {
 }
 
 NAMES = {
-    f"{family}_{gate}" if gate else family: (family, gate)
-    for family, entry in FAMILIES.items()
-    for gate in entry.gates
+    f"{family}_{gate}" if gate else family: (family, gate) for family, entry in FAMILIES.items() for gate in entry.gates
 }
 """Every catalogue name: (family, gate)."""
 

@@ -1,4 +1,4 @@
-"""A reference to a network: built by the catalogue, timm, torchvision or a user's factory, with weights loaded strictly."""
+"""A reference to a network: built by the catalogue, a library or a user's factory, with weights loaded strictly."""
 
 import importlib.util
 import json

@@ -17,7 +17,9 @@ class ShuffleUnit(nn.Module):
     Shape: (N, `inputs`, H, W) to (N, `outputs`, ⌈H/stride⌉, ⌈W/stride⌉).
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int, groups: int, grouped_first: bool, gate: nn.Module | None):
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, groups: int, grouped_first: bool, gate: nn.Module | None
+    ):
         super().__init__()
         branch = outputs - inputs if stride == 2 else outputs
         hidden = outputs // 4
