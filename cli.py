@@ -330,7 +330,7 @@ def supplementary(
 @main.command()
 @_seed
 @_running
-@click.option("--epochs", type=int, help="Of each training.  [default: 8]")
+@click.option("--epochs", type=int, help="Of each training, instead of the recipe’s.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
 @_resume
 def demo(seed, device, precision, batch_size, workers, epochs, out, resume):

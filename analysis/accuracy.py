@@ -1,7 +1,8 @@
 """Top-1 and top-5: which images a network has right."""
 
 import torch
-from torchmetrics import Metric
+
+from analysis.metric import SavedMetric
 
 
 def correct_at(logits: torch.Tensor, labels: torch.Tensor, k: int) -> torch.Tensor:
@@ -14,7 +15,7 @@ def correct_at(logits: torch.Tensor, labels: torch.Tensor, k: int) -> torch.Tens
     return (top == labels[:, None]).any(1)
 
 
-class Accuracy(Metric):
+class Accuracy(SavedMetric):
     """Top-1 and top-5 accuracy as fractions, from counts that add up over batches and processes.
 
     `update(logits, labels)` takes (N, K) and (N,); `compute()` gives {"images", "top1", "top5"}.
@@ -24,9 +25,6 @@ class Accuracy(Metric):
     >>> metric.compute()
     {'images': 10, 'top1': 1.0, 'top5': 1.0}
     """
-
-    full_state_update = False
-    blocks = ()
 
     def __init__(self):
         super().__init__()

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pandas as pd
 import torch
-from torchmetrics import Metric
 
+from analysis.metric import SavedMetric
 from analysis.randomness import hashes, poisson_weights
 
 PERMUTATIONS = 10
@@ -76,7 +76,7 @@ def _means(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
 
 
-class ClassSelectivity(Metric):
+class ClassSelectivity(SavedMetric):
     """Class selectivity of U units from streamed sums: memory is classes × units, never images.
 
     In the same pass: the null (the index under permutations of the whole data set's labels), the cross-fitted index,
@@ -107,8 +107,6 @@ class ClassSelectivity(Metric):
     [0.5]
     """
 
-    full_state_update = False
-
     def __init__(
         self,
         classes: int,
@@ -119,7 +117,7 @@ class ClassSelectivity(Metric):
         rectify: bool = False,
         name: str = "features",
     ):
-        super().__init__(compute_with_cache=False)
+        super().__init__()
         for argument, value, least in (
             ("classes", classes, 1),
             ("units", units, 1),

@@ -41,12 +41,12 @@ class Statistics:
 def supplementary_networks(family: str = "resnet50", shuffle: str = "shufflenet") -> list[str]:
     """The networks that the supplementary material's figures and tables need, as references without weights.
 
-    >>> supplementary_networks("mini_resnet", "mini_shufflenet")[:2]
-    ['mini_resnet', 'mini_resnet_se']
+    >>> supplementary_networks("mini_resnet", "mini_shufflenet")[-3:]
+    ['mini_resnet_se', 'mini_shufflenet', 'mini_shufflenet_ge_theta']
     """
     pooling = [f"extent={extent},pool={pool}" for extent, pool in PAPER_POOLING if extent]
     theta_minus = [f"{family}_ge_theta_minus:{settings}" for settings in pooling]
-    return [family, f"{family}_se", *theta_minus, shuffle, f"{shuffle}_ge_theta"]
+    return [family, *theta_minus, f"{family}_se", shuffle, f"{shuffle}_ge_theta"]
 
 
 def evaluate(

@@ -6,12 +6,12 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyBboxPatch, Polygon
+from matplotlib.patches import Polygon, Rectangle
 from torch import nn
 
-from analysis.networks.gather_excite import GatherExcite, MapConv2d, Pool
+from analysis.networks.gather_excite import GatherExcite, Pool
 
-_GATHER, _EXCITE, _MAP = "#d9e8f5", "#fbe5cf", "#eeeeee"
+_GATHER, _EXCITE = "#d9e8f5", "#fbe5cf"
 _SUB = {"theta_minus": "GE-θ⁻", "theta": "GE-θ", "theta_plus": "GE-θ⁺"}
 
 
@@ -66,7 +66,7 @@ def operator_steps(module: GatherExcite, size: tuple[int, int]) -> list[tuple[st
         for handle in handles:
             handle.remove()
     gathered = steps[-1][2]
-    interpolation = "nearest-neighbour interpolation" if gate[0] != gathered else "broadcast to every position"
+    interpolation = "nearest interpolation" if gate[0] != gathered else "broadcast to every position"
     steps.append(("excite", interpolation, (module.channels, *size)))
     steps.append(("excite", type(module.gate).__name__.lower(), (module.channels, *size)))
     return steps
@@ -83,8 +83,7 @@ def _describe(layer: nn.Module) -> str:
         height, width = layer.kernel_size
         depthwise = "depthwise " if layer.groups == layer.in_channels > 1 else ""
         stride = f", stride {layer.stride[0]}" if layer.stride[0] > 1 else ""
-        whole = " (the whole map)" if isinstance(layer, MapConv2d) else ""
-        return f"{depthwise}conv {height}×{width}{stride}{whole}"
+        return f"{depthwise}conv {height}×{width}{stride}"
     return {"BatchNorm2d": "batch norm", "ReLU": "ReLU"}.get(type(layer).__name__, type(layer).__name__)
 
 
@@ -101,7 +100,7 @@ def operators(
     drawn = {title: operator_steps(module, size) for title, module in modules.items()}
     longest = max(len(steps) for steps in drawn.values())
     figure, axes = plt.subplots(
-        1, len(modules), figsize=(2.35 * len(modules), 0.5 * longest + 2.0), squeeze=False, layout="constrained"
+        1, len(modules), figsize=(1.95 * len(modules), 0.36 * longest + 1.6), squeeze=False, layout="constrained"
     )
     for ax, (title, module) in zip(axes[0], modules.items(), strict=True):
         _draw(ax, title, (module.channels, *size), drawn[title], longest)
@@ -109,45 +108,40 @@ def operators(
 
 
 def _draw(ax: Axes, title: str, shape: tuple[int, ...], steps: list, longest: int) -> None:
-    ax.set(xlim=(-0.7, 5.6), ylim=(-1.9 - (longest - 1), 1.6))
+    ax.set(xlim=(-0.75, 5.1), ylim=(-2.1 - (longest - 1), 1.7))
     ax.set_axis_off()
-    ax.set_title(title, fontsize=10, fontweight="bold")
-    centre, bypass = 2.9, -0.25
-    _map(ax, centre, 0.9, shape, "input x")
+    ax.set_title(title, fontsize=9, fontweight="bold")
+    centre, bypass = 2.6, -0.45
+    _map(ax, centre, 1.0, shape, "input x")
     spread = (longest - 1) / max(len(steps) - 1, 1)
-    before = 0.55
+    before = 0.62
     for number, (part, text, output) in enumerate(steps):
         y = -number * spread
-        _arrow(ax, (centre, before), (centre, y + 0.3))
+        _arrow(ax, (centre, before), (centre, y + 0.33))
         color = _GATHER if part == "gather" else _EXCITE
-        ax.add_patch(
-            FancyBboxPatch(
-                (centre - 1.95, y - 0.27), 3.9, 0.54, boxstyle="round,pad=0.02", facecolor=color, edgecolor="0.4"
-            )
-        )
-        ax.text(centre, y + 0.09, text, ha="center", va="center", fontsize=6.2)
-        ax.text(centre, y - 0.14, _size(output), ha="center", va="center", fontsize=5.6, color="0.35")
-        before = y - 0.3
-    bottom = -(longest - 1)
-    product = bottom - 0.75
-    _arrow(ax, (centre, before), (centre, product + 0.17))
-    ax.add_patch(Circle((centre, product), 0.16, facecolor="white", edgecolor="0.2"))
-    ax.text(centre, product, "⊙", ha="center", va="center", fontsize=9, fontfamily="DejaVu Sans")
-    ax.plot([centre - 1.2, bypass, bypass], [0.9, 0.9, product], color="0.3", linewidth=0.9)
-    _arrow(ax, (bypass, product), (centre - 0.17, product))
-    _arrow(ax, (centre, product - 0.17), (centre, product - 0.45))
-    _map(ax, centre, product - 0.8, shape, "output")
+        ax.add_patch(Rectangle((centre - 2.4, y - 0.33), 4.8, 0.66, facecolor=color, edgecolor="0.4", linewidth=0.7))
+        ax.text(centre, y + 0.13, text, ha="center", va="center", fontsize=6)
+        ax.text(centre, y - 0.16, _size(output), ha="center", va="center", fontsize=5.5, color="0.3")
+        before = y - 0.33
+    product = -(longest - 1) - 0.85
+    _arrow(ax, (centre, before), (centre, product + 0.16))
+    ax.plot(centre, product, "o", markersize=9, markerfacecolor="white", markeredgecolor="0.2", zorder=3)
+    ax.plot(centre, product, "o", markersize=2, color="0.2", zorder=4)  # ⊙, the product of each element
+    ax.plot([centre - 2.0, bypass, bypass], [1.0, 1.0, product], color="0.3", linewidth=0.9)
+    _arrow(ax, (bypass, product), (centre - 0.2, product))
+    _arrow(ax, (centre, product - 0.16), (centre, product - 0.52))
+    _map(ax, centre, product - 0.85, shape, "output")
 
 
 def _map(ax: Axes, x: float, y: float, shape: tuple[int, ...], name: str) -> None:
-    left, right, low, high, depth = x - 1.2, x + 1.0, y - 0.3, y + 0.2, 0.2
-    ax.add_patch(Polygon([(left, low), (right, low), (right, high), (left, high)], facecolor=_MAP, edgecolor="0.3"))
-    for corners in (
-        [(left, high), (left + depth, high + 0.12), (right + depth, high + 0.12), (right, high)],
-        [(right, low), (right + depth, low + 0.12), (right + depth, high + 0.12), (right, high)],
+    left, right, low, high, deep, tall = x - 2.0, x + 1.8, y - 0.33, y + 0.22, 0.25, 0.16
+    for corners, color in (
+        ([(left, low), (right, low), (right, high), (left, high)], "#f2f2f2"),
+        ([(left, high), (left + deep, high + tall), (right + deep, high + tall), (right, high)], "#dddddd"),
+        ([(right, low), (right + deep, low + tall), (right + deep, high + tall), (right, high)], "#cccccc"),
     ):
-        ax.add_patch(Polygon(corners, facecolor="#dddddd", edgecolor="0.3"))
-    ax.text((left + right) / 2, (low + high) / 2, f"{name}: {_size(shape)}", ha="center", va="center", fontsize=6.2)
+        ax.add_patch(Polygon(corners, facecolor=color, edgecolor="0.4", linewidth=0.7))
+    ax.text((left + right) / 2, (low + high) / 2, f"{name}: {_size(shape)}", ha="center", va="center", fontsize=6)
 
 
 def _size(shape: tuple[int, ...]) -> str:

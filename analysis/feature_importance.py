@@ -9,11 +9,11 @@ import pandas as pd
 import torch
 from scipy.stats import binomtest
 from torch import nn
-from torchmetrics import Metric
 
 from analysis.accuracy import correct_at
 from analysis.errors import UsageError, unknown
 from analysis.hooks import hooked
+from analysis.metric import SavedMetric
 from analysis.sites import Site, find_site, gate_values
 
 RATIOS = tuple(step / 10 for step in range(11))
@@ -67,7 +67,7 @@ def check_ratios(ratios: Sequence[float]) -> list[float]:
     return sorted(set(ratios))
 
 
-class FeatureImportance(Metric):
+class FeatureImportance(SavedMetric):
     """Top-1 and top-5 accuracy of a network after dropping feature maps of one block at a time.
 
     For each image, n = ⌊ratio·C + ½⌋ maps of the block's branch are set to zero after gating and before the shortcut
@@ -91,8 +91,6 @@ class FeatureImportance(Metric):
         UsageError: a ratio outside [0, 1], an unknown order, or a block whose branch is not known.
     """
 
-    full_state_update = False
-
     def __init__(
         self,
         network: nn.Module,
@@ -101,7 +99,7 @@ class FeatureImportance(Metric):
         orders: Sequence[str] = ORDERS,
         indices: np.ndarray | None = None,
     ):
-        super().__init__(compute_with_cache=False)
+        super().__init__()
         for order in orders:
             if order not in ORDERS:
                 raise unknown("order", order, ORDERS)
@@ -217,7 +215,7 @@ class FeatureImportance(Metric):
         return pd.DataFrame(rows)
 
     def correctness(self) -> np.ndarray:
-        """Top-1 correctness, bool (points, images): points in the table's order, images in increasing order of index."""
+        """Top-1 correctness, bool (points, images): points in the table's order, images by increasing index."""
         if self.indices is None:
             raise ValueError("correctness is kept only where the metric is given the `indices` of all images")
         return self.correct.cpu().numpy().astype(bool)

@@ -1,6 +1,8 @@
 """Tables in, figures out: each function returns a figure and its axes, and neither shows nor saves them."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from functools import wraps
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,6 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from analysis.comparison import half_width
@@ -17,7 +20,8 @@ from analysis.sites import paper_name
 
 PALETTE = sns.color_palette("colorblind")
 BINS = np.linspace(0, 1, 41)
-_STYLE = {"axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False, "font.size": 8}
+_STYLE = {"axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False}
+_STYLE |= {"font.size": 8, "axes.titlesize": 9, "legend.fontsize": 7.5}
 
 _PRETTY = {
     "mini_resnet": "mini ResNet",
@@ -32,7 +36,7 @@ def pretty(label: str) -> str:
     """A network's label as a legend shows it.
 
     >>> pretty("mini_resnet_ge_theta_minus:extent=4,pool=max"), pretty("mine")
-    ('mini ResNet GE-θ⁻ (extent=4, pool=max)', 'mine')
+    ('mini ResNet GE-θ⁻ (E4, max)', 'mine')
     """
     name, _, settings = label.partition(":")
     for suffix, gate in _GATES.items():
@@ -40,12 +44,24 @@ def pretty(label: str) -> str:
             name = f"{_PRETTY[name.removesuffix(suffix)]} {gate}"
             break
     name = _PRETTY.get(name, name)
-    return f"{name} ({settings.replace(',', ', ')})" if settings else name
+    short = [re.sub(r"^extent=(\d)", r"E\1", each) for each in settings.split(",")]
+    short = [re.sub(r"^(extent|pool)=", "", each) for each in short]
+    return f"{name} ({', '.join(short)})" if settings else name
+
+
+def _styled(draw: Callable) -> Callable:
+    """The project's style for all that a function draws, and for nothing else."""
+
+    @wraps(draw)
+    def styled(*args, **options):
+        with plt.rc_context(_STYLE):
+            return draw(*args, **options)
+
+    return styled
 
 
 def _axes(rows: int, columns: int, width: float, height: float, **options) -> tuple[Figure, np.ndarray]:
-    with plt.rc_context(_STYLE):
-        return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options)
+    return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options)
 
 
 def _need(table: pd.DataFrame, name: str) -> None:
@@ -53,6 +69,7 @@ def _need(table: pd.DataFrame, name: str) -> None:
         raise UsageError(f"the {name} table is empty: nothing to draw")
 
 
+@_styled
 def optimisation(training: pd.DataFrame, note: str = "") -> tuple[Figure, np.ndarray]:
     """Figure 1: top-1 error (%) against epoch, training set left and validation set right.
 
@@ -74,6 +91,7 @@ def optimisation(training: pd.DataFrame, note: str = "") -> tuple[Figure, np.nda
     return figure, axes
 
 
+@_styled
 def selectivity(selectivity: pd.DataFrame, reference: str | None = None, note: str = "") -> tuple[Figure, np.ndarray]:
     """Figure 2: the distribution of the class selectivity index, block by block; a row for each compared network.
 
@@ -91,42 +109,42 @@ def selectivity(selectivity: pd.DataFrame, reference: str | None = None, note: s
     if reference not in labels:
         raise UsageError(f"no network `{reference}` in the table; it has {', '.join(labels)}")
     others = [label for label in labels if label != reference] or [reference]
+    colors = dict(zip([reference, *others], PALETTE, strict=False))
     blocks = list(selectivity["block"].unique())
-    figure, axes = _axes(
-        len(others), len(blocks), max(1.45 * len(blocks), 4), 1.6 * len(others) + 0.7, sharex=True, sharey=True
-    )
+    width, height = max(1.2 * len(blocks), 3.2), 1.35 * len(others) + 0.8
+    figure, axes = _axes(len(others), len(blocks), width, height, sharex=True, sharey=True)
     index = selectivity.set_index(["network", "block"])["csi"]
     for row, other in enumerate(others):
         for column, block in enumerate(blocks):
-            ax = axes[row, column]
-            dead = []
-            for label, color in dict(zip((reference, other), PALETTE, strict=False)).items():
-                if (label, block) not in index.index:
-                    continue
-                values = index.loc[[(label, block)]].to_numpy()
-                alive = values[~np.isnan(values)]
-                weights = np.full(len(alive), 1 / max(len(values), 1))
-                ax.hist(alive, BINS, weights=weights, color=color, alpha=0.45, label=pretty(label))
-                ax.hist(alive, BINS, weights=weights, color=color, histtype="step", linewidth=0.9)
-                dead.append(str(len(values) - len(alive)))
-            if set(dead) != {"0"}:
-                ax.text(0.97, 0.95, f"dead {'/'.join(dead)}", transform=ax.transAxes, ha="right", va="top", fontsize=6)
+            drawn = [label for label in dict.fromkeys((reference, other)) if (label, block) in index.index]
+            _overlay(axes[row, column], {label: index.loc[[(label, block)]].to_numpy() for label in drawn}, colors)
             if row == 0:
-                ax.set_title(paper_name(block))
-            ax.set_xlim(0, 1)
-            ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-        handles, names = axes[row, 0].get_legend_handles_labels()
+                axes[row, column].set_title(paper_name(block))
         axes[row, 0].set_ylabel("Share of units")
-        axes[row, -1].legend(
-            handles, names, frameon=False, fontsize=6.5, loc="upper center", bbox_to_anchor=(0.3, 0.87), handlelength=1
-        ) if len(blocks) == 1 else figure.legend(
-            handles, names, frameon=False, loc="outside upper center" if row == 0 else "outside lower center", ncols=2
-        )
+    axes[0, 0].set(xlim=(0, 1))
+    axes[0, 0].set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    handles = [Patch(facecolor=(*color, 0.45), edgecolor=color, label=pretty(label)) for label, color in colors.items()]
+    figure.legend(handles=handles, frameon=False, loc="outside upper center", ncols=min(len(handles), 4))
     figure.supxlabel("Class selectivity index", fontsize=8)
     _footnote(figure, note)
     return figure, axes
 
 
+def _overlay(ax: Axes, values: Mapping[str, np.ndarray], colors: Mapping) -> None:
+    """Histograms of indices with the units without one counted in the corner."""
+    dead = []
+    for label, all_units in values.items():
+        alive = all_units[~np.isnan(all_units)]
+        weights = np.full(len(alive), 1 / len(all_units))
+        ax.hist(alive, BINS, weights=weights, color=colors[label], alpha=0.45)
+        ax.hist(alive, BINS, weights=weights, color=colors[label], histtype="step", linewidth=0.9)
+        dead.append(len(all_units) - len(alive))
+    if any(dead):
+        text = f"dead {'/'.join(map(str, dead))}"
+        ax.text(0.97, 0.95, text, transform=ax.transAxes, ha="right", va="top", fontsize=6)
+
+
+@_styled
 def selectivity_gap(gaps: pd.DataFrame, replicates: int = 10, note: str = "") -> tuple[Figure, np.ndarray]:
     """The gap in mean selectivity to the reference against depth: as it is, in excess of the null, and cross-fitted.
 
@@ -170,6 +188,7 @@ def selectivity_gap(gaps: pd.DataFrame, replicates: int = 10, note: str = "") ->
     return figure, axes
 
 
+@_styled
 def pruning(pruning: pd.DataFrame, note: str = "") -> tuple[Figure, np.ndarray]:
     """Figure 3: top-1 accuracy against the ratio of feature maps dropped, a panel for each block.
 
@@ -211,6 +230,7 @@ def pruning(pruning: pd.DataFrame, note: str = "") -> tuple[Figure, np.ndarray]:
         ax.set_title(paper_name(block))
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         ax.set_xlim(-0.03, 1.03)
+        ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     for ax in axes.flat[len(blocks) :]:
         ax.set_axis_off()
     handles = [Line2D([], [], color=colors[label], label=pretty(label)) for label in gated]
@@ -228,6 +248,7 @@ def pruning(pruning: pd.DataFrame, note: str = "") -> tuple[Figure, np.ndarray]:
     return figure, axes
 
 
+@_styled
 def pooling_table(
     evaluation: pd.DataFrame, paper: Mapping[tuple, tuple[float, float]], note: str = ""
 ) -> tuple[Figure, Axes]:

@@ -59,12 +59,25 @@ def capture(
 
         return hook
 
-    modules = dict(network.named_modules())
-    for name in blocks:
-        if name not in modules:
-            raise unknown("block", name, filter(None, modules))
-    with hooked(*((modules[name], keep(name)) for name in blocks)):
+    with hooked(*[(find_module(network, name), keep(name)) for name in blocks]):
         yield features
+
+
+def find_module(network: nn.Module, name: str, choices: Sequence[str] = ()) -> nn.Module:
+    """The module of a dotted name.
+
+    Args:
+        choices: the names to offer when there is none; all modules' by default.
+
+    Raises:
+        UsageError: there is none; the message gives the nearest names.
+    """
+    try:
+        if name:
+            return network.get_submodule(name)
+    except AttributeError:
+        pass
+    raise unknown("block", name, choices or [each for each, _ in network.named_modules() if each])
 
 
 def channel_means(features: torch.Tensor) -> torch.Tensor:

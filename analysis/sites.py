@@ -9,8 +9,8 @@ import torch
 from timm.layers import SEModule
 from torch import nn
 
-from analysis.errors import UsageError, unknown
-from analysis.hooks import hooked
+from analysis.errors import UsageError
+from analysis.hooks import find_module, hooked
 from analysis.networks.gather_excite import GatherExcite
 from analysis.networks.preprocessing import preprocessing_of
 
@@ -48,10 +48,8 @@ def resolve_blocks(network: nn.Module, stage: int | None = 4, blocks: Sequence[s
     """
     stages = block_names(network)
     if blocks:
-        modules = dict(network.named_modules())
         for block in blocks:
-            if not block or block not in modules:
-                raise unknown("block", block, [name for names in stages.values() for name in names] or modules)
+            find_module(network, block, [name for names in stages.values() for name in names])
         return list(dict.fromkeys(blocks))
     if stage not in stages:
         have = ", ".join(map(str, stages)) or "none that are known: name the blocks"

@@ -147,7 +147,7 @@ def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
             stack.enter_context(prepared(subject.network, device))
         asked = stack.enter_context(interrupts_deferred())
         bar = stack.enter_context(
-            tqdm(total=total, initial=done, unit="img", desc="measuring", disable=not options.progress)
+            tqdm(total=total, initial=done, unit="img", desc="measuring", mininterval=0.5, disable=not options.progress)
         )
         stack.enter_context(torch.inference_mode())
         saved = time.monotonic()

@@ -62,7 +62,7 @@ class Recipe:
 
 RECIPES = {
     # scans of digits have a left and a right, and little to crop away
-    "small": Recipe(10, 32, 0.05, weight_decay=5e-4, crop_area=(0.8, 1.0), crop_aspect=(0.9, 1.1), flip=0.0),
+    "small": Recipe(8, 32, 0.05, weight_decay=5e-4, crop_area=(0.8, 1.0), crop_aspect=(0.9, 1.1), flip=0.0),
     # the paper's ImageNet recipe, recalled from the main paper
     "imagenet": Recipe(100, 256, 0.1, schedule="step"),
 }
@@ -214,7 +214,12 @@ class _Loop:
         done = history[-1]["epoch"] if history else 0
         steps = len(self.loader)
         with tqdm(
-            total=self.recipe.epochs * steps, initial=done * steps, desc=label, unit="step", disable=not self.progress
+            total=self.recipe.epochs * steps,
+            initial=done * steps,
+            desc=label,
+            unit="step",
+            mininterval=0.5,
+            disable=not self.progress,
         ) as bar:
             for epoch in range(done + 1, self.recipe.epochs + 1):
                 # each epoch draws from seeds of its own, so that one resumed is one never interrupted

@@ -141,7 +141,9 @@ def read_weights(file: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
                 return {key: opened.get_tensor(key) for key in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        if isinstance(error, pickle.UnpicklingError):  # torch's own text advises to load it all the same
+            reason = "it holds something other than tensors and plain containers, which is never unpickled"
         raise RunError(f"cannot read weights `{file}`: {reason}") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]

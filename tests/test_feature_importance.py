@@ -1,0 +1,148 @@
+"""Every point against a plain loop with one hook and one full forward; orders, ties and rounding by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+import analysis
+from analysis.errors import UsageError
+from analysis.feature_importance import FeatureImportance, drop_ranks, dropped_maps
+from analysis.measure import Request, measure
+from analysis.sites import resolve_blocks
+
+from .conftest import count_hooks, make_data, make_network
+
+
+def plain_loop(network, block, images, order, ratio) -> torch.Tensor:
+    """Logits the obvious way: look at the gate, then for each image zero its channels by a Python loop."""
+    gate = network.get_submodule(block).se
+    seen = []
+    handle = gate.gate.register_forward_hook(lambda module, args, output: seen.append(output.mean((2, 3))))
+    network(images)
+    handle.remove()
+
+    def drop(module, args, output):
+        output = output.clone()
+        for image, importance in enumerate(seen[0].tolist()):
+            sign = -1 if order == "most" else 1
+            sequence = sorted(range(len(importance)), key=lambda channel: (sign * importance[channel], channel))
+            for channel in sequence[: int(ratio * len(importance) + 0.5)]:
+                output[image, channel] = 0
+        return output
+
+    handle = gate.register_forward_hook(drop)
+    logits = network(images)
+    handle.remove()
+    return logits
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["mini_resnet_se", "mini_resnet_ge_theta_minus:extent=4", "mini_resnet_ge_theta", "mini_resnet_ge_theta_plus"],
+)
+def test_every_point_equals_a_plain_loop(reference, device):
+    network = make_network(f"{reference},classes=4" if ":" in reference else f"{reference}:classes=4").to(device)
+    network = network.to(memory_format=torch.channels_last)
+    images = torch.randn(12, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
+    blocks = ["layer3.0", "layer3.4"]
+    with torch.inference_mode():
+        # labels are what the plain loop predicts at half the maps dropped: counts are then far from chance
+        labels = plain_loop(network, "layer3.0", images, "least", 0.5).argmax(1)
+        metric = FeatureImportance(network, blocks, (0, 0.07, 0.5, 0.93, 1), indices=np.arange(12)).to(device)
+        metric.update(images, labels, torch.arange(12))
+        table = metric.compute()
+        correct = metric.correctness()
+        assert len(table) == len(blocks) * (2 + 3 * 2)
+        for at, row in enumerate(table.itertuples()):
+            expected = plain_loop(network, row.block, images, row.order, row.ratio).argmax(1) == labels
+            assert np.array_equal(correct[at], expected.cpu().numpy()), row
+            assert row.top1 == expected.sum().item() / 12
+    assert count_hooks(network) == 0
+    assert table["top1"].nunique() > 2
+
+
+def test_pruned_logits_are_bit_equal_to_the_plain_loop():
+    network = make_network("mini_resnet_se")
+    images = torch.randn(6, 3, 32, 32)
+    with torch.inference_mode():
+        metric = FeatureImportance(network, ["layer3.2"], (0.3,), ("most",))
+        metric.update(images, torch.zeros(6, dtype=torch.long), torch.arange(6))
+        ranks = {("layer3.2", "most"): drop_ranks(metric._importance["layer3.2"], "most")}
+        logits = metric._pruned(images, metric.sites[0], metric.points[0], ranks)
+        assert torch.equal(logits, plain_loop(network, "layer3.2", images, "most", 0.3))
+
+
+def test_ratio_one_leaves_the_shortcut_alone():
+    network = make_network("mini_resnet_se")
+    images = torch.randn(5, 3, 32, 32)
+    with torch.inference_mode():
+        x = network.maxpool(network.act1(network.bn1(network.conv1(images))))
+        x = network.layer3[:3](network.layer2(network.layer1(x)))
+        x = network.layer3[4:](torch.relu(x))  # block layer3.3 is its shortcut, then the last ReLU
+        labels = network.forward_head(network.layer4(x)).argmax(1)
+        metric = FeatureImportance(network, ["layer3.3"], (0, 1))
+        metric.update(images, labels, torch.arange(5))
+    assert metric.compute()["top1"].tolist()[1] == 1.0
+
+
+def test_orders_and_ties():
+    importance = torch.tensor([[0.5, 0.1, 0.5, 0.9, 0.1]])
+    assert drop_ranks(importance, "most").tolist() == [[1, 3, 2, 0, 4]]
+    assert drop_ranks(importance, "least").tolist() == [[2, 0, 3, 4, 1]]
+
+
+@pytest.mark.parametrize("ratio, channels, dropped", [(0, 7, 0), (1, 7, 7), (0.5, 5, 3), (0.1, 128, 13), (0.3, 5, 2)])
+def test_rounding(ratio, channels, dropped):
+    assert dropped_maps(ratio, channels) == dropped
+
+
+def test_gates_are_ranked_in_float32_under_autocast():
+    network = make_network("mini_resnet_se")
+    images = torch.randn(4, 3, 32, 32)
+    metric = FeatureImportance(network, ["layer3.1"], (0.5,), ("most",))
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        metric.update(images, torch.zeros(4, dtype=torch.long), torch.arange(4))
+    values = metric._importance["layer3.1"]
+    assert values.dtype == torch.float32
+    assert not torch.equal(values, values.bfloat16().float())
+
+
+def test_a_network_without_gates_has_the_stars_only():
+    data = make_data()
+    table = analysis.pruning({"plain": make_network("mini_resnet:classes=4")}, data)
+    assert set(table["ratio"]) == {0, 1} and set(table["order"]) == {"none"} and set(table["score"]) == {"none"}
+    assert table["dropped"].isin([0, 128]).all()
+    assert len(table) == 6 * 2
+
+
+def test_wilson_intervals_against_the_formula():
+    table = analysis.pruning(make_network("mini_resnet_se:classes=4"), make_data(), blocks=["layer3.0"])
+    n, z = 40, 1.959963984540054
+    p = table["top1"]
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert table["top1_low"].to_numpy() == pytest.approx((centre - reach).to_numpy(), abs=1e-12)
+    assert table["top1_high"].to_numpy() == pytest.approx((centre + reach).to_numpy(), abs=1e-12)
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.01, float("nan")])
+def test_ratio_outside_its_range(ratio):
+    with pytest.raises(UsageError, match="outside"):
+        FeatureImportance(make_network("mini_resnet_se"), ["layer3.0"], (0.5, ratio))
+
+
+def test_one_reading_of_the_data_serves_everything(quiet):
+    reads = []
+    data = make_data()
+    inner = data.read
+    data.read = lambda position: reads.append(position) or inner(position)
+    networks = {name: make_network(f"{name}:classes=4") for name in ("mini_resnet", "mini_resnet_se")}
+    requests = {
+        label: Request(network, resolve_blocks(network), resolve_blocks(network)) for label, network in networks.items()
+    }
+    measured = measure(requests, data, quiet)
+    assert reads == list(range(40))
+    alone = analysis.pruning(networks["mini_resnet_se"], data, options=quiet)
+    together = measured.pruning[measured.pruning["network"] == "mini_resnet_se"].reset_index(drop=True)
+    assert np.array_equal(alone["top1"], together["top1"])
+    assert all(count_hooks(network) == 0 for network in networks.values())

@@ -1,0 +1,143 @@
+"""The pass: resuming, interrupting, devices, precision."""
+
+import os
+import signal
+import time
+from contextlib import nullcontext
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import analysis
+from analysis import sweep as sweeping
+from analysis.errors import RunError, UsageError
+from analysis.measure import Request, measure
+from analysis.sites import resolve_blocks
+from analysis.sweep import SweepOptions
+
+from .conftest import make_data, make_network
+
+
+def requests() -> dict[str, Request]:
+    plain, gated = make_network("mini_resnet:classes=4"), make_network("mini_resnet_se:classes=4")
+    return {
+        "plain": Request(plain, selectivity=resolve_blocks(plain), pruning=["layer3.1"]),
+        "gated": Request(gated, selectivity=["layer3.5"], pruning=["layer3.1"], ratios=(0, 0.5, 1)),
+    }
+
+
+def test_an_interrupted_pass_goes_on_to_the_same_tables(tmp_path, monkeypatch):
+    data = make_data(50)
+    options = SweepOptions("cpu", batch_size=16, progress=False, checkpoint=tmp_path / "state.pt")
+    whole = measure(requests(), data, SweepOptions("cpu", batch_size=16, progress=False))
+    asked = []
+    deferred = sweeping.interrupts_deferred
+
+    class Counting:
+        """Ctrl-C after the second batch."""
+
+        def is_set(self):
+            asked.append(1)
+            return len(asked) >= 4  # asked twice a batch
+
+    monkeypatch.setattr(sweeping, "interrupts_deferred", lambda: nullcontext(Counting()))
+    with pytest.raises(KeyboardInterrupt):
+        measure(requests(), data, options)
+    assert (tmp_path / "state.pt").exists()
+    monkeypatch.setattr(sweeping, "interrupts_deferred", deferred)
+    again = measure(requests(), data, options)
+    for name in ("evaluation", "selectivity", "selectivity_blocks", "pruning"):
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(whole, name), rtol=1e-12)
+    assert all(np.array_equal(again.correctness[label], whole.correctness[label]) for label in whole.correctness)
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_a_first_ctrl_c_waits_for_the_batch_and_a_second_does_not():
+    with sweeping.interrupts_deferred() as asked:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_checkpoint_of_other_data_is_refused(tmp_path):
+    torch.save({"done": 3, "total": 99, "states": []}, tmp_path / "state.pt")
+    options = SweepOptions("cpu", progress=False, checkpoint=tmp_path / "state.pt")
+    with pytest.raises(RunError, match="over 99 images, but now there are 40"):
+        measure(requests(), make_data(40), options)
+
+
+def test_batch_size_changes_nothing():
+    data, network = make_data(40), make_network("mini_resnet_se:classes=4")
+    tables = [
+        analysis.selectivity(
+            network, data, blocks=["layer3.5"], options=SweepOptions("cpu", "fp32", size, progress=False)
+        )
+        for size in (40, 7)
+    ]
+    # the CPU's convolutions differ by up to about 1e-7 relative between batch shapes
+    pd.testing.assert_frame_equal(*tables, rtol=1e-4)
+
+
+def test_devices_agree_with_the_cpu(device):
+    """Float32 on other devices rounds differently: indices within 1e-3, one image in forty may change its class."""
+    data, network = make_data(40), make_network("mini_resnet_se:classes=4")
+    results = [
+        measure({"it": Request(network, ["layer3.5"], ["layer3.5"])}, data, SweepOptions(name, progress=False))
+        for name in ("cpu", device)
+    ]
+    assert np.allclose(results[0].selectivity["csi"], results[1].selectivity["csi"], atol=1e-3)
+    assert np.abs(results[0].pruning["top1"] - results[1].pruning["top1"]).max() <= 1 / 40
+
+
+@pytest.mark.parametrize("precision", ["bf16"])
+def test_lower_precision_is_near(device, precision):
+    data, network = make_data(40), make_network("mini_resnet_se:classes=4")
+    results = [
+        analysis.selectivity(network, data, blocks=["layer3.2"], options=SweepOptions(device, name, progress=False))
+        for name in ("fp32", precision)
+    ]
+    difference = (results[0]["csi"] - results[1]["csi"]).abs()
+    assert 0 < difference.max() < 0.1
+
+
+def test_bad_options():
+    for options in (SweepOptions("cuda:7x"), SweepOptions("cpu", precision="fp64")):
+        with pytest.raises(UsageError):
+            analysis.evaluate(make_network("mini_resnet:classes=4"), make_data(4), options)
+
+
+def test_data_that_does_not_fit():
+    with pytest.raises(UsageError, match="3 outputs, but the data has labels up to 3"):
+        analysis.evaluate(make_network("mini_resnet:classes=3"), make_data(), SweepOptions("cpu", progress=False))
+    with pytest.raises(RunError, match="at least two"):
+        analysis.selectivity(make_network("mini_resnet"), make_data(10, classes=1))
+
+
+def test_accuracy_equals_a_plain_loop_over_timms_loader():
+    from timm.data import create_loader
+    from timm.utils import accuracy
+
+    data, network = make_data(50), make_network("mini_resnet_ge_theta_plus:classes=8")
+
+    class Pairs(torch.utils.data.Dataset):
+        transform = None
+
+        def __len__(self):
+            return len(data)
+
+        def __getitem__(self, position):
+            return self.transform(data[position][0]), data[position][1]
+
+    loader = create_loader(
+        Pairs(), (3, 32, 32), 10, use_prefetcher=False, crop_pct=1.0, mean=(0.5,) * 3, std=(0.5,) * 3, num_workers=0
+    )
+    with torch.inference_mode():
+        counts = [[float(value) / 10 for value in accuracy(network(x), y, topk=(1, 5))] for x, y in loader]
+    expected = 100 - 100 * np.sum(counts, 0) / 50
+    row = analysis.evaluate(network, data, SweepOptions("cpu", batch_size=10, progress=False)).iloc[0]
+    assert [row.top1_error, row.top5_error] == pytest.approx(expected.tolist())
