@@ -163,10 +163,11 @@ def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
                     _observe(subject, inputs[subject.preprocessing], batch, labels)
             done += len(batch)
             bar.update(len(batch))
-            if options.checkpoint and (asked.is_set() or time.monotonic() - saved > CHECKPOINT_SECONDS):
+            stop = asked.is_set()
+            if options.checkpoint and (stop or time.monotonic() - saved > CHECKPOINT_SECONDS):
                 _save(subjects, options.checkpoint, done, total)
                 saved = time.monotonic()
-            if asked.is_set():
+            if stop:
                 raise KeyboardInterrupt
     if options.checkpoint:
         options.checkpoint.unlink(missing_ok=True)

@@ -1,0 +1,211 @@
+"""The commands as a user runs them: what they leave, and one clear line for every mistake."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import cli
+from analysis.data import load_data
+from analysis.networks import save_weights
+
+from .conftest import make_network
+
+FAST = ["--limit", "40", "--device", "cpu"]
+
+
+@pytest.fixture
+def weights(tmp_path) -> dict[str, str]:
+    """References with saved random weights, by name."""
+    references = {}
+    for name in ("mini_resnet", "mini_resnet_se", "mini_resnet_ge_theta_minus"):
+        save_weights(make_network(name), tmp_path / f"{name}.safetensors")
+        references[name] = f"{name}@{tmp_path}/{name}.safetensors"
+    return references
+
+
+def run(*arguments) -> tuple[int, str]:
+    result = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return result.exit_code, result.output
+
+
+def test_selectivity_leaves_every_table_and_figure(tmp_path, weights):
+    code, output = run("selectivity", *weights.values(), *FAST, "--out", tmp_path / "run")
+    assert code == 0, output
+    folder = tmp_path / "run"
+    table = pd.read_csv(folder / "selectivity.csv")
+    assert ",".join(table.columns) == (
+        "network,block,unit,csi,csi_se,csi_null,csi_null_sd,csi_crossfit,active_fraction,mu_max,mu_rest,top_class"
+    )
+    assert len(table) == 3 * 6 * 128 and set(table["block"]) == {f"layer3.{block}" for block in range(6)}
+    blocks = pd.read_csv(folder / "selectivity_blocks.csv")
+    assert ",".join(blocks.columns) == (
+        "network,block,depth,units,dead,classes,images,mean_csi,mean_csi_se,mean_null,mean_excess,mean_crossfit"
+    )
+    gaps = pd.read_csv(folder / "selectivity_gap.csv")
+    assert ",".join(gaps.columns) == (
+        "block,depth,network,reference,mean_gap,mean_gap_se,excess_gap,excess_gap_se,crossfit_gap,"
+        "crossfit_gap_se,wasserstein,wasserstein_halves,ks,ks_halves"
+    )
+    samples = np.load(folder / "selectivity_replicates.npz")
+    assert samples["mini_resnet_se/layer3.2/csi"].shape == (10, 128)
+    assert samples["mini_resnet_se/layer3.2/halves"].shape == (2, 128)
+    for name in ("fig2_selectivity", "fig2_gap"):
+        assert all((folder / "figures" / f"{name}.{kind}").stat().st_size > 5000 for kind in ("png", "pdf"))
+    record = json.loads((folder / "run.json").read_text())
+    assert record["finished"] and record["data"]["images"] == 40 and len(record["networks"]) == 3
+    assert not list(folder.glob(".*")) and not list(folder.glob("*.pt"))
+
+
+def test_pruning_columns_and_correctness(tmp_path, weights):
+    code, output = run(
+        "pruning", weights["mini_resnet"], weights["mini_resnet_se"], *FAST, "--ratio", 0, "--ratio", 0.5, "--ratio", 1,
+        "--blocks", "layer3.1", "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert code == 0, output
+    table = pd.read_csv(tmp_path / "run" / "pruning.csv")
+    assert ",".join(table.columns) == (
+        "network,block,score,order,scope,fill,per_image,ratio,dropped,images,top1,top1_low,top1_high,top5"
+    )
+    assert len(table) == 2 + 4 and table["dropped"].tolist() == [0, 128, 0, 64, 64, 128]
+    stored = np.load(tmp_path / "run" / "correctness.npz")
+    bits = np.unpackbits(stored["correct/mini_resnet_se"], axis=1, count=len(stored["identifiers"]))
+    assert bits.mean(1) == pytest.approx(table.loc[table["network"] == "mini_resnet_se", "top1"].to_numpy())
+    assert stored["identifiers"].tolist() == load_data("digits").limited(40).identifiers
+
+
+def test_evaluate_and_diagram(tmp_path, weights):
+    code, output = run("evaluate", *weights.values(), *FAST, "--out", tmp_path / "run")
+    assert code == 0 and "Top-1 accuracy" in output
+    table = pd.read_csv(tmp_path / "run" / "evaluation.csv")
+    assert ",".join(table.columns) == (
+        "network,extent,pool,parameters,gmacs,images,top1_error,top5_error,published_top1_error,published_top5_error"
+    )
+    code, output = run("diagram", "--out", tmp_path / "paper")
+    assert code == 0 and "fig4_operators.png" in output
+    code, output = run(
+        "diagram", "mini_resnet_ge_theta:extent=4", "mini_resnet_ge_theta_plus", "--out", tmp_path / "own"
+    )
+    assert code == 0, output
+
+
+def test_train_curves_and_supplementary(tmp_path, monkeypatch):
+    """All figures from networks trained on few digits; a second call with --resume finds the run finished."""
+    from analysis.data import datasets
+
+    whole = datasets._digits
+    monkeypatch.setattr(datasets, "_digits", lambda *arguments: whole(*arguments).limited(40))
+    arguments = ["mini_resnet", "mini_resnet_se", "mini_resnet_ge_theta_minus", "mini_shufflenet"]
+    options = ["--epochs", 1, "--device", "cpu", "--out", tmp_path / "run"]
+    code, output = run("supplementary", *arguments, *options)
+    assert code == 0, output
+    names = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
+    assert names == {
+        "fig1_optimisation", "table1_pooling", "fig2_selectivity", "fig2_gap", "fig3_pruning", "fig4_operators"
+    }  # fmt: skip
+    code, output = run("supplementary", *arguments, *options, "--resume")
+    assert code == 0 and "finished already" in output and "fig3_pruning.png" in output
+    trainings = [tmp_path / "run" / "training" / name for name in ("mini_resnet", "mini_shufflenet")]
+    code, output = run("curves", *trainings, "--out", tmp_path / "curves")
+    assert code == 0 and "fig1_optimisation.png" in output
+
+
+def test_networks_and_layers():
+    code, output = run("networks", "--json")
+    rows = {row["name"]: row for row in json.loads(output)}
+    assert code == 0 and rows["resnet50_ge_theta"]["parameters"] == 31_106_600
+    assert rows["resnet50_se"]["published_top1_error"] == 22.12
+    code, output = run("layers", "resnet50_se")
+    assert code == 0 and "layer3.5 conv4-6   1024 14×14 layer3.5.se SEModule" in output
+    assert run("layers", "timm/vit_tiny_patch16_224")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments, code, message",
+    [
+        (["selectivity", "resnet51"], 2, "did you mean `resnet50`"),
+        (["selectivity", "mini_resnet", "--data", "mnist"], 2, "no data `mnist`"),
+        (["selectivity", "mini_resnet", "--blocks", "layer5.0"], 2, "no block `layer5.0`"),
+        (["selectivity", "mini_resnet", "--stage", "7"], 2, "no stage 7"),
+        (["selectivity", "mini_resnet", "--reference", "x"], 2, "no network `x`"),
+        (["selectivity", "mini_resnet", "--limit", "1"], 1, "at least two"),
+        (["pruning", "mini_resnet_se", "--ratio", "1.5"], 2, "drop ratio 1.5 is outside"),
+        (["pruning", "mini_resnet_se", "--order", "random"], 2, "no order `random`"),
+        (["pruning", "mini_shufflenet", "--stage", "4", "--ratio", "0.5"], 2, "without a gate"),
+        (["evaluate", "mini_resnet", "--data", "folder:EMPTY"], 1, "no class subfolders"),
+        (["evaluate", "mini_resnet", "--device", "tpu"], 2, "device `tpu`"),
+        (["evaluate", "mini_resnet", "--precision", "fp8"], 2, "no precision `fp8`"),
+        (["evaluate", "mini_resnet@WEIGHTS"], 2, "are of mini_resnet_se, not of mini_resnet"),
+        (["evaluate", "mini_resnet@absent.pth"], 2, "no weights file"),
+        (["evaluate", "mini_resnet", "--limit", "0"], 2, "limit the data to 0"),
+        (["train", "mini_resnet", "--epochs", "0"], 2, "at least 1 epoch"),
+        (["train", "mini_resnet", "--data", "digits#val"], 2, "both splits"),
+        (["curves", "EMPTY"], 2, "has no training.csv"),
+        (["diagram", "mini_resnet_se"], 2, "no Gather-Excite operator"),
+        (["selectivity"], 2, "Missing argument"),
+    ],
+)  # fmt: skip
+def test_one_line_and_a_code_for_every_mistake(arguments, code, message, tmp_path, weights):
+    (tmp_path / "empty").mkdir()
+    names = {"EMPTY": str(tmp_path / "empty"), "WEIGHTS": weights["mini_resnet_se"].split("@")[1]}
+    for placeholder, value in names.items():
+        arguments = [argument.replace(placeholder, value) for argument in arguments]
+    got, output = run(*arguments, "--out", tmp_path / "run")
+    assert (got, message in output) == (code, True), output
+    assert "Traceback" not in output
+    assert not (tmp_path / "run").exists() or not list((tmp_path / "run").glob("*.csv"))
+
+
+def test_an_existing_run_is_not_overwritten(tmp_path, weights):
+    arguments = ["evaluate", weights["mini_resnet"], *FAST, "--out", tmp_path / "run"]
+    assert run(*arguments)[0] == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    for others in (
+        [*arguments, "--precision", "bf16"],
+        ["evaluate", weights["mini_resnet_se"], *arguments[2:]],
+        arguments,
+    ):
+        code, output = run(*others)
+        assert code == 2 and "choose another folder" in output
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+
+def test_no_space_and_no_folder_to_write(tmp_path, weights, monkeypatch):
+    (tmp_path / "file").write_text("")
+    code, output = run("evaluate", weights["mini_resnet"], *FAST, "--out", tmp_path / "file" / "run")
+    assert code == 1 and "cannot write" in output and "Traceback" not in output
+    monkeypatch.setattr(pd.DataFrame, "to_csv", lambda self, path, **_: Path("/dev/full").write_text("x" * 100_000))
+    code, output = run("evaluate", weights["mini_resnet"], *FAST, "--out", tmp_path / "run")
+    assert code == 1 and "No space left on device" in output
+    assert not list((tmp_path / "run").glob("*.csv"))
+    monkeypatch.undo()
+    assert run("evaluate", weights["mini_resnet"], *FAST, "--out", tmp_path / "run", "--resume")[0] == 0
+
+
+def test_images_of_a_folder(tmp_path, weights):
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for number in range(6):
+            pixels = rng.integers(0, 255, (40, 50, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / label / f"{number}.png")
+    out = tmp_path / "run"
+    code, output = run("selectivity", weights["mini_resnet_se"], "--data", f"folder:{tmp_path}/images", "--out", out)
+    assert code == 0, output
+    assert pd.read_csv(out / "selectivity_blocks.csv")["classes"].tolist() == [2] * 6
+
+
+def test_help_comes_without_heavy_imports():
+    heavy = "import sys, cli; cli.main(['--help'], standalone_mode=False); " \
+        "print([name for name in ('torch', 'pandas', 'matplotlib', 'timm') if name in sys.modules])"  # fmt: skip
+    output = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == "[]" and "selectivity" in output
+    light = "import sys, analysis; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", light], capture_output=True, text=True).stdout == "False\n"

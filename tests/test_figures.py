@@ -1,0 +1,102 @@
+"""Figures show the tables' numbers, and diagrams the modules' own settings."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import diagrams, figures
+from analysis.commands import PAPER_POOLING
+from analysis.errors import UsageError
+from analysis.networks.gather_excite import EXTENTS, VARIANTS, GatherExcite
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_selectivity_panels_hold_the_histograms():
+    rows = [
+        {"network": network, "block": block, "unit": unit, "csi": csi}
+        for network, shift in (("plain", 0.0), ("se", 0.3), ("ge", 0.5))
+        for block in ("layer3.0", "layer3.1")
+        for unit, csi in enumerate([0.1 + shift, 0.2 + shift, np.nan, 0.2 + shift])
+    ]
+    figure, axes = figures.selectivity(pd.DataFrame(rows), "plain")
+    assert axes.shape == (2, 2)
+    assert [ax.get_title() for ax in axes[0]] == ["conv4-1", "conv4-2"]
+    heights = sum(patch.get_height() for patch in axes[0, 0].patches if hasattr(patch, "get_height"))
+    assert heights == pytest.approx(2 * 0.75), "three of four units in each of two histograms"
+    assert axes[0, 0].texts[0].get_text() == "dead 1/1"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["plain", "se", "ge"]
+    with pytest.raises(UsageError, match="no network `x`"):
+        figures.selectivity(pd.DataFrame(rows), "x")
+
+
+def test_pruning_curves_and_stars_are_at_their_numbers():
+    def row(network, order, ratio, top1, score="gate"):
+        interval = {"top1_low": top1 - 0.1, "top1_high": top1 + 0.1}
+        return {"network": network, "block": "layer3.0", "order": order, "ratio": ratio, "top1": top1, **interval}
+
+    rows = [row("se", "none", 0, 0.9), row("se", "none", 1, 0.2), row("plain", "none", 0, 0.8)]
+    rows += [row("se", "most", 0.5, 0.4), row("se", "least", 0.5, 0.7), row("plain", "none", 1, 0.1)]
+    _, axes = figures.pruning(pd.DataFrame(rows))
+    lines = {line.get_linestyle(): line.get_ydata().tolist() for line in axes[0, 0].lines}
+    assert lines["-"] == [0.9, 0.4, 0.2] and lines["--"] == [0.9, 0.7, 0.2]
+    star = next(line for line in axes[0, 0].lines if line.get_marker() == "*")
+    assert (star.get_xdata().tolist(), star.get_ydata().tolist()) == ([0, 1], [0.8, 0.1])
+
+
+def test_optimisation_and_gap():
+    rows = [
+        {"network": network, "epoch": epoch, "split": split, "top1_error": 50 / epoch}
+        for network in ("a", "b")
+        for epoch in (1, 2)
+        for split in ("train", "val")
+    ]
+    _, axes = figures.optimisation(pd.DataFrame(rows))
+    assert axes[0, 1].lines[1].get_ydata().tolist() == [50, 25]
+    gap = {f"{kind}_gap{suffix}": 0.1 for kind in ("mean", "excess", "crossfit") for suffix in ("", "_se")}
+    gaps = [
+        {"network": "b", "reference": "a", "block": f"layer3.{depth}", "depth": depth + 1, **gap} for depth in (0, 1)
+    ]
+    _, axes = figures.selectivity_gap(pd.DataFrame(gaps))
+    assert len(axes[0, 0].containers) == 3
+    with pytest.raises(UsageError, match="empty"):
+        figures.optimisation(pd.DataFrame())
+
+
+def test_the_pooling_table_shows_measured_beside_published():
+    rows = [
+        {"network": "resnet50", "extent": None, "pool": None, "top1_error": 24.5, "top5_error": 7.25},
+        {"network": "n:extent=4,pool=max", "extent": 4, "pool": "max", "top1_error": 1.0, "top5_error": 0.5},
+    ]
+    _, ax = figures.pooling_table(pd.DataFrame(rows).astype({"extent": object}), PAPER_POOLING)
+    cells = {position: cell.get_text().get_text() for position, cell in ax.tables[0].get_celld().items()}
+    assert [cells[1, column] for column in range(6)] == ["ResNet-50", "—", "—", "24.50", "7.25", "23.30 / 6.55"]
+    assert cells[2, 1] == "4" and cells[2, 5] == "23.10 / 6.39"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("extent", EXTENTS)
+def test_a_diagram_is_what_the_module_does(variant, extent):
+    module = GatherExcite(16, (14, 14), variant, extent)
+    steps = diagrams.operator_steps(module, (14, 14))
+    gathered = [shape for part, _, shape in steps if part == "gather"][-1]
+    side = 1 if extent == "global" else -(-14 // extent)
+    assert gathered == (16, side, side)
+    texts = [text for _, text, _ in steps]
+    assert texts[-1] == "sigmoid" and ("interpolation" in texts[-2]) == (side > 1)
+    assert texts.count("batch norm") == len([m for m in module.modules() if type(m).__name__ == "BatchNorm2d"])
+    assert ("conv 1×1" in texts) == (variant == "theta_plus")
+    module.gather.register_forward_hook(lambda *_: None)
+    assert len(module.gather._forward_hooks) == 1, "only the test's own hook is there"
+
+
+def test_the_papers_operators():
+    figure, axes = diagrams.operators()
+    assert [ax.get_title() for ax in axes] == ["GE-θ⁻ (E8)", "GE-θ⁻", "GE-θ (E8)", "GE-θ"]
+    texts = [text.get_text() for text in axes[0].texts]
+    assert "average pooling 15×15, stride 8" in texts and "2×2×1024" in texts
