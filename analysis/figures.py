@@ -263,7 +263,8 @@ def pooling_table(
     header = ["Network", "Extent", "Pooling", "Top-1 error (%)", "Top-5 error (%)", "Paper: ResNet-50, ImageNet"]
     cells = []
     for row in evaluation.itertuples():
-        extent = None if pd.isna(row.extent) else str(row.extent)
+        # a column of numbers and blanks is read back as floats
+        extent = None if pd.isna(row.extent) else re.sub(r"\.0$", "", str(row.extent))
         pool = None if pd.isna(row.pool) else row.pool
         published = paper.get((extent, pool))
         cells.append(

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from analysis.errors import RunError
@@ -20,4 +20,5 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise RunError(f"cannot write `{path}`: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()

@@ -73,7 +73,7 @@ def test_the_pooling_table_shows_measured_beside_published():
         {"network": "resnet50", "extent": None, "pool": None, "top1_error": 24.5, "top5_error": 7.25},
         {"network": "n:extent=4,pool=max", "extent": 4, "pool": "max", "top1_error": 1.0, "top5_error": 0.5},
     ]
-    _, ax = figures.pooling_table(pd.DataFrame(rows).astype({"extent": object}), PAPER_POOLING)
+    _, ax = figures.pooling_table(pd.DataFrame(rows), PAPER_POOLING)
     cells = {position: cell.get_text().get_text() for position, cell in ax.tables[0].get_celld().items()}
     assert [cells[1, column] for column in range(6)] == ["ResNet-50", "—", "—", "24.50", "7.25", "23.30 / 6.55"]
     assert cells[2, 1] == "4" and cells[2, 5] == "23.10 / 6.39"
@@ -96,7 +96,7 @@ def test_a_diagram_is_what_the_module_does(variant, extent):
 
 
 def test_the_papers_operators():
-    figure, axes = diagrams.operators()
+    _, axes = diagrams.operators()
     assert [ax.get_title() for ax in axes] == ["GE-θ⁻ (E8)", "GE-θ⁻", "GE-θ (E8)", "GE-θ"]
     texts = [text.get_text() for text in axes[0].texts]
     assert "average pooling 15×15, stride 8" in texts and "2×2×1024" in texts

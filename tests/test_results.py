@@ -23,10 +23,10 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
 
 def test_no_space_keeps_what_was_there(tmp_path):
     (tmp_path / "table.csv").write_text("before")
-    with pytest.raises(RunError, match=r"cannot write `.*table\.csv`: No space left"):
-        with atomic_path(tmp_path / "table.csv") as temporary:
-            temporary.write_text("half")
-            raise OSError(errno.ENOSPC, "No space left on device")
+    refused = pytest.raises(RunError, match=r"cannot write `.*table\.csv`: No space left")
+    with refused, atomic_path(tmp_path / "table.csv") as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
     assert (tmp_path / "table.csv").read_text() == "before"
 
