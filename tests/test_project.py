@@ -1,0 +1,47 @@
+"""The project as a newcomer meets it: the README's commands, the notebook, the demo."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_two_commands_of_the_readme_are_those_that_ci_runs():
+    readme = (ROOT / "README.md").read_text()
+    first = re.search(r"```console\n(.*?)```", readme, re.DOTALL)[1]
+    shown = [line.removeprefix("$ ").split("#")[0].strip() for line in first.splitlines()]
+    run = [line.strip() for line in (ROOT / ".ci" / "run").read_text().splitlines()]
+    assert shown == ["make demo", "make test"]
+    assert set(shown) <= set(run)
+    targets = re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {"demo", "test", "lint", "bench"} <= set(targets)
+
+
+def test_the_commands_of_the_readme_exist():
+    import cli
+
+    readme = (ROOT / "README.md").read_text()
+    used = set(re.findall(r"^(?:\$ )?gelens ([a-z]+)", readme, re.MULTILINE))
+    assert used and used <= set(cli.main.commands)
+
+
+def test_the_notebook_runs():
+    notebook = nbformat.read(ROOT / "notebooks" / "quickstart.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    kinds = [kind for cell in notebook.cells for output in cell.get("outputs", []) for kind in output.get("data", {})]
+    assert kinds.count("image/png") == 2
+
+
+def test_the_demo_reached_95_percent_on_every_network():
+    """Looks at what `make demo` left; CI runs the demo first."""
+    table = ROOT / "runs" / "demo" / "evaluation.csv"
+    if not table.exists():
+        pytest.skip("no runs/demo: `make demo` has not been run here")
+    errors = pd.read_csv(table).set_index("network")["top1_error"]
+    assert len(errors) == 8 and (errors <= 5).all(), errors.to_dict()
+    assert len(list((ROOT / "runs" / "demo" / "figures").glob("*.p??"))) == 12
