@@ -1,5 +1,6 @@
 """The command line: it parses and calls. Heavy imports come after parsing, so that --help answers at once."""
 
+import logging
 from pathlib import Path
 
 import click
@@ -13,18 +14,19 @@ class _Group(click.Group):
     def invoke(self, context: click.Context):
         from analysis.errors import RunError, UsageError
 
+        logging.basicConfig(format="note: %(message)s", level=logging.WARNING)
         try:
             return super().invoke(context)
         except UsageError as error:
             raise click.UsageError(str(error)) from error
         except RunError as error:
             raise click.ClickException(str(error)) from error
+        except BrokenPipeError:
+            raise  # click ends quietly when the reader of a pipe goes away
         except OSError as error:
             raise click.ClickException(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")) from error
         except KeyboardInterrupt:
-            click.echo(
-                "\nInterrupted; what was done is kept: the same command with --resume goes on from there.", err=True
-            )
+            click.echo("\nInterrupted; what was done is kept: the same command with --resume goes on.", err=True)
             context.exit(130)
 
 
@@ -47,20 +49,21 @@ def _options(*options):
     return decorate
 
 
-_data = click.option(
-    "--data", default="digits", show_default=True, help="The images: digits, cifar10[:DIR], folder:DIR."
+_networks = click.argument("networks", nargs=-1, required=True, metavar="NETWORK...")
+_data = click.option("--data", default="digits", show_default=True, help="digits, cifar10[:DIR] or folder:DIR.")
+_inputs = _options(
+    _data,
+    click.option("--limit", type=int, help="Measure a class-balanced subset of so many images."),
+    click.option("--image-size", type=click.IntRange(1), help="Pixels, instead of each network's own."),
+    click.option("--crop-pct", type=click.FloatRange(0, 1, min_open=True), help="Instead of each network's own."),
+    click.option("--interpolation", type=click.Choice(["bilinear", "bicubic"]), help="Instead of each network's own."),
 )
-_out = click.option("--out", type=click.Path(path_type=Path), required=True, help="The run's folder.")
-_resume = click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same arguments.")
-_limit = click.option("--limit", type=int, help="Measure a class-balanced subset of so many images.")
-_seed = click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn at random.")
+_untrained = click.option("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, with random ones.")
 _running = _options(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."),
     click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or fp16."),
     click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images in a batch."),
-    click.option(
-        "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that decode images."
-    ),
+    click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read images."),
 )
 _where = _options(
     click.option("--stage", type=int, default=4, show_default=True, help="4 is conv4_x (layer3)."),
@@ -72,28 +75,55 @@ _recipe = _options(
     click.option("--learning-rate", type=float, help="Instead of the recipe's."),
     click.option("--train-batch-size", type=int, help="Instead of the recipe's."),
 )
+_seed = click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all that is random."
+)
+_resume = click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same arguments.")
+_out = _options(
+    click.option("--out", type=click.Path(path_type=Path), required=True, help="The run's folder."), _resume
+)
 
 
-def _sweep_options(device, precision, batch_size, workers):
-    from analysis.sweep import PRECISIONS, SweepOptions, resolve_device
+def _take(options: dict, *names: str) -> dict:
+    return {name: options.pop(name) for name in names}
 
-    if precision not in PRECISIONS:
-        from analysis.errors import unknown
 
-        raise unknown("precision", precision, PRECISIONS)
-    resolve_device(device)
-    return SweepOptions(device, precision, batch_size, workers)
+def _take_inputs(networks, options: dict):
+    from analysis.commands import Inputs
+
+    names = ("data", "limit", "image_size", "crop_pct", "interpolation")
+    return Inputs(list(networks), **_take(options, *names), untrained=options.pop("untrained", False))
+
+
+def _take_sweep_options(options: dict):
+    from analysis.sweep import SweepOptions
+
+    chosen = SweepOptions(**_take(options, "device", "precision", "batch_size", "workers"))
+    chosen.check()
+    return chosen
+
+
+def _take_recipe(options: dict, seed: int):
+    from analysis.training import recipe_of
+
+    changes = _take(options, "epochs", "learning_rate")
+    return recipe_of(options.pop("recipe"), **changes, batch_size=options.pop("train_batch_size"), seed=seed)
 
 
 def _execute(command: str, out: Path, resume: bool, arguments: dict, work) -> None:
     """Open the run, do the work unless it is finished, and print what came of it."""
+    from analysis.errors import RunError, UsageError
     from analysis.results import Run
 
     run = Run(out, command, arguments, resume)
     if run.finished:
-        click.echo(f"{out} is finished already.")
+        click.echo(f"{out} is finished already; for a fresh run, choose another folder or delete it.")
     else:
-        work(run)
+        try:
+            work(run)
+        except (UsageError, RunError):
+            run.discard_if_empty()
+            raise
         run.finish()
     _summary(run)
 
@@ -117,85 +147,59 @@ def _summary(run) -> None:
 
 
 @main.command()
-@click.argument("networks", nargs=-1, required=True, metavar="NETWORK...")
-@_data
-@_limit
+@_networks
+@_inputs
+@_untrained
 @_running
 @_out
-@_resume
-def evaluate(networks, data, limit, device, precision, batch_size, workers, out, resume):
+def evaluate(networks, out, resume, **options):
     """Top-1 and top-5 error, parameters and multiply-accumulates (table 1)."""
     from analysis import commands
 
-    options = _sweep_options(device, precision, batch_size, workers)
-    arguments = dict(networks=networks, data=data, limit=limit, precision=precision)
-    _execute("evaluate", out, resume, arguments, lambda run: commands.evaluate(run, networks, data, options, limit))
+    inputs, how = _take_inputs(networks, options), _take_sweep_options(options)
+    arguments = inputs.as_arguments() | {"precision": how.precision}
+    _execute("evaluate", out, resume, arguments, lambda run: commands.evaluate(run, inputs, how))
 
 
 @main.command()
-@click.argument("networks", nargs=-1, required=True, metavar="NETWORK...")
-@_data
+@_networks
+@_inputs
+@_untrained
 @_where
 @click.option("--reference", help="Label of the network that the others are compared with; the first by default.")
-@click.option(
-    "--permutations", type=click.IntRange(0), default=10, show_default=True, help="Of the labels, for the null."
-)
-@click.option(
-    "--replicates", type=click.IntRange(0), default=10, show_default=True, help="Of the bootstrap over images."
-)
+@click.option("--permutations", type=click.IntRange(0), default=10, show_default=True, help="Of labels, for the null.")
+@click.option("--replicates", type=click.IntRange(0), default=10, show_default=True, help="Of the bootstrap.")
 @click.option("--rectify", is_flag=True, help="Take the positive part of signed activations.")
 @_seed
-@_limit
 @_running
 @_out
-@_resume
-def selectivity(
-    networks,
-    data,
-    stage,
-    blocks,
-    reference,
-    permutations,
-    replicates,
-    rectify,
-    seed,
-    limit,
-    device,
-    precision,
-    batch_size,
-    workers,
-    out,
-    resume,
-):
+def selectivity(networks, stage, blocks, reference, out, resume, **options):
     """Class selectivity of every unit, block by block (figure 2 and the gap against depth)."""
     from analysis import commands
 
-    options = _sweep_options(device, precision, batch_size, workers)
-    statistics = commands.Statistics(seed, permutations, replicates, rectify)
-    arguments = dict(networks=networks, data=data, stage=stage, blocks=blocks, reference=reference, limit=limit)
-    arguments |= vars(statistics) | dict(precision=precision)
+    inputs, how = _take_inputs(networks, options), _take_sweep_options(options)
+    statistics = commands.Statistics(**options)
+    arguments = inputs.as_arguments() | vars(statistics) | {"precision": how.precision}
+    arguments |= {"stage": stage, "blocks": blocks, "reference": reference}
     _execute(
         "selectivity",
         out,
         resume,
         arguments,
-        lambda run: commands.selectivity(run, networks, data, options, stage, blocks, statistics, reference, limit),
+        lambda run: commands.selectivity(run, inputs, how, stage, blocks, statistics, reference),
     )
 
 
 @main.command()
-@click.argument("networks", nargs=-1, required=True, metavar="NETWORK...")
-@_data
+@_networks
+@_inputs
+@_untrained
 @_where
-@click.option(
-    "--ratio", "ratios", type=float, multiple=True, help="A drop ratio; may be repeated.  [default: 0, 0.1 … 1]"
-)
+@click.option("--ratio", "ratios", type=float, multiple=True, help="A drop ratio, repeatable.  [default: 0, 0.1 … 1]")
 @click.option("--order", "orders", multiple=True, help="most or least (important first); both by default.")
-@_limit
 @_running
 @_out
-@_resume
-def pruning(networks, data, stage, blocks, ratios, orders, limit, device, precision, batch_size, workers, out, resume):
+def pruning(networks, stage, blocks, ratios, orders, out, resume, **options):
     """Accuracy after dropping feature maps by their gates' values (figure 3).
 
     Networks without gates are measured whole and with each block's shortcut alone: the figure's stars.
@@ -204,17 +208,15 @@ def pruning(networks, data, stage, blocks, ratios, orders, limit, device, precis
     from analysis.feature_importance import ORDERS, RATIOS, check_ratios
 
     ratios, orders = check_ratios(ratios or RATIOS), list(orders or ORDERS)
-    options = _sweep_options(device, precision, batch_size, workers)
-    arguments = dict(
-        networks=networks, data=data, stage=stage, blocks=blocks, ratios=ratios, orders=orders, limit=limit
-    )
-    arguments |= dict(precision=precision)
+    inputs, how = _take_inputs(networks, options), _take_sweep_options(options)
+    arguments = inputs.as_arguments() | {"precision": how.precision}
+    arguments |= {"stage": stage, "blocks": blocks, "ratios": ratios, "orders": orders}
     _execute(
         "pruning",
         out,
         resume,
         arguments,
-        lambda run: commands.pruning(run, networks, data, options, ratios, orders, stage, blocks, limit),
+        lambda run: commands.pruning(run, inputs, how, ratios, orders, stage, blocks),
     )
 
 
@@ -225,28 +227,12 @@ def pruning(networks, data, stage, blocks, ratios, orders, limit, device, precis
 @_seed
 @_running
 @_out
-@_resume
-def train(
-    network,
-    data,
-    recipe,
-    epochs,
-    learning_rate,
-    train_batch_size,
-    seed,
-    device,
-    precision,
-    batch_size,
-    workers,
-    out,
-    resume,
-):
+def train(network, data, seed, out, resume, **options):
     """Train a network: weights.safetensors, recipe.json and training.csv."""
-    from analysis.training import recipe_of
     from analysis.training import train as run_training
 
-    chosen = recipe_of(recipe, epochs=epochs, learning_rate=learning_rate, batch_size=train_batch_size, seed=seed)
-    table = run_training(network, data, out, chosen, device, precision, workers, resume)
+    how, recipe = _take_sweep_options(options), _take_recipe(options, seed)
+    table = run_training(network, data, out, recipe, how.device, how.precision, how.workers, resume)
     last = table[table["split"] == "val"].iloc[-1]
     click.echo(f"{network}: {last.top1_error:.2f} % top-1 error on the validation images after {last.epoch} epochs")
     click.echo(f"Weights: {out / 'weights.safetensors'}")
@@ -255,110 +241,87 @@ def train(
 @main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="TRAINING...")
 @_out
-@_resume
 def curves(runs, out, resume):
     """Optimisation curves of trainings, from their folders (figure 1)."""
     from analysis import commands
 
-    _execute("curves", out, resume, dict(runs=[str(run) for run in runs]), lambda run: commands.curves(run, runs))
+    _execute("curves", out, resume, {"runs": [str(run) for run in runs]}, lambda run: commands.curves(run, runs))
 
 
 @main.command()
 @click.argument("networks", nargs=-1, metavar="[NETWORK]...")
 @_out
-@_resume
 def diagram(networks, out, resume):
     """Diagrams of Gather-Excite operators: the paper's four, or those of given networks (figure 4)."""
     from analysis import commands
 
-    _execute("diagram", out, resume, dict(networks=networks), lambda run: commands.diagram(run, networks))
+    _execute("diagram", out, resume, {"networks": networks}, lambda run: commands.diagram(run, networks))
 
 
-def _supplementary(command, networks, data, limit, recipe, seed, options, out, resume):
+def _supplementary(command, inputs, how, recipe, seed, out, resume) -> None:
     from analysis import commands
 
     statistics = commands.Statistics(seed)
-    arguments = dict(networks=networks, data=data, limit=limit, recipe=vars(recipe), precision=options.precision)
-    arguments |= vars(statistics)
+    arguments = inputs.as_arguments() | vars(statistics) | {"recipe": vars(recipe), "precision": how.precision}
     _execute(
         command,
         out,
         resume,
         arguments,
-        lambda run: commands.supplementary(run, networks, data, options, recipe, statistics, limit),
+        lambda run: commands.supplementary(run, inputs, how, recipe, statistics),
     )
 
 
 @main.command()
 @click.argument("networks", nargs=-1, metavar="[NETWORK]...")
-@_data
-@_limit
+@_inputs
 @_recipe
 @_seed
 @_running
 @_out
-@_resume
-def supplementary(
-    networks,
-    data,
-    limit,
-    recipe,
-    epochs,
-    learning_rate,
-    train_batch_size,
-    seed,
-    device,
-    precision,
-    batch_size,
-    workers,
-    out,
-    resume,
-):
+def supplementary(networks, seed, out, resume, **options):
     """Every figure and table of the supplementary material, in one reading of the data.
 
     Without NETWORKs: the paper's own. A NETWORK without @WEIGHTS is trained first, by the recipe.
     """
     from analysis import commands
-    from analysis.training import recipe_of
 
-    chosen = recipe_of(recipe, epochs=epochs, learning_rate=learning_rate, batch_size=train_batch_size, seed=seed)
-    networks = list(networks) or commands.supplementary_networks()
-    options = _sweep_options(device, precision, batch_size, workers)
-    _supplementary("supplementary", networks, data, limit, chosen, seed, options, out, resume)
+    recipe, how = _take_recipe(options, seed), _take_sweep_options(options)
+    inputs = _take_inputs(networks or commands.supplementary_networks(), options)
+    _supplementary("supplementary", inputs, how, recipe, seed, out, resume)
 
 
 @main.command()
 @_seed
 @_running
-@click.option("--epochs", type=int, help="Of each training, instead of the recipe’s.")
+@click.option("--epochs", type=int, help="Of each training, instead of the recipe's.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
 @_resume
-def demo(seed, device, precision, batch_size, workers, epochs, out, resume):
+def demo(seed, epochs, out, resume, **options):
     """The whole supplementary material in miniature, on scans of digits, from networks trained on the spot."""
     from analysis import commands
     from analysis.training import recipe_of
 
-    networks = commands.supplementary_networks("mini_resnet", "mini_shufflenet")
-    options = _sweep_options(device, precision, batch_size, workers)
+    inputs = commands.Inputs(commands.supplementary_networks("mini_resnet", "mini_shufflenet"), "digits")
     recipe = recipe_of("small", epochs=epochs, seed=seed)
-    _supplementary("demo", networks, "digits", None, recipe, seed, options, out, resume)
+    _supplementary("demo", inputs, _take_sweep_options(options), recipe, seed, out, resume)
 
 
 @main.command("networks")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_networks(as_json):
-    """The catalogue: parameters, multiply-accumulates and published errors."""
+    """The catalogue: parameters, multiply-accumulates, and what the paper reports."""
     from analysis.networks.counting import catalogue_table
 
     table = catalogue_table()
     if as_json:
         click.echo(table.to_json(orient="records", indent=2))
         return
-    table = table.rename(columns={"published_top1_error": "top-1 %", "published_top5_error": "top-5 %"})
-    click.echo(
-        table.to_string(index=False, na_rep="", formatters={"parameters": "{:,}".format, "gmacs": "{:.3f}".format})
-    )
-    click.echo("top-1 % and top-5 %: errors published on ImageNet. Settings follow the name as :key=value,…")
+    short = {"published_gmacs": "paper", "published_top1_error": "top-1 %", "published_top5_error": "top-5 %"}
+    formats = {"parameters": "{:,}".format, "gmacs": "{:.3f}".format}
+    click.echo(table.rename(columns=short).to_string(index=False, na_rep="", formatters=formats))
+    click.echo("paper: the paper's count of gmacs; top-1 % and top-5 %: its errors on ImageNet.")
+    click.echo("Settings follow the name as :key=value,…")
 
 
 @main.command()
@@ -368,8 +331,7 @@ def layers(network):
     from analysis.networks import load_network
     from analysis.sites import site_table
 
-    table = site_table(load_network(network))
-    click.echo(table.to_string(index=False))
+    click.echo(site_table(load_network(network)).to_string(index=False))
 
 
 if __name__ == "__main__":

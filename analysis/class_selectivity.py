@@ -59,7 +59,10 @@ def crossfitted_index(means: np.ndarray, present: np.ndarray | None = None) -> n
     kept = means[:, both]
     preferred, rest = np.zeros(means.shape[2]), np.zeros(means.shape[2])
     for chosen, measured in ((kept[0], kept[1]), (kept[1], kept[0])):
-        value = np.take_along_axis(measured, chosen.argmax(0)[None], 0)[0]
+        # of equally preferred classes (all of them, where a unit is silent in this half) the mean, not the first:
+        # else the index would hang on how classes are numbered
+        best = chosen == chosen.max(0)
+        value = np.where(best, measured, 0).sum(0) / best.sum(0)
         preferred += value / 2
         rest += (measured.sum(0) - value) / (len(measured) - 1) / 2
     return _contrast(preferred, rest)
@@ -90,7 +93,8 @@ class ClassSelectivity(SavedMetric):
         permutations: how many permutations of the labels `update` is given; 0 leaves the null out.
         replicates: bootstrap replicates; 0 leaves the standard errors out.
         seed: of the bootstrap weights and the unstratified halves.
-        rectify: take the positive part of negative activities instead of refusing them.
+        rectify: take the positive part of negative activities instead of refusing them. Of means over positions that
+            is too late: rectify the maps before they are averaged, as `analysis.selectivity` does.
         name: of the layer, for messages.
 
     `update(features, labels, indices, null_labels=None, halves=None)` takes (N, U) mean activities, (N,) labels,
@@ -138,6 +142,7 @@ class ClassSelectivity(SavedMetric):
             ("boot_counts", (replicates, 2, classes), whole),
             ("active", (units,), whole),
             ("not_finite", (), whole),
+            ("strange_labels", (), whole),
         ):
             # torchmetrics keeps a copy of every default: an expanded zero costs it nothing
             self.add_state(state, torch.zeros((), dtype=dtype).expand(shape), dist_reduce_fx="sum", persistent=True)
@@ -162,13 +167,15 @@ class ClassSelectivity(SavedMetric):
                 f"Expected argument `features` to be (images, {self.units}), but got {tuple(features.shape)}"
             )
         device = self.sums.device
-        self.minimum = torch.minimum(self.minimum, features.min().to(device, torch.float32))
+        self.note_minimum(features.min())
         self.not_finite += (~features.isfinite()).sum().to(device)
         if self.rectify:
             features = features.clamp(min=0)
         self.active += (features > 0).sum(0).to(device)
         features = features.to(device, torch.float64)
         labels, host = labels.to(device, non_blocking=True), indices.cpu().numpy()
+        self.strange_labels += ((labels < 0) | (labels >= self.classes)).sum()
+        labels = labels.clamp(0, self.classes - 1)  # an error in the end, but never another class's row
         if halves is None:
             halves = torch.from_numpy((hashes(self.seed, "half", host) & np.uint64(1)).astype(np.int64))
         rows = halves.to(device, non_blocking=True) * self.classes + labels
@@ -185,6 +192,10 @@ class ClassSelectivity(SavedMetric):
                 sums, counts = self.boot_sums[replicate], self.boot_counts[replicate]
                 self._add(sums.view(-1, self.units), counts.view(-1), rows, features, weights[replicate])
 
+    def note_minimum(self, value: torch.Tensor) -> None:
+        """Take notice of the least activity of a batch, where features are means and could hide a negative one."""
+        self.minimum = torch.minimum(self.minimum, value.to(self.minimum.device, torch.float32))
+
     @staticmethod
     def _add(sums, counts, rows, features, weights=None) -> None:
         """Add each image's features to its row, deterministically: index_add_ is not so on CUDA, a product is."""
@@ -200,6 +211,8 @@ class ClassSelectivity(SavedMetric):
 
     def check(self) -> None:
         """Raise where activities seen so far cannot have an index; reads flags from the device, so not in a loop."""
+        if int(self.strange_labels):
+            raise ValueError(f"{int(self.strange_labels)} labels are outside 0 … {self.classes - 1}")
         if int(self.not_finite):
             raise ValueError(f"layer `{self.name}` has {int(self.not_finite)} activities that are NaN or infinite")
         if float(self.minimum) < 0 and not self.rectify:
@@ -214,7 +227,8 @@ class ClassSelectivity(SavedMetric):
     def compute(self) -> pd.DataFrame:
         """A row per unit, the columns of `selectivity.csv` from `unit` on.
 
-        A dead unit's indices are NaN and its top_class −1. `csi_null` is NaN without null labels and where no class
+        Where activities were rectified, a column `rectified` says so. A dead unit's indices are NaN and its top_class
+        −1. `csi_null` is NaN without null labels and where no class
         has two images (the null would equal the index); `csi_se` where a class has only one image.
         """
         self.check()
@@ -237,7 +251,7 @@ class ClassSelectivity(SavedMetric):
                 "mu_rest": rest,
                 "top_class": top,
             }
-        return pd.DataFrame(table)
+        return pd.DataFrame(table | {"rectified": True} if self.rectify else table)
 
     def samples(self) -> dict[str, np.ndarray]:
         """What errors and comparisons are computed from, each (…, U).

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from analysis import figures
 from analysis.comparison import selectivity_gaps
 from analysis.data import ImageData, load_data
 from analysis.errors import UsageError
-from analysis.measure import Measured, Request, label_networks, measure
-from analysis.networks import catalogue
+from analysis.files import file_hash
+from analysis.measure import Measured, Request, label_networks, measure, unique_label
+from analysis.networks import catalogue, preprocessing_of
+from analysis.networks.loading import UNTRAINED
 from analysis.references import Reference, parse
 from analysis.results import Run, read_record, read_table
 from analysis.sites import resolve_blocks
@@ -49,32 +52,76 @@ def supplementary_networks(family: str = "resnet50", shuffle: str = "shufflenet"
     return [family, *theta_minus, f"{family}_se", shuffle, f"{shuffle}_ge_theta"]
 
 
-def evaluate(
-    run: Run, networks: Sequence[str], data: str, options: SweepOptions, limit: int | None = None
-) -> list[Path]:
+@dataclass(frozen=True)
+class Inputs:
+    """What every measuring command is given: networks and images, and how the images are shown to the networks.
+
+    Args:
+        networks: references, by label where they are a mapping.
+        data: a reference.
+        limit: a class-balanced subset of so many images.
+        image_size, crop_pct, interpolation: instead of what each network was trained with.
+        untrained: whether networks without weights are measured, with random ones.
+    """
+
+    networks: Sequence[str] | Mapping[str, str]
+    data: str
+    limit: int | None = None
+    image_size: int | None = None
+    crop_pct: float | None = None
+    interpolation: str | None = None
+    untrained: bool = False
+
+    def load_data(self) -> ImageData:
+        images = load_data(self.data)
+        return images if self.limit is None else images.limited(self.limit)
+
+    def load_networks(self) -> dict[str, nn.Module]:
+        """The networks by label.
+
+        Raises:
+            UsageError: one without weights, unless `untrained` networks are wanted.
+        """
+        labelled = label_networks(self.networks)
+        random = [label for label, network in labelled.items() if getattr(network, "notes", None) == [UNTRAINED]]
+        if random and not self.untrained:
+            raise UsageError(
+                f"`{random[0]}` has no weights: write {random[0]}@FILE, or @ and a name that timm or torchvision "
+                f"publish; --untrained measures random weights"
+            )
+        changes = {"size": self.image_size, "crop_pct": self.crop_pct, "interpolation": self.interpolation}
+        changes = {key: value for key, value in changes.items() if value is not None}
+        for network in labelled.values():
+            network.preprocessing = replace(preprocessing_of(network), **changes)
+        return labelled
+
+    def as_arguments(self) -> dict:
+        """What a run's results depend on: these values, and what the weights files hold."""
+        files = {parse(text).weights for text in self.networks} - {None}
+        hashes = {file: file_hash(Path(file)) for file in sorted(files) if Path(file).is_file()}
+        return vars(self) | {"networks": list(self.networks), "weights": hashes}
+
+
+def evaluate(run: Run, inputs: Inputs, options: SweepOptions) -> list[Path]:
     """Top-1 and top-5 error of networks: `evaluation.csv` and table 1."""
-    images = _data(data, limit)
-    labelled = label_networks(networks)
-    measured = _measure(
-        run, {label: Request(network) for label, network in labelled.items()}, images, options, Statistics()
-    )
+    images = inputs.load_data()
+    requests = {label: Request(network) for label, network in inputs.load_networks().items()}
+    measured = _measure(run, requests, images, options, Statistics())
     return _table1(run, measured.evaluation, images)
 
 
 def selectivity(
     run: Run,
-    networks: Sequence[str],
-    data: str,
+    inputs: Inputs,
     options: SweepOptions,
     stage: int | None = 4,
     blocks: Sequence[str] = (),
     statistics: Statistics = Statistics(),
     reference: str | None = None,
-    limit: int | None = None,
 ) -> list[Path]:
     """Class selectivity of networks: its tables, figure 2 and the gap against depth."""
-    images = _data(data, limit)
-    labelled = label_networks(networks)
+    images = inputs.load_data()
+    labelled = inputs.load_networks()
     if reference is not None and reference not in labelled:
         raise UsageError(f"no network `{reference}` to compare with; labels: {', '.join(labelled)}")
     requests = {
@@ -87,20 +134,18 @@ def selectivity(
 
 def pruning(
     run: Run,
-    networks: Sequence[str],
-    data: str,
+    inputs: Inputs,
     options: SweepOptions,
     ratios: Sequence[float],
     orders: Sequence[str],
     stage: int | None = 4,
     blocks: Sequence[str] = (),
-    limit: int | None = None,
 ) -> list[Path]:
     """Feature-importance curves of networks: `pruning.csv`, `correctness.npz` and figure 3."""
-    images = _data(data, limit)
+    images = inputs.load_data()
     requests = {
         label: Request(network, pruning=resolve_blocks(network, stage, blocks), ratios=ratios, orders=orders)
-        for label, network in label_networks(networks).items()
+        for label, network in inputs.load_networks().items()
     }
     measured = _measure(run, requests, images, options, Statistics())
     return _figure3(run, measured, images)
@@ -108,9 +153,13 @@ def pruning(
 
 def curves(run: Run, trainings: Sequence[Path | str]) -> list[Path]:
     """Figure 1 from finished trainings' folders."""
-    table = pd.concat([read_table(folder, "training.csv") for folder in trainings], ignore_index=True)
-    names = {read_record(folder).get("data", {}).get("name", "") for folder in trainings}
-    return _figure1(run, table, load_data(names.pop()) if len(names) == 1 and names != {""} else None)
+    tables, notes = {}, set()
+    for folder in trainings:
+        table = read_table(folder, "training.csv")
+        label = unique_label(str(table["network"].iloc[0]), tables)
+        tables[label] = table.assign(network=label)
+        notes.add(read_record(folder).get("data", {}).get("note", ""))
+    return _figure1(run, pd.concat(tables.values(), ignore_index=True), " ".join(sorted(notes)))
 
 
 def diagram(run: Run, networks: Sequence[str] = ()) -> list[Path]:
@@ -123,7 +172,7 @@ def diagram(run: Run, networks: Sequence[str] = ()) -> list[Path]:
     else:
         modules, sizes = {}, set()
         for label, network in label_networks(networks).items():
-            block = resolve_blocks(network, max(_stages(network)) if 4 not in _stages(network) else 4)[0]
+            block = resolve_blocks(network)[0]
             gate = getattr(network.get_submodule(block), "se", None)
             if not isinstance(gate, GatherExcite):
                 raise UsageError(f"`{label}` has no Gather-Excite operator to draw")
@@ -135,35 +184,31 @@ def diagram(run: Run, networks: Sequence[str] = ()) -> list[Path]:
     return run.write_figure("fig4_operators", figure)
 
 
-def _stages(network) -> list[int]:
-    from analysis.sites import block_names
-
-    return list(block_names(network))
-
-
 def supplementary(
     run: Run,
-    networks: Sequence[str],
-    data: str,
+    inputs: Inputs,
     options: SweepOptions,
     recipe: Recipe,
     statistics: Statistics = Statistics(),
-    limit: int | None = None,
 ) -> list[Path]:
     """Every figure and table of the supplementary material, for given networks; those without weights are trained.
 
-    Parts are recognised by the networks' names: the first without a gate is the reference of figure 2 and the stars
-    of figure 3; it and the θ⁻ networks make table 1; SE networks and θ⁻ of global extent with average pooling are
-    figure 2; SE networks are figure 3; the ShuffleNets are figure 1.
+    Parts are recognised by the networks' names. The first residual network without a gate is the reference of figure
+    2 and the stars of figure 3. It and the θ⁻ networks make table 1. Figure 2 has every other residual network but the
+    θ⁻ of another extent or pooling than global average; figure 3 has those of figure 2 with gates of parameters (the
+    paper's is SE). ShuffleNets make figure 1, from their training in this run or from the training.csv beside their
+    weights.
     """
-    references = {parse(text).architecture: parse(text) for text in networks}
-    trainings = {}
+    references: dict[str, Reference] = {}
+    for text in inputs.networks:
+        references[unique_label(parse(text).architecture, references)] = parse(text)
+    trainings: dict[str, pd.DataFrame] = {}
     for label, reference in references.items():
         if reference.weights is None:
             folder = run.path("training") / re.sub(r"[^\w.=-]+", "_", label)
             trainings[label] = train(
                 str(reference),
-                data,
+                inputs.data,
                 folder,
                 recipe,
                 options.device,
@@ -171,10 +216,14 @@ def supplementary(
                 options.workers,
                 resume=True,
                 progress=options.progress,
+                label=label,
             )
             references[label] = reference.with_weights(folder / WEIGHTS)
-    images = _data(data, limit)
-    labelled = label_networks({label: str(reference) for label, reference in references.items()})
+        elif (beside := Path(reference.weights).parent / "training.csv").is_file():
+            trainings[label] = pd.read_csv(beside).assign(network=label)
+    images = inputs.load_data()
+    trained = replace(inputs, networks={label: str(reference) for label, reference in references.items()})
+    labelled = trained.load_networks()
     roles = _Roles(references)
     requests = {label: Request(network) for label, network in labelled.items()}
     for label in roles.selectivity:
@@ -183,13 +232,13 @@ def supplementary(
         requests[label].pruning = resolve_blocks(labelled[label])
     measured = _measure(run, requests, images, options, statistics)
     drawn = []
-    curves = [trainings[label] for label in roles.shuffle if label in trainings]
-    if curves:
-        table = pd.concat(curves, ignore_index=True)
+    if trainings:
         run.write_table("training.csv", pd.concat(trainings.values(), ignore_index=True))
-        drawn += _figure1(run, table, images)
-    drawn += _table1(run, measured.evaluation[measured.evaluation["network"].isin(roles.pooling)], images)
-    if roles.selectivity:
+    if optimised := [trainings[label] for label in roles.shuffle if label in trainings]:
+        drawn += _figure1(run, pd.concat(optimised, ignore_index=True), images.note)
+    if roles.pooling:
+        drawn += _table1(run, measured.evaluation[measured.evaluation["network"].isin(roles.pooling)], images)
+    if len(roles.selectivity) > 1:
         drawn += _figure2(run, measured, images, statistics, roles.plain)
     if roles.pruning:
         drawn += _figure3(run, measured, images)
@@ -200,28 +249,22 @@ class _Roles:
     """Which labels belong to which figure, by their references."""
 
     def __init__(self, references: Mapping[str, Reference]):
-        def gate(reference: Reference) -> tuple[str, str]:
-            return catalogue.NAMES.get(reference.name, ("", "unknown"))
-
         residual = {label: each for label, each in references.items() if "shufflenet" not in each.name}
-        self.shuffle = [label for label in references if label not in residual]
-        plain = [label for label, each in residual.items() if gate(each)[1] == ""]
+        gates = {label: catalogue.NAMES.get(each.name, ("", "other"))[1] for label, each in residual.items()}
+        plain = [label for label, gate in gates.items() if gate == ""][:1]
+        theta_minus = [label for label, gate in gates.items() if gate == "ge_theta_minus"]
+        best = [label for label in theta_minus if _is_global_average(residual[label])]
+        parametric = [label for label, gate in gates.items() if gate in ("se", "ge_theta", "ge_theta_plus")]
+        others = [label for label, gate in gates.items() if gate == "other" or (gate == "" and label not in plain)]
         self.plain = plain[0] if plain else None
-        theta_minus = [label for label, each in residual.items() if gate(each)[1] == "ge_theta_minus"]
-        squeeze = [label for label, each in residual.items() if gate(each)[1] == "se"]
-        best = [
-            label
-            for label in theta_minus
-            if {"extent": "global", "pool": "avg"}.items() <= catalogue.resolve(residual[label]).items()
-        ]
-        self.pooling = plain[:1] + theta_minus
-        self.selectivity = plain[:1] + best + squeeze if plain else []
-        self.pruning = plain[:1] + squeeze if squeeze else []
+        self.shuffle = [label for label in references if label not in residual]
+        self.pooling = plain + theta_minus
+        self.selectivity = plain + best + parametric + others if plain else []
+        self.pruning = plain + parametric if parametric else []
 
 
-def _data(data: str, limit: int | None) -> ImageData:
-    images = load_data(data)
-    return images if limit is None else images.limited(limit)
+def _is_global_average(reference: Reference) -> bool:
+    return {"extent": "global", "pool": "avg"}.items() <= catalogue.resolve(reference).items()
 
 
 def _measure(
@@ -229,7 +272,10 @@ def _measure(
 ) -> Measured:
     """Measure, and write every table that came of it."""
     for label, request in requests.items():
+        before = run.record["networks"].get(label, {}).get("weights_hash")
         run.add_network(label, request.network)
+        if before not in (None, now := run.record["networks"][label]["weights_hash"]):
+            raise UsageError(f"`{run.folder}` was begun with other weights of {label}: hash {before}, now {now}")
     description = {"name": str(data), "fingerprint": data.fingerprint, "images": len(data), "classes": data.classes}
     before = run.record.get("data", {}).get("fingerprint")
     if before not in (None, data.fingerprint):
@@ -264,28 +310,37 @@ def _measure(
     return measured
 
 
-def _note(data: ImageData | None, text: str = "") -> str:
-    if data is None:
-        return text
+def _note(data: ImageData, text: str = "") -> str:
     described = f"{data.name}: {data.note}" if data.note else data.name
     return f"{text} {described}, {len(data)} images.".strip()
 
 
-def _figure1(run: Run, table: pd.DataFrame, data: ImageData | None) -> list[Path]:
-    figure, _ = figures.optimisation(table, f"{data.name}: {data.note}" if data and data.note else "")
+def _figure1(run: Run, table: pd.DataFrame, note: str) -> list[Path]:
+    run.save()
+    figure, _ = figures.optimisation(table, note)
     return run.write_figure("fig1_optimisation", figure)
 
 
 def _table1(run: Run, evaluation: pd.DataFrame, data: ImageData) -> list[Path]:
-    figure, _ = figures.pooling_table(evaluation, PAPER_POOLING, _note(data))
+    paper = [_paper_errors(label, row) for label, row in evaluation.set_index("network").iterrows()]
+    figure, _ = figures.pooling_table(evaluation.assign(paper=paper), _note(data))
     return run.write_figure("table1_pooling", figure)
+
+
+def _paper_errors(label: str, row: pd.Series) -> tuple[float, float] | None:
+    """The paper's errors of a ResNet-50 with this network's gate, where its table 1 has one."""
+    family, gate = catalogue.NAMES.get(parse(label).name, ("", "other"))
+    if "resnet" not in family or gate not in ("", "ge_theta_minus"):
+        return None
+    extent, pool = (None if pd.isna(row[name]) else row[name] for name in ("extent", "pool"))
+    return PAPER_POOLING.get((extent, pool))
 
 
 def _figure2(run: Run, measured: Measured, data: ImageData, statistics: Statistics, reference: str) -> list[Path]:
     figure, _ = figures.selectivity(measured.selectivity, reference, _note(data))
     drawn = run.write_figure("fig2_selectivity", figure)
     if measured.selectivity["network"].nunique() > 1:
-        gaps, trends = selectivity_gaps(measured.selectivity, measured.samples, reference)
+        gaps, trends = selectivity_gaps(measured.selectivity, measured.selectivity_blocks, measured.samples, reference)
         run.write_table("selectivity_gap.csv", gaps)
         run.write_table("selectivity_trend.csv", trends)
         figure, _ = figures.selectivity_gap(gaps, statistics.replicates, _note(data))

@@ -16,7 +16,9 @@ Samples = Mapping[tuple[str, str], Mapping[str, np.ndarray]]
 """By (network, block): what `ClassSelectivity.samples` gives."""
 
 
-def selectivity_gaps(selectivity: pd.DataFrame, samples: Samples, reference: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def selectivity_gaps(
+    selectivity: pd.DataFrame, blocks: pd.DataFrame, samples: Samples, reference: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The gaps of every other network to `reference`, block by block, and their trends with depth.
 
     A gap is the mean over units of the network less that of the reference. Standard errors are over bootstrap
@@ -27,6 +29,7 @@ def selectivity_gaps(selectivity: pd.DataFrame, samples: Samples, reference: str
 
     Args:
         selectivity: rows of `selectivity.csv`.
+        blocks: rows of `selectivity_blocks.csv`, for each block's depth.
         samples: by (network, block).
         reference: label of the network that the others are compared with.
 
@@ -46,18 +49,15 @@ def selectivity_gaps(selectivity: pd.DataFrame, samples: Samples, reference: str
     for network in selectivity["network"].unique():
         if network == reference:
             continue
-        blocks = [
-            block
-            for block in selectivity.loc[selectivity["network"] == network, "block"].unique()
-            if (reference, block) in units
-        ]
-        if not blocks:
+        mine = blocks[blocks["network"] == network]
+        depths = {row.block: row.depth for row in mine.itertuples() if (reference, row.block) in units}
+        if not depths:
             raise UsageError(f"`{network}` and `{reference}` have no block in common")
-        values = {kind: np.empty(len(blocks)) for kind in KINDS}
+        values = {kind: np.empty(len(depths)) for kind in KINDS}
         draws = {kind: [] for kind in (*KINDS, "null")}
-        for at, block in enumerate(blocks):
+        for at, (block, depth) in enumerate(depths.items()):
             mine, theirs = (_summary(units[name, block], samples[name, block]) for name in (network, reference))
-            row = {"block": block, "depth": at + 1, "network": network, "reference": reference}
+            row = {"block": block, "depth": depth, "network": network, "reference": reference}
             for kind in KINDS:
                 values[kind][at] = mine[kind] - theirs[kind]
             for kind in ("mean", "crossfit", "null"):
@@ -68,9 +68,9 @@ def selectivity_gaps(selectivity: pd.DataFrame, samples: Samples, reference: str
                 row[f"{kind}_gap_se"] = _error(draws[kind][-1], draws["null"][-1] if kind == "excess" else None)
             gaps.append(row | _distances(units[network, block], units[reference, block], samples[network, block]))
         trends += [
-            _trend(network, reference, kind, values[kind], draws[kind], draws["null"] if kind == "excess" else None)
+            _trend(network, reference, kind, np.array(list(depths.values())), values[kind], draws)
             for kind in KINDS
-            if len(blocks) > 1
+            if len(depths) > 1
         ]
     return pd.DataFrame(gaps), pd.DataFrame(trends)
 
@@ -108,16 +108,13 @@ def _distances(mine: pd.DataFrame, theirs: pd.DataFrame, samples: Mapping[str, n
     return {name: row[name] for name in order}
 
 
-def _trend(network: str, reference: str, kind: str, values, replicates: list, null: list | None) -> dict:
-    depth = np.arange(1, len(values) + 1)
+def _trend(network: str, reference: str, kind: str, depth: np.ndarray, values: np.ndarray, draws: dict) -> dict:
     centred = depth - depth.mean()
     weights = centred / (centred**2).sum()  # the least-squares slope is linear in the gaps
     slope = float(values @ weights)
-    error = _error(
-        np.stack(replicates, 1) @ weights,
-        None if null is None else np.stack(null, 1) @ weights,
-    )
-    reach = error * half_width(len(replicates[0]))
+    null = np.stack(draws["null"], 1) @ weights if kind == "excess" else None
+    error = _error(np.stack(draws[kind], 1) @ weights, null)
+    reach = error * half_width(len(draws[kind][0]))
     return {
         "network": network,
         "reference": reference,

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from torch import nn
 
-from analysis.networks.gather_excite import GatherExcite, Pool
+from analysis.hooks import hooked
+from analysis.networks.gather_excite import GatherExcite, Interpolate, Pool
 
 _GATHER, _EXCITE = "#d9e8f5", "#fbe5cf"
 _SUB = {"theta_minus": "GE-θ⁻", "theta": "GE-θ", "theta_plus": "GE-θ⁺"}
@@ -44,31 +45,27 @@ def operator_steps(module: GatherExcite, size: tuple[int, int]) -> list[tuple[st
     steps: list[tuple[str, str, tuple[int, ...]]] = []
 
     def note(part: str):
-        return lambda layer, args, output: steps.append((part, _describe(layer), tuple(output.shape[1:])))
+        def hook(layer, args, output):
+            if not (isinstance(layer, Interpolate) and output is args[0]):  # a 1×1 map is left as it is
+                steps.append((part, _describe(layer), tuple(output.shape[1:])))
 
-    leaves = [
-        (part, layer)
-        for part, parent in (("gather", module.gather), ("excite", module.excite))
+        return hook
+
+    parts = {"gather": [module.gather], "excite": [module.excite, module.interpolate, module.gate]}
+    hooks = [
+        (layer, note(part))
+        for part, parents in parts.items()
+        for parent in parents
         for layer in parent.modules()
         if not list(layer.children()) and not isinstance(layer, nn.Identity)
     ]
-    handles = [layer.register_forward_hook(note(part)) for part, layer in leaves]
+    device = next((parameter.device for parameter in module.parameters()), "cpu")
     training = module.training
-    gate: list[tuple[int, ...]] = []
-    handles.append(module.gate.register_forward_hook(lambda layer, args, output: gate.append(tuple(output.shape[1:]))))
     try:
-        with torch.no_grad():
-            module.eval()(
-                torch.zeros(1, module.channels, *size, device=next(module.parameters(), torch.empty(0)).device)
-            )
+        with hooked(*hooks), torch.no_grad():
+            module.eval()(torch.zeros(1, module.channels, *size, device=device))
     finally:
         module.train(training)
-        for handle in handles:
-            handle.remove()
-    gathered = steps[-1][2]
-    interpolation = "nearest interpolation" if gate[0] != gathered else "broadcast to every position"
-    steps.append(("excite", interpolation, (module.channels, *size)))
-    steps.append(("excite", type(module.gate).__name__.lower(), (module.channels, *size)))
     return steps
 
 
@@ -84,7 +81,10 @@ def _describe(layer: nn.Module) -> str:
         depthwise = "depthwise " if layer.groups == layer.in_channels > 1 else ""
         stride = f", stride {layer.stride[0]}" if layer.stride[0] > 1 else ""
         return f"{depthwise}conv {height}×{width}{stride}"
-    return {"BatchNorm2d": "batch norm", "ReLU": "ReLU"}.get(type(layer).__name__, type(layer).__name__)
+    if isinstance(layer, Interpolate):
+        return f"{layer.mode} interpolation"
+    names = {"BatchNorm2d": "batch norm", "Sigmoid": "sigmoid"}
+    return names.get(type(layer).__name__, type(layer).__name__)
 
 
 def operators(
@@ -129,6 +129,8 @@ def _draw(ax: Axes, title: str, shape: tuple[int, ...], steps: list, longest: in
     ax.plot(centre, product, "o", markersize=2, color="0.2", zorder=4)  # ⊙, the product of each element
     ax.plot([centre - 2.0, bypass, bypass], [1.0, 1.0, product], color="0.3", linewidth=0.9)
     _arrow(ax, (bypass, product), (centre - 0.2, product))
+    if steps[-1][2] != shape:
+        ax.text(centre + 0.3, product, "at every position", ha="left", va="center", fontsize=5.5, color="0.3")
     _arrow(ax, (centre, product - 0.16), (centre, product - 0.52))
     _map(ax, centre, product - 0.85, shape, "output")
 

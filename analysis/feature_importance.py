@@ -1,8 +1,10 @@
 """Feature importance: accuracy after dropping a ratio of each image's feature maps, by the gate's values."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -32,10 +34,11 @@ class Point:
 def dropped_maps(ratio: float, channels: int) -> int:
     """How many of a block's feature maps a ratio drops: ⌊ratio·C + ½⌋.
 
-    >>> dropped_maps(0.1, 1024), dropped_maps(0.5, 5)
-    (102, 3)
+    >>> dropped_maps(0.1, 1024), dropped_maps(0.7, 45)
+    (102, 32)
     """
-    return int(np.floor(ratio * channels + 0.5))
+    # the ratio as it is written: 0.7 × 45 + ½ is 32 exactly, and a little less in floating point
+    return math.floor(Fraction(str(ratio)) * channels + Fraction(1, 2))
 
 
 def drop_ranks(importance: torch.Tensor, order: str) -> torch.Tensor:
@@ -103,7 +106,7 @@ class FeatureImportance(SavedMetric):
         for order in orders:
             if order not in ORDERS:
                 raise unknown("order", order, ORDERS)
-        ratios = check_ratios(ratios)
+        ratios, orders = check_ratios(ratios), list(dict.fromkeys(orders))
         self._network = (network,)  # in a tuple: the network's state is not the metric's
         self.sites: list[Site] = [find_site(network, block) for block in blocks]
         self.points = [

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import wraps
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -81,7 +82,7 @@ def optimisation(training: pd.DataFrame, note: str = "") -> tuple[Figure, np.nda
     figure, axes = _axes(1, 2, 6.8, 2.7, sharey=True)
     for ax, split, title in zip(axes[0], ("train", "val"), ("Training set", "Validation set"), strict=True):
         rows = training[training["split"] == split]
-        for color, (label, curve) in zip(PALETTE, rows.groupby("network", sort=False), strict=False):
+        for color, (label, curve) in zip(cycle(PALETTE), rows.groupby("network", sort=False), strict=False):
             marker = "o" if len(curve) <= 20 else ""
             ax.plot(curve["epoch"], curve["top1_error"], color=color, label=pretty(label), marker=marker, markersize=3)
         ax.set(title=title, xlabel="Epoch", ylim=(0, None))
@@ -109,7 +110,7 @@ def selectivity(selectivity: pd.DataFrame, reference: str | None = None, note: s
     if reference not in labels:
         raise UsageError(f"no network `{reference}` in the table; it has {', '.join(labels)}")
     others = [label for label in labels if label != reference] or [reference]
-    colors = dict(zip([reference, *others], PALETTE, strict=False))
+    colors = dict(zip([reference, *others], cycle(PALETTE), strict=False))
     blocks = list(selectivity["block"].unique())
     width, height = max(1.2 * len(blocks), 3.2), 1.35 * len(others) + 0.8
     figure, axes = _axes(len(others), len(blocks), width, height, sharex=True, sharey=True)
@@ -168,7 +169,7 @@ def selectivity_gap(gaps: pd.DataFrame, replicates: int = 10, note: str = "") ->
             PALETTE,
             strict=False,
         ):
-            errors = (reach * rows[f"{kind}_gap_se"]).fillna(0)
+            errors = reach * rows[f"{kind}_gap_se"]  # NaN, where there are no errors, draws no bar
             ax.errorbar(
                 rows["depth"] + shift,
                 rows[f"{kind}_gap"],
@@ -184,7 +185,9 @@ def selectivity_gap(gaps: pd.DataFrame, replicates: int = 10, note: str = "") ->
         ax.set_title(f"{pretty(network)}\nminus {pretty(rows['reference'].iloc[0])}", fontsize=8)
     axes[0, 0].set_ylabel("Gap in mean class selectivity")
     axes[0, 0].legend(frameon=False)
-    _footnote(figure, f"95 % intervals over the sampling of images, not of trainings. {note}")
+    known = gaps[[f"{kind}_gap_se" for kind in ("mean", "excess", "crossfit")]].notna().any(axis=None)
+    said = "95 % intervals over the sampling of images, not of trainings." if known else "No standard errors."
+    _footnote(figure, f"{said} {note}")
     return figure, axes
 
 
@@ -203,18 +206,17 @@ def pruning(pruning: pd.DataFrame, note: str = "") -> tuple[Figure, np.ndarray]:
     columns = min(len(blocks), 3)
     rows = -(-len(blocks) // columns)
     figure, axes = _axes(rows, columns, 2.2 * columns + 0.6, 1.9 * rows + 0.6, sharex=True, sharey=True)
-    ends = pruning["order"] == "none"
-    curves = pruning[~ends]
-    gated = list(curves["network"].unique())
-    stars = [label for label in pruning["network"].unique() if label not in gated]
-    colors = dict(zip(gated, PALETTE, strict=False))
+    gated = list(pruning.loc[pruning["score"] != "none", "network"].unique())
+    plain = [label for label in pruning["network"].unique() if label not in gated]
+    stars = dict(zip(plain, cycle("*PXD"), strict=False))
+    colors = dict(zip(gated, cycle(PALETTE), strict=False))
     for ax, block in zip(axes.flat, blocks, strict=False):
         here = pruning[pruning["block"] == block]
         for label in gated:
             mine = here[here["network"] == label]
             for order, line in (("most", "-"), ("least", "--")):
                 curve = mine[mine["order"].isin([order, "none"])].sort_values("ratio")
-                if (curve["order"] == order).any():
+                if len(curve):
                     ax.plot(curve["ratio"], curve["top1"], line, color=colors[label], linewidth=1.3)
                     ax.fill_between(
                         curve["ratio"],
@@ -224,9 +226,9 @@ def pruning(pruning: pd.DataFrame, note: str = "") -> tuple[Figure, np.ndarray]:
                         alpha=0.15,
                         linewidth=0,
                     )
-        for label in stars:
+        for label, marker in stars.items():
             mine = here[here["network"] == label]
-            ax.plot(mine["ratio"], mine["top1"], "*", color="black", markersize=8, clip_on=False, zorder=4)
+            ax.plot(mine["ratio"], mine["top1"], marker, color="black", markersize=8, clip_on=False, zorder=4)
         ax.set_title(paper_name(block))
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         ax.set_xlim(-0.03, 1.03)
@@ -239,7 +241,8 @@ def pruning(pruning: pd.DataFrame, note: str = "") -> tuple[Figure, np.ndarray]:
         Line2D([], [], color="0.3", linestyle="--", label="least important first"),
     ]
     handles += [
-        Line2D([], [], color="black", marker="*", linestyle="", markersize=8, label=pretty(label)) for label in stars
+        Line2D([], [], color="black", marker=marker, linestyle="", markersize=8, label=pretty(label))
+        for label, marker in stars.items()
     ]
     figure.legend(handles=handles, frameon=False, loc="outside upper center", ncols=min(len(handles), 4))
     figure.supxlabel("Ratio of the block's feature maps dropped", fontsize=8)
@@ -249,14 +252,12 @@ def pruning(pruning: pd.DataFrame, note: str = "") -> tuple[Figure, np.ndarray]:
 
 
 @_styled
-def pooling_table(
-    evaluation: pd.DataFrame, paper: Mapping[tuple, tuple[float, float]], note: str = ""
-) -> tuple[Figure, Axes]:
+def pooling_table(evaluation: pd.DataFrame, note: str = "") -> tuple[Figure, Axes]:
     """Table 1 as a picture: top-1 and top-5 error of parameter-free Gather-Excite by extent and pooling.
 
     Args:
-        evaluation: rows of `evaluation.csv`.
-        paper: the paper's ImageNet errors of ResNet-50 by (extent, pooling), both None for the plain network.
+        evaluation: rows of `evaluation.csv`, with a column `paper`: the paper's top-1 and top-5 errors of ResNet-50
+            on ImageNet with the same gate, or None.
         note: what the images are.
     """
     _need(evaluation, "evaluation")
@@ -266,7 +267,6 @@ def pooling_table(
         # a column of numbers and blanks is read back as floats
         extent = None if pd.isna(row.extent) else re.sub(r"\.0$", "", str(row.extent))
         pool = None if pd.isna(row.pool) else row.pool
-        published = paper.get((extent, pool))
         cells.append(
             [
                 pretty(row.network.partition(":")[0]),
@@ -274,7 +274,7 @@ def pooling_table(
                 pool or "—",
                 f"{row.top1_error:.2f}",
                 f"{row.top5_error:.2f}",
-                f"{published[0]:.2f} / {published[1]:.2f}" if published else "—",
+                f"{row.paper[0]:.2f} / {row.paper[1]:.2f}" if row.paper else "—",
             ]
         )
     figure, ax = plt.subplots(figsize=(7.2, 0.3 * (len(cells) + 1) + 0.3), layout="constrained")

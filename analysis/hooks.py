@@ -1,6 +1,6 @@
 """Features of any network by module name, with every hook removed on any exit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -22,7 +22,7 @@ def hooked(*hooks: tuple[nn.Module, object]) -> Iterator[None]:
 def capture(
     network: nn.Module,
     blocks: Sequence[str],
-    reduce: str | None = None,
+    reduce: str | Callable[[str, torch.Tensor], torch.Tensor] | None = None,
     into: dict[str, torch.Tensor] | None = None,
 ) -> Iterator[dict[str, torch.Tensor]]:
     """Capture the outputs of named modules in every forward pass inside the with-block.
@@ -31,7 +31,8 @@ def capture(
         network: any module.
         blocks: names of its modules, such as `layer3.5`.
         reduce: None keeps a copy of each map, safe from later in-place operations, as it came (shape, device,
-            gradient); "mean" keeps its mean over positions, float32 (N, C).
+            gradient); "mean" keeps its mean over positions, float32 (N, C); a function keeps what it makes of the
+            block's name and its map, which it must not change or keep.
         into: a mapping to fill instead of a new one.
 
     Yields:
@@ -47,15 +48,19 @@ def capture(
     >>> features["0"].shape
     torch.Size([2, 4, 5, 5])
     """
-    if reduce not in (None, "mean"):
-        raise UsageError(f"Expected argument `reduce` to be None or 'mean', but got {reduce!r}")
+    if not callable(reduce) and reduce not in (None, "mean"):
+        raise UsageError(f"Expected argument `reduce` to be None, 'mean' or a function, but got {reduce!r}")
+    blocks = [blocks] if isinstance(blocks, str) else list(blocks)
     features: dict[str, torch.Tensor] = {} if into is None else into
 
     def keep(name: str):
         def hook(module, args, output):
             if not isinstance(output, torch.Tensor):
                 raise TypeError(f"block `{name}` gives a {type(output).__name__}; expected a tensor")
-            features[name] = output.clone() if reduce is None else channel_means(output)
+            if callable(reduce):
+                features[name] = reduce(name, output)
+            else:
+                features[name] = output.clone() if reduce is None else channel_means(output)
 
         return hook
 
@@ -81,7 +86,9 @@ def find_module(network: nn.Module, name: str, choices: Sequence[str] = ()) -> n
 
 
 def channel_means(features: torch.Tensor) -> torch.Tensor:
-    """The mean over positions of (N, C, …), in float32 also where the features are of lower precision."""
-    if features.ndim < 3:
+    """The mean over positions of (N, C, H, W), or (N, C) itself, in float32 whatever the precision of the features."""
+    if features.ndim == 2:
         return features.float()
+    if features.ndim != 4:
+        raise UsageError(f"features of shape {tuple(features.shape)}: expected maps (N, C, H, W) or vectors (N, C)")
     return features.mean(tuple(range(2, features.ndim)), dtype=torch.float32)

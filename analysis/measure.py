@@ -1,6 +1,8 @@
 """Networks and data in, tables out: accuracy, selectivity and feature importance, in one reading of the data."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -8,20 +10,23 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from analysis.accuracy import Accuracy
 from analysis.class_selectivity import PERMUTATIONS, REPLICATES, ClassSelectivity, block_means
-from analysis.data import load_data
+from analysis.data import ImageData, load_data
 from analysis.data.loading import known_indices, known_labels
 from analysis.errors import RunError, UsageError
 from analysis.feature_importance import ORDERS, RATIOS, FeatureImportance
-from analysis.hooks import capture
+from analysis.hooks import capture, channel_means
 from analysis.networks import catalogue, count_gmacs, count_parameters, load_network, preprocessing_of
 from analysis.networks.preprocessing import Preprocessing
 from analysis.randomness import permuted_labels, stratified_halves
 from analysis.references import Reference, parse
-from analysis.sites import resolve_blocks
+from analysis.sites import block_depths, resolve_blocks
 from analysis.sweep import Subject, SweepOptions, prepared, sweep
+
+log = logging.getLogger(__name__)
 
 Networks = nn.Module | str | Sequence[nn.Module | str] | Mapping[str, nn.Module | str]
 
@@ -69,8 +74,10 @@ class _Watched:
         self.state_dict, self.load_state_dict = metrics.state_dict, metrics.load_state_dict
 
     def to(self, device: torch.device) -> None:
-        # float64 sums: on the host where the device has none
-        self.metrics.to("cpu" if device.type == "mps" else device)
+        for metric in self.metrics:
+            # float64 sums: on the host where the device has none
+            host = device.type == "mps" and isinstance(metric, ClassSelectivity)
+            metric.to("cpu" if host else device)
 
 
 def measure(
@@ -89,18 +96,21 @@ def measure(
         RunError: activities that have no index, or fewer than two classes with images.
     """
     options = options or SweepOptions()
+    options.check()
     labels, indices = known_labels(data), known_indices(data)
     if len(indices) == 0:
         raise RunError(f"no images in {data}")
     wanted = any(request.selectivity for request in requests.values())
     if wanted and labels is not None and len(np.unique(labels)) < 2:
         raise RunError(f"{len(np.unique(labels))} classes with images in {data}; the index needs at least two")
+    if wanted:
+        _say_what_is_missing(data, labels)
     resampling = _Resampling(seed, labels, indices, permutations)
     subjects, metrics = [], {}
     for label, request in requests.items():
         network = request.network
         preprocessing = preprocessing_of(network)
-        outputs, units = _probe(network, request.selectivity, preprocessing)
+        outputs, units, gmacs = _probe(network, request.selectivity, data, preprocessing)
         classes = int(labels.max()) + 1 if labels is not None else outputs
         if classes > outputs:
             raise UsageError(f"`{label}` has {outputs} outputs, but the data has labels up to {classes - 1}")
@@ -116,16 +126,16 @@ def measure(
             if request.pruning
             else None
         )
-        metrics[label] = (accuracy, selective, pruned)
+        metrics[label] = (accuracy, selective, pruned, gmacs)
         subjects.append(
-            Subject(label, network, preprocessing, _watched(network, accuracy, selective, pruned, resampling))
+            Subject(label, network, preprocessing, _watched(network, accuracy, selective, pruned, resampling, rectify))
         )
     images = sweep(subjects, data, options)
     return _tables(requests, metrics, images)
 
 
 def _watched(
-    network: nn.Module, accuracy: Accuracy, selective: dict, pruned, resampling: "_Resampling"
+    network: nn.Module, accuracy: Accuracy, selective: dict, pruned, resampling: "_Resampling", rectify: bool
 ) -> list[_Watched]:
     watched = [
         _Watched(
@@ -137,8 +147,12 @@ def _watched(
     if selective:
         features: dict[str, torch.Tensor] = {}
 
+        def reduce(block: str, maps: torch.Tensor) -> torch.Tensor:
+            selective[block].note_minimum(maps.amin())
+            return channel_means(maps.clamp(min=0) if rectify else maps)
+
         def watch():
-            return capture(network, list(selective), reduce="mean", into=features)
+            return capture(network, list(selective), reduce, features)
 
         def observe(images, batch, labels, logits):
             null, halves = resampling.of(batch)
@@ -172,20 +186,54 @@ class _Resampling:
         return self.null[:, batch.positions], self.halves[batch.positions]
 
 
-def _probe(network: nn.Module, blocks: Sequence[str], preprocessing: Preprocessing) -> tuple[int, dict[str, int]]:
-    """The number of outputs, and of units of each block, from one blank image."""
+def _probe(
+    network: nn.Module, blocks: Sequence[str], data, preprocessing: Preprocessing
+) -> tuple[int, dict[str, int], float]:
+    """The number of outputs, of units of each block, and 10⁹ multiply–accumulates, from one blank image."""
+    shape = (3, preprocessing.size, preprocessing.size)
+    if not isinstance(data, ImageData):  # a foreign data set may give tensors of a shape of its own
+        first = (data.dataset if isinstance(data, DataLoader) else data)[0][0]
+        shape = tuple(first.shape) if isinstance(first, torch.Tensor) else shape
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    with prepared(network, device), torch.inference_mode(), capture(network, blocks, reduce="mean") as features:
-        outputs = network(torch.zeros(1, 3, preprocessing.size, preprocessing.size, device=device))
-    return outputs.shape[1], {block: value.shape[1] for block, value in features.items()}
+    with prepared(network, device), torch.inference_mode(), capture(network, blocks, "mean") as features:
+        try:
+            outputs = network(torch.zeros(1, *shape, device=device))
+        except (RuntimeError, ValueError) as error:
+            if isinstance(error, UsageError):
+                raise
+            size = "×".join(map(str, shape))
+            raise UsageError(f"{type(network).__name__} does not take images of {size}: {error}") from error
+    try:
+        gmacs = count_gmacs(network, shape)
+    except Exception:  # a count is no reason to fail: a network may branch on its values, which meta tensors lack
+        gmacs = math.nan
+    return outputs.shape[1], {block: value.shape[1] for block, value in features.items()}, gmacs
+
+
+def _say_what_is_missing(data, labels: np.ndarray | None) -> None:
+    """What the tables will lack, and why, once."""
+    if labels is None:
+        log.warning("the labels of %s are not known before it is read: no null, and halves not stratified", type(data))
+        return
+    counts = np.bincount(labels[labels >= 0])
+    names = getattr(data, "classes", range(len(counts)))
+    empty = [str(name) for name, count in zip(names, counts, strict=False) if not count]
+    empty += [str(name) for name in list(names)[len(counts) :]]
+    if empty:
+        log.warning("%d classes without images are left out: %s", len(empty), ", ".join(empty[:10]))
+    if counts.max() == 1:
+        log.warning("one image a class: the null would equal the index, so there is none, and no standard errors")
+    elif (counts == 1).any():
+        log.warning("%d classes with one image: no standard errors", (counts == 1).sum())
 
 
 def _tables(requests: Mapping[str, Request], metrics: Mapping[str, tuple], images: int) -> Measured:
     evaluation, units, blocks, curves = [], [], [], []
     measured = Measured(images, pd.DataFrame())
-    for label, (accuracy, selective, pruned) in metrics.items():
-        evaluation.append(_evaluation_row(label, requests[label].network, accuracy))
-        for depth, (block, metric) in enumerate(selective.items(), start=1):
+    for label, (accuracy, selective, pruned, gmacs) in metrics.items():
+        evaluation.append(_evaluation_row(label, requests[label].network, accuracy, gmacs))
+        depths = block_depths(requests[label].network, list(selective))
+        for depth, (block, metric) in zip(depths, selective.items(), strict=True):
             try:
                 table = metric.compute()
             except ValueError as error:
@@ -215,22 +263,23 @@ def _labelled(table: pd.DataFrame, **labels: str) -> pd.DataFrame:
     return table
 
 
-def _evaluation_row(label: str, network: nn.Module, accuracy: Accuracy) -> dict:
+def _evaluation_row(label: str, network: nn.Module, accuracy: Accuracy, gmacs: float) -> dict:
     counts = accuracy.compute()
     reference = parse(getattr(network, "reference", type(network).__name__))
     settings = catalogue.resolve(reference) if reference.name in catalogue.NAMES else {}
     published = catalogue.published_errors(reference) or (np.nan, np.nan)
     return {
         "network": label,
-        "extent": settings.get("extent"),
+        "extent": str(settings["extent"]) if "extent" in settings else None,
         "pool": settings.get("pool"),
         "parameters": count_parameters(network),
-        "gmacs": count_gmacs(network),
+        "gmacs": gmacs,
         "images": counts["images"],
         "top1_error": 100 * (1 - counts["top1"]),
         "top5_error": 100 * (1 - counts["top5"]),
         "published_top1_error": published[0],
         "published_top5_error": published[1],
+        "published_gmacs": catalogue.PUBLISHED_GMACS.get(reference.name, np.nan),
     }
 
 
@@ -249,12 +298,21 @@ def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
             base = parse(getattr(network, "reference", type(network).__name__)).name
         else:
             base = parse(network).architecture
-        label, number = base, 1
-        while label in labelled:
-            number += 1
-            label = f"{base}-{number}"
-        labelled[label] = load_network(network, **defaults)
+        labelled[unique_label(base, labelled)] = load_network(network, **defaults)
     return labelled
+
+
+def unique_label(base: str, taken: Collection[str]) -> str:
+    """The label, or the label with the first free number.
+
+    >>> unique_label("a", {"a", "a-2"})
+    'a-3'
+    """
+    label, number = base, 1
+    while label in taken:
+        number += 1
+        label = f"{base}-{number}"
+    return label
 
 
 def evaluate(networks: Networks, data, options: SweepOptions | None = None) -> pd.DataFrame:

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import logging
 import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +19,18 @@ from torch import nn
 from analysis.errors import UsageError
 from analysis.files import atomic_path
 
+log = logging.getLogger(__name__)
+
 FIGURE_FORMATS = ("png", "pdf")
+
+
+@cache
+def code_hash() -> str:
+    """A hash of this package's own files, so that results can be told from those of other code."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def weights_hash(network: nn.Module) -> str:
@@ -49,7 +62,7 @@ class Run:
         self.record = {
             "command": command,
             "arguments": arguments,
-            "versions": {"python": platform.python_version()}
+            "versions": {"python": platform.python_version(), "gelens code": code_hash()}
             | {name: version(name) for name in ("torch", "torchvision", "timm", "numpy", "scipy", "pandas")},
             "networks": {},
             "timings": {},
@@ -67,6 +80,8 @@ class Run:
                     f"`{folder}` holds the {state} run of these arguments: add --resume to go on from it, or choose "
                     f"another folder"
                 )
+            if before["versions"] != self.record["versions"]:
+                log.warning("%s was begun with other versions: %s", folder, before["versions"])
             self.record = before
         elif self.folder.exists() and any(self.folder.iterdir()):
             raise UsageError(f"`{folder}` is not empty and holds no run; choose another folder")
@@ -103,6 +118,9 @@ class Run:
             "reference": getattr(network, "reference", type(network).__name__),
             "weights_hash": weights_hash(network),
             "preprocessing": preprocessing.as_dict() if preprocessing else None,
+            "layout": getattr(network, "layout", None),
+            "notes": getattr(network, "notes", []),
+            "training_seed": getattr(network, "training_seed", None),
         } | facts
 
     @contextmanager
@@ -135,6 +153,12 @@ class Run:
                 figure.savefig(temporary, dpi=200, bbox_inches="tight")
         plt.close(figure)
         return paths
+
+    def discard_if_empty(self) -> None:
+        """Take back a run that came to nothing but its record, so that its folder is free for the next try."""
+        if {path.name for path in self.folder.iterdir()} == {"run.json"}:
+            self.path("run.json").unlink()
+            self.folder.rmdir()
 
     def finish(self) -> None:
         self.save(finished=True)

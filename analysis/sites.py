@@ -41,7 +41,7 @@ def block_names(network: nn.Module) -> dict[int, list[str]]:
 
 
 def resolve_blocks(network: nn.Module, stage: int | None = 4, blocks: Sequence[str] | None = None) -> list[str]:
-    """The names of the blocks asked for: `blocks` where given, else all of `stage`.
+    """The names of the blocks asked for, in the network's order: `blocks` where given, else all of `stage`.
 
     Raises:
         UsageError: no such stage or module; the message lists those that are there.
@@ -50,11 +50,20 @@ def resolve_blocks(network: nn.Module, stage: int | None = 4, blocks: Sequence[s
     if blocks:
         for block in blocks:
             find_module(network, block, [name for names in stages.values() for name in names])
-        return list(dict.fromkeys(blocks))
+        order = {name: number for number, (name, _) in enumerate(network.named_modules(remove_duplicate=False))}
+        return sorted(dict.fromkeys(blocks), key=lambda block: order.get(block, len(order)))
     if stage not in stages:
         have = ", ".join(map(str, stages)) or "none that are known: name the blocks"
         raise UsageError(f"no stage {stage} in {type(network).__name__}; its stages: {have}")
     return stages[stage]
+
+
+def block_depths(network: nn.Module, blocks: Sequence[str]) -> list[int]:
+    """The depth of each block: its place in its stage from 1 on where all are of one stage, else among those given."""
+    for names in block_names(network).values():
+        if set(blocks) <= set(names):
+            return [names.index(block) + 1 for block in blocks]
+    return list(range(1, len(blocks) + 1))
 
 
 def paper_name(block: str) -> str:

@@ -1,6 +1,7 @@
 """One pass over the data that feeds every measurement of every network: device, precision, progress, resuming."""
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,9 +14,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from analysis.data.loading import Batch, batches
+from analysis.data.loading import Batch, batches, known_indices
 from analysis.errors import RunError, UsageError, unknown
-from analysis.files import atomic_path
+from analysis.files import save_tensors
 from analysis.networks.preprocessing import Preprocessing
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -68,6 +69,12 @@ class SweepOptions:
     progress: bool = True
     checkpoint: Path | None = None
 
+    def check(self) -> None:
+        """Raise a UsageError where the device or the precision is unknown or not to be had."""
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
+        resolve_device(self.device)
+
 
 def resolve_device(name: str) -> torch.device:
     """The device of a name; "auto" is CUDA, else MPS, else the CPU.
@@ -84,7 +91,10 @@ def resolve_device(name: str) -> torch.device:
         return torch.device(have[0])
     if name.split(":")[0] not in have:
         raise UsageError(f"device `{name}` is not on this machine; it has {', '.join(have)}")
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"device `{name}` cannot be meant: {str(error).splitlines()[0]}") from error
 
 
 @contextmanager
@@ -113,6 +123,7 @@ def interrupts_deferred() -> Iterator[threading.Event]:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
+        sys.stderr.write("\nfinishing the batch in hand; Ctrl-C again stops at once, without it\n")
 
     before = signal.signal(signal.SIGINT, handler)
     try:
@@ -132,11 +143,10 @@ def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
         RunError: the data changed since the checkpoint.
         KeyboardInterrupt: after the batch in hand, with the state saved.
     """
-    if options.precision not in PRECISIONS:
-        raise unknown("precision", options.precision, PRECISIONS)
+    options.check()
     device, dtype = resolve_device(options.device), PRECISIONS[options.precision]
     autocast = (lambda: torch.autocast(device.type, dtype)) if dtype else nullcontext
-    total = len(getattr(data, "dataset", data)) if hasattr(data, "__len__") else None
+    total = len(known_indices(data))
     done = _restore(subjects, options.checkpoint, total)
     for subject in subjects:
         for measurement in subject.measurements:
@@ -193,8 +203,7 @@ def _input(batch: Batch, preprocessing: Preprocessing, device: torch.device) -> 
 
 def _save(subjects: Sequence[Subject], path: Path, done: int, total: int) -> None:
     states = [[dict(each.state_dict()) for each in subject.measurements] for subject in subjects]
-    with atomic_path(path) as temporary:
-        torch.save({"done": done, "total": total, "states": states}, temporary)
+    save_tensors(path, {"done": done, "total": total, "states": states})
 
 
 def _restore(subjects: Sequence[Subject], path: Path | None, total: int | None) -> int:

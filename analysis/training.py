@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from timm.data import create_transform
 from timm.optim import param_groups_weight_decay
@@ -20,8 +21,8 @@ from tqdm import tqdm
 
 from analysis.data import ImageData, batches, load_data
 from analysis.errors import UsageError, unknown
-from analysis.files import atomic_path
-from analysis.networks import load_network, save_weights
+from analysis.files import atomic_path, save_tensors
+from analysis.networks import load_network, preprocessing_of, save_weights
 from analysis.randomness import hashes
 from analysis.references import parse
 from analysis.results import Run
@@ -139,6 +140,7 @@ def train(
         raise UsageError(f"training needs both splits of the data; name it without a split, not as `{data}`")
     set_seed(recipe.seed)
     network = load_network(parsed, classes=len(training.classes))
+    network.preprocessing = preprocessing_of(network)
     run = Run(
         out,
         "train",
@@ -158,8 +160,10 @@ def train(
         save_weights(network, temporary, data=str(data), seed=str(recipe.seed))
     with atomic_path(run.path("recipe.json")) as temporary:
         temporary.write_text(json.dumps(asdict(recipe), indent=2) + "\n")
-    run.add_network(label, network, training_seed=recipe.seed)
-    run.save(data={"name": str(data), "train": training.fingerprint, "val": validation.fingerprint})
+    network.notes, network.training_seed = [], recipe.seed
+    run.add_network(label, network)
+    described = {"name": str(data), "note": training.note, "images": len(training)}
+    run.save(data=described | {"train": training.fingerprint, "val": validation.fingerprint})
     run.path("checkpoint.pt").unlink(missing_ok=True)
     run.finish()
     return table
@@ -171,6 +175,7 @@ class _Loop:
     def __init__(self, network, training, validation, recipe, device, precision, workers, progress):
         self.recipe, self.progress, self.validation, self.workers = recipe, progress, validation, workers
         self.preprocessing = network.preprocessing
+        AcceleratorState._reset_state()  # else a second training of this process could not have another precision
         self.accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=MIXED_PRECISION[precision])
         self.order = torch.Generator()
         self.loader = DataLoader(
@@ -180,6 +185,8 @@ class _Loop:
             generator=self.order,
             num_workers=workers,
             pin_memory=device.type == "cuda",
+            # batch norm over a single gathered value has no variance
+            drop_last=len(training) % recipe.batch_size == 1,
         )
         optimizer = torch.optim.SGD(
             param_groups_weight_decay(network, recipe.weight_decay), recipe.learning_rate, momentum=recipe.momentum
@@ -275,16 +282,13 @@ class _Loop:
         return {"loss": float(self.loss.compute())} | errors
 
     def _save(self, path: Path, history: list[dict]) -> None:
-        with atomic_path(path) as temporary:
-            torch.save(
-                {
-                    "network": self.accelerator.unwrap_model(self.network).state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                    "steps": self.scheduler.last_epoch,
-                    "history": history,
-                },
-                temporary,
-            )
+        state = {
+            "network": self.accelerator.unwrap_model(self.network).state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "steps": self.scheduler.last_epoch,
+            "history": history,
+        }
+        save_tensors(path, state)
 
     def _restore(self, path: Path) -> list[dict]:
         if not path.exists():

@@ -220,7 +220,10 @@ def test_gap_of_a_network_with_itself_is_nothing_and_of_others_is_the_difference
         table.insert(0, "network", network)
         tables.append(table)
         samples[network, block] = metric.samples()
-    gaps, trends = comparison.selectivity_gaps(pd.concat(tables), samples, "a")
+    blocks = pd.DataFrame(
+        [{"network": network, "block": block, "depth": 1 + (block == "two")} for network, block in samples]
+    )
+    gaps, trends = comparison.selectivity_gaps(pd.concat(tables), blocks, samples, "a")
     same = gaps[gaps["network"] == "c"]
     assert (same[["mean_gap", "mean_gap_se", "excess_gap", "wasserstein", "ks"]] == 0).all(axis=None)
     row = gaps[(gaps["network"] == "b") & (gaps["block"] == "two")].iloc[0]
@@ -236,3 +239,36 @@ def test_crossfit_needs_two_classes_in_both_halves():
     present = np.array([[True, True, False], [False, True, True]])
     assert np.isnan(crossfitted_index(means, present)).all()
     assert selectivity_index(np.array([[0.0], [0.0]]))[3].tolist() == [-1]
+
+
+@pytest.mark.parametrize("label", [-1, 12])
+def test_labels_outside_the_classes_are_refused_and_enter_no_other_class(label):
+    metric = ClassSelectivity(4, 1, permutations=0, replicates=0)
+    features = torch.ones(5, 1)
+    metric.update(features, torch.tensor([0, 1, 2, 3, label]), torch.arange(5))
+    with pytest.raises(ValueError, match=r"1 labels are outside 0 … 3"):
+        metric.compute()
+
+
+def test_the_crossfitted_index_does_not_hang_on_the_numbering_of_classes():
+    """A unit silent in one half: its preferred class is undecided there, whatever the classes are called."""
+    means = np.zeros((2, 4, 4))
+    for unit in range(4):
+        means[0, unit, unit] = 1.0  # unit u is active for class u in the first half only
+    index = crossfitted_index(means)
+    assert np.allclose(index, index[0])
+
+
+def test_sparse_numbering_simulation_of_crossfit_is_unchanged_by_relabelling():
+    rng = np.random.default_rng(0)
+    features = rng.random((60, 5)) * (rng.random((60, 5)) < 0.03)
+    labels = np.arange(60) % 6
+    swap = np.array([5, 3, 1, 0, 2, 4])
+    halves = torch.from_numpy(stratified_halves(0, labels, np.arange(60)))
+    tables = []
+    for numbering in (labels, swap[labels]):
+        metric = ClassSelectivity(6, 5, permutations=0, replicates=0)
+        tensors = torch.from_numpy(features), torch.from_numpy(numbering), torch.arange(60)
+        metric.update(*tensors, halves=halves)
+        tables.append(metric.compute()["csi_crossfit"].to_numpy())
+    assert np.allclose(*tables, equal_nan=True)

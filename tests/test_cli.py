@@ -86,7 +86,8 @@ def test_evaluate_and_diagram(tmp_path, weights):
     assert code == 0 and "Top-1 accuracy" in output
     table = pd.read_csv(tmp_path / "run" / "evaluation.csv")
     assert ",".join(table.columns) == (
-        "network,extent,pool,parameters,gmacs,images,top1_error,top5_error,published_top1_error,published_top5_error"
+        "network,extent,pool,parameters,gmacs,images,top1_error,top5_error,published_top1_error,published_top5_error,"
+        "published_gmacs"
     )
     code, output = run("diagram", "--out", tmp_path / "paper")
     assert code == 0 and "fig4_operators.png" in output
@@ -157,10 +158,12 @@ def test_one_line_and_a_code_for_every_mistake(arguments, code, message, tmp_pat
     names = {"EMPTY": str(tmp_path / "empty"), "WEIGHTS": weights["mini_resnet_se"].split("@")[1]}
     for placeholder, value in names.items():
         arguments = [argument.replace(placeholder, value) for argument in arguments]
+    if arguments[0] in ("selectivity", "pruning", "evaluate") and arguments != ["selectivity"]:
+        arguments.append("--untrained")
     got, output = run(*arguments, "--out", tmp_path / "run")
     assert (got, message in output) == (code, True), output
     assert "Traceback" not in output
-    assert not (tmp_path / "run").exists() or not list((tmp_path / "run").glob("*.csv"))
+    assert not (tmp_path / "run").exists(), "nothing is left in the way of the corrected command"
 
 
 def test_an_existing_run_is_not_overwritten(tmp_path, weights):
@@ -209,3 +212,41 @@ def test_help_comes_without_heavy_imports():
     assert output.splitlines()[-1] == "[]" and "selectivity" in output
     light = "import sys, analysis; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", light], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_other_weights_are_not_taken_for_the_same_run(tmp_path, weights, monkeypatch):
+    arguments = ["evaluate", weights["mini_resnet"], *FAST, "--out", tmp_path / "run"]
+    assert run(*arguments)[0] == 0
+    save_weights(make_network("mini_resnet", seed=5), Path(weights["mini_resnet"].split("@")[1]))
+    code, output = run(*arguments, "--resume")
+    assert code == 2 and "weights was" in output
+
+
+def test_random_weights_are_not_measured_by_mistake(tmp_path):
+    code, output = run("evaluate", "mini_resnet", *FAST, "--out", tmp_path / "run")
+    assert code == 2 and "`mini_resnet` has no weights" in output
+    code, output = run("evaluate", "mini_resnet", *FAST, "--untrained", "--out", tmp_path / "run")
+    assert code == 0, output
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["networks"]["mini_resnet"]["notes"] == ["no weights were named: they are random"]
+
+
+def test_supplementary_keeps_every_network(tmp_path, weights):
+    """Two networks of one architecture, a GE-θ, and no plain network: nothing is dropped, table 1 is not needed."""
+    save_weights(make_network("mini_resnet_se", seed=3), tmp_path / "other.safetensors")
+    other = f"mini_resnet_se@{tmp_path}/other.safetensors"
+    out = tmp_path / "run"
+    code, output = run("supplementary", weights["mini_resnet"], weights["mini_resnet_se"], other, *FAST, "--out", out)
+    assert code == 0, output
+    labels = {"mini_resnet", "mini_resnet_se", "mini_resnet_se-2"}
+    for name in ("evaluation", "selectivity", "pruning"):
+        assert set(pd.read_csv(out / f"{name}.csv")["network"]) == labels
+    code, output = run("supplementary", weights["mini_resnet_se"], *FAST, "--out", tmp_path / "alone")
+    assert code == 0 and "fig3_pruning" in output and "table1" not in output
+
+
+@pytest.mark.parametrize("file", ["import nothing_there", "def build(x): pass", "def build(): raise KeyError('k')"])
+def test_a_users_factory_that_fails(tmp_path, file):
+    (tmp_path / "mine.py").write_text(file)
+    code, output = run("evaluate", f"{tmp_path}/mine.py:build", "--out", tmp_path / "run")
+    assert code == 2 and "Traceback" not in output and "Error" in output

@@ -159,3 +159,33 @@ def test_foreign_data_sets_and_loaders(quiet):
     assert by_set["csi_null"].isna().all(), "labels are not known before the pass, so there is no null"
     with pytest.raises(UsageError, match="RandomSampler"):
         analysis.evaluate(network, DataLoader(data, 4, shuffle=True))
+
+
+def test_splits_share_one_numbering_of_classes(folder):
+    """A class that one split lacks does not shift the others."""
+    (folder / "train" / "bear").mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "train" / "bear" / "0.png")
+    train, val = load_data(f"folder:{folder}#train"), load_data(f"folder:{folder}#val")
+    assert train.classes == val.classes == ["bear", "cat", "dog"]
+    assert set(val.labels) == {1, 2} and set(train.labels) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_image_is_named(folder, workers):
+    (folder / "val" / "dog" / "1.png").write_bytes((folder / "val" / "dog" / "1.png").read_bytes()[:200])
+    data = load_data(f"folder:{folder}#val")
+    with pytest.raises(RunError, match=r"^image `dog/1\.png` of folder.* cannot be read: .*$") as caught:
+        list(batches(data, [Preprocessing(16).geometry], 2, workers))
+    assert "Traceback" not in str(caught.value)
+
+
+def test_data_can_be_sent_to_worker_processes(folder):
+    for data in (load_data("digits"), load_data("digits").limited(20), load_data(f"folder:{folder}")):
+        again = pickle.loads(pickle.dumps(data))
+        assert np.array_equal(np.asarray(again[5][0]), np.asarray(data[5][0]))
+
+
+def test_the_fingerprint_sees_other_files_of_the_same_names(folder):
+    before = load_data(f"folder:{folder}").fingerprint
+    Image.new("RGB", (90, 90)).save(folder / "val" / "dog" / "1.png")
+    assert load_data(f"folder:{folder}").fingerprint != before

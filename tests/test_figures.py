@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from analysis import diagrams, figures
-from analysis.commands import PAPER_POOLING
+from analysis.commands import _paper_errors
 from analysis.errors import UsageError
 from analysis.networks.gather_excite import EXTENTS, VARIANTS, GatherExcite
 
@@ -36,9 +36,11 @@ def test_selectivity_panels_hold_the_histograms():
 
 
 def test_pruning_curves_and_stars_are_at_their_numbers():
-    def row(network, order, ratio, top1, score="gate"):
+    def row(network, order, ratio, top1):
         interval = {"top1_low": top1 - 0.1, "top1_high": top1 + 0.1}
-        return {"network": network, "block": "layer3.0", "order": order, "ratio": ratio, "top1": top1, **interval}
+        score = "none" if network == "plain" else "gate"
+        point = {"score": score, "order": order, "ratio": ratio, "top1": top1}
+        return {"network": network, "block": "layer3.0", **point, **interval}
 
     rows = [row("se", "none", 0, 0.9), row("se", "none", 1, 0.2), row("plain", "none", 0, 0.8)]
     rows += [row("se", "most", 0.5, 0.4), row("se", "least", 0.5, 0.7), row("plain", "none", 1, 0.1)]
@@ -71,12 +73,15 @@ def test_optimisation_and_gap():
 def test_the_pooling_table_shows_measured_beside_published():
     rows = [
         {"network": "resnet50", "extent": None, "pool": None, "top1_error": 24.5, "top5_error": 7.25},
-        {"network": "n:extent=4,pool=max", "extent": 4, "pool": "max", "top1_error": 1.0, "top5_error": 0.5},
+        {"network": "resnet50_ge_theta_minus", "extent": "4", "pool": "max", "top1_error": 1.0, "top5_error": 0.5},
+        {"network": "resnet50_se", "extent": None, "pool": None, "top1_error": 2.0, "top5_error": 0.5},
     ]
-    _, ax = figures.pooling_table(pd.DataFrame(rows), PAPER_POOLING)
+    table = pd.DataFrame(rows)
+    papers = [_paper_errors(label, row) for label, row in table.set_index("network").iterrows()]
+    _, ax = figures.pooling_table(table.assign(paper=papers))
     cells = {position: cell.get_text().get_text() for position, cell in ax.tables[0].get_celld().items()}
     assert [cells[1, column] for column in range(6)] == ["ResNet-50", "—", "—", "24.50", "7.25", "23.30 / 6.55"]
-    assert cells[2, 1] == "4" and cells[2, 5] == "23.10 / 6.39"
+    assert cells[2, 1] == "4" and cells[2, 5] == "23.10 / 6.39" and cells[3, 5] == "—"
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -88,7 +93,8 @@ def test_a_diagram_is_what_the_module_does(variant, extent):
     side = 1 if extent == "global" else -(-14 // extent)
     assert gathered == (16, side, side)
     texts = [text for _, text, _ in steps]
-    assert texts[-1] == "sigmoid" and ("interpolation" in texts[-2]) == (side > 1)
+    assert texts[-1] == "sigmoid" and ("nearest interpolation" in texts) == (side > 1)
+    assert steps[-1][2] == (16, 14, 14) if side > 1 else steps[-1][2] == (16, 1, 1)
     assert texts.count("batch norm") == len([m for m in module.modules() if type(m).__name__ == "BatchNorm2d"])
     assert ("conv 1×1" in texts) == (variant == "theta_plus")
     module.gather.register_forward_hook(lambda *_: None)

@@ -137,3 +137,89 @@ def test_accuracy_equals_a_plain_loop_over_timms_loader():
     expected = 100 - 100 * np.sum(counts, 0) / 50
     row = analysis.evaluate(network, data, SweepOptions("cpu", batch_size=10, progress=False)).iloc[0]
     assert [row.top1_error, row.top5_error] == pytest.approx(expected.tolist())
+
+
+def test_networks_of_different_preprocessing_see_the_same_images_in_one_reading(quiet):
+    """Each network gets its own size and normalisation; measured together or alone, the counts are equal."""
+    from dataclasses import replace
+
+    data = make_data(30, size=48)
+    small, large = make_network("mini_resnet:classes=4"), make_network("mini_resnet_se:classes=4,size=40")
+    small.preprocessing = replace(small.preprocessing, crop_pct=0.8, interpolation="bicubic", mean=(0.4, 0.5, 0.6))
+    together = measure({"small": Request(small), "large": Request(large)}, data, quiet).evaluation
+    for label, network in (("small", small), ("large", large)):
+        alone = measure({label: Request(network)}, data, quiet).evaluation
+        assert alone["top1_error"][0] == together.set_index("network")["top1_error"][label]
+    inputs = torch.stack([torch.from_numpy(np.asarray(data[i][0])).permute(2, 0, 1) for i in range(4)])
+    assert inputs.shape == (4, 3, 48, 48) and small.preprocessing.size != large.preprocessing.size
+
+
+def test_subsets_keep_their_indices_and_labels(quiet):
+    data, network = make_data(40), make_network("mini_resnet_se:classes=4")
+    part = torch.utils.data.Subset(data, range(10, 34))
+    table = analysis.selectivity(network, part, blocks=["layer3.5"], options=quiet)
+    assert table["csi_null"].notna().any(), "the base's labels are known, so there is a null"
+    pruned = analysis.pruning(network, part, blocks=["layer3.5"], ratios=[0, 0.5], options=quiet)
+    assert (pruned["images"] == 24).all()
+
+
+@pytest.mark.parametrize(
+    "loader, message",
+    [
+        (lambda data: torch.utils.data.DataLoader(data, batch_sampler=[[2, 1], [0, 3]]), "draws by list"),
+        (lambda data: torch.utils.data.DataLoader(data, 7, drop_last=True), "drop_last=False"),
+        (lambda data: Stream(), "Stream has no length"),
+    ],
+    ids=["batch sampler", "drop last", "stream"],
+)
+def test_foreign_data_that_would_be_measured_wrongly(loader, message):
+    images = torch.utils.data.TensorDataset(torch.randn(40, 3, 32, 32), torch.arange(40) % 4)
+    with pytest.raises(UsageError, match=message):
+        analysis.evaluate(make_network("mini_resnet:classes=4"), loader(images), SweepOptions("cpu", progress=False))
+
+
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        yield torch.zeros(3, 32, 32), 0
+
+
+def test_any_module_on_images_of_its_own_size(quiet):
+    """A network of one channel and 20 px that knows nothing of us, and that a meta tensor cannot be sent through."""
+
+    class Own(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = torch.nn.Conv2d(1, 6, 3), torch.nn.Linear(6, 3)
+
+        def forward(self, x):
+            x = torch.relu(self.conv(x))
+            return self.fc(x.mean((2, 3)) + (1 if x.max() > 0 else 0))
+
+    torch.manual_seed(0)
+    data = torch.utils.data.TensorDataset(torch.randn(12, 1, 20, 20), torch.arange(12) % 3)
+    measured = measure({"own": Request(Own(), ["conv"])}, data, quiet, rectify=True)
+    assert len(measured.selectivity) == 6 and np.isnan(measured.evaluation["gmacs"][0])
+
+
+def test_rectifying_comes_before_the_mean_over_positions(quiet):
+    data, network = make_data(40), make_network("mini_resnet:classes=4")
+    with pytest.raises(RunError, match=r"layer3\.0\.bn3` has negative activities \(minimum -"):
+        analysis.selectivity(network, data, blocks=["layer3.0.bn3"], options=quiet)
+    table = analysis.selectivity(network, data, blocks=["layer3.0.bn3"], options=quiet, rectify=True)
+    assert table["rectified"].all()
+    images = torch.stack([torch.from_numpy(np.asarray(data[i][0])).permute(2, 0, 1) for i in range(40)])
+    with torch.no_grad(), analysis.capture(network, "layer3.0.bn3") as features:
+        network(network.preprocessing.normalize(images))
+    expected = features["layer3.0.bn3"].relu().mean((2, 3)).numpy()
+    means = np.array([expected[data.labels == label].mean(0) for label in range(4)])
+    assert np.allclose(table["mu_max"], means.max(0), rtol=1e-4, atol=1e-6)
+
+
+def test_blocks_are_measured_in_the_networks_order(quiet):
+    data, network = make_data(40), make_network("mini_resnet:classes=4")
+    measured = measure(
+        {"it": Request(network, resolve_blocks(network, blocks=["layer3.5", "layer3.0", "layer3.2"]))}, data, quiet
+    )
+    assert measured.selectivity_blocks[["block", "depth"]].values.tolist() == [
+        ["layer3.0", 1], ["layer3.2", 3], ["layer3.5", 6]
+    ]  # fmt: skip

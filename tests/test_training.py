@@ -8,7 +8,7 @@ import torch
 
 import analysis
 from analysis.errors import UsageError
-from analysis.networks.loading import read_weights
+from analysis.networks.checkpoints import read_checkpoint
 from analysis.training import Recipe, recipe_of, train
 
 
@@ -49,7 +49,7 @@ def test_an_interrupted_training_resumes_to_the_same_end(tmp_path, few_digits, m
         train("mini_shufflenet_ge_theta", "digits", tmp_path / "parts", RECIPE, progress=False)
     parts = train("mini_shufflenet_ge_theta", "digits", tmp_path / "parts", RECIPE, progress=False, resume=True)
     assert parts.equals(whole)
-    one, two = (read_weights(str(tmp_path / name / "weights.safetensors"))[0] for name in ("whole", "parts"))
+    one, two = (read_checkpoint(str(tmp_path / name / "weights.safetensors")).state for name in ("whole", "parts"))
     assert all(torch.equal(one[key], two[key]) for key in one)
     assert not (tmp_path / "parts" / "checkpoint.pt").exists()
 
@@ -88,3 +88,25 @@ def test_a_network_learns_the_digits(tmp_path):
     """The demo's recipe on its smallest network; `make demo` trains them all."""
     table = train("mini_shufflenet", "digits", tmp_path / "run", "small", progress=False)
     assert table["top1_error"].iloc[-1] <= 5
+
+
+def test_two_trainings_of_one_process_may_differ_in_precision(tmp_path, few_digits):
+    for precision in ("fp32", "bf16"):
+        train("mini_shufflenet", "digits", tmp_path / precision, Recipe(1, 32, 0.05), "cpu", precision, progress=False)
+
+
+def test_a_last_batch_of_one_image_is_left_out(tmp_path, few_digits):
+    """70 images in batches of 23: batch norm over the single value of a global gather would fail."""
+    train("mini_shufflenet_ge_theta", "digits", tmp_path / "run", Recipe(1, 23, 0.05), progress=False)
+
+
+def test_no_space_while_training(tmp_path, few_digits, monkeypatch):
+    from analysis.errors import RunError
+
+    def full(self, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(RunError, match=r"cannot write .*checkpoint\.pt.*No space left"):
+        train("mini_shufflenet", "digits", tmp_path / "run", Recipe(1, 32, 0.05), progress=False)
+    assert not list((tmp_path / "run").glob("*.pt"))

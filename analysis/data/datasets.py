@@ -4,12 +4,13 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
+from torchvision.datasets.folder import pil_loader
 
 from analysis.errors import RunError, UsageError, unknown
 
@@ -28,6 +29,7 @@ class ImageData(Dataset):
         indices: the index of every image in the whole split; all randomness of an analysis hangs on it.
         read: gives image i as PIL.
         note: what figures should say of these images, if anything.
+        sizes: bytes of every image's file, for the fingerprint, where there are files.
     """
 
     def __init__(
@@ -40,26 +42,31 @@ class ImageData(Dataset):
         read: Callable[[int], Image.Image],
         indices: Sequence[int] | None = None,
         note: str = "",
+        sizes: Sequence[int] = (),
     ):
         self.name, self.split, self.classes, self.note = name, split, list(classes), note
         self.labels = np.asarray(labels, dtype=np.int64)
         self.identifiers = list(identifiers)
         self.indices = np.arange(len(self.labels)) if indices is None else np.asarray(indices, dtype=np.int64)
-        self.read = read
+        self.read, self.sizes = read, list(sizes)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, position: int) -> tuple[Image.Image, int, int]:
-        return self.read(position).convert("RGB"), int(self.labels[position]), int(self.indices[position])
+        try:
+            image = self.read(position).convert("RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # as Pillow's readers raise
+            raise RunError(f"image `{self.identifiers[position]}` of {self} cannot be read: {error}") from error
+        return image, int(self.labels[position]), int(self.indices[position])
 
     def __str__(self) -> str:
         return f"{self.name}#{self.split}" if self.split else self.name
 
     @property
     def fingerprint(self) -> str:
-        """A hash of identifiers and labels: equal for the same images in the same order, wherever they lie."""
-        digest = hashlib.sha256()
+        """A hash of identifiers, labels and files' sizes: equal for the same images in the same order anywhere."""
+        digest = hashlib.sha256(repr(self.sizes).encode())
         for identifier, label, index in zip(self.identifiers, self.labels, self.indices, strict=True):
             digest.update(f"{identifier}\0{label}\0{index}\n".encode())
         return digest.hexdigest()[:16]
@@ -82,10 +89,16 @@ class ImageData(Dataset):
             self.classes,
             self.labels[chosen],
             [self.identifiers[position] for position in chosen],
-            lambda position: self.read(int(chosen[position])),
+            partial(_read_chosen, self.read, chosen),
             self.indices[chosen],
             self.note,
+            [self.sizes[position] for position in chosen] if self.sizes else (),
         )
+
+
+def _read_chosen(read: Callable[[int], Image.Image], chosen: np.ndarray, position: int) -> Image.Image:
+    """A reader of some of another's images. Readers are module-level functions: worker processes may pickle them."""
+    return read(int(chosen[position]))
 
 
 def load_data(reference: "str | Dataset", split: str = "val") -> "ImageData | Dataset":
@@ -140,8 +153,8 @@ def _digits(location: str, named: str, split: str) -> ImageData:
         [str(digit) for digit in range(10)],
         labels[chosen],
         [f"digit-{position:04d}" for position in chosen],
-        lambda position: images[chosen[position]],
-        note="8×8 scans enlarged to 32×32",
+        partial(_read_chosen, images.__getitem__, chosen),
+        note="8×8 scans enlarged bilinearly to 32×32",
     )
 
 
@@ -163,12 +176,16 @@ def _cifar10(location: str, named: str, split: str) -> ImageData:
         dataset.classes,
         dataset.targets,
         [f"{split}-{position:05d}" for position in range(len(dataset))],
-        lambda position: Image.fromarray(dataset.data[position]),
+        partial(_read_array, dataset.data),
     )
 
 
+def _read_array(pixels: np.ndarray, position: int) -> Image.Image:
+    return Image.fromarray(pixels[position])
+
+
 def _folder(location: str, named: str, split: str) -> ImageData:
-    from torchvision.datasets import ImageFolder
+    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
     root = Path(location)
     if not location or not root.is_dir():
@@ -179,20 +196,27 @@ def _folder(location: str, named: str, split: str) -> ImageData:
     if not have and (named or split != "val"):
         raise UsageError(f"folder `{location}` has no subfolder `{named or split}`; expected train and val in it")
     split = (named or split) if have else ""
-    root = root / split
     try:
-        dataset = ImageFolder(root, allow_empty=True)
+        # splits share one numbering of classes, also where one of them lacks some
+        names = sorted(set().union(*(find_classes(root / each)[0] for each in (have if split else [""]))))
     except FileNotFoundError as error:
-        raise RunError(f"folder `{root}` has no class subfolders with images") from error
-    if not dataset.samples:
-        raise RunError(f"folder `{root}` has no images; expected files ending in {', '.join(dataset.extensions or ())}")
-    identifiers = [Path(path).relative_to(root).as_posix() for path, _ in dataset.samples]
-    name = f"folder:{re.sub(r'/+$', '', location)}"
+        raise RunError(f"folder `{root / split}` has no class subfolders with images") from error
+    root = root / split
+    numbers = {name: number for number, name in enumerate(names)}
+    samples = make_dataset(str(root), numbers, IMG_EXTENSIONS, allow_empty=True)
+    if not samples:
+        raise RunError(f"folder `{root}` has no images; expected files ending in {', '.join(IMG_EXTENSIONS)}")
+    paths = [Path(path) for path, _ in samples]
     return ImageData(
-        name,
+        f"folder:{re.sub(r'/+$', '', location)}",
         split,
-        dataset.classes,
-        dataset.targets,
-        identifiers,
-        lambda position: dataset.loader(dataset.samples[position][0]),
+        names,
+        [label for _, label in samples],
+        [path.relative_to(root).as_posix() for path in paths],
+        partial(_read_file, paths),
+        sizes=[path.stat().st_size for path in paths],
     )
+
+
+def _read_file(paths: Sequence[Path], position: int) -> Image.Image:
+    return pil_loader(paths[position])

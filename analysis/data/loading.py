@@ -7,9 +7,18 @@ from functools import cache
 import numpy as np
 import torch
 from timm.data import create_transform
-from torch.utils.data import DataLoader, Dataset, SequentialSampler, Subset, default_collate
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SequentialSampler,
+    Subset,
+    default_collate,
+)
 
-from analysis.errors import UsageError
+from analysis.data.datasets import ImageData
+from analysis.errors import RunError, UsageError
 
 Geometry = tuple[int, float, str]
 
@@ -47,17 +56,20 @@ class _Prepared(Dataset):
         return len(self.data)
 
     def __getitem__(self, position: int):
-        image, label, *index = self.data[position]
+        image, label, *_ = self.data[position]
         if isinstance(image, torch.Tensor):
             images = [image] * len(self.geometries)
         else:
             images = [_geometry_transform(geometry)(image) for geometry in self.geometries]
-        return images, int(label), int(index[0]) if index else position, position
+        return images, int(label), position
 
 
 def known_labels(data) -> np.ndarray | None:
     """The labels of the whole data set where it can tell them without being read (`labels` or `targets`)."""
     dataset = data.dataset if isinstance(data, DataLoader) else data
+    if isinstance(dataset, Subset):
+        labels = known_labels(dataset.dataset)
+        return None if labels is None else labels[np.asarray(dataset.indices, dtype=np.int64)]
     for name in ("labels", "targets"):
         labels = getattr(dataset, name, None)
         if labels is not None and len(labels) == len(dataset):
@@ -66,10 +78,18 @@ def known_labels(data) -> np.ndarray | None:
 
 
 def known_indices(data) -> np.ndarray:
-    """The index of every image of the data set: its own where it has them, else its position."""
+    """The index of every image: that of the whole data set where this is a part of one, else the position.
+
+    Raises:
+        UsageError: data without a length.
+    """
     dataset = data.dataset if isinstance(data, DataLoader) else data
-    indices = getattr(dataset, "indices", None) if not isinstance(dataset, Subset) else None
-    return np.arange(len(dataset)) if indices is None else np.asarray(indices, dtype=np.int64)
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+        raise UsageError(f"data of type {type(dataset).__name__} has no length; expected a data set or a DataLoader")
+    if isinstance(dataset, Subset):
+        return known_indices(dataset.dataset)[np.asarray(dataset.indices, dtype=np.int64)]
+    indices = dataset.indices if isinstance(dataset, ImageData) else range(len(dataset))
+    return np.asarray(indices, dtype=np.int64)
 
 
 def batches(
@@ -88,36 +108,41 @@ def batches(
         batch_size: images in a batch; a DataLoader brings its own.
 
     Raises:
-        UsageError: a DataLoader that shuffles, or data without a length.
+        UsageError: a DataLoader that shuffles or leaves images out, or data without a length.
+        RunError: an image that cannot be read.
     """
     geometries = list(dict.fromkeys(geometries))
+    indices = torch.from_numpy(known_indices(data))
     if isinstance(data, DataLoader):
-        if not isinstance(data.sampler, SequentialSampler):
-            raise UsageError(
-                f"the DataLoader draws by {type(data.sampler).__name__}; expected a sequential one (shuffle=False)"
-            )
-        yield from _foreign_batches(data, geometries, start)
+        _check_sequential(data)
+        yield from _foreign_batches(data, geometries, indices, start)
         return
-    if not hasattr(data, "__len__"):
-        raise UsageError(f"data of type {type(data).__name__} has no length; expected a data set or a DataLoader")
     prepared = _Prepared(data, geometries)
     remaining = Subset(prepared, range(start, len(prepared))) if start else prepared
-    for images, labels, indices, positions in DataLoader(
-        remaining,
-        batch_size,
-        num_workers=workers,
-        pin_memory=pin_memory,
-        collate_fn=default_collate,
-        persistent_workers=False,
-    ):
-        yield Batch(dict(zip(geometries, images, strict=True)), labels, indices, positions)
+    loader = DataLoader(remaining, batch_size, num_workers=workers, pin_memory=pin_memory, collate_fn=default_collate)
+    try:
+        for images, labels, positions in loader:
+            yield Batch(dict(zip(geometries, images, strict=True)), labels, indices[positions], positions)
+    except RunError as error:  # a worker process sends its whole traceback; its last line is ours
+        raise RunError(str(error).strip().splitlines()[-1].removeprefix("analysis.errors.RunError: ")) from error
 
 
-def _foreign_batches(loader: DataLoader, geometries: Sequence[Geometry], start: int) -> Iterator[Batch]:
+def _check_sequential(loader: DataLoader) -> None:
+    sampler = loader.batch_sampler or loader.sampler
+    inner = sampler.sampler if type(sampler) is BatchSampler else sampler
+    if not isinstance(inner, SequentialSampler):
+        raise UsageError(f"the DataLoader draws by {type(inner).__name__}; expected a sequential one (shuffle=False)")
+    if loader.drop_last and len(loader.dataset) % loader.batch_size:
+        raise UsageError("the DataLoader leaves the last images out; expected one with drop_last=False")
+
+
+def _foreign_batches(
+    loader: DataLoader, geometries: Sequence[Geometry], indices: torch.Tensor, start: int
+) -> Iterator[Batch]:
     position = 0
     for images, labels, *_ in loader:
         positions = torch.arange(position, position + len(labels))
         position += len(labels)
         if position <= start:
             continue
-        yield Batch(dict.fromkeys(geometries, images), torch.as_tensor(labels), positions, positions)
+        yield Batch(dict.fromkeys(geometries, images), torch.as_tensor(labels), indices[positions], positions)

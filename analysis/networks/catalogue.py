@@ -16,19 +16,22 @@ from analysis.references import Reference
 
 @dataclass(frozen=True)
 class Family:
-    """One backbone: how to build it with a gate, its default classes and input size, and the gates it takes."""
+    """A backbone: how to build it with a gate, its default classes and size, its gates, and settings of its own."""
 
     build: Callable[..., nn.Module]
     classes: int
     size: int
     gates: tuple[str, ...]
+    settings: tuple[tuple[str, object], ...] = ()
 
 
 GATES = ("", "se", "ge_theta_minus", "ge_theta", "ge_theta_plus")
-_SHUFFLE_GATES = ("", "ge_theta")
+_SHUFFLE_GATES = ("", "ge_theta_minus", "ge_theta", "ge_theta_plus")
+_STRIDE = (("stride_in", "3x3"),)
 
 FAMILIES = {
-    "resnet50": Family(partial(residual_network, depths=(3, 4, 6, 3)), 1000, 224, GATES),
+    "resnet50": Family(partial(residual_network, depths=(3, 4, 6, 3)), 1000, 224, GATES, _STRIDE),
+    "resnet101": Family(partial(residual_network, depths=(3, 4, 23, 3)), 1000, 224, GATES, _STRIDE),
     "mini_resnet": Family(
         partial(residual_network, depths=(1, 1, 6, 1), widths=(8, 16, 32, 64), small_images=True), 10, 32, GATES
     ),
@@ -54,6 +57,16 @@ PUBLISHED_ERRORS = {
     ("resnet50_se", None, None): (22.12, 5.99),
     ("resnet50_ge_theta", "global", None): (22.00, 5.87),
     ("resnet50_ge_theta_plus", "global", None): (21.88, 5.80),
+}
+
+
+PUBLISHED_GMACS = {
+    # recalled from the main paper and not read again: "FLOPs" in 10⁹, multiply–accumulates by their size
+    "resnet50": 3.86,
+    "resnet50_se": 3.87,
+    "resnet50_ge_theta_minus": 3.86,
+    "resnet50_ge_theta": 3.87,
+    "resnet50_ge_theta_plus": 3.87,
 }
 
 
@@ -87,8 +100,13 @@ def settings_of(name: str) -> dict[str, object]:
         raise unknown("network", name, NAMES)
     family, gate = NAMES[name]
     settings: dict[str, object] = {"classes": FAMILIES[family].classes, "size": FAMILIES[family].size}
+    settings |= dict(FAMILIES[family].settings)
+    if gate == "se":
+        settings["bias"] = True
     if gate.startswith("ge_"):
         settings["extent"] = "global"
+        if "stride_in" in settings:
+            settings["port"] = "none"
     if gate == "ge_theta_minus":
         settings |= {"pool": "avg", "count_padding": False}
     return settings
@@ -100,6 +118,9 @@ _PARSERS = {
     "extent": partial(_choice, EXTENTS),
     "pool": partial(_choice, POOLS),
     "count_padding": _flag,
+    "bias": _flag,
+    "stride_in": partial(_choice, ("3x3", "1x1")),
+    "port": partial(_choice, ("none", "mindspore")),
 }
 
 
@@ -121,14 +142,19 @@ def build(reference: Reference, **defaults) -> nn.Module:
     """Build a catalogue network with fresh weights; `defaults` are settings that the reference may override."""
     settings = resolve(reference, **defaults)
     family, gate = NAMES[reference.name]
-    classes, size = settings.pop("classes"), settings.pop("size")
+    backbone = {key: settings.pop(key) for key in ("classes", "size", "stride_in") if key in settings}
+    if "port" in settings:
+        settings["port"] = backbone["port"] = "" if settings["port"] == "none" else settings["port"]
     if not gate:
         make_gate = lambda channels, map_size: None
     elif gate == "se":
-        make_gate = lambda channels, map_size: SEModule(channels)
+        make_gate = lambda channels, map_size: SEModule(channels, bias=settings["bias"])
     else:
         make_gate = partial(GatherExcite, variant=gate.removeprefix("ge_"), **settings)
-    return FAMILIES[family].build(make_gate, classes=classes, size=size)
+    try:
+        return FAMILIES[family].build(make_gate, **backbone)
+    except ValueError as error:  # settings that exclude each other
+        raise UsageError(f"`{reference}`: {error}") from error
 
 
 def published_errors(reference: Reference) -> tuple[float, float] | None:

@@ -23,28 +23,31 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
-def count_gmacs(network: nn.Module, size: int | None = None) -> float:
+def count_gmacs(network: nn.Module, shape: tuple[int, int, int] | None = None) -> float:
     """Multiply–accumulates for one image, in 10⁹: convolutions and matrix products, as torch's FlopCounterMode counts.
 
     Args:
-        size: height and width of the input in pixels; the network's own by default.
+        shape: (C, H, W) of the input; by default three channels of the network's own size.
     """
-    size = size or preprocessing_of(network).size
+    shape = shape or (3, *[preprocessing_of(network).size] * 2)
     probe = copy.deepcopy(network).eval().to("meta")
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        probe(torch.empty(1, 3, size, size, device="meta"))
+        probe(torch.empty(1, *shape, device="meta"))
     # a map-sized depthwise convolution is computed as a product and a sum, which the counter does not see
     map_convolutions = sum(module.weight.numel() for module in network.modules() if isinstance(module, MapConv2d))
     return (counter.get_total_flops() / 2 + map_convolutions) / 1e9
 
 
 def catalogue_table() -> pd.DataFrame:
-    """A row for each catalogue name: name, settings, parameters, gmacs, published_top1_error, published_top5_error."""
+    """A row for each catalogue name: what it takes, how large it is, and what was published of it."""
     rows = []
     for name in catalogue.NAMES:
-        network = load_network(name)
+        with torch.device("meta"):  # sizes alone: nothing is initialised
+            network = load_network(name)
         published = catalogue.published_errors(Reference(name)) or (None, None)
         settings = ",".join(f"{key}={value}" for key, value in catalogue.settings_of(name).items())
-        rows.append((name, settings, count_parameters(network), count_gmacs(network), *published))
-    columns = ["name", "settings", "parameters", "gmacs", "published_top1_error", "published_top5_error"]
+        paper = catalogue.PUBLISHED_GMACS.get(name)
+        rows.append((name, settings, count_parameters(network), count_gmacs(network), paper, *published))
+    columns = ["name", "settings", "parameters", "gmacs", "published_gmacs"]
+    columns += ["published_top1_error", "published_top5_error"]
     return pd.DataFrame(rows, columns=columns)

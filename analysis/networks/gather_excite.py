@@ -4,12 +4,13 @@ import math
 
 import torch
 import torch.nn.functional as F
-from timm.layers import make_divisible
+from timm.layers import Conv2dSame, make_divisible
 from torch import nn
 
 VARIANTS = ("theta_minus", "theta", "theta_plus")
 EXTENTS = (2, 4, 8, "global")
 POOLS = ("avg", "max", "avgmax")
+PORTS = ("", "mindspore")
 
 
 class Pool(nn.Module):
@@ -64,6 +65,18 @@ class MapConv2d(nn.Conv2d):
         return (x * self.weight.squeeze(1)).sum((2, 3), keepdim=True)
 
 
+class Interpolate(nn.Module):
+    """Bring a gathered map back to the size of the map it was gathered from.
+
+    A 1×1 map is left as it is: it broadcasts, which gives the same numbers without a copy.
+    """
+
+    mode = "nearest"
+
+    def forward(self, x: torch.Tensor, size: torch.Size) -> torch.Tensor:
+        return x if x.shape[-2:] == (1, 1) else F.interpolate(x, size=size, mode=self.mode)
+
+
 class GatherExcite(nn.Module):
     """The Gather-Excite operator in all its variants (Hu et al. 2018, section 3 and supplementary figure 4).
 
@@ -76,6 +89,9 @@ class GatherExcite(nn.Module):
         pool: pooling of theta_minus: "avg", "max" or "avgmax".
         count_padding: whether an average counts padding in its divisor.
         reduction: the bottleneck of theta_plus is C divided by this (rounded as timm's SEModule rounds).
+        port: "" for the published operator, or "mindspore" for MindSpore's genetres50, which differs: maps of 56
+            and more are first halved by a dense 3×3 convolution and batch norm, and theta_plus has neither the first
+            ReLU nor biases.
 
     Shape: (N, C, H, W) to the same. The submodule `gate` is the sigmoid: its output is the importance of each
     channel at each position.
@@ -96,12 +112,14 @@ class GatherExcite(nn.Module):
         pool: str = "avg",
         count_padding: bool = False,
         reduction: int = 16,
+        port: str = "",
     ):
         super().__init__()
         for name, value, valid in (
             ("variant", variant, VARIANTS),
             ("extent", extent, EXTENTS),
             ("pool", pool, POOLS),
+            ("port", port, PORTS),
         ):
             if value not in valid:
                 raise ValueError(
@@ -110,27 +128,36 @@ class GatherExcite(nn.Module):
         if variant != "theta_minus" and extent == "global" and size is None:
             raise ValueError("Expected argument `size` to be (H, W) for a global parametric gather, but got None")
         self.channels, self.size, self.variant, self.extent, self.pool = channels, size, variant, extent, pool
+        if port and extent != "global":
+            raise ValueError(f"Expected argument `extent` to be global for port {port}, but got {extent}")
         self.gather = (
-            Pool(extent, pool, count_padding) if variant == "theta_minus" else self._parametric(channels, size, extent)
+            Pool(extent, pool, count_padding)
+            if variant == "theta_minus"
+            else self._parametric(channels, size, extent, port)
         )
         self.excite = nn.Identity()
         if variant == "theta_plus":
             hidden = make_divisible(channels / reduction, 8, round_limit=0.0)
-            self.excite = nn.Sequential(
+            bottleneck = [
+                nn.Conv2d(channels, hidden, 1, bias=not port),
                 nn.ReLU(inplace=True),
-                nn.Conv2d(channels, hidden, 1),
-                nn.ReLU(inplace=True),
-                nn.Conv2d(hidden, channels, 1),
-            )
+                nn.Conv2d(hidden, channels, 1, bias=not port),
+            ]
+            self.excite = nn.Sequential(*bottleneck) if port else nn.Sequential(nn.ReLU(inplace=True), *bottleneck)
+        self.interpolate = Interpolate()
         self.gate = nn.Sigmoid()
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
 
     @staticmethod
-    def _parametric(channels: int, size, extent) -> nn.Sequential:
+    def _parametric(channels: int, size, extent, port: str) -> nn.Sequential:
         if extent == "global":
-            return nn.Sequential(MapConv2d(channels, tuple(size)), nn.BatchNorm2d(channels))
+            first: list[nn.Module] = []
+            if port and min(size) >= 56:
+                first = [Conv2dSame(channels, channels, 3, stride=2, bias=False), nn.BatchNorm2d(channels)]
+                size = tuple(-(-side // 2) for side in size)
+            return nn.Sequential(*first, MapConv2d(channels, tuple(size)), nn.BatchNorm2d(channels))
         layers: list[nn.Module] = []
         for _ in range(int(math.log2(extent))):
             if layers:
@@ -141,9 +168,7 @@ class GatherExcite(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         gathered = self.excite(self.gather(x))
-        if gathered.shape[-2:] != (1, 1):  # a 1×1 map broadcasts: the same numbers without a copy
-            gathered = F.interpolate(gathered, size=x.shape[-2:], mode="nearest")
-        return x * self.gate(gathered)
+        return x * self.gate(self.interpolate(gathered, x.shape[-2:]))
 
     def extra_repr(self) -> str:
         return f"channels={self.channels}, variant={self.variant}, extent={self.extent}"

@@ -2,34 +2,40 @@
 
 import importlib.util
 import json
-import pickle
+import logging
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
-from analysis.errors import RunError, UsageError, unknown
-from analysis.networks import catalogue
+from analysis.errors import UsageError, unknown
+from analysis.networks import catalogue, published
+from analysis.networks.checkpoints import Checkpoint, read_checkpoint
 from analysis.networks.preprocessing import HALF, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, from_timm
 from analysis.references import Reference, parse
+
+log = logging.getLogger(__name__)
+
+UNTRAINED = "no weights were named: they are random"
 
 
 def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Module:
     """Build the network that a reference names and load its weights.
 
     Args:
-        reference: `NAME[:key=value,…][@WEIGHTS]`, see `analysis.references`; a module is returned as it is.
+        reference: `NAME[:key=value,…][@WEIGHTS]`, see `analysis.references`; WEIGHTS is a file of any layout that
+            `analysis.networks.checkpoints` knows, or a name published by timm or torchvision, such as `a1_in1k`.
+            A module is returned as it is.
         defaults: settings for a catalogue network that the reference and its weights may override, such as `classes`.
 
     Returns:
-        The network in evaluation mode; its attributes `reference` (the text, with every setting) and `preprocessing`
-        say what it is.
+        The network in evaluation mode; its attributes say what it is: `reference` (the text, with every setting),
+        `preprocessing`, `layout` (whose names the weights had) and `notes` (what was assumed, a sentence each, also
+        logged).
 
     Raises:
-        UsageError: an unknown name or setting, or a weights file of another architecture.
-        RunError: a weights file that cannot be read.
+        UsageError: an unknown name or setting, or weights of another architecture.
+        RunError: weights that cannot be read or fetched.
 
     >>> load_network("mini_resnet_se:classes=7").fc.out_features
     7
@@ -37,43 +43,75 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
     if isinstance(reference, nn.Module):
         return reference
     reference = parse(reference)
-    state, metadata = read_weights(reference.weights) if reference.weights else (None, {})
+    checkpoint = _checkpoint(reference)
     library, _, name = reference.name.partition("/")
     if library in ("timm", "torchvision") and name:
         network = _library_network(library, name, reference)
     elif ".py:" in reference.name:
         network = _factory_network(reference)
     else:
-        network = _catalogue_network(reference, metadata, defaults)
-    if state is not None:
-        _load_strictly(network, state, reference)
+        network = _catalogue_network(reference, checkpoint, defaults)
+    if checkpoint is not None:
+        network.layout, network.notes = checkpoint.layout, checkpoint.notes
+        if checkpoint.preprocessing is not None:
+            network.preprocessing = checkpoint.preprocessing
+        _load_strictly(network, checkpoint, reference)
+        for note in checkpoint.notes:
+            log.warning("%s: %s", reference, note)
+        network.training_seed = checkpoint.metadata.get("seed")
+    elif ".py:" not in reference.name:
+        network.notes = [UNTRAINED]
     return network.eval()
 
 
-def _catalogue_network(reference: Reference, metadata: dict, defaults: dict) -> nn.Module:
-    trained = parse(metadata["reference"]) if "reference" in metadata else None
-    if trained:
-        if trained.name != reference.name:
-            raise UsageError(f"weights `{reference.weights}` are of {trained.name}, not of {reference.name}")
-        own = dict(reference.settings)
-        for key, value in trained.settings:
-            if own.setdefault(key, value) != value:
-                raise UsageError(
-                    f"weights `{reference.weights}` were trained with {key}={value}, but {key}={own[key]} is asked for"
-                )
-        reference = Reference(reference.name, tuple(own.items()), reference.weights)
+def _checkpoint(reference: Reference) -> Checkpoint | None:
+    if reference.weights is None:
+        return None
+    if published.is_tag(reference.weights):
+        return published.fetch(reference)
+    return read_checkpoint(reference.weights)
+
+
+def _catalogue_network(reference: Reference, checkpoint: Checkpoint | None, defaults: dict) -> nn.Module:
+    asked = reference
+    if checkpoint is not None:
+        reference = _with_settings_of(checkpoint, reference)
     settings = catalogue.resolve(reference, **defaults)
     network = catalogue.build(reference, **defaults)
     full = Reference(reference.name, tuple((key, str(value).lower()) for key, value in settings.items()))
     network.reference = str(full)
-    if "preprocessing" in metadata:
-        values = json.loads(metadata["preprocessing"])
+    if checkpoint is not None and "preprocessing" in checkpoint.metadata:
+        values = json.loads(checkpoint.metadata["preprocessing"])
         network.preprocessing = Preprocessing(**values | {key: tuple(values[key]) for key in ("mean", "std")})
     elif catalogue.NAMES[reference.name][0].startswith("mini"):
         network.preprocessing = Preprocessing(settings["size"], 1.0, "bilinear", HALF, HALF)
     else:
         network.preprocessing = Preprocessing(settings["size"], 0.875, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
+    if checkpoint is not None and "stride_in" in settings and "stride_in" not in dict(reference.settings):
+        checkpoint.notes.append(
+            f"the names do not tell where stages have their stride: taken to be in the {settings['stride_in']} "
+            f"convolution, as torchvision and timm do; write {asked.name}:stride_in=1x1 for the other"
+        )
     return network
+
+
+def _with_settings_of(checkpoint: Checkpoint, reference: Reference) -> Reference:
+    """The reference with the settings that its weights were made with."""
+    known = dict(checkpoint.settings)
+    if "reference" in checkpoint.metadata:
+        trained = parse(checkpoint.metadata["reference"])
+        if trained.name != reference.name:
+            raise UsageError(f"weights `{reference.weights}` are of {trained.name}, not of {reference.name}")
+        known |= dict(trained.settings)
+    takes = catalogue.settings_of(reference.name)
+    own = dict(reference.settings)
+    for key, value in known.items():
+        if key in takes and own.setdefault(key, value) != value:
+            raise UsageError(
+                f"weights `{reference.weights}` ({checkpoint.layout}) were trained with {key}={value}, but "
+                f"{key}={own[key]} is asked for"
+            )
+    return Reference(reference.name, tuple(own.items()), reference.weights)
 
 
 def _library_network(library: str, name: str, reference: Reference) -> nn.Module:
@@ -104,10 +142,16 @@ def _factory_network(reference: Reference) -> nn.Module:
         raise UsageError(f"no file `{file}` to take the factory `{function}` from")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file raises
+        raise UsageError(f"`{file}` cannot be run: {type(error).__name__}: {error}") from error
     if not callable(getattr(module, function, None)):
         raise unknown(f"function in {file} called", function, [n for n in vars(module) if callable(vars(module)[n])])
-    network = getattr(module, function)(**dict(reference.settings))
+    try:
+        network = getattr(module, function)(**dict(reference.settings))
+    except Exception as error:
+        raise UsageError(f"`{reference.name}` failed: {type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"`{reference.name}` returned a {type(network).__name__}; expected a torch.nn.Module")
     network.reference = reference.architecture
@@ -122,38 +166,15 @@ def save_weights(network: nn.Module, path: Path, **metadata: str) -> None:
         **metadata,
     }
     # safetensors writes dense row-major tensors; channels-last ones are copied to that order
-    save_file({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}, path, metadata)
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    path.write_bytes(save(state, metadata))  # not save_file, which hides why a disk refused
 
 
-def read_weights(file: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """A weights file's tensors and metadata. Nothing is unpickled but tensors and plain containers.
-
-    Raises:
-        UsageError: there is no such file.
-        RunError: it is damaged, or holds something else.
-    """
-    path = Path(file)
-    if not path.is_file():
-        raise UsageError(f"no weights file `{file}`")
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, "pt") as opened:
-                return {key: opened.get_tensor(key) for key in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        if isinstance(error, pickle.UnpicklingError):  # torch's own text advises to load it all the same
-            reason = "it holds something other than tensors and plain containers, which is never unpickled"
-        raise RunError(f"cannot read weights `{file}`: {reason}") from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not (isinstance(state, dict) and state and all(isinstance(value, torch.Tensor) for value in state.values())):
-        raise RunError(f"weights `{file}` hold no mapping of names to tensors")
-    return state, {}
-
-
-def _load_strictly(network: nn.Module, state: dict, reference: Reference) -> None:
+def _load_strictly(network: nn.Module, checkpoint: Checkpoint, reference: Reference) -> None:
     own = network.state_dict()
+    # a count of training steps: absent from other frameworks' and old files, and without effect on inference
+    counters = {key: value for key, value in own.items() if key.endswith(".num_batches_tracked")}
+    state = counters | checkpoint.state
     problems = [f"{key} missing" for key in own if key not in state]
     problems += [f"{key} left over" for key in state if key not in own]
     problems += [
@@ -163,7 +184,11 @@ def _load_strictly(network: nn.Module, state: dict, reference: Reference) -> Non
     ]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        hint = ""
+        if "fc.weight" in own and "fc.weight" in state and state["fc.weight"].shape[0] != own["fc.weight"].shape[0]:
+            hint = f"; for its number of classes write {reference.name}:classes={state['fc.weight'].shape[0]}"
         raise UsageError(
-            f"weights `{reference.weights}` are not of {reference.architecture}: {'; '.join(problems[:3])}{more}"
+            f"weights `{reference.weights}` ({checkpoint.layout} names) are not of {reference.architecture}: "
+            f"{'; '.join(problems[:3])}{more}{hint}"
         )
     network.load_state_dict(state)

@@ -48,7 +48,11 @@ def from_timm(network: nn.Module) -> Preprocessing:
     """The preprocessing of a network that carries timm's pretrained_cfg (timm's defaults where it says nothing)."""
     from timm.data import resolve_model_data_config
 
-    config = resolve_model_data_config(network)
+    return from_config(resolve_model_data_config(network))
+
+
+def from_config(config: dict) -> Preprocessing:
+    """The preprocessing in timm's data config."""
     return Preprocessing(
         config["input_size"][-1],
         float(config["crop_pct"]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from timm.layers import Conv2dSame, create_pool2d
 from timm.models.resnet import Bottleneck, ResNet
 from torch import nn
 
@@ -18,6 +19,8 @@ def residual_network(
     classes: int = 1000,
     size: int = 224,
     small_images: bool = False,
+    stride_in: str = "3x3",
+    port: str = "",
 ) -> ResNet:
     """A ResNet of bottleneck blocks (He et al. 2016) whose blocks end in `gate`, before the shortcut is added.
 
@@ -28,6 +31,10 @@ def residual_network(
         classes: number of outputs.
         size: height and width of the input in pixels; fixes the maps that a global parametric gather spans.
         small_images: a 3×3 stem of stride 1 without pooling, for images of about 32 px.
+        stride_in: where a stage's first block has its stride of 2: "3x3" (torchvision, timm), with a max pool that
+            is padded by 1; or "1x1" (the published definitions, Caffe's and Cadene's SE networks), with an unpadded
+            max pool in ceil mode. The shapes of weights are the same.
+        port: "mindspore" pads strided layers as TensorFlow's SAME does, and has a stem batch norm with ε = 1e-4.
     """
     # He initialisation throughout, as published: a last batch norm of zero would slow a short training
     network = ResNet(Bottleneck, depths, num_classes=classes, channels=widths, zero_init_last=False)
@@ -35,9 +42,36 @@ def residual_network(
         stem = nn.Conv2d(3, network.conv1.out_channels, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
         network.conv1, network.maxpool = stem, nn.Identity()
+    if stride_in == "1x1":
+        _stride_in_first(network)
+    if port:
+        _pad_same(network)
     side = size if small_images else -(-size // 4)
     for stage in STAGES:
         for block in getattr(network, stage):
             block.se = gate(block.bn3.num_features, (side, side))
         side = -(-side // 2)  # the next stage's first block halves the map before its gate sees it
     return network
+
+
+def _stride_in_first(network: ResNet) -> None:
+    network.maxpool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    for stage in STAGES[1:]:
+        block = getattr(network, stage)[0]
+        block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
+
+
+def _pad_same(network: ResNet) -> None:
+    """SAME padding as MindSpore's and TensorFlow's: what is odd of it goes below and to the right."""
+    network.bn1.eps = 1e-4
+    network.maxpool = create_pool2d("max", 3, stride=2, padding="same")
+    network.conv1 = _same(network.conv1)
+    for stage in STAGES[1:]:
+        block = getattr(network, stage)[0]
+        block.conv2 = _same(block.conv2)
+
+
+def _same(conv: nn.Conv2d) -> Conv2dSame:
+    same = Conv2dSame(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, bias=False)
+    same.load_state_dict(conv.state_dict())
+    return same

@@ -1,0 +1,275 @@
+"""Weights files and the layouts found in them: whose names, which settings they imply, what they cannot tell."""
+
+import pickle
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+
+from analysis.errors import RunError, UsageError
+from analysis.networks import mindspore
+from analysis.networks.preprocessing import Preprocessing
+
+State = dict[str, torch.Tensor]
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".bin", ".tar", ".npz", ".ckpt")
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "network")
+_PREFIXES = ("module.", "_orig_mod.")
+
+
+@dataclass
+class Checkpoint:
+    """A state with our names.
+
+    Args:
+        state: tensors by our networks' names.
+        layout: whose names they were.
+        settings: settings of the network that the layout implies, such as where stride 2 sits.
+        preprocessing: what the weights were trained with, where the layout tells.
+        notes: what was assumed or chosen, a sentence each.
+        metadata: of a safetensors file.
+    """
+
+    state: State
+    layout: str
+    settings: dict[str, str] = field(default_factory=dict)
+    preprocessing: Preprocessing | None = None
+    notes: list[str] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def read_checkpoint(file: str) -> Checkpoint:
+    """Read a weights file and bring its names to ours. Nothing is unpickled but tensors and plain containers.
+
+    Raises:
+        UsageError: there is no such file.
+        RunError: it is damaged, or holds something else.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise UsageError(f"no weights file `{file}`")
+    try:
+        raw, metadata = _read(path)
+        return recognise(raw, metadata)
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        EOFError,
+        OSError,
+    ) as error:
+        if isinstance(error, UsageError | RunError):
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        if isinstance(error, pickle.UnpicklingError):  # torch's own text advises to load it all the same
+            reason = "it holds something other than tensors and plain containers, which is never unpickled"
+        raise RunError(f"cannot read weights `{file}`: {reason}") from error
+
+
+def _read(path: Path) -> tuple[object, dict[str, str]]:
+    """Whatever a file holds, by its content rather than its name, and a safetensors file's metadata."""
+    with path.open("rb") as opened:
+        start = opened.read(9)
+    if path.suffix == ".safetensors" or (start[8:] == b"{" and start[:1] != b"{"):
+        with safe_open(path, "pt") as opened:
+            return {key: opened.get_tensor(key) for key in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
+    if start[:2] == b"PK":
+        with zipfile.ZipFile(path) as archive:
+            arrays = all(name.endswith(".npy") for name in archive.namelist())
+        if arrays:
+            with np.load(path, allow_pickle=False) as opened:
+                return {key: torch.from_numpy(opened[key]) for key in opened.files}, {}
+        return torch.load(path, map_location="cpu", weights_only=True), {}
+    if start[:1] == b"\x80" or path.suffix != ".ckpt":
+        return torch.load(path, map_location="cpu", weights_only=True), {}
+    return mindspore.read(path), {}
+
+
+def recognise(raw: object, metadata: Mapping[str, str] | None = None) -> Checkpoint:
+    """Unwrap a loaded object, recognise its layout by its keys, and convert it to our names.
+
+    Raises:
+        ValueError: it is no mapping from names to tensors, or its arrays do not fit its layout.
+    """
+    state, notes = _unwrap(raw)
+    layout = next(layout for layout in LAYOUTS if layout.matches(state))
+    checkpoint = layout.convert(state)
+    checkpoint.notes = notes + checkpoint.notes
+    checkpoint.metadata = dict(metadata or {})
+    return checkpoint
+
+
+def _unwrap(raw: object) -> tuple[State, list[str]]:
+    notes = []
+    while isinstance(raw, Mapping):
+        inner = [name for name in _WRAPPERS if isinstance(raw.get(name), Mapping)]
+        if not inner:
+            break
+        if len(inner) > 1:
+            others = ", ".join(f"`{name}`" for name in inner[1:])
+            notes.append(f"took `{inner[0]}` of the checkpoint, not {others}")
+        raw = raw[inner[0]]
+    state = dict(raw) if isinstance(raw, Mapping) else {}
+    state.pop("n_averaged", None)  # torch's averaged model counts its updates
+    for prefix in _PREFIXES * 2:
+        if state and all(str(key).startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ValueError("it holds no mapping of names to tensors")
+    return state, notes
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One family of names: how to know it, and how to bring it to ours."""
+
+    matches: Callable[[State], bool]
+    convert: Callable[[State], Checkpoint]
+
+
+def _renamed(state: State, *rules: tuple[str, str]) -> State:
+    result = {}
+    for key, value in state.items():
+        for pattern, replacement in rules:
+            key = re.sub(pattern, replacement, key)
+        result[key] = value
+    return result
+
+
+def _from_cadene(state: State) -> Checkpoint:
+    """Cadene's pretrained-models and timm's legacy_seresnet: layer0, se_module, last_linear."""
+    rules = ((r"^layer0\.", ""), (r"\.se_module\.", ".se."), (r"^last_linear\.", "fc."))
+    return Checkpoint(_renamed(state, *rules), "Cadene (legacy SE-ResNet)", {"stride_in": "1x1"})
+
+
+def _from_moskomule(state: State) -> Checkpoint:
+    """moskomule's senet.pytorch: SE as two Linear layers without bias on torchvision's ResNet."""
+    renamed = _renamed(state, (r"\.se\.fc\.0\.", ".se.fc1."), (r"\.se\.fc\.2\.", ".se.fc2."))
+    state = {key: value[..., None, None] if ".se.fc" in key else value for key, value in renamed.items()}
+    return Checkpoint(state, "moskomule senet.pytorch", {"stride_in": "3x3", "bias": "false"})
+
+
+_CAFFE_PARTS = {
+    "1x1_reduce": "conv1",
+    "3x3": "conv2",
+    "1x1_increase": "conv3",
+    "1x1_proj": "downsample.0",
+    "1x1_reduce/bn": "bn1",
+    "3x3/bn": "bn2",
+    "1x1_increase/bn": "bn3",
+    "1x1_proj/bn": "downsample.1",
+    "1x1_down": "se.fc1",
+    "1x1_up": "se.fc2",
+    "gather": "se.gather.0",
+    "gather/bn": "se.gather.1",
+    "excite/1x1_down": "se.excite.1",
+    "excite/1x1_up": "se.excite.3",
+}
+_CAFFE_STEM = {"conv1/7x7_s2": "conv1", "conv1/7x7_s2/bn": "bn1", "classifier": "fc"}
+_CAFFE_BLOB = re.compile(r"^(.*?)(?:[./:](\d|weight|bias|gamma|beta|mean|var|variance))?$")
+_CAFFE_ORDER = {"weight": 0, "bias": 1, "gamma": 0, "beta": 1, "mean": 2, "var": 3, "variance": 3}
+
+
+def _from_caffe(state: State) -> Checkpoint:
+    """Caffe SENet and GENet: layers `conv4_2/1x1_increase/bn`, their blobs as `LAYER/0`, `LAYER/1` … or by name.
+
+    Batch norm is one layer (γ, β, mean, variance) or two: `bn` (mean, variance, factor) and `bn/scale` (γ, β).
+    """
+    layers: dict[str, dict[int, torch.Tensor]] = {}
+    for key, value in state.items():
+        layer, blob = _CAFFE_BLOB.match(key).groups()
+        layer = re.sub(r"^(conv\d_\d+)_", r"\1/", layer)
+        number = int(blob) if blob and blob.isdigit() else _CAFFE_ORDER.get(blob or "weight")
+        layers.setdefault(layer, {})[number] = value
+    result: State = {}
+    for layer, blobs in layers.items():
+        if layer.endswith("/scale"):
+            continue
+        ours = _caffe_name(layer)
+        if layer.endswith("/bn"):
+            result |= _caffe_batch_norm(ours, blobs, layers.get(f"{layer}/scale"))
+        else:
+            if 0 not in blobs:
+                raise ValueError(f"layer `{layer}` has no weights")
+            weight = blobs[0]
+            if ours == "conv1":
+                weight = weight.flip(1)  # BGR to RGB
+            if ours == "fc":
+                weight = weight.reshape(weight.shape[-2], weight.shape[-1])
+            result[f"{ours}.weight"] = weight
+            if 1 in blobs:
+                result[f"{ours}.bias"] = blobs[1].reshape(-1)
+    # the published models subtract these means from pixels in 0 … 255 and do not scale
+    preprocessing = Preprocessing(224, 0.875, "bilinear", (123 / 255, 117 / 255, 104 / 255), (1 / 255,) * 3)
+    note = "Caffe names: first convolution taken to expect BGR, pixels less (104, 117, 123), unscaled"
+    return Checkpoint(result, "Caffe SENet/GENet", {"stride_in": "1x1"}, preprocessing, [note])
+
+
+def _caffe_name(layer: str) -> str:
+    if layer in _CAFFE_STEM:
+        return _CAFFE_STEM[layer]
+    match = re.fullmatch(r"conv(\d)_(\d+)/(.*)", layer)
+    if not match or match[3] not in _CAFFE_PARTS:
+        raise ValueError(f"layer `{layer}` is not of a Caffe SENet or GENet")
+    return f"layer{int(match[1]) - 1}.{int(match[2]) - 1}.{_CAFFE_PARTS[match[3]]}"
+
+
+def _caffe_batch_norm(ours: str, blobs: dict[int, torch.Tensor], scale: dict[int, torch.Tensor] | None) -> State:
+    if scale is not None:
+        if 0 in blobs:  # mean, variance and a factor that both were multiplied by
+            factor = blobs[2].reshape(-1)[0] if 2 in blobs else torch.tensor(1.0)
+            mean, variance = blobs[0] / factor, blobs[1] / factor
+        else:
+            mean, variance = blobs[2], blobs[3]
+        values = (scale[0], scale[1], mean, variance)
+    elif len(blobs) >= 4:
+        values = tuple(blobs[number] for number in range(4))
+    else:
+        raise ValueError(
+            f"batch norm `{ours}` has {len(blobs)} blobs and no scale layer; expected γ, β, mean, variance"
+        )
+    names = ("weight", "bias", "running_mean", "running_var")
+    return {f"{ours}.{name}": value.reshape(-1) for name, value in zip(names, values, strict=True)}
+
+
+def _from_mindspore(state: State) -> Checkpoint:
+    """MindSpore's GENet_Res50 (genetres50): gamma, moving_mean, downop, mlpLayer, down_layer, end_point."""
+    parameters = {key: value for key, value in state.items() if not mindspore.is_training_state(key)}
+    renamed = _renamed(
+        parameters,
+        (r"\.conv(\d)\.conv\.", r".conv\1."),
+        (r"\.conv(\d)\.batchnorm\.", r".bn\1."),
+        (r"\.down_layer\.conv\.", ".downsample.0."),
+        (r"\.down_layer\.batchnorm\.", ".downsample.1."),
+        (r"\.downop\.", ".se.gather."),
+        (r"\.mlpLayer\.", ".se.excite."),
+        (r"^end_point\.", "fc."),
+        (r"\.gamma$", ".weight"),
+        (r"\.beta$", ".bias"),
+        (r"\.moving_mean$", ".running_mean"),
+        (r"\.moving_variance$", ".running_var"),
+    )
+    settings = {"stride_in": "3x3", "port": "mindspore"}
+    return Checkpoint(renamed, "MindSpore GENet_Res50", settings)
+
+
+def _from_torch(state: State) -> Checkpoint:
+    return Checkpoint(state, "torchvision / timm")
+
+
+LAYOUTS = (
+    Layout(lambda state: "conv1/7x7_s2" in " ".join(state), _from_caffe),
+    Layout(lambda state: any(key.endswith(".moving_mean") for key in state), _from_mindspore),
+    Layout(lambda state: any(key.startswith("layer0.") for key in state), _from_cadene),
+    Layout(lambda state: any(".se.fc.0." in key for key in state), _from_moskomule),
+    Layout(lambda state: True, _from_torch),
+)
+"""In the order they are tried: names that no other layout has come first."""

@@ -1,0 +1,102 @@
+"""Weights published by timm and torchvision, by name: `resnet50@a1_in1k`, `resnet50_se@legacy_seresnet50.in1k`."""
+
+from pathlib import Path
+
+from analysis.errors import RunError, unknown
+from analysis.networks.checkpoints import SUFFIXES, Checkpoint, recognise
+from analysis.networks.preprocessing import Preprocessing, from_config
+from analysis.references import Reference
+
+TIMM_NETWORKS = {
+    "resnet50": ("resnet50",),
+    "resnet101": ("resnet101",),
+    "resnet50_se": ("seresnet50", "legacy_seresnet50"),
+    "resnet101_se": ("legacy_seresnet101",),
+}
+"""timm's names of the catalogue's networks."""
+TORCHVISION_NETWORKS = {"resnet50": "resnet50", "resnet101": "resnet101"}
+
+
+def is_tag(weights: str) -> bool:
+    """Whether weights are a published name rather than a file.
+
+    >>> is_tag("a1_in1k"), is_tag("legacy_seresnet50.in1k"), is_tag("runs/se/weights.safetensors")
+    (True, True, False)
+    """
+    path = Path(weights)
+    return not (path.exists() or path.suffix in SUFFIXES or len(path.parts) > 1)
+
+
+def choices(reference: Reference) -> dict[str, tuple[str, str]]:
+    """The published names of a network's weights: name to (library, the library's full name)."""
+    import timm
+    import torchvision
+
+    library, _, name = reference.name.partition("/")
+    result: dict[str, tuple[str, str]] = {}
+    for network in (name,) if library == "timm" else TIMM_NETWORKS.get(reference.name, ()):
+        for full in timm.list_pretrained(f"{network}.*"):
+            result[full] = ("timm", full)
+            result.setdefault(full.partition(".")[2], ("timm", full))
+    network = name if library == "torchvision" else TORCHVISION_NETWORKS.get(reference.name)
+    if network:
+        for weights in torchvision.models.get_model_weights(network):
+            result[weights.name] = ("torchvision", network)
+    return result
+
+
+def fetch(reference: Reference) -> Checkpoint:
+    """Fetch published weights, with the preprocessing that they were trained with.
+
+    Raises:
+        UsageError: no weights of that name, or no file.
+        RunError: they cannot be fetched; the message says what to fetch by hand and where to name it.
+    """
+    known = choices(reference)
+    if reference.weights not in known:
+        raise unknown(f"weights file or published weights of {reference.name} called", reference.weights, known)
+    library, full = known[reference.weights]
+    return (_from_timm if library == "timm" else _from_torchvision)(reference, full)
+
+
+def _from_timm(reference: Reference, full: str) -> Checkpoint:
+    import timm
+    from timm.data import resolve_data_config
+
+    config = timm.get_pretrained_cfg(full)
+    address = config.url or f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors"
+    try:
+        network = timm.create_model(full, pretrained=True)
+    except Exception as error:  # hubs raise their own errors for no network, no file, no space …
+        raise _unreachable(reference, address, error) from error
+    checkpoint = recognise(network.state_dict())
+    checkpoint.preprocessing = from_config(resolve_data_config(config.to_dict()))
+    checkpoint.settings.setdefault("stride_in", "3x3")
+    checkpoint.notes.append(f"weights {full} from timm")
+    return checkpoint
+
+
+def _from_torchvision(reference: Reference, network: str) -> Checkpoint:
+    import torchvision
+
+    weights = torchvision.models.get_model_weights(network)[reference.weights]
+    try:
+        state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except Exception as error:
+        raise _unreachable(reference, weights.url, error) from error
+    transform = weights.transforms()
+    size, resize = transform.crop_size[0], transform.resize_size[0]
+    checkpoint = recognise(state)
+    checkpoint.preprocessing = Preprocessing(
+        size, size / resize, transform.interpolation.value, tuple(transform.mean), tuple(transform.std)
+    )
+    checkpoint.settings["stride_in"] = "3x3"
+    checkpoint.notes.append(f"weights {network} {weights.name} from torchvision")
+    return checkpoint
+
+
+def _unreachable(reference: Reference, address: str, error: Exception) -> RunError:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return RunError(
+        f"cannot fetch `{reference}` ({reason}): download {address} and name the file as {reference.architecture}@FILE"
+    )
