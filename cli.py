@@ -14,7 +14,8 @@ class _Group(click.Group):
     def invoke(self, context: click.Context):
         from analysis.errors import RunError, UsageError
 
-        logging.basicConfig(format="note: %(message)s", level=logging.WARNING)
+        logging.basicConfig(format="note: %(message)s")
+        logging.getLogger("analysis").setLevel(logging.INFO)
         try:
             return super().invoke(context)
         except UsageError as error:

@@ -250,3 +250,17 @@ def test_a_users_factory_that_fails(tmp_path, file):
     (tmp_path / "mine.py").write_text(file)
     code, output = run("evaluate", f"{tmp_path}/mine.py:build", "--out", tmp_path / "run")
     assert code == 2 and "Traceback" not in output and "Error" in output
+
+
+def test_what_was_found_and_assumed_of_weights_is_printed_and_stored(tmp_path):
+    import torch
+
+    torch.save(make_network("resnet50:classes=10,size=64").state_dict(), tmp_path / "w.pth")
+    command = [sys.executable, "cli.py", "evaluate", f"resnet50:classes=10@{tmp_path}/w.pth", "--limit", "4"]
+    command += ["--image-size", "32", "--crop-pct", "0.9", "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(cli.__file__).parent)
+    assert done.returncode == 0, done.stderr
+    assert "names of torchvision" in done.stderr and "taken to be in the 3x3" in done.stderr
+    network = json.loads((tmp_path / "run" / "run.json").read_text())["networks"]["resnet50:classes=10"]
+    assert "taken to be in the 3x3" in network["notes"][0] and "torchvision" in network["layout"]
+    assert (network["preprocessing"]["size"], network["preprocessing"]["crop_pct"]) == (32, 0.9)

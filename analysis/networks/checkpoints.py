@@ -262,7 +262,7 @@ def _from_mindspore(state: State) -> Checkpoint:
 
 
 def _from_torch(state: State) -> Checkpoint:
-    return Checkpoint(state, "torchvision / timm")
+    return Checkpoint(state, "torchvision, timm or gelens")
 
 
 LAYOUTS = (

@@ -56,6 +56,7 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
         if checkpoint.preprocessing is not None:
             network.preprocessing = checkpoint.preprocessing
         _load_strictly(network, checkpoint, reference)
+        log.info("%s: names of %s", reference, checkpoint.layout)
         for note in checkpoint.notes:
             log.warning("%s: %s", reference, note)
         network.training_seed = checkpoint.metadata.get("seed")
