@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -12,11 +12,11 @@ import torch
 from scipy.stats import binomtest
 from torch import nn
 
+from analysis.ablation import Ablation
 from analysis.accuracy import correct_at
 from analysis.errors import UsageError, unknown
-from analysis.hooks import hooked
 from analysis.metric import SavedMetric
-from analysis.sites import Site, find_site, gate_values
+from analysis.sites import Site, find_site
 
 RATIOS = tuple(step / 10 for step in range(11))
 ORDERS = ("most", "least")
@@ -85,10 +85,11 @@ class FeatureImportance(SavedMetric):
         orders: "most" and "least".
         indices: the indices of all images to come; with them the top-1 correctness of every image at every point is
             kept (`correctness`).
+        rows: images × variants that go through the rest of the network at a time; by the device where not given.
 
-    `update(images, labels, indices, logits=None)` takes prepared images (N, 3, H, W) and runs the network for every
-    point. `compute()` gives a table with a row per point: block, score, order, scope, fill, per_image, ratio,
-    dropped, images, top1, top1_low, top1_high (Wilson 95 %), top5.
+    `update(images, labels, indices, logits=None)` takes prepared images (N, 3, H, W) and runs, for every point, what
+    follows the block. `compute()` gives a table with a row per point: block, score, order, scope, fill, per_image,
+    ratio, dropped, images, top1, top1_low, top1_high (Wilson 95 %), top5.
 
     Raises:
         UsageError: a ratio outside [0, 1], an unknown order, or a block whose branch is not known.
@@ -101,6 +102,7 @@ class FeatureImportance(SavedMetric):
         ratios: Sequence[float] = RATIOS,
         orders: Sequence[str] = ORDERS,
         indices: np.ndarray | None = None,
+        rows: int | None = None,
     ):
         super().__init__()
         for order in orders:
@@ -118,7 +120,7 @@ class FeatureImportance(SavedMetric):
         ]
         if not self.points:
             raise UsageError("no point to measure: without a gate only the ratios 0 and 1 can be")
-        self._importance: dict[str, torch.Tensor] = {}
+        self._ablations = [Ablation(network, site, rows) for site in self.sites]
         self.indices = None if indices is None else np.sort(np.asarray(indices))
         stored = 0 if indices is None else len(indices)
         for state, shape, dtype in (
@@ -137,17 +139,10 @@ class FeatureImportance(SavedMetric):
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Look at every block's branch in the intact forward passes inside the with-block."""
-
-        def look(at: int, site: Site):
-            def hook(module, args, output):
-                self.channels[at] = output.shape[1]
-                if site.gate:
-                    self._importance[site.block] = gate_values(module, args[0])
-
-            return self.network.get_submodule(site.branch), hook
-
-        with hooked(*(look(at, site) for at, site in enumerate(self.sites))):
+        """Look at every block in the intact forward pass inside the with-block."""
+        with ExitStack() as stack:
+            for ablation in self._ablations:
+                stack.enter_context(ablation.watch())
             yield
 
     def update(
@@ -161,33 +156,37 @@ class FeatureImportance(SavedMetric):
         if logits is None:
             with self.watch():
                 logits = self.network(images)
-        ranks = {
-            (block, order): drop_ranks(values, order)
-            for block, values in self._importance.items()
-            for order in {point.order for point in self.points} - {"none"}
-        }
-        sites = {site.block: site for site in self.sites}
         places = None
         if self.indices is not None:
             places = torch.from_numpy(np.searchsorted(self.indices, indices.cpu().numpy())).to(self.correct.device)
         self.images += len(labels)
-        for at, point in enumerate(self.points):
-            result = logits if point.ratio == 0 else self._pruned(images, sites[point.block], point, ranks)
-            right = correct_at(result, labels, 1)
-            self.top1[at] += right.sum()
-            self.top5[at] += correct_at(result, labels, 5).sum()
-            if places is not None:
-                self.correct[at, places] = right.to(torch.uint8)
+        for number, ablation in enumerate(self._ablations):
+            self.channels[number] = ablation.channels
+            mine = [at for at, point in enumerate(self.points) if point.block == ablation.site.block]
+            dropping = [at for at in mine if self.points[at].ratio > 0]
+            for at in set(mine) - set(dropping):
+                self._count(at, logits, labels, places)
+            kept = self._kept([self.points[at] for at in dropping], ablation, len(labels))
+            for at, result in zip(dropping, ablation.logits(images, logits, kept), strict=True):
+                self._count(at, result, labels, places)
 
-    def _pruned(self, images: torch.Tensor, site: Site, point: Point, ranks: dict) -> torch.Tensor:
-        def drop(module, args, output):
-            if point.ratio == 1:
-                return torch.zeros_like(output)
-            kept = ranks[site.block, point.order] >= dropped_maps(point.ratio, output.shape[1])
-            return torch.where(kept[:, :, None, None], output, 0)
+    def _kept(self, points: Sequence[Point], ablation: Ablation, images: int) -> list[torch.Tensor]:
+        """For each point bool (images, channels): the feature maps that are kept."""
+        ranks = {
+            order: drop_ranks(ablation.importance, order) for order in {point.order for point in points} - {"none"}
+        }
+        none = torch.zeros(images, ablation.channels, dtype=torch.bool, device=ablation.whole.device)
+        return [
+            none if point.ratio == 1 else ranks[point.order] >= dropped_maps(point.ratio, ablation.channels)
+            for point in points
+        ]
 
-        with hooked((self.network.get_submodule(site.branch), drop)):
-            return self.network(images)
+    def _count(self, at: int, logits: torch.Tensor, labels: torch.Tensor, places: torch.Tensor | None) -> None:
+        right = correct_at(logits, labels, 1)
+        self.top1[at] += right.sum()
+        self.top5[at] += correct_at(logits, labels, 5).sum()
+        if places is not None:
+            self.correct[at, places] = right.to(torch.uint8)
 
     def compute(self) -> pd.DataFrame:
         images = int(self.images)
