@@ -321,7 +321,8 @@ def list_networks(as_json):
     short = {"published_gmacs": "paper", "published_top1_error": "top-1 %", "published_top5_error": "top-5 %"}
     formats = {"parameters": "{:,}".format, "gmacs": "{:.3f}".format}
     click.echo(table.rename(columns=short).to_string(index=False, na_rep="", formatters=formats))
-    click.echo("paper: the paper's count of gmacs; top-1 % and top-5 %: its errors on ImageNet.")
+    click.echo("paper: the paper's count of gmacs; top-1 % and top-5 %: its errors on ImageNet. Those of plain")
+    click.echo("ResNet-50 and θ⁻ are its supplementary table's; the others, and gmacs, are recalled, not read again.")
     click.echo("Settings follow the name as :key=value,…")
 
 

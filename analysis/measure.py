@@ -112,6 +112,10 @@ def measure(
         preprocessing = preprocessing_of(network)
         outputs, units, gmacs = _probe(network, request.selectivity, data, preprocessing)
         classes = int(labels.max()) + 1 if labels is not None else outputs
+        named = len(getattr(data, "classes", ())) or classes
+        if named < outputs:
+            text = "%s has %d outputs, the data %d classes: label k is compared with output k"
+            log.warning(text, label, outputs, named)
         if classes > outputs:
             raise UsageError(f"`{label}` has {outputs} outputs, but the data has labels up to {classes - 1}")
         accuracy = Accuracy()
@@ -279,7 +283,7 @@ def _evaluation_row(label: str, network: nn.Module, accuracy: Accuracy, gmacs: f
         "top5_error": 100 * (1 - counts["top5"]),
         "published_top1_error": published[0],
         "published_top5_error": published[1],
-        "published_gmacs": catalogue.PUBLISHED_GMACS.get(reference.name, np.nan),
+        "published_gmacs": catalogue.published_gmacs(reference) or np.nan,
     }
 
 

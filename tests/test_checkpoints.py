@@ -13,7 +13,7 @@ from torchvision.models.resnet import Bottleneck
 from torchvision.models.resnet import ResNet as TorchvisionResNet
 
 from analysis.errors import RunError, UsageError
-from analysis.networks import load_network, mindspore, published
+from analysis.networks import load_network, mindspore, published, save_weights
 from analysis.networks.checkpoints import read_checkpoint
 from analysis.networks.preprocessing import IMAGENET_MEAN
 
@@ -226,6 +226,12 @@ def test_mindspores_variant_by_hand():
         gathered = first.gather[3](nn.functional.conv2d(first.gather[1](gathered), spanning.weight, groups=256))
         gate = torch.sigmoid(first.excite[2](torch.relu(first.excite[0](gathered))))
         torch.testing.assert_close(first(y), y * gate)
+        block, z = network.layer2[0], torch.randn(2, 256, 56, 56)
+        assert {block.bn1.eps, block.bn2.eps, block.bn3.eps, first.gather[1].eps} == {1e-5}
+        branch = torch.relu(block.bn1(block.conv1(z)))
+        branch = nn.functional.conv2d(nn.functional.pad(branch, (0, 1, 0, 1)), block.conv2.weight, stride=2)
+        branch = block.se(block.bn3(block.conv3(torch.relu(block.bn2(branch)))))
+        torch.testing.assert_close(block(z), torch.relu(branch + block.downsample(z)))
 
 
 def test_tensors_cut_into_several_values_are_put_together(tmp_path):
@@ -277,10 +283,14 @@ def test_wrappers_and_prefixes(tmp_path):
 def test_what_the_names_cannot_tell_is_said(tmp_path, caplog):
     torch.save(load_network("resnet50").state_dict(), tmp_path / "w.pth")
     network = load_network(f"resnet50@{tmp_path}/w.pth")
-    assert "taken to be in the 3x3" in caplog.text and len(network.notes) == 1
+    assert "taken to be in the 3x3" in caplog.text and "a gate without parameters: taken to be none" in caplog.text
+    assert "does not tell its preprocessing: taken to be 224 px, crop 0.875, bilinear" in caplog.text
+    assert len(network.notes) == 3
     caplog.clear()
     other = load_network(f"resnet50:stride_in=1x1@{tmp_path}/w.pth")
-    assert "taken to be" not in caplog.text and other.notes == []
+    assert "taken to be in the" not in caplog.text and len(other.notes) == 2
+    gated = load_network(f"resnet50_ge_theta_minus:extent=4,pool=max@{tmp_path}/w.pth")
+    assert any("taken to be extent=4, pool=max" in note for note in gated.notes)
     assert other.layer2[0].conv1.stride == (2, 2) and other.maxpool.padding == 0 and other.maxpool.ceil_mode
     legacy = timm.create_model("legacy_seresnet50").state_dict()
     torch.save(legacy, tmp_path / "legacy.pth")
@@ -294,10 +304,29 @@ def test_another_class_count_says_what_to_write(tmp_path):
         load_network(f"resnet50@{tmp_path}/w.pth")
 
 
-@pytest.mark.parametrize("names", [["conv4_2/1x1_odd/0"], ["conv1/7x7_s2/bn/0"], ["conv2_1/3x3/1"]])
-def test_arrays_that_do_not_fit_caffes_names(names, tmp_path):
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        (["conv4_2/1x1_odd/0"], "layer `conv4_2/1x1_odd` is not of a Caffe"),
+        (["conv1/7x7_s2/bn/0"], r"batch norm `conv1/7x7_s2/bn` has the blobs \[0\]"),
+        (["conv2_1/3x3/1"], r"layer `conv2_1/3x3` has the blobs \[1\]"),
+        (["conv2_1/3x3/0", "conv2_1_3x3/0"], "two of its tensors are `0`"),
+        (["conv2_1/3x3/bn/scale/0"], "has no batch norm before it"),
+        ([f"conv2_1/3x3/bn/{n}" for n in (0, 1, 2, 3)] + ["conv2_1/3x3/bn/scale/0"], "beside its scale layer"),
+        (["conv2_1/3x3/bn/0", "conv2_1/3x3/bn/1", "conv2_1/3x3/bn/2"], r"has the blobs \[0, 1, 2\]; expected γ"),
+    ],
+)
+def test_arrays_that_do_not_fit_caffes_names(names, message, tmp_path):
     np.savez(tmp_path / "w.npz", **{name: np.zeros((2, 2)) for name in ["conv1/7x7_s2/0", *names]})
-    with pytest.raises((RunError, UsageError), match="weights"):
+    with pytest.raises(RunError, match=message):
+        load_network(f"resnet50@{tmp_path}/w.npz")
+
+
+def test_a_batch_norm_whose_factor_is_zero(tmp_path):
+    arrays = {f"conv1/7x7_s2/bn/{number}": np.zeros(1 if number == 2 else 64) for number in (0, 1, 2)}
+    arrays |= {f"conv1/7x7_s2/bn/scale/{number}": np.ones(64) for number in (0, 1)}
+    np.savez(tmp_path / "w.npz", **arrays)
+    with pytest.raises(RunError, match="never trained"):
         load_network(f"resnet50@{tmp_path}/w.npz")
 
 
@@ -362,3 +391,134 @@ def test_large_headers_do_not_fool_the_reader(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", 2**62) + b"{}")
     with pytest.raises(RunError, match="cannot read weights"):
         load_network(f"resnet50@{tmp_path}/w.safetensors")
+
+
+def test_other_libraries_networks_take_their_own_names_and_no_others(tmp_path):
+    legacy = shake(timm.create_model("legacy_seresnet50"))
+    torch.save(legacy.state_dict(), tmp_path / "legacy.pth")
+    ours = load_network(f"timm/legacy_seresnet50@{tmp_path}/legacy.pth")
+    with torch.inference_mode():
+        assert torch.equal(ours(images()), legacy(images()))
+    for reference in ("timm/seresnet50", "torchvision/resnet50"):
+        with pytest.raises(UsageError, match="missing"):
+            load_network(f"{reference}@{tmp_path}/legacy.pth")
+    np.savez(
+        tmp_path / "caffe.npz", **{k: v.numpy() for k, v in to_caffe(load_network("resnet50").state_dict(), 0).items()}
+    )
+    with pytest.raises(UsageError, match="missing"):
+        load_network(f"timm/resnet50@{tmp_path}/caffe.npz")
+    save_weights(load_network("resnet50:stride_in=1x1"), tmp_path / "own.safetensors")
+    with pytest.raises(UsageError, match=r"are of resnet50:.*stride_in=1x1.*, not of timm/resnet50"):
+        load_network(f"timm/resnet50@{tmp_path}/own.safetensors")
+
+
+def test_a_layout_that_needs_what_a_network_lacks(tmp_path):
+    source = load_network("resnet50_ge_theta_minus:port=mindspore").state_dict()
+    values = [mindspore_value(name, array) for name, array in to_mindspore(source).items()]
+    (tmp_path / "w.ckpt").write_bytes(b"".join(values))
+    with pytest.raises(UsageError, match="need port=mindspore, which resnet50 does not take"):
+        load_network(f"resnet50@{tmp_path}/w.ckpt")
+    with pytest.raises(UsageError, match="port=mindspore has its strides in the 3x3"):
+        load_network("resnet50_ge_theta:port=mindspore,stride_in=1x1")
+
+
+def test_an_explicit_size_is_the_size_that_images_get(tmp_path):
+    save_weights(load_network("resnet50"), tmp_path / "w.safetensors")
+    with pytest.raises(UsageError, match="trained with size=224, but size=288"):
+        load_network(f"resnet50:size=288@{tmp_path}/w.safetensors")
+    torch.save(load_network("resnet50").state_dict(), tmp_path / "w.pth")
+    assert load_network(f"resnet50:size=288@{tmp_path}/w.pth").preprocessing.size == 288
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda value: (value * 100).to(torch.int8), "is of torch.int8; expected floating point"),
+        (lambda value: value.to(torch.complex64), "is of torch.complex64"),
+        (lambda value: value * float("nan"), "not finite"),
+    ],
+    ids=["int8", "complex", "nan"],
+)
+def test_numbers_that_are_no_weights(change, message, tmp_path):
+    state = load_network("mini_resnet").state_dict()
+    torch.save(state | {"fc.weight": change(state["fc.weight"])}, tmp_path / "w.pth")
+    with pytest.raises(RunError, match=message):
+        load_network(f"mini_resnet@{tmp_path}/w.pth")
+
+
+def test_half_precision_and_a_negative_variance(tmp_path):
+    state = load_network("mini_resnet").state_dict()
+    torch.save({key: value.half() for key, value in state.items() if value.is_floating_point()}, tmp_path / "h.pth")
+    network = load_network(f"mini_resnet@{tmp_path}/h.pth")
+    assert network.fc.weight.dtype == torch.float32 and any("torch.float16" in note for note in network.notes)
+    torch.save(state | {"bn1.running_var": -state["bn1.running_var"]}, tmp_path / "v.pth")
+    with pytest.raises(RunError, match=r"bn1\.running_var has variances below 0"):
+        load_network(f"mini_resnet@{tmp_path}/v.pth")
+
+
+def test_what_training_scripts_leave_in_a_checkpoint(tmp_path):
+    """argparse's arguments and numpy's scores beside the state; Lightning's prefix; a name that says another format."""
+    import argparse
+
+    state = load_network("mini_resnet_se").state_dict()
+    for name, content in (
+        ("args.pth", {"state_dict": state, "args": argparse.Namespace(lr=0.1), "best": np.float64(0.5)}),
+        ("lightning.ckpt", {"state_dict": {f"model.{key}": value for key, value in state.items()}}),
+        ("torch.safetensors", state),
+        ("ema.pth", {"state_dict_ema": state}),
+    ):
+        torch.save(content, tmp_path / name)
+        network = load_network(f"mini_resnet_se@{tmp_path}/{name}")
+        assert torch.equal(network.fc.weight, state["fc.weight"]), name
+    assert any("state_dict_ema" in note for note in network.notes)
+    save_file(state, tmp_path / "safe.pth")
+    assert load_network(f"mini_resnet_se@{tmp_path}/safe.pth")
+
+
+def test_a_whole_pickled_module_says_what_to_save(tmp_path):
+    torch.save(load_network("mini_resnet"), tmp_path / "w.pth")
+    with pytest.raises(RunError, match=r"it holds .*(timm|torch)\..*never unpickled; save model\.state_dict\(\) alone"):
+        load_network(f"mini_resnet@{tmp_path}/w.pth")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x80\x02.", b"\x80\x02]R.", b"PK\x03\x04" + b"x" * 50, b"\x00" * 200, b"\x0a\x02ab"],
+    ids=["empty pickle", "odd pickle", "cut zip", "zeros", "odd protobuf"],
+)
+@pytest.mark.parametrize("name", ["w.pth", "w.npz", "w.ckpt", "w.safetensors"])
+def test_any_damaged_file_is_one_clear_error(content, name, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RunError, match=r"cannot read weights .*: .+") as caught:
+        load_network(f"mini_resnet@{tmp_path}/{name}")
+    assert "\n" not in str(caught.value)
+
+
+def test_odd_archives_and_metadata(tmp_path):
+    np.savez(tmp_path / "text.npz", a=np.array(["text"]))
+    torch.save({0: torch.zeros(1)}, tmp_path / "numbers.pth")
+    save_file({"a": torch.zeros(1)}, tmp_path / "bad.safetensors", {"preprocessing": "{bad"})
+    for name in ("text.npz", "numbers.pth", "bad.safetensors"):
+        with pytest.raises(RunError, match="cannot read weights"):
+            load_network(f"mini_resnet@{tmp_path}/{name}")
+    with pytest.raises(UsageError, match="no torchvision network `foo`"):
+        load_network("torchvision/foo@bar")
+
+
+def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    from analysis.networks import checkpoints
+
+    np.savez_compressed(tmp_path / "w.npz", a=np.zeros(10_000))
+    monkeypatch.setattr(checkpoints, "LARGEST", 50_000)
+    with pytest.raises(RunError, match=r"it unpacks to 80.* bytes; expected at most 50000"):
+        load_network(f"mini_resnet@{tmp_path}/w.npz")
+
+
+def test_published_numbers_are_shown_of_the_published_networks_only():
+    from analysis.networks.catalogue import published_errors, published_gmacs
+    from analysis.references import parse
+
+    assert published_errors(parse("resnet50_ge_theta_minus")) == (22.14, 6.24)
+    assert published_errors(parse("resnet50_ge_theta:port=mindspore")) == (21.93, 6.07)
+    for other in ("resnet50:classes=10", "resnet50_se:size=64", "resnet50_ge_theta:extent=4", "mini_resnet", "mine"):
+        assert published_errors(parse(other)) is None and published_gmacs(parse(other)) is None

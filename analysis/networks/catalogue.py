@@ -1,5 +1,6 @@
 """The catalogue of networks by name: which settings each takes, how it is built, what was published of it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -59,6 +60,13 @@ PUBLISHED_ERRORS = {
     ("resnet50_ge_theta_plus", "global", None): (21.88, 5.80),
 }
 
+
+PORTED_ERRORS = {
+    # MindSpore's hub, of its own port: 100 less its top-1 and top-5 accuracy; θ⁺ has no top-5 there
+    "resnet50_ge_theta_minus": (22.25, 6.36),
+    "resnet50_ge_theta": (21.93, 6.07),
+    "resnet50_ge_theta_plus": (21.6, math.nan),
+}
 
 PUBLISHED_GMACS = {
     # recalled from the main paper and not read again: "FLOPs" in 10⁹, multiply–accumulates by their size
@@ -143,6 +151,8 @@ def build(reference: Reference, **defaults) -> nn.Module:
     settings = resolve(reference, **defaults)
     family, gate = NAMES[reference.name]
     backbone = {key: settings.pop(key) for key in ("classes", "size", "stride_in") if key in settings}
+    if settings.get("port") == "mindspore" and backbone["stride_in"] != "3x3":
+        raise UsageError(f"`{reference}`: port=mindspore has its strides in the 3x3 convolution")
     if "port" in settings:
         settings["port"] = backbone["port"] = "" if settings["port"] == "none" else settings["port"]
     if not gate:
@@ -159,7 +169,25 @@ def build(reference: Reference, **defaults) -> nn.Module:
 
 def published_errors(reference: Reference) -> tuple[float, float] | None:
     """Published ImageNet (top-1, top-5) error in percent of this very network, or None."""
+    settings = _as_published(reference)
+    if settings is None:
+        return None
+    if settings.get("port") == "mindspore":
+        return PORTED_ERRORS.get(reference.name)
+    return PUBLISHED_ERRORS.get((reference.name, settings.get("extent"), settings.get("pool")))
+
+
+def published_gmacs(reference: Reference) -> float | None:
+    """The paper's count of 10⁹ multiply–accumulates of this very network, or None."""
+    settings = _as_published(reference)
+    ported = settings is not None and settings.get("port") == "mindspore"
+    whole = settings is not None and settings.get("extent", "global") == "global"
+    return PUBLISHED_GMACS.get(reference.name) if whole and not ported else None
+
+
+def _as_published(reference: Reference) -> dict[str, object] | None:
+    """A network's settings where it is of its family's own classes and size."""
     if reference.name not in NAMES:
         return None
-    settings = resolve(reference)
-    return PUBLISHED_ERRORS.get((reference.name, settings.get("extent"), settings.get("pool")))
+    settings, own = resolve(reference), settings_of(reference.name)
+    return settings if all(settings[key] == own[key] for key in ("classes", "size")) else None

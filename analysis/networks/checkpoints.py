@@ -1,5 +1,7 @@
 """Weights files and the layouts found in them: whose names, which settings they imply, what they cannot tell."""
 
+import argparse
+import json
 import pickle
 import re
 import zipfile
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from analysis.errors import RunError, UsageError
 from analysis.networks import mindspore
@@ -19,7 +21,9 @@ State = dict[str, torch.Tensor]
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".bin", ".tar", ".npz", ".ckpt")
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "network")
-_PREFIXES = ("module.", "_orig_mod.")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+LARGEST = 2**33
+"""Bytes that a zipped file may unpack to: many times a ResNet-101 with its optimiser."""
 
 
 @dataclass
@@ -30,9 +34,11 @@ class Checkpoint:
         state: tensors by our networks' names.
         layout: whose names they were.
         settings: settings of the network that the layout implies, such as where stride 2 sits.
-        preprocessing: what the weights were trained with, where the layout tells.
+        preprocessing: what the weights were trained with, where that is known.
         notes: what was assumed or chosen, a sentence each.
         metadata: of a safetensors file.
+        raw: the tensors by the names they had.
+        published: whether a library vouches for what the weights are.
     """
 
     state: State
@@ -41,6 +47,8 @@ class Checkpoint:
     preprocessing: Preprocessing | None = None
     notes: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
+    raw: State = field(default_factory=dict)
+    published: bool = False
 
 
 def read_checkpoint(file: str) -> Checkpoint:
@@ -54,23 +62,11 @@ def read_checkpoint(file: str) -> Checkpoint:
     if not path.is_file():
         raise UsageError(f"no weights file `{file}`")
     try:
-        raw, metadata = _read(path)
-        return recognise(raw, metadata)
-    except (
-        SafetensorError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        EOFError,
-        OSError,
-    ) as error:
-        if isinstance(error, UsageError | RunError):
-            raise
+        return recognise(*_read(path))
+    except pickle.UnpicklingError as error:  # torch's own text advises to load it all the same
+        raise RunError(f"cannot read weights `{file}`: {_what_is_unsafe(path)}") from error
+    except (Exception, MemoryError) as error:  # a damaged file may raise anything of zip, pickle, numpy or torch
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        if isinstance(error, pickle.UnpicklingError):  # torch's own text advises to load it all the same
-            reason = "it holds something other than tensors and plain containers, which is never unpickled"
         raise RunError(f"cannot read weights `{file}`: {reason}") from error
 
 
@@ -78,19 +74,43 @@ def _read(path: Path) -> tuple[object, dict[str, str]]:
     """Whatever a file holds, by its content rather than its name, and a safetensors file's metadata."""
     with path.open("rb") as opened:
         start = opened.read(9)
-    if path.suffix == ".safetensors" or (start[8:] == b"{" and start[:1] != b"{"):
+    # a safetensors file begins with the length of its header, whose bytes may be any, and the header's brace
+    if start[8:] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size:
         with safe_open(path, "pt") as opened:
             return {key: opened.get_tensor(key) for key in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
     if start[:2] == b"PK":
         with zipfile.ZipFile(path) as archive:
             arrays = all(name.endswith(".npy") for name in archive.namelist())
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > LARGEST:
+            raise ValueError(f"it unpacks to {size} bytes; expected at most {LARGEST}")
         if arrays:
             with np.load(path, allow_pickle=False) as opened:
                 return {key: torch.from_numpy(opened[key]) for key in opened.files}, {}
-        return torch.load(path, map_location="cpu", weights_only=True), {}
-    if start[:1] == b"\x80" or path.suffix != ".ckpt":
-        return torch.load(path, map_location="cpu", weights_only=True), {}
-    return mindspore.read(path), {}
+        return _load_tensors(path), {}
+    if start[:1] == b"\x80":
+        return _load_tensors(path), {}
+    if path.suffix == ".ckpt" or start[:1] == b"\x0a":
+        return mindspore.read(path), {}
+    raise ValueError("it is no safetensors, torch, npz or MindSpore file")
+
+
+def _load_tensors(path: Path) -> object:
+    # training scripts save their arguments and best scores beside the state: plain values in these two wrappings
+    scalar = np.float64(0).__reduce__()[0]
+    harmless = [argparse.Namespace, np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.float32)), scalar]
+    allowed = torch.serialization.safe_globals([*harmless, (scalar, "numpy.core.multiarray.scalar")])
+    with allowed, path.open("rb") as opened:  # an open file: torch judges a path by its suffix
+        return torch.load(opened, map_location="cpu", weights_only=True)
+
+
+def _what_is_unsafe(path: Path) -> str:
+    try:
+        names = ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(str(path))[:3])
+    except Exception:  # the file may be damaged in any way besides
+        names = ""
+    held = names or "something other than tensors and plain containers"
+    return f"it holds {held}, which is never unpickled; save model.state_dict() alone"
 
 
 def recognise(raw: object, metadata: Mapping[str, str] | None = None) -> Checkpoint:
@@ -103,7 +123,9 @@ def recognise(raw: object, metadata: Mapping[str, str] | None = None) -> Checkpo
     layout = next(layout for layout in LAYOUTS if layout.matches(state))
     checkpoint = layout.convert(state)
     checkpoint.notes = notes + checkpoint.notes
-    checkpoint.metadata = dict(metadata or {})
+    checkpoint.raw, checkpoint.metadata = state, dict(metadata or {})
+    if "preprocessing" in checkpoint.metadata:
+        checkpoint.preprocessing = Preprocessing.from_dict(json.loads(checkpoint.metadata["preprocessing"]))
     return checkpoint
 
 
@@ -113,17 +135,19 @@ def _unwrap(raw: object) -> tuple[State, list[str]]:
         inner = [name for name in _WRAPPERS if isinstance(raw.get(name), Mapping)]
         if not inner:
             break
+        if len(inner) == 1 and "ema" in inner[0]:
+            notes.append(f"took `{inner[0]}` of the checkpoint, a running average")
         if len(inner) > 1:
             others = ", ".join(f"`{name}`" for name in inner[1:])
             notes.append(f"took `{inner[0]}` of the checkpoint, not {others}")
         raw = raw[inner[0]]
     state = dict(raw) if isinstance(raw, Mapping) else {}
     state.pop("n_averaged", None)  # torch's averaged model counts its updates
-    for prefix in _PREFIXES * 2:
-        if state and all(str(key).startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not state or not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()):
         raise ValueError("it holds no mapping of names to tensors")
+    for prefix in _PREFIXES * 2:
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state, notes
 
 
@@ -140,8 +164,14 @@ def _renamed(state: State, *rules: tuple[str, str]) -> State:
     for key, value in state.items():
         for pattern, replacement in rules:
             key = re.sub(pattern, replacement, key)
-        result[key] = value
+        _put(result, key, value)
     return result
+
+
+def _put(state: dict, key, value) -> None:
+    if key in state:
+        raise ValueError(f"two of its tensors are `{key}`")
+    state[key] = value
 
 
 def _from_cadene(state: State) -> Checkpoint:
@@ -187,29 +217,34 @@ def _from_caffe(state: State) -> Checkpoint:
     for key, value in state.items():
         layer, blob = _CAFFE_BLOB.match(key).groups()
         layer = re.sub(r"^(conv\d_\d+)_", r"\1/", layer)
-        number = int(blob) if blob and blob.isdigit() else _CAFFE_ORDER.get(blob or "weight")
-        layers.setdefault(layer, {})[number] = value
+        number = int(blob) if blob and blob.isdigit() else _CAFFE_ORDER[blob or "weight"]
+        _put(layers.setdefault(layer, {}), number, value)
     result: State = {}
     for layer, blobs in layers.items():
         if layer.endswith("/scale"):
+            if layer.removesuffix("/scale") not in layers:
+                raise ValueError(f"scale layer `{layer}` has no batch norm before it")
             continue
         ours = _caffe_name(layer)
         if layer.endswith("/bn"):
-            result |= _caffe_batch_norm(ours, blobs, layers.get(f"{layer}/scale"))
-        else:
-            if 0 not in blobs:
-                raise ValueError(f"layer `{layer}` has no weights")
-            weight = blobs[0]
-            if ours == "conv1":
-                weight = weight.flip(1)  # BGR to RGB
-            if ours == "fc":
-                weight = weight.reshape(weight.shape[-2], weight.shape[-1])
-            result[f"{ours}.weight"] = weight
-            if 1 in blobs:
-                result[f"{ours}.bias"] = blobs[1].reshape(-1)
+            result |= _caffe_batch_norm(layer, ours, blobs, layers.get(f"{layer}/scale"))
+            continue
+        if not {0} <= set(blobs) <= {0, 1}:
+            raise ValueError(f"layer `{layer}` has the blobs {sorted(blobs)}; expected weights and perhaps biases")
+        weight = blobs[0]
+        if ours == "conv1":
+            weight = weight.flip(1)  # BGR to RGB
+        if ours == "fc":
+            weight = weight.reshape(weight.shape[-2], weight.shape[-1])
+        result[f"{ours}.weight"] = weight
+        if 1 in blobs:
+            result[f"{ours}.bias"] = blobs[1].reshape(-1)
     # the published models subtract these means from pixels in 0 … 255 and do not scale
     preprocessing = Preprocessing(224, 0.875, "bilinear", (123 / 255, 117 / 255, 104 / 255), (1 / 255,) * 3)
-    note = "Caffe names: first convolution taken to expect BGR, pixels less (104, 117, 123), unscaled"
+    note = (
+        "Caffe names: taken to expect BGR pixels less (104, 117, 123), unscaled, 224 px cut from 256, and to have "
+        "strides in the first 1×1 and an unpadded max pool, as the published definitions have"
+    )
     return Checkpoint(result, "Caffe SENet/GENet", {"stride_in": "1x1"}, preprocessing, [note])
 
 
@@ -222,29 +257,30 @@ def _caffe_name(layer: str) -> str:
     return f"layer{int(match[1]) - 1}.{int(match[2]) - 1}.{_CAFFE_PARTS[match[3]]}"
 
 
-def _caffe_batch_norm(ours: str, blobs: dict[int, torch.Tensor], scale: dict[int, torch.Tensor] | None) -> State:
+def _caffe_batch_norm(layer: str, ours: str, blobs: dict, scale: dict | None) -> State:
     if scale is not None:
-        if 0 in blobs:  # mean, variance and a factor that both were multiplied by
-            factor = blobs[2].reshape(-1)[0] if 2 in blobs else torch.tensor(1.0)
-            mean, variance = blobs[0] / factor, blobs[1] / factor
-        else:
-            mean, variance = blobs[2], blobs[3]
+        named = set(blobs) == {2, 3}  # mean and variance by name
+        if not (named or set(blobs) in ({0, 1}, {0, 1, 2})) or set(scale) != {0, 1}:
+            raise ValueError(f"batch norm `{layer}` beside its scale layer has the blobs {sorted(blobs)}")
+        mean, variance = (blobs[2], blobs[3]) if named else (blobs[0], blobs[1])
+        if not named and 2 in blobs:  # the factor that both were multiplied by
+            factor = blobs[2].reshape(-1)[0]
+            if factor == 0:
+                raise ValueError(f"batch norm `{layer}` was never trained: its factor is 0")
+            mean, variance = mean / factor, variance / factor
         values = (scale[0], scale[1], mean, variance)
-    elif len(blobs) >= 4:
+    elif set(blobs) == {0, 1, 2, 3}:
         values = tuple(blobs[number] for number in range(4))
     else:
-        raise ValueError(
-            f"batch norm `{ours}` has {len(blobs)} blobs and no scale layer; expected γ, β, mean, variance"
-        )
+        raise ValueError(f"batch norm `{layer}` has the blobs {sorted(blobs)}; expected γ, β, mean, variance")
     names = ("weight", "bias", "running_mean", "running_var")
     return {f"{ours}.{name}": value.reshape(-1) for name, value in zip(names, values, strict=True)}
 
 
 def _from_mindspore(state: State) -> Checkpoint:
     """MindSpore's GENet_Res50 (genetres50): gamma, moving_mean, downop, mlpLayer, down_layer, end_point."""
-    parameters = {key: value for key, value in state.items() if not mindspore.is_training_state(key)}
     renamed = _renamed(
-        parameters,
+        state,
         (r"\.conv(\d)\.conv\.", r".conv\1."),
         (r"\.conv(\d)\.batchnorm\.", r".bn\1."),
         (r"\.down_layer\.conv\.", ".downsample.0."),

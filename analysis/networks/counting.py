@@ -46,7 +46,7 @@ def catalogue_table() -> pd.DataFrame:
             network = load_network(name)
         published = catalogue.published_errors(Reference(name)) or (None, None)
         settings = ",".join(f"{key}={value}" for key, value in catalogue.settings_of(name).items())
-        paper = catalogue.PUBLISHED_GMACS.get(name)
+        paper = catalogue.published_gmacs(Reference(name))
         rows.append((name, settings, count_parameters(network), count_gmacs(network), paper, *published))
     columns = ["name", "settings", "parameters", "gmacs", "published_gmacs"]
     columns += ["published_top1_error", "published_top5_error"]

@@ -3,14 +3,15 @@
 import importlib.util
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors.torch import save
 from torch import nn
 
-from analysis.errors import UsageError, unknown
+from analysis.errors import RunError, UsageError, unknown
 from analysis.networks import catalogue, published
-from analysis.networks.checkpoints import Checkpoint, read_checkpoint
+from analysis.networks.checkpoints import Checkpoint, State, read_checkpoint
 from analysis.networks.preprocessing import HALF, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, from_timm
 from analysis.references import Reference, parse
 
@@ -43,26 +44,48 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
     if isinstance(reference, nn.Module):
         return reference
     reference = parse(reference)
-    checkpoint = _checkpoint(reference)
     library, _, name = reference.name.partition("/")
-    if library in ("timm", "torchvision") and name:
+    foreign = library in ("timm", "torchvision") and name
+    if foreign:
+        _check_library_name(library, name, reference)
+    checkpoint = _checkpoint(reference)
+    if foreign:
         network = _library_network(library, name, reference)
     elif ".py:" in reference.name:
-        network = _factory_network(reference)
+        network, foreign = _factory_network(reference), True
     else:
         network = _catalogue_network(reference, checkpoint, defaults)
     if checkpoint is not None:
-        network.layout, network.notes = checkpoint.layout, checkpoint.notes
-        if checkpoint.preprocessing is not None:
-            network.preprocessing = checkpoint.preprocessing
-        _load_strictly(network, checkpoint, reference)
-        log.info("%s: names of %s", reference, checkpoint.layout)
-        for note in checkpoint.notes:
-            log.warning("%s: %s", reference, note)
-        network.training_seed = checkpoint.metadata.get("seed")
+        _finish(network, checkpoint, reference, bool(foreign))
     elif ".py:" not in reference.name:
         network.notes = [UNTRAINED]
+    if "size" in dict(reference.settings) and not foreign:
+        network.preprocessing = replace(network.preprocessing, size=int(dict(reference.settings)["size"]))
     return network.eval()
+
+
+def _finish(network: nn.Module, checkpoint: Checkpoint, reference: Reference, foreign: bool) -> None:
+    """Load the weights, and say what they are and what was assumed of them."""
+    state = checkpoint.state
+    if foreign:
+        # other libraries' networks have names of their own: no conversion, and no settings that they could not take
+        if "reference" in checkpoint.metadata:
+            trained = checkpoint.metadata["reference"]
+            raise UsageError(f"weights `{reference.weights}` are of {trained}, not of {reference.name}")
+        state, checkpoint.layout = checkpoint.raw, reference.name
+    _load_strictly(network, state, checkpoint, reference, hint=not foreign)
+    network.layout, network.notes = checkpoint.layout, checkpoint.notes
+    network.training_seed = checkpoint.metadata.get("seed")
+    if checkpoint.preprocessing is not None:
+        network.preprocessing = checkpoint.preprocessing
+    elif getattr(network, "preprocessing", None) is not None:
+        checkpoint.notes.append(
+            f"the file does not tell its preprocessing: taken to be {network.preprocessing}; --image-size, --crop-pct "
+            f"and --interpolation say otherwise"
+        )
+    log.info("%s: names of %s", reference, checkpoint.layout)
+    for note in checkpoint.notes:
+        log.warning("%s: %s", reference, note)
 
 
 def _checkpoint(reference: Reference) -> Checkpoint | None:
@@ -81,18 +104,21 @@ def _catalogue_network(reference: Reference, checkpoint: Checkpoint | None, defa
     network = catalogue.build(reference, **defaults)
     full = Reference(reference.name, tuple((key, str(value).lower()) for key, value in settings.items()))
     network.reference = str(full)
-    if checkpoint is not None and "preprocessing" in checkpoint.metadata:
-        values = json.loads(checkpoint.metadata["preprocessing"])
-        network.preprocessing = Preprocessing(**values | {key: tuple(values[key]) for key in ("mean", "std")})
-    elif catalogue.NAMES[reference.name][0].startswith("mini"):
+    if catalogue.NAMES[reference.name][0].startswith("mini"):
         network.preprocessing = Preprocessing(settings["size"], 1.0, "bilinear", HALF, HALF)
     else:
         network.preprocessing = Preprocessing(settings["size"], 0.875, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
-    if checkpoint is not None and "stride_in" in settings and "stride_in" not in dict(reference.settings):
-        checkpoint.notes.append(
-            f"the names do not tell where stages have their stride: taken to be in the {settings['stride_in']} "
-            f"convolution, as torchvision and timm do; write {asked.name}:stride_in=1x1 for the other"
-        )
+    if checkpoint is not None and not checkpoint.published and "reference" not in checkpoint.metadata:
+        own = dict(reference.settings)
+        if "stride_in" in settings and "stride_in" not in own:
+            checkpoint.notes.append(
+                f"the names do not tell where stages have their stride: taken to be in the {settings['stride_in']} "
+                f"convolution, as torchvision and timm do; write {asked.name}:stride_in=1x1 for the other"
+            )
+        family, gate = catalogue.NAMES[reference.name]
+        if gate in ("", "ge_theta_minus") and "ge_theta_minus" in catalogue.FAMILIES[family].gates:
+            gated = f"extent={settings['extent']}, pool={settings['pool']}" if gate else "none"
+            checkpoint.notes.append(f"the names do not tell a gate without parameters: taken to be {gated}")
     return network
 
 
@@ -107,7 +133,12 @@ def _with_settings_of(checkpoint: Checkpoint, reference: Reference) -> Reference
     takes = catalogue.settings_of(reference.name)
     own = dict(reference.settings)
     for key, value in known.items():
-        if key in takes and own.setdefault(key, value) != value:
+        if key not in takes:
+            raise UsageError(
+                f"weights `{reference.weights}` ({checkpoint.layout}) need {key}={value}, which {reference.name} does "
+                f"not take"
+            )
+        if own.setdefault(key, value) != value:
             raise UsageError(
                 f"weights `{reference.weights}` ({checkpoint.layout}) were trained with {key}={value}, but "
                 f"{key}={own[key]} is asked for"
@@ -115,21 +146,30 @@ def _with_settings_of(checkpoint: Checkpoint, reference: Reference) -> Reference
     return Reference(reference.name, tuple(own.items()), reference.weights)
 
 
-def _library_network(library: str, name: str, reference: Reference) -> nn.Module:
+def _check_library_name(library: str, name: str, reference: Reference) -> None:
     if reference.settings:
         raise UsageError(f"`{reference}`: a {library} network takes no settings here, only weights after @")
     if library == "timm":
         import timm
 
-        if name not in timm.list_models():
-            raise unknown("timm network", name, timm.list_models())
+        known = timm.list_models()
+    else:
+        import torchvision
+
+        known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise unknown(f"{library} network", name, known)
+
+
+def _library_network(library: str, name: str, reference: Reference) -> nn.Module:
+    if library == "timm":
+        import timm
+
         network = timm.create_model(name)
         network.preprocessing = from_timm(network)
     else:
         import torchvision
 
-        if name not in torchvision.models.list_models(module=torchvision.models):
-            raise unknown("torchvision network", name, torchvision.models.list_models(module=torchvision.models))
         network = torchvision.models.get_model(name)
         network.preprocessing = Preprocessing(224, 224 / 256, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
     network.reference = reference.name
@@ -171,11 +211,11 @@ def save_weights(network: nn.Module, path: Path, **metadata: str) -> None:
     path.write_bytes(save(state, metadata))  # not save_file, which hides why a disk refused
 
 
-def _load_strictly(network: nn.Module, checkpoint: Checkpoint, reference: Reference) -> None:
+def _load_strictly(network: nn.Module, state: State, checkpoint: Checkpoint, reference: Reference, hint: bool) -> None:
     own = network.state_dict()
     # a count of training steps: absent from other frameworks' and old files, and without effect on inference
     counters = {key: value for key, value in own.items() if key.endswith(".num_batches_tracked")}
-    state = counters | checkpoint.state
+    state = counters | state
     problems = [f"{key} missing" for key in own if key not in state]
     problems += [f"{key} left over" for key in state if key not in own]
     problems += [
@@ -185,11 +225,21 @@ def _load_strictly(network: nn.Module, checkpoint: Checkpoint, reference: Refere
     ]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        hint = ""
-        if "fc.weight" in own and "fc.weight" in state and state["fc.weight"].shape[0] != own["fc.weight"].shape[0]:
-            hint = f"; for its number of classes write {reference.name}:classes={state['fc.weight'].shape[0]}"
+        way_out = ""
+        if hint and "fc.weight" in own and "fc.weight" in state and len(state["fc.weight"]) != len(own["fc.weight"]):
+            way_out = f"; for its number of classes write {reference.name}:classes={len(state['fc.weight'])}"
         raise UsageError(
             f"weights `{reference.weights}` ({checkpoint.layout} names) are not of {reference.architecture}: "
-            f"{'; '.join(problems[:3])}{more}{hint}"
+            f"{'; '.join(problems[:3])}{more}{way_out}"
         )
+    for key, value in state.items():
+        if own[key].is_floating_point() and not value.is_floating_point():
+            raise RunError(f"weights `{reference.weights}`: {key} is of {value.dtype}; expected floating point")
+        if not value.isfinite().all():
+            raise RunError(f"weights `{reference.weights}`: {key} has values that are not finite")
+        if key.endswith("running_var") and (value < 0).any():
+            raise RunError(f"weights `{reference.weights}`: {key} has variances below 0")
+    halves = {str(value.dtype) for value in state.values() if value.is_floating_point() and value.itemsize < 4}
+    if halves:
+        checkpoint.notes.append(f"its numbers are {', '.join(sorted(halves))}: taken to float32")
     network.load_state_dict(state)

@@ -19,6 +19,9 @@ _TYPES = {
     "Int32": np.int32,
     "Int16": np.int16,
     "Int8": np.int8,
+    "UInt64": np.uint64,
+    "UInt32": np.uint32,
+    "UInt16": np.uint16,
     "UInt8": np.uint8,
     "Bool": np.bool_,
 }
@@ -73,7 +76,7 @@ def checkpoint_message() -> type[message.Message]:
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint by name.
+    """The tensors of a checkpoint by name, those of the optimiser and the loop left out.
 
     Raises:
         ValueError: the file is too large, is no checkpoint, or a tensor's bytes do not fit its type and shape.
@@ -90,6 +93,8 @@ def read(path: Path) -> dict[str, torch.Tensor]:
         raise ValueError("it is no MindSpore checkpoint, or an empty one")
     contents: dict[str, tuple[tuple[int, ...], str, bytearray]] = {}
     for value in checkpoint.value:
+        if is_training_state(value.tag):
+            continue
         tensor = value.tensor
         known = contents.setdefault(value.tag, (tuple(tensor.dims), tensor.tensor_type, bytearray()))
         if known[:2] != (tuple(tensor.dims), tensor.tensor_type):

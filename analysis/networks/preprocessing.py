@@ -40,6 +40,14 @@ class Preprocessing:
         )
         return images.to(torch.float32).div(255).sub(mean).div(std)
 
+    @classmethod
+    def from_dict(cls, values: dict) -> "Preprocessing":
+        return cls(**values | {key: tuple(values[key]) for key in ("mean", "std")})
+
+    def __str__(self) -> str:
+        mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
+        return f"{self.size} px, crop {self.crop_pct:.3g}, {self.interpolation}, mean {mean}, std {std}"
+
     def as_dict(self) -> dict:
         return asdict(self)
 

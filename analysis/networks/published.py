@@ -65,12 +65,13 @@ def _from_timm(reference: Reference, full: str) -> Checkpoint:
 
     config = timm.get_pretrained_cfg(full)
     address = config.url or f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors"
+    preprocessing = from_config(resolve_data_config(config.to_dict()))
     try:
         network = timm.create_model(full, pretrained=True)
     except Exception as error:  # hubs raise their own errors for no network, no file, no space …
-        raise _unreachable(reference, address, error) from error
+        raise _unreachable(reference, address, preprocessing, error) from error
     checkpoint = recognise(network.state_dict())
-    checkpoint.preprocessing = from_config(resolve_data_config(config.to_dict()))
+    checkpoint.preprocessing, checkpoint.published = preprocessing, True
     checkpoint.settings.setdefault("stride_in", "3x3")
     checkpoint.notes.append(f"weights {full} from timm")
     return checkpoint
@@ -80,23 +81,26 @@ def _from_torchvision(reference: Reference, network: str) -> Checkpoint:
     import torchvision
 
     weights = torchvision.models.get_model_weights(network)[reference.weights]
+    transform = weights.transforms()
+    size, resize = transform.crop_size[0], transform.resize_size[0]
+    preprocessing = Preprocessing(
+        size, size / resize, transform.interpolation.value, tuple(transform.mean), tuple(transform.std)
+    )
     try:
         state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except Exception as error:
-        raise _unreachable(reference, weights.url, error) from error
-    transform = weights.transforms()
-    size, resize = transform.crop_size[0], transform.resize_size[0]
+        raise _unreachable(reference, weights.url, preprocessing, error) from error
     checkpoint = recognise(state)
-    checkpoint.preprocessing = Preprocessing(
-        size, size / resize, transform.interpolation.value, tuple(transform.mean), tuple(transform.std)
-    )
+    checkpoint.preprocessing, checkpoint.published = preprocessing, True
     checkpoint.settings["stride_in"] = "3x3"
     checkpoint.notes.append(f"weights {network} {weights.name} from torchvision")
     return checkpoint
 
 
-def _unreachable(reference: Reference, address: str, error: Exception) -> RunError:
+def _unreachable(reference: Reference, address: str, preprocessing: Preprocessing, error: Exception) -> RunError:
     reason = (str(error) or type(error).__name__).splitlines()[0]
     return RunError(
-        f"cannot fetch `{reference}` ({reason}): download {address} and name the file as {reference.architecture}@FILE"
+        f"cannot fetch `{reference}` ({reason}): download {address} and name the file as {reference.architecture}@FILE "
+        f"--image-size {preprocessing.size} --crop-pct {preprocessing.crop_pct:.4g} "
+        f"--interpolation {preprocessing.interpolation}"
     )
