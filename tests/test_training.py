@@ -110,3 +110,16 @@ def test_no_space_while_training(tmp_path, few_digits, monkeypatch):
     with pytest.raises(RunError, match=r"cannot write .*checkpoint\.pt.*No space left"):
         train("mini_shufflenet", "digits", tmp_path / "run", Recipe(1, 32, 0.05), progress=False)
     assert not list((tmp_path / "run").glob("*.pt"))
+
+
+def test_a_users_own_network_is_trained_and_found_again(tmp_path, few_digits):
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n\n\n"
+        "def build():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), "
+        "nn.Linear(8, 10))\n"
+    )
+    reference = f"{tmp_path}/mine.py:build"
+    table = train(reference, "digits", tmp_path / "run", Recipe(1, 32, 0.05), progress=False)
+    row = analysis.evaluate(f"{reference}@{tmp_path}/run/weights.safetensors", "digits").iloc[0]
+    assert row.top1_error == pytest.approx(table["top1_error"].iloc[-1], abs=1e-4)

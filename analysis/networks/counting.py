@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
 
 from analysis.networks import catalogue
 from analysis.networks.gather_excite import MapConv2d
@@ -41,7 +42,7 @@ def count_gmacs(network: nn.Module, shape: tuple[int, int, int] | None = None) -
 def catalogue_table() -> pd.DataFrame:
     """A row for each catalogue name: what it takes, how large it is, and what was published of it."""
     rows = []
-    for name in catalogue.NAMES:
+    for name in tqdm(catalogue.NAMES, desc="counting", unit="network", leave=False):
         with torch.device("meta"):  # sizes alone: nothing is initialised
             network = load_network(name)
         published = catalogue.published_errors(Reference(name)) or (None, None)

@@ -69,8 +69,8 @@ def _finish(network: nn.Module, checkpoint: Checkpoint, reference: Reference, fo
     state = checkpoint.state
     if foreign:
         # other libraries' networks have names of their own: no conversion, and no settings that they could not take
-        if "reference" in checkpoint.metadata:
-            trained = checkpoint.metadata["reference"]
+        trained = checkpoint.metadata.get("reference", reference.name)
+        if parse(trained).name != reference.name:
             raise UsageError(f"weights `{reference.weights}` are of {trained}, not of {reference.name}")
         state, checkpoint.layout = checkpoint.raw, reference.name
     _load_strictly(network, state, checkpoint, reference, hint=not foreign)
