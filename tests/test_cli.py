@@ -119,9 +119,9 @@ def test_train_curves_and_supplementary(tmp_path, monkeypatch):
 
 
 def test_networks_and_layers():
-    code, output = run("networks", "--json")
-    rows = {row["name"]: row for row in json.loads(output)}
-    assert code == 0 and rows["resnet50_ge_theta"]["parameters"] == 31_106_600
+    result = CliRunner().invoke(cli.main, ["networks", "--json"])  # its progress goes to standard error
+    rows = {row["name"]: row for row in json.loads(result.stdout)}
+    assert result.exit_code == 0 and rows["resnet50_ge_theta"]["parameters"] == 31_106_600
     assert rows["resnet50_se"]["published_top1_error"] == 22.12
     code, output = run("layers", "resnet50_se")
     assert code == 0 and "layer3.5 conv4-6   1024 14×14 layer3.5.se SEModule" in output
