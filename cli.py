@@ -8,14 +8,22 @@ import click
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
+class _Notes(logging.Handler):
+    """What the library has to say, as lines on standard error; other libraries' loggers are left as they are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"note: {record.getMessage()}", err=True)
+
+
 class _Group(click.Group):
     """Failures that a person may see end as one line and an exit code: 2 for usage, 1 for what did not work."""
 
     def invoke(self, context: click.Context):
         from analysis.errors import RunError, UsageError
 
-        logging.basicConfig(format="note: %(message)s")
-        logging.getLogger("analysis").setLevel(logging.INFO)
+        logger = logging.getLogger("analysis")
+        logger.setLevel(logging.INFO)
+        logger.handlers = [_Notes()]
         try:
             return super().invoke(context)
         except UsageError as error:

@@ -1,11 +1,14 @@
 """Weights published by timm and torchvision, by name: `resnet50@a1_in1k`, `resnet50_se@legacy_seresnet50.in1k`."""
 
+import logging
 from pathlib import Path
 
 from analysis.errors import RunError, unknown
 from analysis.networks.checkpoints import SUFFIXES, Checkpoint, recognise
 from analysis.networks.preprocessing import Preprocessing, from_config
 from analysis.references import Reference
+
+log = logging.getLogger(__name__)
 
 TIMM_NETWORKS = {
     "resnet50": ("resnet50",),
@@ -66,10 +69,16 @@ def _from_timm(reference: Reference, full: str) -> Checkpoint:
     config = timm.get_pretrained_cfg(full)
     address = config.url or f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors"
     preprocessing = from_config(resolve_data_config(config.to_dict()))
+    log.info("fetching %s", address)
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.CRITICAL)  # it tells each of its many retries; our one line comes when it has given up
     try:
         network = timm.create_model(full, pretrained=True)
     except Exception as error:  # hubs raise their own errors for no network, no file, no space …
         raise _unreachable(reference, address, preprocessing, error) from error
+    finally:
+        hub.setLevel(level)
     checkpoint = recognise(network.state_dict())
     checkpoint.preprocessing, checkpoint.published = preprocessing, True
     checkpoint.settings.setdefault("stride_in", "3x3")
