@@ -111,6 +111,8 @@ class Ablation:
             intact: its logits in the pass just watched.
             kept: for each variant bool (N, C), the channels that are kept.
         """
+        if not kept:
+            return
         if self.way is None:
             self._choose(images, intact)
         if self.way == "network":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from analysis import figures
@@ -82,7 +83,9 @@ class Inputs:
         Raises:
             UsageError: one without weights, unless `untrained` networks are wanted.
         """
-        labelled = label_networks(self.networks)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # random weights are the same ones when a run is resumed
+            labelled = label_networks(self.networks)
         random = [label for label, network in labelled.items() if getattr(network, "notes", None) == [UNTRAINED]]
         if random and not self.untrained:
             raise UsageError(

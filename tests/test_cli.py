@@ -229,6 +229,9 @@ def test_random_weights_are_not_measured_by_mistake(tmp_path):
     assert code == 0, output
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["networks"]["mini_resnet"]["notes"] == ["no weights were named: they are random"]
+    assert run("evaluate", "mini_resnet", *FAST, "--untrained", "--out", tmp_path / "again")[0] == 0
+    again = json.loads((tmp_path / "again" / "run.json").read_text())
+    assert again["networks"]["mini_resnet"]["weights_hash"] == record["networks"]["mini_resnet"]["weights_hash"]
 
 
 def test_supplementary_keeps_every_network(tmp_path, weights):

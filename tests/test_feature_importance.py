@@ -189,6 +189,15 @@ def test_a_network_without_gates_has_the_stars_only():
     assert len(table) == 6 * 2
 
 
+def test_the_intact_network_alone():
+    """Ratio 0 only: no feature map is dropped, so nothing is run again."""
+    network = make_network("mini_resnet_se:classes=4")
+    table = analysis.pruning(network, make_data(), blocks=["layer3.0", "layer3.1"], ratios=[0])
+    assert table["ratio"].tolist() == [0, 0] and table["dropped"].tolist() == [0, 0]
+    expected = 1 - analysis.evaluate(network, make_data())["top1_error"][0] / 100
+    assert table["top1"].to_numpy() == pytest.approx(expected)
+
+
 def test_wilson_intervals_against_the_formula():
     table = analysis.pruning(make_network("mini_resnet_se:classes=4"), make_data(), blocks=["layer3.0"])
     n, z = 40, 1.959963984540054
