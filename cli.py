@@ -214,7 +214,7 @@ def pruning(networks, stage, blocks, ratios, orders, out, resume, **options):
     Networks without gates are measured whole and with each block's shortcut alone: the figure's stars.
     """
     from analysis import commands
-    from analysis.feature_importance import ORDERS, RATIOS, check_ratios
+    from analysis.feature_importance import ORDERS, RATIOS, Dropping, check_ratios
 
     ratios, orders = check_ratios(ratios or RATIOS), list(orders or ORDERS)
     inputs, how = _take_inputs(networks, options), _take_sweep_options(options)
@@ -225,7 +225,7 @@ def pruning(networks, stage, blocks, ratios, orders, out, resume, **options):
         out,
         resume,
         arguments,
-        lambda run: commands.pruning(run, inputs, how, ratios, orders, stage, blocks),
+        lambda run: commands.pruning(run, inputs, how, Dropping(ratios, orders), stage, blocks),
     )
 
 

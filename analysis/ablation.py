@@ -1,31 +1,133 @@
-"""Logits of a network with feature maps of one block dropped: the intact part once, for each variant only the rest."""
+"""Logits of a network with feature maps of some blocks dropped: the intact part once, for each variant the rest."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import fx, nn
 
-from analysis.hooks import find_module, hooked
-from analysis.sites import Site, gate_values
+from analysis.errors import RunError
+from analysis.folding import TOLERANCE
+from analysis.hooks import aside, find_module, hooked
+from analysis.sites import Site
 
 log = logging.getLogger(__name__)
 
-CHUNK_ROWS = {"cpu": 32, "cuda": 512, "mps": 128}
-"""Images × variants that go through the rest of a network at a time. Memory is bounded by it."""
+SMALLEST = {"cpu": 8, "cuda": 64, "mps": 16}
+LARGEST = {"cpu": 64, "cuda": 8192, "mps": 512}
+"""Images × variants in a chunk: what measuring starts with and where it ends, by device."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is dropped: of each site the channels whose rank, an integer (N, C), is below a count."""
+
+    ranks: Sequence[torch.Tensor]
+    counts: Sequence[int]
+
+    def kept(self) -> list[torch.Tensor]:
+        """For each site bool (N, C)."""
+        return [ranks >= count for ranks, count in zip(self.ranks, self.counts, strict=True)]
+
+
+class ChunkSize:
+    """How many images × variants go through a network at a time: as given, or found by timing the work itself.
+
+    Sizes are doubled as long as that is faster. A device that runs out of memory halves the size for good.
+
+    >>> size = ChunkSize(12)
+    >>> size.halve()
+    >>> size.rows
+    6
+    """
+
+    def __init__(self, rows: int | None = None):
+        self.rows, self.measuring = rows, rows is None
+        self._limit: int | None = None
+        self._warm = False
+        self._best = (0, 0.0)
+
+    def start(self, device: torch.device, fixed: bool = False) -> None:
+        """Begin on a device: with the smallest size, or with one between that is not to be changed by measuring."""
+        if self.rows is None:
+            self.rows, self._limit = SMALLEST[device.type], LARGEST[device.type]
+            if fixed:
+                self.rows, self.measuring = 4 * self.rows, False
+
+    @contextmanager
+    def timed(self, rows: int, device: torch.device) -> Iterator[None]:
+        """Run a chunk of so many rows inside; it waits for the device only while sizes are measured."""
+        if not self.measuring or 2 * rows <= self.rows:
+            yield
+            return
+        wait(device)
+        begun = time.perf_counter()
+        yield
+        wait(device)
+        speed = rows / (time.perf_counter() - begun)
+        if not self._warm:  # the first chunk of a size pays for the choice of kernels
+            self._warm = True
+            return
+        self._warm = False
+        if speed > 1.02 * self._best[1]:
+            self._best = (self.rows, speed)
+            if 2 * self.rows <= self._limit:
+                self.rows *= 2
+                return
+        self.rows, self.measuring = self._best[0], False
+
+    def halve(self) -> None:
+        """After running out of memory: no larger size is tried again.
+
+        Raises:
+            RunError: not even one image fits.
+        """
+        if self.rows == 1:
+            raise RunError("not enough memory for a forward pass of one image; another device or precision might do")
+        self.rows, self.measuring = self.rows // 2, False
+        log.warning("out of memory: going on with chunks of %d images × variants", self.rows)
+
+
+def wait(device: torch.device) -> None:
+    """Wait until an accelerator has done what it was given."""
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA has an error of its own; the CPU and MPS say it in words."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(
+        words in text for words in ("out of memory", "can't allocate memory", "not enough memory")
+    )
 
 
 def rest_after(network: nn.Module, block: str) -> nn.Module | None:
-    """What follows a block, as a module from the block's output to the network's; it shares the network's parameters.
+    """What follows a block: from the block's output, and the network's own input where it is needed, to the output.
+
+    Only the modules that hold the block are looked into; the rest may do inside what cannot be traced. Parameters are
+    shared with the network.
 
     Returns:
-        None where the network cannot be traced by torch.fx, or the rest needs more than the block's output.
+        A module that takes the block's output and then all inputs of the network; None where torch.fx cannot trace
+        the network, or the block is called more than once.
     """
+    return _cut(network, block, lambda call: call)
 
+
+def rest_from(network: nn.Module, block: str) -> nn.Module | None:
+    """The block and what follows it, from the block's input; otherwise as `rest_after`."""
+    return _cut(network, block, lambda call: call.args[0] if len(call.args) == 1 and not call.kwargs else None)
+
+
+def _cut(network: nn.Module, block: str, where: Callable[[fx.Node], fx.Node | None]) -> nn.Module | None:
     class Tracer(fx.Tracer):
         def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-            # only what holds the block is looked into: the rest may do inside what cannot be traced
             return not block.startswith(f"{name}.")
 
     try:
@@ -34,15 +136,14 @@ def rest_after(network: nn.Module, block: str) -> nn.Module | None:
         log.debug("%s cannot be traced: %s", type(network).__name__, error)
         return None
     calls = [node for node in graph.nodes if node.op == "call_module" and node.target == block]
-    if len(calls) != 1:
+    start = where(calls[0]) if len(calls) == 1 else None
+    if not isinstance(start, fx.Node):
         return None
     rest, copies = fx.Graph(), {}
-    copies[calls[0]] = rest.placeholder("features")
-    needed = _ancestors(next(node for node in graph.nodes if node.op == "output"), calls[0])
+    copies[start] = rest.placeholder("features")
+    needed = _ancestors(next(node for node in graph.nodes if node.op == "output"), start)
     for node in graph.nodes:
-        if node in needed and node is not calls[0]:
-            if node.op == "placeholder":
-                return None  # something else of the network's input is used after the block
+        if node is not start and (node in needed or node.op == "placeholder"):
             copies[node] = rest.node_copy(node, copies.__getitem__)
     rest.lint()
     return fx.GraphModule(network, rest)
@@ -60,116 +161,335 @@ def _ancestors(output: fx.Node, stop: fx.Node) -> set[fx.Node]:
     return seen
 
 
-class Ablation:
-    """One block of a network, whose branch's feature maps can be dropped.
+class Tail:
+    """A network from some blocks on, run with feature maps of theirs dropped, in one of the ways of `Ablation`.
 
-    In an intact forward pass inside `watch` it keeps what it needs of a batch: the block's output, the block's output
-    with the whole branch dropped, and the gate's values. A variant is then a selection, channel by channel, between
-    the two outputs, followed by the rest of the network. Where that is not so (a block whose branch is not added
-    channel by channel), the block itself is run for each variant; where the rest cannot be separated, the whole
-    network is. Which of the three holds is tried on the first batch, against the way after it.
+    Every way takes, for each site, which channels are kept, bool (R, C), and maps of R rows, or of a divisor of R
+    which are then repeated; and gives logits (R, K).
+    """
+
+    def __init__(self, network: nn.Module, sites: Sequence[Site], fills: Sequence[torch.Tensor]):
+        self.network, self.fills = network, fills
+        self.branches = [find_module(network, site.branch) for site in sites]
+        first, last = sites[0], sites[-1]
+        self.block = find_module(network, first.block)
+        self.after = _alone(rest_after(network, last.block))
+        self.start = _alone(rest_from(network, first.block))
+        self.end = None
+        if len(sites) == 1 and first.branch == first.block:
+            self.end = lambda features, *inputs: features
+        elif len(sites) == 1:
+            self.end = rest_after(self.block, first.branch.removeprefix(f"{first.block}."))
+
+    def _dropping(self, kept: Sequence[torch.Tensor]):
+        def drop(keep: torch.Tensor, fill: torch.Tensor):
+            return lambda module, args, output: select(keep, output, fill)
+
+        drops = [drop(*each) for each in zip(kept, self.fills, strict=True)]
+        return hooked(*zip(self.branches, drops, strict=True))
+
+    def output(self, kept: Sequence[torch.Tensor], arriving: torch.Tensor) -> torch.Tensor:
+        """The output of the only block, by running it."""
+        with self._dropping(kept):
+            return self.block(arriving.clone())
+
+    def ended(self, kept: Sequence[torch.Tensor], branch: torch.Tensor, arriving: torch.Tensor) -> torch.Tensor:
+        """The output of the only block, from its branch."""
+        return self.end(select(kept[0], branch, self.fills[0]), repeated(arriving, len(kept[0])))
+
+    def without_branch(self, whole: torch.Tensor, arriving: torch.Tensor) -> torch.Tensor:
+        """The output of the only block with its whole branch, of the output's shape, dropped."""
+        nothing = torch.zeros(whole.shape[:2], dtype=torch.bool, device=whole.device)
+        return self.ended([nothing], whole, arriving)
+
+    def selection(self, kept: Sequence[torch.Tensor], whole: torch.Tensor, shortcut: torch.Tensor) -> torch.Tensor:
+        return self.after(select(kept[0], whole, shortcut))
+
+    def ending(self, kept: Sequence[torch.Tensor], branch: torch.Tensor, arriving: torch.Tensor) -> torch.Tensor:
+        return self.after(self.ended(kept, branch, arriving))
+
+    def replay(self, kept: Sequence[torch.Tensor], arriving: torch.Tensor) -> torch.Tensor:
+        with self._dropping(kept):
+            return self.start(repeated(arriving, len(kept[0])))
+
+    def passes(self, kept: Sequence[torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+        with self._dropping(kept):
+            return self.network(repeated(images, len(kept[0])))
+
+    def compile(self) -> None:
+        """Compile what is run for each variant."""
+        self.after, self.start = (each and torch.compile(each, dynamic=False) for each in (self.after, self.start))
+
+
+def _alone(rest: nn.Module | None) -> nn.Module | None:
+    """The rest, if it needs nothing of the network's input."""
+    if rest is None:
+        return None
+    _, *inputs = [node for node in rest.graph.nodes if node.op == "placeholder"]
+    if any(node.users for node in inputs):
+        return None
+    for node in inputs:
+        rest.graph.erase_node(node)
+    rest.recompile()
+    return rest
+
+
+class Ablation:
+    """Some blocks of a network, whose feature maps can be dropped: one block, or all of a stage together.
+
+    While an intact forward pass leaves the last of the blocks, variants are run to their logits, from what is at hand
+    there; the pass then goes on. What is kept of a batch is one block's maps, however many blocks are measured. How a
+    variant is run:
+
+    - "selection": the block's output is, channel by channel, the intact one or the one with the whole branch dropped;
+      then the rest of the network follows.
+    - "ending": the maps are dropped inside of the block, and the rest of the block and of the network follow.
+    - "replay": the blocks are run again from their input, and the rest follows.
+    - "passes": the whole network is run; where its rest cannot be separated.
+
+    On the first batch each is tried bit for bit against the one after it, and the first that agrees is taken.
 
     Args:
         network: in evaluation mode.
-        site: the block.
-        rows: images × variants in a forward pass; by the device where not given.
+        sites: in the network's order.
+        fills: what dropped maps are set to, for each site of shape (C,) or ().
+        rows: images × variants in a forward pass; measured where not given.
+        faster: makes of the network a copy that is run instead, once, after the first batch has shown that its logits
+            are the same within a tolerance.
+        compiled: whether torch.compile is used for what is run for each variant.
     """
 
-    def __init__(self, network: nn.Module, site: Site, rows: int | None = None):
-        self.network, self.site, self.rows = network, site, rows
-        self.block, self.branch = find_module(network, site.block), find_module(network, site.branch)
+    def __init__(
+        self,
+        network: nn.Module,
+        sites: Sequence[Site],
+        fills: Sequence[torch.Tensor],
+        rows: int | None = None,
+        faster: Callable[[], nn.Module] | None = None,
+        compiled: bool = False,
+    ):
+        self.network, self.sites, self.fills = network, list(sites), list(fills)
+        self.name = f"{type(network).__name__} {', '.join(site.block for site in sites)}"
+        self.faster, self.compiled = faster, compiled
+        self.chunk = ChunkSize(rows)
         self.way: str | None = None
-        self.rest: nn.Module | None = None
+        self.exact: Tail | None = None
+        self.tail: Tail | None = None
+        self.promised: torch.Tensor | None = None
+        self.whole = self.branch = self.arriving = None
 
     @contextmanager
-    def watch(self) -> Iterator[None]:
-        """Look at an intact forward pass inside the with-block."""
-
-        def before(module, args):
-            self.arriving = args[0].clone()  # a block may overwrite its input
-
-        def after(module, args, output):
-            self.whole = output.clone()
-
-        def look(module, args, output):
-            self.channels = output.shape[1]
-            if self.site.gate:
-                self.importance = gate_values(module, args[0])
-
-        with ExitStack() as stack:
-            stack.callback(self.block.register_forward_pre_hook(before).remove)
-            stack.enter_context(hooked((self.block, after), (self.branch, look)))
-            yield
-
-    def logits(
-        self, images: torch.Tensor, intact: torch.Tensor, kept: Sequence[torch.Tensor]
-    ) -> Iterator[torch.Tensor]:
-        """Logits for each variant, in order.
+    def watch(self, enter: Callable, leave: Callable, ready: Callable[[], None]) -> Iterator[None]:
+        """Look at an intact forward pass inside the with-block.
 
         Args:
-            images: the batch, (N, 3, H, W).
-            intact: its logits in the pass just watched.
-            kept: for each variant bool (N, C), the channels that are kept.
+            enter: called with each site's number and what goes into its branch module.
+            leave: called with each site's number and what comes out of its branch module.
+            ready: called where the last block ends; there `settle`, `logits` and `gradients` may be called.
         """
-        if not kept:
+
+        def arrive(module, args):
+            # a block may overwrite its input; one that takes no input as usual cannot be run again alone
+            self.arriving = args[0].clone() if args and isinstance(args[0], torch.Tensor) else None
+
+        def entering(number: int):
+            def hook(module, args):
+                with aside():
+                    enter(number, args[0])
+
+            return hook
+
+        def leaving(number: int):
+            def hook(module, args, output):
+                if len(self.sites) == 1 and self.way in (None, "ending"):
+                    self.branch = output.clone()
+                with aside():
+                    leave(number, output)
+
+            return hook
+
+        def depart(module, args, output):
+            self.whole = output
+            with aside():
+                ready()
+            self.whole = self.branch = self.arriving = None
+
+        blocks = [find_module(self.network, site.block) for site in self.sites]
+        branches = [find_module(self.network, site.branch) for site in self.sites]
+        before = [(blocks[0], arrive)] + [(branch, entering(at)) for at, branch in enumerate(branches)]
+        after = [(branch, leaving(at)) for at, branch in enumerate(branches)]
+        with hooked(*after, (blocks[-1], depart), before=before):
+            yield
+
+    def logits(self, variants: Sequence[Variant], images: torch.Tensor | None = None) -> Iterator[torch.Tensor]:
+        """Logits (N, K) of each variant, in order.
+
+        Args:
+            images: the batch, where the way is "passes".
+        """
+        if not variants:
             return
-        if self.way is None:
-            self._choose(images, intact)
-        if self.way == "network":
-            for keep in kept:
-                with hooked((self.branch, _drop(keep))):
-                    yield self.network(images)
+        way, maps = self._way(self.tail, self.way, images)
+        rows, done = len(variants[0].ranks[0]), 0
+        while done < len(variants):
+            together = max(self.chunk.rows // rows, 1)
+            rounds = -(-(len(variants) - done) // together)
+            if not self.compiled:  # of about the same size, so that none is small
+                together = -(-(len(variants) - done) // rounds)
+            chunk = variants[done : done + together]
+            padding = chunk[-1:] * (together - len(chunk))  # a compiled network is compiled for one size
+            kept = [torch.cat(each) for each in zip(*(variant.kept() for variant in chunk + padding), strict=True)]
+            result = self._if_it_fits(lambda: self._run(way, kept, maps))  # noqa: B023, called at once
+            if result is not None:
+                done += len(chunk)
+                yield from result.split(rows)[: len(chunk)]
+
+    def batch(self, images: torch.Tensor | None = None) -> tuple[int, torch.device]:
+        """How many images the batch at hand has, and where they are."""
+        maps = self.whole if images is None else images
+        return len(maps), maps.device
+
+    def keep_promise(self, intact: torch.Tensor) -> bool:
+        """Whether the first batch's logits, from what follows the blocks, are those of the intact pass itself."""
+        if self.promised is not None:
+            close = torch.equal if intact.device.type == "cpu" else _nearly_equal
+            if not close(self.promised, intact):
+                log.info("%s: what follows is not all of the network; full passes", self.name)
+                self.way, self.tail = "passes", self.exact
+            self.promised = None
+        return self.way != "passes"
+
+    def gradients(self, images: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """For each site (N, C): the sum over positions of the branch times the gradient of the predicted logit by it.
+
+        In float32, whatever the autocast, by one forward and backward pass of what follows, in chunks of images.
+        """
+        run = self.exact.start if images is None else self.network
+        maps = self.arriving if images is None else images
+        while True:
+            parts = maps.tensor_split(-(-len(maps) // self.chunk.rows))
+            results = self._if_it_fits(lambda: [self._gradients(run, part) for part in parts])  # noqa: B023
+            if results is not None:
+                return [torch.cat(each) for each in zip(*results, strict=True)]
+
+    def _gradients(self, run: Callable, maps: torch.Tensor) -> list[torch.Tensor]:
+        branches: list[torch.Tensor] = []
+
+        def keep(module, args, output):
+            branches.append(output)
+            return output.clone()  # what follows may overwrite it
+
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(maps.device.type, enabled=False),
+            hooked(*((branch, keep) for branch in self.exact.branches)),
+        ):
+            logits = run(maps.float().clone().requires_grad_())
+            predicted = logits.amax(1).sum()
+            gradients = torch.autograd.grad(predicted, branches)
+            return [(each * by).sum((2, 3)).detach() for each, by in zip(branches, gradients, strict=True)]
+
+    def _run(self, way: Callable, kept: list[torch.Tensor], maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The logits of a chunk; a batch that is larger than a chunk goes through in pieces."""
+        pieces = -(-len(maps[0]) // self.chunk.rows) if len(kept[0]) == len(maps[0]) else 1
+        results = []
+        for piece in range(pieces):
+            part = [each.tensor_split(pieces)[piece] for each in (*kept, *maps)] if pieces > 1 else [*kept, *maps]
+            with self.chunk.timed(len(part[0]), maps[0].device):
+                results.append(way(part[: len(kept)], *part[len(kept) :]))
+        return torch.cat(results) if pieces > 1 else results[0]
+
+    def _if_it_fits(self, work: Callable):
+        """What the work gives, or None where memory ran out: then the chunk's size has been halved."""
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        if self.fills[0].is_cuda:  # after the handler, whose traceback holds what filled the memory
+            torch.cuda.empty_cache()
+        self.chunk.halve()
+        return None
+
+    def _way(self, tail: Tail, way: str, images: torch.Tensor | None = None) -> tuple[Callable, list[torch.Tensor]]:
+        """What runs a chunk, and the maps that it takes."""
+        maps = {
+            "selection": lambda: [self.whole, tail.without_branch(self.whole, self.arriving)],
+            "ending": lambda: [self.branch, self.arriving],
+            "replay": lambda: [self.arriving],
+            "passes": lambda: [images],
+        }
+        return getattr(tail, way), maps[way]()
+
+    def settle(self) -> None:
+        """On the first batch, find the least that has to be run again, by trying it on every other channel."""
+        if self.way is not None:
             return
-        if self.way == "block":
-            for keep in kept:
-                yield self.rest(self._block(keep))
+        images, device = len(self.whole), self.whole.device
+        self.chunk.start(device, self.compiled)
+        self.fills = [fill.to(device) for fill in self.fills]
+        exact = self.exact = self.tail = Tail(self.network, self.sites, self.fills)
+        half = [
+            torch.arange(site.channels, device=device).remainder(2).bool().expand(images, -1) for site in self.sites
+        ]
+        self.way = "passes"
+        if exact.start is None:
+            log.info("%s: what follows cannot be separated; full passes", self.name)
             return
-        shortcut = self._block(torch.zeros_like(kept[0]))
-        yield from self._selected(shortcut, kept)
+        self.way = "replay"
+        self.promised = exact.start(self.arriving.clone())
+        if len(self.sites) == 1 and exact.after is not None:
+            truth = exact.output(half, self.arriving)
+            if exact.end is not None and torch.equal(exact.ended(half, self.branch, self.arriving), truth):
+                self.way = "ending"
+                if self.whole.shape == self.branch.shape:
+                    shortcut = exact.without_branch(self.whole, self.arriving)
+                    if torch.equal(select(half[0], self.whole, shortcut), truth):
+                        self.way = "selection"
+            if self.way != "replay":
+                self.promised = exact.after(self.whole.clone())
+        log.debug("%s: %s", self.name, self.way)
+        if self.faster is not None:
+            self._try_faster(exact, half)
+        if self.compiled:
+            self.tail.compile()
 
-    def _selected(self, shortcut: torch.Tensor, kept: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-        images = len(self.whole)
-        rows = self.rows or CHUNK_ROWS[self.whole.device.type]
-        together = max(rows // images, 1)
-        pieces = -(-images // rows)
-        for start in range(0, len(kept), together):
-            variants = kept[start : start + together]
-            if pieces > 1:  # a batch that is larger than a chunk goes through in pieces
-                cut = [part.tensor_split(pieces) for part in (variants[0], self.whole, shortcut)]
-                yield torch.cat([self.rest(_select(*piece)) for piece in zip(*cut, strict=True)])
-                continue
-            inputs = torch.cat([_select(keep, self.whole, shortcut) for keep in variants])
-            yield from self.rest(inputs).split(images)
-
-    def _block(self, keep: torch.Tensor) -> torch.Tensor:
-        with hooked((self.branch, _drop(keep))):
-            return self.block(self.arriving.clone())
-
-    def _choose(self, images: torch.Tensor, intact: torch.Tensor) -> None:
-        """Find the least that has to be run again, by trying it on a variant with every other channel dropped."""
-        self.way = "network"
-        self.rest = rest_after(self.network, self.site.block)
-        if self.rest is None or not torch.equal(self.rest(self.whole.clone()), intact):
-            log.info(
-                "%s: what follows %s cannot be separated; full passes", type(self.network).__name__, self.site.block
-            )
+    def _try_faster(self, exact: Tail, kept: Sequence[torch.Tensor]) -> None:
+        fast = Tail(self.faster(), self.sites, self.fills)
+        if any(getattr(exact, part) is not None and getattr(fast, part) is None for part in ("after", "start", "end")):
             return
-        self.way = "block"
-        keep = torch.arange(self.channels, device=images.device).remainder(2).bool().expand(len(images), -1)
-        shortcut = self._block(torch.zeros_like(keep))
-        if shortcut.shape[1] == self.channels and torch.equal(_select(keep, self.whole, shortcut), self._block(keep)):
-            self.way = "selection"
+        ways = [self._way(tail, self.way) for tail in (exact, fast)]
+        expected, got = (way(kept, *maps).float() for way, maps in ways)
+        tolerance = TOLERANCE["reduced" if torch.is_autocast_enabled(expected.device.type) else "full"]
+        apart = float((expected - got).abs().max() / expected.std().clamp(min=1e-30))
+        if apart <= tolerance:
+            self.tail = fast
+        else:
+            log.warning("%s: folding batch norm moves logits by %.2g of their spread; left unfolded", self.name, apart)
 
 
-def _drop(keep: torch.Tensor):
-    def hook(module, args, output):
-        return _select(keep, output, torch.zeros((), dtype=output.dtype, device=output.device))
-
-    return hook
+def _nearly_equal(x: torch.Tensor, y: torch.Tensor) -> bool:
+    """An accelerator may choose other kernels from call to call; a wrong rest would be off by the logits' spread."""
+    return bool((x - y).abs().max() <= 1e-2 * y.float().std())
 
 
-def _select(keep: torch.Tensor, kept: torch.Tensor, dropped: torch.Tensor) -> torch.Tensor:
-    """(N, C) of bool between two (N, C, H, W), in the layout of the first: another would take other kernels."""
-    channels_last = not kept.is_contiguous() and kept.is_contiguous(memory_format=torch.channels_last)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    return torch.where(keep[:, :, None, None], kept, dropped).contiguous(memory_format=layout)
+def select(keep: torch.Tensor, kept: torch.Tensor, dropped: torch.Tensor) -> torch.Tensor:
+    """Channel by channel one of two maps, in the layout of the first: another layout would take other kernels.
+
+    Args:
+        keep: bool (V·N, C).
+        kept: (N, C, H, W), taken for each of the V variants.
+        dropped: the same, or what dropped maps are filled with, (C,) or ().
+    """
+    images, channels = kept.shape[:2]
+    last = kept.is_contiguous(memory_format=torch.channels_last) and not kept.is_contiguous()
+    kept, dropped = kept.permute(0, 2, 3, 1), dropped.permute(0, 2, 3, 1) if dropped.ndim == 4 else dropped
+    chosen = torch.where(keep.view(-1, images, 1, 1, channels), kept, dropped.to(kept.dtype))
+    chosen = chosen.flatten(0, 1).permute(0, 3, 1, 2)
+    return chosen if last else chosen.contiguous()
+
+
+def repeated(maps: torch.Tensor, rows: int) -> torch.Tensor:
+    """A copy of maps (N, C, H, W), as often as it takes to fill the rows."""
+    return torch.cat([maps] * (rows // len(maps)))

@@ -14,6 +14,7 @@ from analysis import figures
 from analysis.comparison import selectivity_gaps
 from analysis.data import ImageData, load_data
 from analysis.errors import UsageError
+from analysis.feature_importance import Dropping
 from analysis.files import file_hash
 from analysis.measure import Measured, Request, label_networks, measure, unique_label
 from analysis.networks import catalogue, preprocessing_of
@@ -139,15 +140,14 @@ def pruning(
     run: Run,
     inputs: Inputs,
     options: SweepOptions,
-    ratios: Sequence[float],
-    orders: Sequence[str],
+    dropping: Dropping,
     stage: int | None = 4,
     blocks: Sequence[str] = (),
 ) -> list[Path]:
     """Feature-importance curves of networks: `pruning.csv`, `correctness.npz` and figure 3."""
     images = inputs.load_data()
     requests = {
-        label: Request(network, pruning=resolve_blocks(network, stage, blocks), ratios=ratios, orders=orders)
+        label: Request(network, pruning=resolve_blocks(network, stage, blocks), dropping=dropping)
         for label, network in inputs.load_networks().items()
     }
     measured = _measure(run, requests, images, options, Statistics())

@@ -1,10 +1,11 @@
-"""Feature importance: accuracy after dropping a ratio of each image's feature maps, by the gate's values."""
+"""Feature importance: accuracy after dropping a ratio of each image's feature maps, by the gate or another score."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import takewhile
 
 import numpy as np
 import pandas as pd
@@ -12,23 +13,78 @@ import torch
 from scipy.stats import binomtest
 from torch import nn
 
-from analysis.ablation import Ablation
-from analysis.accuracy import correct_at
+from analysis.ablation import Ablation, Variant
 from analysis.errors import UsageError, unknown
+from analysis.folding import batch_norm_pairs, folded
+from analysis.importance import SCORES, Importance, Prior, random_scores
 from analysis.metric import SavedMetric
-from analysis.sites import Site, find_site
+from analysis.sites import Site, example_images, find_sites
 
 RATIOS = tuple(step / 10 for step in range(11))
 ORDERS = ("most", "least")
+FILLS = ("zero", "mean")
+SCOPES = ("block", "stage")
 
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a curve: `ratio` of the block's maps dropped, "most" or "least" important first; "none" at 0 and 1."""
+    """A point of a curve: `ratio` of the maps dropped, "most" or "least" important first; "none" at 0 and 1.
+
+    `block` is a block's name, or that of what holds all blocks that are dropped together.
+    """
 
     block: str
+    score: str
     order: str
     ratio: float
+
+
+@dataclass(frozen=True)
+class Dropping:
+    """Which feature maps are dropped, and how; the paper's way by default.
+
+    Args:
+        ratios: in [0, 1].
+        orders: "most" and "least" important first.
+        scores: what importance is, of `analysis.importance.SCORES`; a random order has one curve, the first order's.
+        per_image: each image's own order, or one order for all, by the mean score of other images.
+        fill: "zero", or "mean": that of the gated branch over other images.
+        scope: "block", each alone, or "stage": all at once, of each the same ratio, ranked by the intact pass.
+        priors: for each block what is known from other images; needed for one order for all, for the mean, and for
+            the score "selectivity", which is one order for all by nature.
+        seed: of the random score.
+        exact: leave batch norm as it is, so that logits equal those of a plain loop bit for bit at equal batch shapes.
+        rows: images × variants that go through the rest of the network at a time; found by timing where not given.
+        compiled: use torch.compile.
+    """
+
+    ratios: Sequence[float] = RATIOS
+    orders: Sequence[str] = ORDERS
+    scores: Sequence[str] = ("gate",)
+    per_image: bool = True
+    fill: str = "zero"
+    scope: str = "block"
+    priors: Mapping[str, Prior] = field(default_factory=dict)
+    seed: int = 0
+    exact: bool = False
+    rows: int | None = None
+    compiled: bool = False
+
+    def check(self) -> None:
+        """Raise a UsageError where a value is outside of what there is."""
+        check_ratios(self.ratios)
+        for what, values, choices in (
+            ("order", self.orders, ORDERS),
+            ("score", self.scores, SCORES),
+            ("fill", (self.fill,), FILLS),
+            ("scope", (self.scope,), SCOPES),
+        ):
+            for value in values:
+                if value not in choices:
+                    raise unknown(what, value, choices)
+
+    def is_per_image(self, score: str) -> bool:
+        return self.per_image and score != "selectivity"
 
 
 def dropped_maps(ratio: float, channels: int) -> int:
@@ -71,78 +127,89 @@ def check_ratios(ratios: Sequence[float]) -> list[float]:
 
 
 class FeatureImportance(SavedMetric):
-    """Top-1 and top-5 accuracy of a network after dropping feature maps of one block at a time.
+    """Top-1 and top-5 accuracy of a network after dropping feature maps of one block, or of a stage, at a time.
 
     For each image, n = ⌊ratio·C + ½⌋ maps of the block's branch are set to zero after gating and before the shortcut
     is added; then the network goes on. Which maps: by that image's gate values, most or least important first (Hu et
     al. 2018, main paper section 5 and supplementary figure 3). Ratio 0 is the intact network, ratio 1 leaves the
-    shortcut alone; both once, with order "none". A block without a gate has these two points only: the figure's stars.
+    shortcut alone; both once, with order "none". A block without a gate has, for the score "gate", these two points
+    only: the figure's stars.
 
     Args:
-        network: in evaluation mode.
-        blocks: names of residual blocks.
-        ratios: drop ratios in [0, 1].
-        orders: "most" and "least".
+        network: on its device, in evaluation mode by the first update.
+        blocks: names of blocks, in the network's order.
         indices: the indices of all images to come; with them the top-1 correctness of every image at every point is
             kept (`correctness`).
-        rows: images × variants that go through the rest of the network at a time; by the device where not given.
+        dropping: which maps are dropped, and how.
+        shape: of one image (3, H, W); by the network's preprocessing where not given.
+        settings: fields of `Dropping`, instead.
 
     `update(images, labels, indices, logits=None)` takes prepared images (N, 3, H, W) and runs, for every point, what
     follows the block. `compute()` gives a table with a row per point: block, score, order, scope, fill, per_image,
     ratio, dropped, images, top1, top1_low, top1_high (Wilson 95 %), top5.
 
     Raises:
-        UsageError: a ratio outside [0, 1], an unknown order, or a block whose branch is not known.
+        UsageError: a ratio outside [0, 1], an unknown order, score, fill or scope, a block that is not there, or a
+            prior that is missing or of another number of channels.
     """
 
     def __init__(
         self,
         network: nn.Module,
         blocks: Sequence[str],
-        ratios: Sequence[float] = RATIOS,
-        orders: Sequence[str] = ORDERS,
         indices: np.ndarray | None = None,
-        rows: int | None = None,
+        dropping: Dropping | None = None,
+        shape: Sequence[int] | None = None,
+        **settings,
     ):
         super().__init__()
-        for order in orders:
-            if order not in ORDERS:
-                raise unknown("order", order, ORDERS)
-        ratios, orders = check_ratios(ratios), list(dict.fromkeys(orders))
+        self.dropping = dropping = replace(dropping or Dropping(), **settings)
+        dropping.check()
         self._network = (network,)  # in a tuple: the network's state is not the metric's
-        self.sites: list[Site] = [find_site(network, block) for block in blocks]
-        self.points = [
-            Point(site.block, order, ratio)
-            for site in self.sites
-            for ratio in ratios
-            for order in (("none",) if ratio in (0, 1) else orders)
-            if site.gate or ratio in (0, 1)
-        ]
+        sites = find_sites(network, blocks, shape)
+        targets = [[site] for site in sites] if dropping.scope == "block" else [sites]
+        self._pairs = [] if dropping.exact else batch_norm_pairs(network, example_images(network, shape))
+        self._fast: nn.Module | None = None
+        self._targets = [_Target(self, target) for target in targets]
+        self.points = [point for target in self._targets for point in target.points]
         if not self.points:
             raise UsageError("no point to measure: without a gate only the ratios 0 and 1 can be")
-        self._ablations = [Ablation(network, site, rows) for site in self.sites]
         self.indices = None if indices is None else np.sort(np.asarray(indices))
         stored = 0 if indices is None else len(indices)
         for state, shape, dtype in (
             ("images", (), torch.int64),
             ("top1", (len(self.points),), torch.int64),
             ("top5", (len(self.points),), torch.int64),
-            ("channels", (len(self.sites),), torch.int64),
             ("correct", (len(self.points), stored), torch.uint8),
         ):
-            merged = "max" if state == "channels" else "sum"
-            self.add_state(state, torch.zeros(shape, dtype=dtype), dist_reduce_fx=merged, persistent=True)
+            self.add_state(state, torch.zeros(shape, dtype=dtype), dist_reduce_fx="sum", persistent=True)
 
     @property
     def network(self) -> nn.Module:
         return self._network[0]
 
+    @property
+    def sites(self) -> list[Site]:
+        return [site for target in self._targets for site in target.ablation.sites]
+
+    def faster(self) -> nn.Module:
+        """The network with batch norm folded, made once."""
+        if self._fast is None:
+            device = next(self.network.parameters()).device
+            dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+            self._fast = folded(self.network, self._pairs, dtype)
+        return self._fast
+
     @contextmanager
-    def watch(self) -> Iterator[None]:
-        """Look at every block in the intact forward pass inside the with-block."""
+    def watch(self, indices: torch.Tensor | None = None) -> Iterator[None]:
+        """Measure in the intact forward pass inside the with-block, where each block ends.
+
+        Args:
+            indices: of the batch's images, on the host; a random order needs them.
+        """
         with ExitStack() as stack:
-            for ablation in self._ablations:
-                stack.enter_context(ablation.watch())
+            for target in self._targets:
+                stack.enter_context(target.watch(indices))
             yield
 
     def update(
@@ -152,61 +219,47 @@ class FeatureImportance(SavedMetric):
         indices: torch.Tensor,
         logits: torch.Tensor | None = None,
     ) -> None:
-        """Measure a batch; `logits` are those of an intact pass just made under `watch`, if there was one."""
+        """Count a batch; `logits` are those of an intact pass just made under `watch`, if there was one."""
         if logits is None:
-            with self.watch():
+            with self.watch(indices):
                 logits = self.network(images)
         places = None
         if self.indices is not None:
-            places = torch.from_numpy(np.searchsorted(self.indices, indices.cpu().numpy())).to(self.correct.device)
+            places = torch.from_numpy(np.searchsorted(self.indices, indices.cpu().numpy()))
+            places = places.to(self.correct.device, non_blocking=True)
         self.images += len(labels)
-        for number, ablation in enumerate(self._ablations):
-            self.channels[number] = ablation.channels
-            mine = [at for at, point in enumerate(self.points) if point.block == ablation.site.block]
-            dropping = [at for at in mine if self.points[at].ratio > 0]
-            for at in set(mine) - set(dropping):
-                self._count(at, logits, labels, places)
-            kept = self._kept([self.points[at] for at in dropping], ablation, len(labels))
-            for at, result in zip(dropping, ablation.logits(images, logits, kept), strict=True):
-                self._count(at, result, labels, places)
+        intact, start = _best(logits), 0
+        for target in self._targets:
+            best = target.take(images, logits, indices)
+            for at, point in enumerate(target.points, start):
+                self._count(at, intact if point.ratio == 0 else next(best), labels, places)
+            start += len(target.points)
 
-    def _kept(self, points: Sequence[Point], ablation: Ablation, images: int) -> list[torch.Tensor]:
-        """For each point bool (images, channels): the feature maps that are kept."""
-        ranks = {
-            order: drop_ranks(ablation.importance, order) for order in {point.order for point in points} - {"none"}
-        }
-        none = torch.zeros(images, ablation.channels, dtype=torch.bool, device=ablation.whole.device)
-        return [
-            none if point.ratio == 1 else ranks[point.order] >= dropped_maps(point.ratio, ablation.channels)
-            for point in points
-        ]
-
-    def _count(self, at: int, logits: torch.Tensor, labels: torch.Tensor, places: torch.Tensor | None) -> None:
-        right = correct_at(logits, labels, 1)
-        self.top1[at] += right.sum()
-        self.top5[at] += correct_at(logits, labels, 5).sum()
+    def _count(self, at: int, best: torch.Tensor, labels: torch.Tensor, places: torch.Tensor | None) -> None:
+        right = best == labels[:, None]
+        self.top1[at] += right[:, 0].sum()
+        self.top5[at] += right.sum()
         if places is not None:
-            self.correct[at, places] = right.to(torch.uint8)
+            self.correct[at, places] = right[:, 0].to(torch.uint8)
 
     def compute(self) -> pd.DataFrame:
         images = int(self.images)
         if not images:
             raise ValueError("no images were measured")
-        gated = {site.block: site.gate is not None for site in self.sites}
-        channels = dict(zip(gated, self.channels.tolist(), strict=True))
+        channels = {target.name: [site.channels for site in target.ablation.sites] for target in self._targets}
         rows = []
         for point, top1, top5 in zip(self.points, self.top1.tolist(), self.top5.tolist(), strict=True):
             interval = binomtest(top1, images).proportion_ci(0.95, method="wilson")
             rows.append(
                 {
                     "block": point.block,
-                    "score": "gate" if gated[point.block] else "none",
+                    "score": point.score,
                     "order": point.order,
-                    "scope": "block",
-                    "fill": "zero",
-                    "per_image": True,
+                    "scope": self.dropping.scope,
+                    "fill": self.dropping.fill,
+                    "per_image": self.dropping.is_per_image(point.score),
                     "ratio": point.ratio,
-                    "dropped": dropped_maps(point.ratio, channels[point.block]),
+                    "dropped": sum(dropped_maps(point.ratio, each) for each in channels[point.block]),
                     "images": images,
                     "top1": top1 / images,
                     "top1_low": interval.low,
@@ -221,3 +274,105 @@ class FeatureImportance(SavedMetric):
         if self.indices is None:
             raise ValueError("correctness is kept only where the metric is given the `indices` of all images")
         return self.correct.cpu().numpy().astype(bool)
+
+
+class _Target:
+    """What is dropped together, a block or a stage: its points, and what came of them in the batch at hand."""
+
+    def __init__(self, metric: FeatureImportance, sites: Sequence[Site]):
+        self.dropping = dropping = metric.dropping
+        self.name = sites[0].block if dropping.scope == "block" else _common_name(sites)
+        self.points = self._points(all(site.gate for site in sites))
+        fills = [torch.zeros(()) for _ in sites]
+        if dropping.fill == "mean":
+            fills = [self._prior(site, "mean", prior.branch) for site, prior in self._priors(sites)]
+        faster = metric.faster if metric._pairs else None
+        self.ablation = Ablation(metric.network, sites, fills, dropping.rows, faster, dropping.compiled)
+        scores = list(dict.fromkeys(point.score for point in self.points if point.order != "none"))
+        self.importance = Importance(self.ablation, list(filter(dropping.is_per_image, scores)), dropping.seed)
+        self._fixed = {
+            score: [self._prior(site, score, prior.score(score)) for site, prior in self._priors(sites)]
+            for score in scores
+            if not dropping.is_per_image(score) and score != "random"
+        }
+        self._best: torch.Tensor | None = None
+
+    def _points(self, gated: bool) -> list[Point]:
+        """The two ends once, under the first score; for each score and order what lies between."""
+        dropping = self.dropping
+        scores = [score for score in dict.fromkeys(dropping.scores) if gated or score != "gate"]
+        orders = list(dict.fromkeys(dropping.orders))
+        curves = [(score, order) for score in scores for order in (orders[:1] if score == "random" else orders)]
+        points = []
+        for ratio in check_ratios(dropping.ratios):
+            ends = [(scores[0] if scores else "none", "none")]
+            points += [Point(self.name, *each, ratio) for each in (ends if ratio in (0, 1) else curves)]
+        return points
+
+    def _priors(self, sites: Sequence[Site]) -> list[tuple[Site, Prior]]:
+        return [(site, self.dropping.priors.get(site.block, Prior())) for site in sites]
+
+    def _prior(self, site: Site, what: str, values: np.ndarray | None) -> torch.Tensor:
+        if values is None:
+            raise UsageError(f"block `{site.block}`: nothing is known of its {what} on other images")
+        if np.shape(values) != (site.channels,):
+            raise UsageError(
+                f"block `{site.block}`: its branch has {site.channels} channels, but {len(values)} values of {what} "
+                f"are given"
+            )
+        # a dead unit has no index: it counts as least important
+        return torch.from_numpy(np.nan_to_num(np.asarray(values, dtype=np.float32), nan=-np.inf))
+
+    def watch(self, indices: torch.Tensor | None):
+        def ready() -> None:
+            self.ablation.settle()
+            if self.ablation.way != "passes":
+                self._measure(indices)
+
+        return self.ablation.watch(self.importance.enter, self.importance.leave, ready)
+
+    def take(self, images: torch.Tensor, logits: torch.Tensor, indices: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The best classes (N, ≤ 5) at every point but the intact ones, in the points' order."""
+        if not self.ablation.keep_promise(logits):
+            self._measure(indices, images)
+        best, self._best = self._best, None
+        return iter(best)
+
+    def _measure(self, indices: torch.Tensor | None, images: torch.Tensor | None = None) -> None:
+        variants = self._variants(indices, images)
+        self._best = [_best(logits) for logits in self.ablation.logits(variants, images)]
+
+    def _variants(self, indices: torch.Tensor | None, images: torch.Tensor | None) -> list[Variant]:
+        rows, device = self.ablation.batch(images)
+        ranks: dict[tuple[str, str], list[torch.Tensor]] = {}
+        for score in dict.fromkeys(point.score for point in self.points if point.order != "none"):
+            values = self._values(score, indices, images)
+            for order in {point.order for point in self.points if point.score == score} - {"none"}:
+                ranks[score, order] = [drop_ranks(each.to(device), order).expand(rows, -1) for each in values]
+        zero = torch.zeros((), dtype=torch.int64, device=device)
+        nothing = [zero.expand(rows, site.channels) for site in self.ablation.sites]
+        variants = []
+        for point in self.points:
+            if point.ratio > 0:
+                counts = [dropped_maps(point.ratio, site.channels) for site in self.ablation.sites]
+                variants.append(Variant(nothing if point.ratio == 1 else ranks[point.score, point.order], counts))
+        return variants
+
+    def _values(self, score: str, indices, images) -> list[torch.Tensor]:
+        if score in self._fixed:
+            return [each[None] for each in self._fixed[score]]
+        if not self.dropping.per_image:  # random: all images are ranked as one that is none of them
+            return [random_scores(self.dropping.seed, site.block, [-1], site.channels) for site in self.ablation.sites]
+        return self.importance.of(score, indices, images)
+
+
+def _best(logits: torch.Tensor) -> torch.Tensor:
+    """The five best classes (all, where there are fewer), the best first: (N, ≤ 5)."""
+    return logits.topk(min(5, logits.shape[1]), dim=1).indices
+
+
+def _common_name(sites: Sequence[Site]) -> str:
+    """What the blocks have in common of their names: that of their stage."""
+    parts = zip(*(site.block.split(".") for site in sites), strict=False)
+    common = [part[0] for part in takewhile(lambda part: len(set(part)) == 1, parts)]
+    return ".".join(common) or "+".join(site.block for site in sites)

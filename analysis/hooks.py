@@ -2,20 +2,52 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import nn
 
 from analysis.errors import UsageError, unknown
 
+_depth: ContextVar[int] = ContextVar("depth", default=0)
+"""How many forward passes, each made from within a hook of the one before, are going on."""
+
 
 @contextmanager
-def hooked(*hooks: tuple[nn.Module, object]) -> Iterator[None]:
-    """Forward hooks on modules for the time of a with-block."""
+def hooked(*hooks: tuple[nn.Module, Callable], before: Sequence[tuple[nn.Module, Callable]] = ()) -> Iterator[None]:
+    """Forward hooks on modules for the time of a with-block; those of `before` are called before their modules."""
+    depth = _depth.get()
+
+    def here(hook: Callable) -> Callable:
+        return lambda *args: hook(*args) if _depth.get() == depth else None
+
     with ExitStack() as stack:
         for module, hook in hooks:
-            stack.callback(module.register_forward_hook(hook).remove)
+            stack.callback(module.register_forward_hook(here(hook)).remove)
+        for module, hook in before:
+            stack.callback(module.register_forward_pre_hook(here(hook)).remove)
         yield
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Forward passes in the with-block are not seen by the hooks that `hooked` set outside of it."""
+    token = _depth.set(_depth.get() + 1)
+    try:
+        yield
+    finally:
+        _depth.reset(token)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[nn.Module]:
+    """The network in evaluation mode; each module is given back in the mode that it came in."""
+    training = {module: module.training for module in network.modules()}
+    try:
+        yield network.eval()
+    finally:
+        for module, mode in training.items():
+            module.training = mode
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from analysis.class_selectivity import PERMUTATIONS, REPLICATES, ClassSelectivit
 from analysis.data import ImageData, load_data
 from analysis.data.loading import known_indices, known_labels
 from analysis.errors import RunError, UsageError
-from analysis.feature_importance import ORDERS, RATIOS, FeatureImportance
+from analysis.feature_importance import Dropping, FeatureImportance
 from analysis.hooks import capture, channel_means
 from analysis.networks import catalogue, count_gmacs, count_parameters, load_network, preprocessing_of
 from analysis.networks.preprocessing import Preprocessing
@@ -39,14 +39,13 @@ class Request:
         network: in any mode.
         selectivity: blocks whose units' class selectivity is measured.
         pruning: blocks whose feature maps are dropped.
-        ratios, orders: of the pruning curves.
+        dropping: which of them, and how.
     """
 
     network: nn.Module
     selectivity: Sequence[str] = ()
     pruning: Sequence[str] = ()
-    ratios: Sequence[float] = RATIOS
-    orders: Sequence[str] = ORDERS
+    dropping: Dropping = field(default_factory=Dropping)
 
 
 @dataclass
@@ -110,7 +109,8 @@ def measure(
     for label, request in requests.items():
         network = request.network
         preprocessing = preprocessing_of(network)
-        outputs, units, gmacs = _probe(network, request.selectivity, data, preprocessing)
+        shape = _image_shape(data, preprocessing)
+        outputs, units, gmacs = _probe(network, request.selectivity, shape)
         classes = int(labels.max()) + 1 if labels is not None else outputs
         named = len(getattr(data, "classes", ())) or classes
         if named < outputs:
@@ -126,9 +126,7 @@ def measure(
             for block in request.selectivity
         }
         pruned = (
-            FeatureImportance(network, request.pruning, request.ratios, request.orders, indices)
-            if request.pruning
-            else None
+            FeatureImportance(network, request.pruning, indices, request.dropping, shape) if request.pruning else None
         )
         metrics[label] = (accuracy, selective, pruned, gmacs)
         subjects.append(
@@ -144,7 +142,7 @@ def _watched(
     watched = [
         _Watched(
             nn.ModuleList([accuracy]),
-            nullcontext,
+            lambda batch: nullcontext(),
             lambda images, batch, labels, logits: accuracy.update(logits, labels),
         )
     ]
@@ -155,7 +153,7 @@ def _watched(
             selective[block].note_minimum(maps.amin())
             return channel_means(maps.clamp(min=0) if rectify else maps)
 
-        def watch():
+        def watch(batch):
             return capture(network, list(selective), reduce, features)
 
         def observe(images, batch, labels, logits):
@@ -168,7 +166,7 @@ def _watched(
         watched.append(
             _Watched(
                 nn.ModuleList([pruned]),
-                pruned.watch,
+                lambda batch: pruned.watch(batch.indices),
                 lambda images, batch, labels, logits: pruned.update(images, labels, batch.indices, logits),
             )
         )
@@ -190,14 +188,17 @@ class _Resampling:
         return self.null[:, batch.positions], self.halves[batch.positions]
 
 
-def _probe(
-    network: nn.Module, blocks: Sequence[str], data, preprocessing: Preprocessing
-) -> tuple[int, dict[str, int], float]:
-    """The number of outputs, of units of each block, and 10⁹ multiply–accumulates, from one blank image."""
-    shape = (3, preprocessing.size, preprocessing.size)
+def _image_shape(data, preprocessing: Preprocessing) -> tuple[int, ...]:
+    """(3, H, W) of an image as the network gets it."""
     if not isinstance(data, ImageData):  # a foreign data set may give tensors of a shape of its own
         first = (data.dataset if isinstance(data, DataLoader) else data)[0][0]
-        shape = tuple(first.shape) if isinstance(first, torch.Tensor) else shape
+        if isinstance(first, torch.Tensor):
+            return tuple(first.shape)
+    return 3, preprocessing.size, preprocessing.size
+
+
+def _probe(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> tuple[int, dict[str, int], float]:
+    """The number of outputs, of units of each block, and 10⁹ multiply–accumulates, from one blank image."""
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     with prepared(network, device), torch.inference_mode(), capture(network, blocks, "mean") as features:
         try:
@@ -359,17 +360,20 @@ def pruning(
     data,
     stage: int | None = 4,
     blocks: Sequence[str] | None = None,
-    ratios: Sequence[float] = RATIOS,
-    orders: Sequence[str] = ORDERS,
     options: SweepOptions | None = None,
+    **settings,
 ) -> pd.DataFrame:
     """Accuracy after dropping feature maps: the columns of `pruning.csv`, accuracies as fractions.
 
-    Networks without gates are measured at ratio 0 and 1 only (the stars of figure 3). Arguments as of `selectivity`;
-    ratios and orders as of `FeatureImportance`.
+    Networks without gates are measured at ratio 0 and 1 only (the stars of figure 3), unless another score than the
+    gate is asked for. Arguments as of `selectivity`.
+
+    Args:
+        settings: fields of `analysis.feature_importance.Dropping`: ratios, orders, scores, fill, scope …
     """
+    dropping = Dropping(**settings)
     requests = {
-        label: Request(network, pruning=resolve_blocks(network, stage, blocks), ratios=ratios, orders=orders)
+        label: Request(network, pruning=resolve_blocks(network, stage, blocks), dropping=dropping)
         for label, network in label_networks(networks).items()
     }
     return measure(requests, load_data(data), options).pruning

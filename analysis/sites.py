@@ -6,38 +6,67 @@ from dataclasses import dataclass
 
 import pandas as pd
 import torch
-from timm.layers import SEModule
 from torch import nn
 
 from analysis.errors import UsageError
-from analysis.hooks import find_module, hooked
-from analysis.networks.gather_excite import GatherExcite
+from analysis.hooks import aside, evaluating, find_module, hooked
 from analysis.networks.preprocessing import preprocessing_of
 
-GATE_MODULES = (SEModule, GatherExcite)
-"""Modules that multiply their input by the output of their submodule `gate`."""
+STAGES = (
+    (r"layer([1-9]\d*)", 1),  # residual networks of timm, torchvision and Cadene
+    (r"stage(\d+)", 0),  # ShuffleNets
+    (r"s(\d+)", 1),  # timm's RegNets
+    (r"trunk_output\.block(\d+)", 1),  # torchvision's RegNets
+    (r"stages\.(\d+)", 2),  # timm's ConvNeXts
+    (r"blocks\.(\d+)", 2),  # timm's EfficientNets and MobileNets
+    (r"features\.([1-9]\d*)", 1),  # torchvision's EfficientNets
+)
+"""Names of stages, and what to add to the number in them to count as the papers do, whose stage 1 is the stem."""
+
+_SHORTCUTS = re.compile(r"downsample|shortcut|skip|proj|identity")
 
 
 @dataclass(frozen=True)
 class Site:
-    """One block: `branch` is the module whose output is added to the shortcut, `gate` the module that scales it.
+    """Where feature maps of one block are dropped.
 
-    `gate` is the branch's own last module where there is one (then `gate == branch`), else None.
+    Args:
+        block: the block's name.
+        branch: the module whose output's channels are dropped: the gate where there is one, else the end of the
+            residual branch, else the block itself.
+        gate: the module that scales its input channel by channel by values in [0, 1], if there is one.
+        values: the module inside the gate whose output those values are.
+        channels: of the branch's output.
     """
 
     block: str
     branch: str
-    gate: str | None
+    channels: int
+    gate: str | None = None
+    values: str | None = None
 
 
 def block_names(network: nn.Module) -> dict[int, list[str]]:
-    """The blocks of each stage, numbered as in the papers: stage s is `layer{s−1}` of a ResNet, else `stage{s}`."""
-    stages: dict[int, list[str]] = {}
-    for name, child in network.named_children():
-        if (match := re.fullmatch(r"(layer|stage)(\d+)", name)) and isinstance(child, nn.Sequential):
-            number = int(match[2]) + (match[1] == "layer")
-            stages[number] = [f"{name}.{block}" for block, _ in child.named_children()]
-    return stages
+    """The blocks of each stage by name, stages numbered as in the papers: stage 4 is conv4_x, `layer3`.
+
+    Empty where the network's names follow no pattern of `STAGES`.
+    """
+    modules = dict(network.named_modules(remove_duplicate=False))
+    for pattern, added in STAGES:
+        found = {name: match for name in modules if (match := re.fullmatch(pattern, name))}
+        stages: dict[int, list[str]] = {}
+        for name, match in found.items():
+            inside = f"{name}.blocks" if f"{name}.blocks" in modules else name
+            children = dict(modules[inside].named_children())
+            if pattern.startswith(("blocks", "features")) and type(modules[name]) is not nn.Sequential:
+                continue  # a transformer's blocks have no stages; of `features` the stem and the head
+            if pattern.startswith("features") and len({type(child) for child in children.values()}) > 1:
+                return {}  # torchvision's ConvNeXts have layers between stages that are numbered with them
+            if children:
+                stages[int(match[1]) + added] = [f"{inside}.{child}" for child in children]
+        if stages:
+            return stages
+    return {}
 
 
 def resolve_blocks(network: nn.Module, stage: int | None = 4, blocks: Sequence[str] | None = None) -> list[str]:
@@ -69,44 +98,151 @@ def block_depths(network: nn.Module, blocks: Sequence[str]) -> list[int]:
 def paper_name(block: str) -> str:
     """A block's name in the paper, or the block itself.
 
-    >>> paper_name("layer3.0"), paper_name("features.2")
-    ('conv4-1', 'features.2')
+    >>> paper_name("layer3.0"), paper_name("layer3"), paper_name("features.2")
+    ('conv4-1', 'conv4', 'features.2')
     """
-    match = re.fullmatch(r"layer(\d+)\.(\d+)", block)
-    return f"conv{int(match[1]) + 1}-{int(match[2]) + 1}" if match else block
+    match = re.fullmatch(r"layer(\d+)(?:\.(\d+))?", block)
+    if not match:
+        return block
+    return f"conv{int(match[1]) + 1}" + (f"-{int(match[2]) + 1}" if match[2] else "")
 
 
-def find_site(network: nn.Module, block: str) -> Site:
-    """The branch and the gate of a residual block.
+@dataclass(frozen=True)
+class _Call:
+    """One call of a module in a forward pass, with copies of what went in and what came out."""
+
+    name: str
+    x: torch.Tensor
+    y: torch.Tensor
+
+
+def find_sites(network: nn.Module, blocks: Sequence[str], shape: Sequence[int] | None = None) -> list[Site]:
+    """The branch and the gate of each block, found by what its modules do with random images, not by their names.
+
+    A gate is a module that returns its input times the output of a module within it, whose values lie in [0, 1]. A
+    branch ends in the module whose output is added to the block's input, or to that of a module named as a shortcut,
+    or is a part of the output's channels, with or without an activation function after.
+
+    Args:
+        shape: of one image (3, H, W); by the network's preprocessing where not given.
 
     Raises:
-        UsageError: the block is not one whose branch is known.
+        UsageError: a block's output is no map (N, C, H, W), or it is not called, or more than once.
     """
-    module = network.get_submodule(block)
-    gate = getattr(module, "se", None)
-    if isinstance(gate, GATE_MODULES):
-        return Site(block, f"{block}.se", f"{block}.se")
-    for last in ("bn3", "bn2"):
-        if gate is None and isinstance(getattr(module, last, None), nn.Module):
-            return Site(block, f"{block}.{last}", None)
-    raise UsageError(f"block `{block}` is a {type(module).__name__}; expected a residual block with a known branch")
+    modules = {block: find_module(network, block) for block in blocks}
+    images = example_images(network, shape)
+    found: dict[str, list[Site]] = {block: [] for block in blocks}
+    arrived: dict[str, list] = {}
+    calls: dict[str, list[_Call]] = {block: [] for block in blocks}
+
+    def before(name: str):
+        def hook(module, args):
+            x = args[0] if args else None
+            arrived.setdefault(name, []).append(x.clone() if isinstance(x, torch.Tensor) else None)
+
+        return hook
+
+    def after(block: str, name: str):
+        def hook(module, args, output):
+            x = arrived[name].pop()
+            if isinstance(x, torch.Tensor) and isinstance(output, torch.Tensor):
+                calls[block].append(_Call(name, x, output.clone()))
+            if name == block:
+                if not isinstance(output, torch.Tensor) or output.ndim != 4:
+                    what = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+                    raise UsageError(f"block `{block}` gives {what}; expected maps (N, C, H, W)")
+                found[block].append(_recognise(block, calls[block]))
+                calls[block].clear()
+
+        return hook
+
+    watched = [
+        (block, f"{block}.{inner}".rstrip("."), module)
+        for block, outer in modules.items()
+        for inner, module in outer.named_modules()
+    ]
+    entering = [(module, before(name)) for _, name, module in watched]
+    leaving = [(module, after(block, name)) for block, name, module in watched]
+    with evaluating(network), torch.inference_mode(), hooked(*leaving, before=entering):
+        network(images)
+    for block, sites in found.items():
+        if len(sites) != 1:
+            raise UsageError(f"block `{block}` is called {len(sites)} times in a forward pass; expected once")
+    return [sites[0] for sites in found.values()]
 
 
-def gate_values(gate: nn.Module, x: torch.Tensor) -> torch.Tensor:
+def example_images(network: nn.Module, shape: Sequence[int] | None = None) -> torch.Tensor:
+    """Two images of noise that the network takes, on its device."""
+    side = preprocessing_of(network).size if shape is None else 0
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    return torch.randn(2, *(shape or (3, side, side)), generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def _recognise(block: str, calls: Sequence[_Call]) -> Site:
+    by_depth = sorted(calls, key=lambda call: call.name.count("."))  # a module before those within it
+    for gate in by_depth:
+        if gate.x.ndim == 4 and gate.x.shape == gate.y.shape:
+            for inner in reversed(calls):
+                if inner.name.startswith(f"{gate.name}.") and _scales(gate, inner.y):
+                    return Site(block, gate.name, gate.y.shape[1], gate.name, inner.name)
+    whole = calls[-1]
+    sums = [whole.y] + [call.x for call in calls[:-1] if torch.equal(call.y, whole.y)]
+    inside = [call for call in by_depth if call.name != block and call.y.ndim == 4]
+    shortcuts = [call for call in inside if _SHORTCUTS.search(call.name.removeprefix(block))]
+    rest = [call for call in inside if call not in shortcuts]
+    for branch in rest:
+        for shortcut in [whole.x, *(call.y for call in shortcuts)]:
+            if any(_joins(branch.y, shortcut, total) for total in sums):
+                return Site(block, branch.name, branch.y.shape[1])
+    return Site(block, block, whole.y.shape[1])
+
+
+def _scales(gate: _Call, values: torch.Tensor) -> bool:
+    values = _per_channel(values, gate.x)
+    if values is None or not (float(values.min()) >= 0 and 0 < float(values.max()) <= 1):
+        return False
+    return torch.equal(gate.y, gate.x * values)
+
+
+def _per_channel(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor | None:
+    """A gate's values in the shape that scales maps (N, C, H, W); (N, C) and (N, 1, C) are read as one a channel."""
+    images, channels, *side = x.shape
+    if values.shape in ((images, channels, 1, 1), (images, channels, *side)):
+        return values
+    if values.shape in ((images, channels), (images, 1, channels)):
+        return values.reshape(images, channels, 1, 1)
+    return None
+
+
+def _joins(branch: torch.Tensor, shortcut: torch.Tensor, total: torch.Tensor) -> bool:
+    if branch.shape == shortcut.shape == total.shape:
+        return _is(branch + shortcut, total)
+    channels = branch.shape[1]
+    if branch.shape[2:] == total.shape[2:] and channels < total.shape[1]:  # concatenated with something
+        return _is(branch, total[:, :channels]) or _is(branch, total[:, -channels:])
+    return False
+
+
+def _is(x: torch.Tensor, y: torch.Tensor) -> bool:
+    """Whether y is x, or its positive part."""
+    return torch.equal(x, y) or torch.equal(x.relu(), y)
+
+
+def gate_values(network: nn.Module, site: Site, x: torch.Tensor) -> torch.Tensor:
     """The gate of each channel for each image, in float32 whatever the autocast, mean over positions.
 
     Args:
-        gate: a gate module (SE or Gather-Excite).
+        site: one with a gate.
         x: the gate's input, (N, C, H, W).
 
     Returns:
-        (N, C) values in (0, 1).
+        (N, C) values in [0, 1].
     """
-    values: list[torch.Tensor] = []
-    note = (gate.gate, lambda module, args, output: values.append(output))
-    with hooked(note), torch.autocast(x.device.type, enabled=False):
-        gate.forward(x.float())  # not gate(x): hooks on the gate itself must not see this second look
-    return values[0].mean((2, 3))
+    gate, seen = network.get_submodule(site.gate), []
+    note = (network.get_submodule(site.values), lambda module, args, output: seen.append(output))
+    with aside(), hooked(note), torch.autocast(x.device.type, enabled=False):
+        gate(x.float())
+    return _per_channel(seen[-1], x).mean((2, 3))
 
 
 def site_table(network: nn.Module) -> pd.DataFrame:
@@ -125,16 +261,12 @@ def site_table(network: nn.Module) -> pd.DataFrame:
 
     size = preprocessing_of(network).size
     blocks = [block for names in stages.values() for block in names]
-    with hooked(*((network.get_submodule(block), note(block)) for block in blocks)), torch.inference_mode():
-        network.eval()(torch.zeros(1, 3, size, size))
+    with hooked(*((network.get_submodule(block), note(block)) for block in blocks)):
+        sites = {site.block: site for site in find_sites(network, blocks, (3, size, size))}
     rows = []
     for stage, blocks in stages.items():
         for block in blocks:
-            try:
-                site = find_site(network, block)
-                branch, gate = site.branch, type(network.get_submodule(site.gate)).__name__ if site.gate else ""
-            except UsageError:
-                branch, gate = "", ""
-            _, units, *side = shapes[block]
-            rows.append((stage, block, paper_name(block), units, "×".join(map(str, side)), branch, gate))
+            site, (_, units, *side) = sites[block], shapes[block]
+            gate = type(network.get_submodule(site.gate)).__name__ if site.gate else ""
+            rows.append((stage, block, paper_name(block), units, "×".join(map(str, side)), site.branch, gate))
     return pd.DataFrame(rows, columns=["stage", "block", "paper", "units", "map", "branch", "gate"])

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from analysis.data.loading import Batch, batches, known_indices
 from analysis.errors import RunError, UsageError, unknown
 from analysis.files import save_tensors
+from analysis.hooks import evaluating
 from analysis.networks.preprocessing import Preprocessing
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -26,8 +27,8 @@ CHECKPOINT_SECONDS = 60
 class Measurement(Protocol):
     """What a sweep feeds. Its state is tensors in a state_dict, added up batch by batch."""
 
-    def watch(self):
-        """A context manager around the intact forward pass."""
+    def watch(self, batch: Batch):
+        """A context manager around the intact forward pass of a batch."""
 
     def observe(self, images: torch.Tensor, batch: Batch, labels: torch.Tensor, logits: torch.Tensor) -> None:
         """One batch: prepared images, the batch on the host, and labels and logits on the device."""
@@ -100,15 +101,13 @@ def resolve_device(name: str) -> torch.device:
 @contextmanager
 def prepared(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
     """The network on the device, channels-last, in evaluation mode; given back in the mode and place it came in."""
-    training = {module: module.training for module in network.modules()}
     first = next(network.parameters(), None)
     home = torch.device("cpu") if first is None else first.device
     try:
-        yield network.to(device, memory_format=torch.channels_last).eval()
+        with evaluating(network.to(device, memory_format=torch.channels_last)):
+            yield network
     finally:
         network.to(home)
-        for module, mode in training.items():
-            module.training = mode
 
 
 @contextmanager
@@ -187,7 +186,7 @@ def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
 def _observe(subject: Subject, images: torch.Tensor, batch: Batch, labels: torch.Tensor) -> None:
     with ExitStack() as stack:
         for measurement in subject.measurements:
-            stack.enter_context(measurement.watch())
+            stack.enter_context(measurement.watch(batch))
         logits = subject.network(images)
     for measurement in subject.measurements:
         measurement.observe(images, batch, labels, logits)

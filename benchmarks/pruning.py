@@ -18,7 +18,7 @@ import torch
 from analysis.feature_importance import FeatureImportance, drop_ranks, dropped_maps
 from analysis.hooks import hooked
 from analysis.networks import load_network
-from analysis.sites import gate_values, resolve_blocks
+from analysis.sites import find_sites, gate_values, resolve_blocks
 
 
 def plain_loop(network, points, images: torch.Tensor) -> np.ndarray:
@@ -26,8 +26,9 @@ def plain_loop(network, points, images: torch.Tensor) -> np.ndarray:
     importance: dict[str, torch.Tensor] = {}
 
     def look(block):
-        return lambda module, args, output: importance.__setitem__(block, gate_values(module, args[0]))
+        return lambda module, args, output: importance.__setitem__(block, gate_values(network, sites[block], args[0]))
 
+    sites = {site.block: site for site in find_sites(network, list(dict.fromkeys(point.block for point in points)))}
     gates = {point.block: network.get_submodule(point.block).se for point in points}
     with hooked(*((gate, look(block)) for block, gate in gates.items())):
         intact = network(images).argmax(1)
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--plain-batch", type=int, default=8)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rows", type=int, default=None)
+    parser.add_argument("--exact", action="store_true")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
@@ -63,7 +65,8 @@ def main() -> None:
     with torch.inference_mode():
         labels = network(images).argmax(1)  # so that "correct" is "decides as the intact network does"
     indices = np.arange(len(images))
-    metric = FeatureImportance(network, resolve_blocks(network), indices=indices, rows=options.rows).to(options.device)
+    metric = FeatureImportance(network, resolve_blocks(network), indices, rows=options.rows, exact=options.exact)
+    metric = metric.to(options.device)
     lower = torch.autocast(images.device.type, torch.bfloat16) if options.precision == "bf16" else nullcontext()
     with torch.inference_mode():
         network(images[:2])  # warm-up

@@ -48,7 +48,8 @@ def test_every_point_equals_a_plain_loop(reference, device):
     with torch.inference_mode():
         # labels are what the plain loop predicts at half the maps dropped: counts are then far from chance
         labels = plain_loop(network, "layer3.0", images, "least", 0.5).argmax(1)
-        metric = FeatureImportance(network, blocks, (0, 0.07, 0.5, 0.93, 1), indices=np.arange(12)).to(device)
+        ratios = (0, 0.07, 0.5, 0.93, 1)
+        metric = FeatureImportance(network, blocks, np.arange(12), ratios=ratios, rows=12, exact=True).to(device)
         metric.update(images, labels, torch.arange(12))
         table = metric.compute()
         correct = metric.correctness()
@@ -61,16 +62,18 @@ def test_every_point_equals_a_plain_loop(reference, device):
     assert table["top1"].nunique() > 2
 
 
-def pruned_logits(network, block, images, order, ratio, rows=None, way=None) -> torch.Tensor:
+def pruned_logits(network, block, images, order, ratio, rows=None, way=None, **settings) -> torch.Tensor:
     """Logits by the engine, for one point."""
-    metric = FeatureImportance(network, [block], (ratio,), (order,), rows=rows)
-    ablation = metric._ablations[0]
-    with torch.inference_mode(), metric.watch():
-        intact = network(images)
+    metric = FeatureImportance(network, [block], ratios=(ratio,), orders=(order,), rows=rows, exact=True, **settings)
+    (target,) = metric._targets
+    ablation, kept = target.ablation, []
+    inner = ablation.logits
+    ablation.logits = lambda variants, images=None: kept.append(list(inner(variants, images))) or kept[-1]
+    indices = torch.arange(len(images))
     with torch.inference_mode():
-        ablation._choose(images, intact)
-        assert ablation.way == (way or ablation.way)
-        (logits,) = ablation.logits(images, intact, metric._kept(metric.points, ablation, len(images)))
+        metric.update(images, torch.zeros(len(images), dtype=torch.long), indices)
+    assert ablation.way == (way or ablation.way)
+    ((logits,),) = kept[-1:]
     return logits
 
 
@@ -90,8 +93,8 @@ def test_pruned_logits_are_bit_equal_to_the_plain_loop(reference, block, order):
 def test_chunks_change_nothing_but_the_last_bits(rows):
     network, images = make_network("mini_resnet_se"), torch.randn(6, 3, 32, 32)
     labels = torch.arange(6)
-    whole = FeatureImportance(network, ["layer3.1", "layer3.4"], indices=np.arange(6), rows=6)
-    cut = FeatureImportance(network, ["layer3.1", "layer3.4"], indices=np.arange(6), rows=rows)
+    whole = FeatureImportance(network, ["layer3.1", "layer3.4"], np.arange(6), rows=6)
+    cut = FeatureImportance(network, ["layer3.1", "layer3.4"], np.arange(6), rows=rows)
     with torch.inference_mode():
         for metric in (whole, cut):
             metric.update(images, labels, torch.arange(6))
@@ -103,7 +106,7 @@ def test_chunks_change_nothing_but_the_last_bits(rows):
 
 
 @pytest.mark.parametrize(
-    "block, way", [("stage3.0", "block"), ("stage3.1", "selection"), ("stage4.1", "selection"), ("stage2.0", "block")]
+    "block, way", [("stage3.0", "ending"), ("stage3.1", "selection"), ("stage4.1", "selection"), ("stage2.0", "ending")]
 )
 def test_shuffle_units_that_concatenate_run_the_block_again(block, way):
     """A unit of stride 2 concatenates: its output's channels are not its branch's."""
@@ -123,7 +126,7 @@ def test_a_network_that_cannot_be_traced_is_measured_by_full_passes(caplog):
     network.forward_head = branching
     images = torch.randn(5, 3, 32, 32)
     with caplog.at_level("INFO"):
-        logits = pruned_logits(network, "layer3.3", images, "least", 0.5, way="network")
+        logits = pruned_logits(network, "layer3.3", images, "least", 0.5, way="passes")
     assert "cannot be separated; full passes" in caplog.text
     with torch.inference_mode():
         assert torch.equal(logits, plain_loop(network, "layer3.3", images, "least", 0.5))
@@ -154,7 +157,7 @@ def test_ratio_one_leaves_the_shortcut_alone():
         x = network.layer3[:3](network.layer2(network.layer1(x)))
         x = network.layer3[4:](torch.relu(x))  # block layer3.3 is its shortcut, then the last ReLU
         labels = network.forward_head(network.layer4(x)).argmax(1)
-        metric = FeatureImportance(network, ["layer3.3"], (0, 1))
+        metric = FeatureImportance(network, ["layer3.3"], ratios=(0, 1))
         metric.update(images, labels, torch.arange(5))
     assert metric.compute()["top1"].tolist()[1] == 1.0
 
@@ -173,10 +176,10 @@ def test_rounding(ratio, channels, dropped):
 def test_gates_are_ranked_in_float32_under_autocast():
     network = make_network("mini_resnet_se")
     images = torch.randn(4, 3, 32, 32)
-    metric = FeatureImportance(network, ["layer3.1"], (0.5,), ("most",))
+    metric = FeatureImportance(network, ["layer3.1"], ratios=(0.5,), orders=("most",))
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         metric.update(images, torch.zeros(4, dtype=torch.long), torch.arange(4))
-    values = metric._ablations[0].importance
+    values = metric._targets[0].importance.of("gate", None)[0]
     assert values.dtype == torch.float32
     assert not torch.equal(values, values.bfloat16().float())
 
@@ -211,7 +214,7 @@ def test_wilson_intervals_against_the_formula():
 @pytest.mark.parametrize("ratio", [-0.1, 1.01, float("nan")])
 def test_ratio_outside_its_range(ratio):
     with pytest.raises(UsageError, match="outside"):
-        FeatureImportance(make_network("mini_resnet_se"), ["layer3.0"], (0.5, ratio))
+        FeatureImportance(make_network("mini_resnet_se"), ["layer3.0"], ratios=(0.5, ratio))
 
 
 def test_one_reading_of_the_data_serves_everything(quiet):

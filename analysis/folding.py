@@ -1,0 +1,66 @@
+"""A copy of a network for inference alone: batch norm folded into the convolutions before it."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from timm.layers import BatchNormAct2d
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from analysis.hooks import evaluating, hooked
+
+TOLERANCE = {"full": 1e-3, "reduced": 0.3}
+"""How far logits of the copy may be from the network's, in standard deviations of its logits: float32, autocast."""
+
+
+def batch_norm_pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[str, str]]:
+    """Names of convolutions and of the batch norms that take their outputs, each called once in a forward pass."""
+    outputs: dict[str, torch.Tensor] = {}
+    called: list[str] = []
+    taken: dict[str, torch.Tensor] = {}
+
+    def note_convolution(name: str):
+        def hook(module, args, output):
+            called.append(name)
+            outputs[name] = output
+
+        return hook
+
+    def note_norm(name: str):
+        def hook(module, args):
+            called.append(name)
+            taken[name] = args[0]
+
+        return hook
+
+    modules = dict(network.named_modules())
+    convolutions = [(each, note_convolution(name)) for name, each in modules.items() if isinstance(each, nn.Conv2d)]
+    norms = [(each, note_norm(name)) for name, each in modules.items() if _folds(each)]
+    with evaluating(network), torch.inference_mode(), hooked(*convolutions, before=norms):
+        network(images)
+    makers = {id(output): name for name, output in outputs.items()}
+    pairs = [(makers[id(x)], norm) for norm, x in taken.items() if id(x) in makers]
+    return [pair for pair in pairs if all(called.count(name) == 1 for name in pair)]
+
+
+def _folds(module: nn.Module) -> bool:
+    return type(module) in (nn.BatchNorm2d, BatchNormAct2d) and module.track_running_stats
+
+
+def folded(network: nn.Module, pairs: Sequence[tuple[str, str]], dtype: torch.dtype | None = None) -> nn.Module:
+    """A copy with each batch norm folded into its convolution; where it was, its activation function or nothing.
+
+    Args:
+        dtype: of convolutions and linear layers where autocast would cast them at every call anyway.
+    """
+    fast = copy.deepcopy(network)
+    for convolution, norm in pairs:
+        module = fast.get_submodule(norm)
+        fast.set_submodule(convolution, fuse_conv_bn_eval(fast.get_submodule(convolution), module))
+        activation = nn.Sequential(module.drop, module.act) if isinstance(module, BatchNormAct2d) else nn.Identity()
+        fast.set_submodule(norm, activation.eval())
+    for module in fast.modules():
+        if dtype is not None and type(module) in (nn.Conv2d, nn.Linear):
+            module.to(dtype)
+    return fast.to(memory_format=torch.channels_last)

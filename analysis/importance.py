@@ -1,0 +1,80 @@
+"""How important each feature map of a block is to an image: the scores by which maps are dropped."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from analysis.ablation import Ablation
+from analysis.errors import UsageError
+from analysis.randomness import hashes
+from analysis.sites import gate_values
+
+SCORES = ("gate", "random", "activation", "selectivity", "gradient")
+"""The gate's value (the paper's); a hash of seed, image and channel; the mean of |gated branch|; the class selectivity
+index of another run; the sum over positions of gated branch × gradient of the predicted logit, the first-order estimate
+of how far that logit falls when the map is set to zero (as Molchanov et al., ICLR 2017, but of a logit and signed)."""
+
+_CHANNELS = 2**24
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is known of one block's branch from other images than those measured.
+
+    Args:
+        branch: (C,) mean of the gated branch over images and positions.
+        scores: (C,) by score: its mean over images, or for "selectivity" the index.
+    """
+
+    branch: np.ndarray | None = None
+    scores: Mapping[str, np.ndarray] | None = None
+
+    def score(self, name: str) -> np.ndarray | None:
+        return (self.scores or {}).get(name)
+
+
+class Importance:
+    """The scores of an ablation's feature maps, in the intact forward pass that is going on.
+
+    Args:
+        ablation: whose `watch` calls `enter` and `leave`.
+        scores: those that are wanted for each image.
+        seed: of the random score.
+    """
+
+    def __init__(self, ablation: Ablation, scores: Sequence[str], seed: int = 0):
+        self.ablation, self.scores, self.seed = ablation, scores, seed
+        self._seen: dict[str, dict[int, torch.Tensor]] = {}
+
+    def enter(self, number: int, x: torch.Tensor) -> None:
+        site = self.ablation.sites[number]
+        if "gate" in self.scores and site.gate:
+            self._seen.setdefault("gate", {})[number] = gate_values(self.ablation.network, site, x)
+
+    def leave(self, number: int, branch: torch.Tensor) -> None:
+        if "activation" in self.scores:
+            values = branch.abs().mean((2, 3), dtype=torch.float32)
+            self._seen.setdefault("activation", {})[number] = values
+
+    def of(self, score: str, indices: torch.Tensor | None, images: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """For each site (N, C), greater is more important.
+
+        Args:
+            indices: of the images, for the random score.
+            images: where the ablation runs the whole network.
+        """
+        if score == "gradient":
+            return self.ablation.gradients(images)
+        if score == "random":
+            if indices is None:
+                raise UsageError("a random order needs the images' indices: watch(indices)")
+            return [random_scores(self.seed, site.block, indices, site.channels) for site in self.ablation.sites]
+        return [self._seen[score][number] for number in range(len(self.ablation.sites))]
+
+
+def random_scores(seed: int, block: str, indices: torch.Tensor, channels: int) -> torch.Tensor:
+    """(N, C) int64 on the host, a hash of seed, block, image and channel."""
+    places = np.asarray(indices).astype(np.int64)[:, None] * _CHANNELS + np.arange(channels)
+    return torch.from_numpy((hashes(seed, f"drop order {block}", places) >> np.uint64(1)).astype(np.int64))
