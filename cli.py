@@ -206,26 +206,47 @@ def selectivity(networks, stage, blocks, reference, out, resume, **options):
 @_where
 @click.option("--ratio", "ratios", type=float, multiple=True, help="A drop ratio, repeatable.  [default: 0, 0.1 … 1]")
 @click.option("--order", "orders", multiple=True, help="most or least (important first); both by default.")
+@click.option(
+    "--score",
+    "scores",
+    multiple=True,
+    help="gate (the paper's), random, activation, selectivity or gradient; repeatable.",
+)
+@click.option("--one-order", is_flag=True, help="One order for all images, by the mean score of --means-from.")
+@click.option("--fill", default="zero", show_default=True, help="zero, or mean: that of the branch over --means-from.")
+@click.option("--scope", default="block", show_default=True, help="Drop in each block alone, or in all of a stage.")
+@click.option("--means-from", metavar="DATA", help="Other images than those measured, such as digits#train.")
+@click.option(
+    "--selectivity-from", type=click.Path(path_type=Path), metavar="RUN", help="Its index, for --score selectivity."
+)
+@click.option("--per-class", is_flag=True, help="Also write each class's own curves.")
+@click.option("--exact", is_flag=True, help="Don't fold batch norm: bit for bit a plain loop at equal batch shapes.")
+@click.option("--rows", type=click.IntRange(1), help="Images × variants in a forward pass, instead of by timing.")
+@click.option("--compile", "compiled", is_flag=True, help="Use torch.compile.")
+@_seed
 @_running
 @_out
-def pruning(networks, stage, blocks, ratios, orders, out, resume, **options):
+def pruning(networks, stage, blocks, out, resume, means_from, selectivity_from, per_class, **options):
     """Accuracy after dropping feature maps by their gates' values (figure 3).
 
-    Networks without gates are measured whole and with each block's shortcut alone: the figure's stars.
+    Networks without gates are measured whole and with each block's shortcut alone: the figure's stars. Other scores
+    than the gate give every network its curves.
     """
     from analysis import commands
     from analysis.feature_importance import ORDERS, RATIOS, Dropping, check_ratios
 
-    ratios, orders = check_ratios(ratios or RATIOS), list(orders or ORDERS)
+    chosen = {"ratios": check_ratios(options.pop("ratios") or RATIOS), "orders": list(options.pop("orders") or ORDERS)}
+    chosen |= {"scores": list(options.pop("scores") or ("gate",)), "per_image": not options.pop("one_order")}
+    chosen |= _take(options, "fill", "scope", "exact", "seed")
+    dropping = Dropping(**chosen, **_take(options, "rows", "compiled"))
+    dropping.check()
     inputs, how = _take_inputs(networks, options), _take_sweep_options(options)
-    arguments = inputs.as_arguments() | {"precision": how.precision}
-    arguments |= {"stage": stage, "blocks": blocks, "ratios": ratios, "orders": orders}
+    where = {"stage": stage, "blocks": blocks}
+    others = {"means_from": means_from, "selectivity_from": selectivity_from, "per_class": per_class}
+    arguments = inputs.as_arguments() | {"precision": how.precision} | where | chosen
+    arguments |= others | {"selectivity_from": selectivity_from and str(selectivity_from)}
     _execute(
-        "pruning",
-        out,
-        resume,
-        arguments,
-        lambda run: commands.pruning(run, inputs, how, Dropping(ratios, orders), stage, blocks),
+        "pruning", out, resume, arguments, lambda run: commands.pruning(run, inputs, how, dropping, **where, **others)
     )
 
 

@@ -16,7 +16,7 @@ from analysis.sites import Site
 
 log = logging.getLogger(__name__)
 
-SMALLEST = {"cpu": 8, "cuda": 64, "mps": 16}
+SMALLEST = {"cpu": 16, "cuda": 64, "mps": 16}
 LARGEST = {"cpu": 64, "cuda": 8192, "mps": 512}
 """Images × variants in a chunk: what measuring starts with and where it ends, by device."""
 
@@ -47,7 +47,7 @@ class ChunkSize:
     def __init__(self, rows: int | None = None):
         self.rows, self.measuring = rows, rows is None
         self._limit: int | None = None
-        self._warm = False
+        self._speeds: list[float] = []
         self._best = (0, 0.0)
 
     def start(self, device: torch.device, fixed: bool = False) -> None:
@@ -55,7 +55,7 @@ class ChunkSize:
         if self.rows is None:
             self.rows, self._limit = SMALLEST[device.type], LARGEST[device.type]
             if fixed:
-                self.rows, self.measuring = 4 * self.rows, False
+                self.rows, self.measuring = 2 * self.rows, False
 
     @contextmanager
     def timed(self, rows: int, device: torch.device) -> Iterator[None]:
@@ -67,11 +67,10 @@ class ChunkSize:
         begun = time.perf_counter()
         yield
         wait(device)
-        speed = rows / (time.perf_counter() - begun)
-        if not self._warm:  # the first chunk of a size pays for the choice of kernels
-            self._warm = True
+        self._speeds.append(rows / (time.perf_counter() - begun))
+        if len(self._speeds) < 2:  # the first chunk of a size pays for the choice of kernels
             return
-        self._warm = False
+        speed, self._speeds = max(self._speeds), []
         if speed > 1.02 * self._best[1]:
             self._best = (self.rows, speed)
             if 2 * self.rows <= self._limit:

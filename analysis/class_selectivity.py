@@ -111,6 +111,8 @@ class ClassSelectivity(SavedMetric):
     [0.5]
     """
 
+    double = True
+
     def __init__(
         self,
         classes: int,

@@ -16,11 +16,12 @@ from analysis.data import ImageData, load_data
 from analysis.errors import UsageError
 from analysis.feature_importance import Dropping
 from analysis.files import file_hash
-from analysis.measure import Measured, Request, label_networks, measure, unique_label
+from analysis.measure import Measured, Request, add_priors, label_networks, measure, unique_label
 from analysis.networks import catalogue, preprocessing_of
 from analysis.networks.loading import UNTRAINED
+from analysis.pruning_statistics import Curves, areas, class_curves, differences, point_tests
 from analysis.references import Reference, parse
-from analysis.results import Run, read_record, read_table
+from analysis.results import Run, read_record, read_table, weights_hash
 from analysis.sites import resolve_blocks
 from analysis.sweep import SweepOptions, resolve_device
 from analysis.training import WEIGHTS, Recipe, train
@@ -143,15 +144,42 @@ def pruning(
     dropping: Dropping,
     stage: int | None = 4,
     blocks: Sequence[str] = (),
+    means_from: str | None = None,
+    selectivity_from: Path | None = None,
+    per_class: bool = False,
 ) -> list[Path]:
-    """Feature-importance curves of networks: `pruning.csv`, `correctness.npz` and figure 3."""
+    """Feature-importance curves of networks: their tables, statistics and figure 3.
+
+    Args:
+        means_from: data for means over other images, where `dropping` needs them.
+        selectivity_from: folder of a selectivity run on other images, for the score "selectivity".
+        per_class: also write each class's own curves.
+    """
     images = inputs.load_data()
     requests = {
         label: Request(network, pruning=resolve_blocks(network, stage, blocks), dropping=dropping)
         for label, network in inputs.load_networks().items()
     }
-    measured = _measure(run, requests, images, options, Statistics())
-    return _figure3(run, measured, images)
+    index = None if selectivity_from is None else _selectivity_of(selectivity_from, requests, images)
+    add_priors(requests, images, options, means_from, index)
+    measured = _measure(run, requests, images, options, Statistics(dropping.seed))
+    if per_class:
+        run.write_table("pruning_classes.csv", class_curves(Curves.read(run.folder)))
+    return _figure3(run, measured, images, dropping.seed)
+
+
+def _selectivity_of(folder: Path, requests: Mapping[str, Request], data: ImageData) -> pd.DataFrame:
+    """The selectivity table of another run, its networks known by their weights and named as here."""
+    record, table = read_record(folder), read_table(folder, "selectivity.csv")
+    if record["data"]["fingerprint"] == data.fingerprint:
+        raise UsageError(f"the run in `{folder}` measured the same images; expected a run on others")
+    labels = {entry["weights_hash"]: label for label, entry in record["networks"].items()}
+    tables = []
+    for label, request in requests.items():
+        if (weights := weights_hash(request.network)) not in labels:
+            raise UsageError(f"the run in `{folder}` has no network with the weights of {label}: hash {weights}")
+        tables.append(table[table["network"] == labels[weights]].assign(network=label))
+    return pd.concat(tables, ignore_index=True)
 
 
 def curves(run: Run, trainings: Sequence[Path | str]) -> list[Path]:
@@ -244,7 +272,7 @@ def supplementary(
     if len(roles.selectivity) > 1:
         drawn += _figure2(run, measured, images, statistics, roles.plain)
     if roles.pruning:
-        drawn += _figure3(run, measured, images)
+        drawn += _figure3(run, measured, images, statistics.seed)
     return drawn + diagram(run)
 
 
@@ -309,7 +337,9 @@ def _measure(
         packed = {f"correct/{label}": np.packbits(bits, axis=1) for label, bits in measured.correctness.items()}
         order = np.argsort(data.indices)
         names = np.array(data.identifiers)[order]
-        run.write_arrays("correctness.npz", packed | {"identifiers": names, "indices": data.indices[order]})
+        described = {"labels": data.labels[order], "classes": np.array(data.classes)}
+        images = {"identifiers": names, "indices": data.indices[order]}
+        run.write_arrays("correctness.npz", packed | images | described)
     return measured
 
 
@@ -351,6 +381,27 @@ def _figure2(run: Run, measured: Measured, data: ImageData, statistics: Statisti
     return drawn
 
 
-def _figure3(run: Run, measured: Measured, data: ImageData) -> list[Path]:
-    figure, _ = figures.pruning(measured.pruning, _note(data, "Bands: Wilson 95 % intervals."))
-    return run.write_figure("fig3_pruning", figure)
+def _figure3(run: Run, measured: Measured, data: ImageData, seed: int = 0) -> list[Path]:
+    """Figure 3 and its like, and the statistics of its curves."""
+    table, curves = measured.pruning, Curves.read(run.folder)
+    figure, _ = figures.pruning(table, _note(data, "Bands: Wilson 95 % intervals."))
+    drawn = run.write_figure("fig3_pruning", figure)
+    if len(tests := point_tests(curves)):
+        run.write_table("pruning_tests.csv", tests)
+    if not len(summary := areas(curves, seed)):
+        return drawn
+    run.write_table("pruning_summary.csv", summary)
+    run.write_table("pruning_differences.csv", differences(curves, seed))
+    figure, _ = figures.pruning_by_network(table, _note(data))
+    drawn += run.write_figure("fig3_networks", figure)
+    if summary["area"].notna().any():
+        figure, _ = figures.pruning_areas(summary, _note(data, "95 % intervals over images, not over trainings."))
+        drawn += run.write_figure("fig3_area", figure)
+    if summary["area_random"].notna().any():
+        figure, _ = figures.pruning_against_random(table, _note(data))
+        drawn += run.write_figure("fig3_random", figure)
+    others = [score for score in table.loc[table["order"] != "none", "score"].unique() if score != "random"][1:]
+    for score in others:
+        figure, _ = figures.pruning(table, _note(data, f"Score: {score}. Bands: Wilson 95 % intervals."), score)
+        drawn += run.write_figure(f"fig3_pruning_{score}", figure)
+    return drawn

@@ -16,7 +16,7 @@ from torch import nn
 from analysis.ablation import Ablation, Variant
 from analysis.errors import UsageError, unknown
 from analysis.folding import batch_norm_pairs, folded
-from analysis.importance import SCORES, Importance, Prior, random_scores
+from analysis.importance import MEAN_SCORES, SCORES, Importance, Prior, random_scores
 from analysis.metric import SavedMetric
 from analysis.sites import Site, example_images, find_sites
 
@@ -85,6 +85,10 @@ class Dropping:
 
     def is_per_image(self, score: str) -> bool:
         return self.per_image and score != "selectivity"
+
+    def needs_means(self) -> bool:
+        """Whether means over other images are needed."""
+        return self.fill == "mean" or (not self.per_image and any(score in MEAN_SCORES for score in self.scores))
 
 
 def dropped_maps(ratio: float, channels: int) -> int:
@@ -291,7 +295,7 @@ class _Target:
         scores = list(dict.fromkeys(point.score for point in self.points if point.order != "none"))
         self.importance = Importance(self.ablation, list(filter(dropping.is_per_image, scores)), dropping.seed)
         self._fixed = {
-            score: [self._prior(site, score, prior.score(score)) for site, prior in self._priors(sites)]
+            score: [self._prior(site, score, prior.scores.get(score)) for site, prior in self._priors(sites)]
             for score in scores
             if not dropping.is_per_image(score) and score != "random"
         }

@@ -191,64 +191,184 @@ def selectivity_gap(gaps: pd.DataFrame, replicates: int = 10, note: str = "") ->
     return figure, axes
 
 
+ORDER_LINES = {"most": "-", "least": "--"}
+
+
 @_styled
-def pruning(pruning: pd.DataFrame, note: str = "") -> tuple[Figure, np.ndarray]:
+def pruning(pruning: pd.DataFrame, note: str = "", score: str | None = None) -> tuple[Figure, np.ndarray]:
     """Figure 3: top-1 accuracy against the ratio of feature maps dropped, a panel for each block.
 
-    Solid: most important first; dashed: least important first; black stars: networks without gates, with the block
+    Solid: most important first; dashed: least important first; black stars: networks without curves, with the block
     whole (ratio 0) and with its shortcut alone (ratio 1). Bands are Wilson 95 % intervals.
 
     Args:
         pruning: rows of `pruning.csv`.
+        note: what the images are.
+        score: whose curves are drawn; the first in the table by default.
     """
     _need(pruning, "pruning")
+    score = score or _scores(pruning)[0]
     blocks = list(pruning["block"].unique())
     columns = min(len(blocks), 3)
     rows = -(-len(blocks) // columns)
     figure, axes = _axes(rows, columns, 2.2 * columns + 0.6, 1.9 * rows + 0.6, sharex=True, sharey=True)
-    gated = list(pruning.loc[pruning["score"] != "none", "network"].unique())
-    plain = [label for label in pruning["network"].unique() if label not in gated]
+    curved = list(pruning.loc[(pruning["score"] == score) & (pruning["order"] != "none"), "network"].unique())
+    plain = [label for label in pruning["network"].unique() if label not in curved]
     stars = dict(zip(plain, cycle("*PXD"), strict=False))
-    colors = dict(zip(gated, cycle(PALETTE), strict=False))
+    colors = dict(zip(curved, cycle(PALETTE), strict=False))
     for ax, block in zip(axes.flat, blocks, strict=False):
         here = pruning[pruning["block"] == block]
-        for label in gated:
-            mine = here[here["network"] == label]
-            for order, line in (("most", "-"), ("least", "--")):
-                curve = mine[mine["order"].isin([order, "none"])].sort_values("ratio")
-                if len(curve):
-                    ax.plot(curve["ratio"], curve["top1"], line, color=colors[label], linewidth=1.3)
-                    ax.fill_between(
-                        curve["ratio"],
-                        curve["top1_low"],
-                        curve["top1_high"],
-                        color=colors[label],
-                        alpha=0.15,
-                        linewidth=0,
-                    )
+        for label in curved:
+            for order, line in ORDER_LINES.items():
+                curve = _curve(here[here["network"] == label], score, order)
+                ax.plot(curve["ratio"], curve["top1"], line, color=colors[label], linewidth=1.3)
+                band = (curve["top1_low"], curve["top1_high"])
+                ax.fill_between(curve["ratio"], *band, color=colors[label], alpha=0.15, linewidth=0)
         for label, marker in stars.items():
-            mine = here[here["network"] == label]
+            mine = here[(here["network"] == label) & (here["order"] == "none")]
             ax.plot(mine["ratio"], mine["top1"], marker, color="black", markersize=8, clip_on=False, zorder=4)
         ax.set_title(paper_name(block))
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        ax.set_xlim(-0.03, 1.03)
-        ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
+        _ratio_axis(ax)
     for ax in axes.flat[len(blocks) :]:
         ax.set_axis_off()
-    handles = [Line2D([], [], color=colors[label], label=pretty(label)) for label in gated]
-    handles += [
-        Line2D([], [], color="0.3", label="most important first"),
-        Line2D([], [], color="0.3", linestyle="--", label="least important first"),
-    ]
+    handles = [Line2D([], [], color=colors[label], label=pretty(label)) for label in curved] + _order_handles()
     handles += [
         Line2D([], [], color="black", marker=marker, linestyle="", markersize=8, label=pretty(label))
         for label, marker in stars.items()
     ]
     figure.legend(handles=handles, frameon=False, loc="outside upper center", ncols=min(len(handles), 4))
-    figure.supxlabel("Ratio of the block's feature maps dropped", fontsize=8)
+    figure.supxlabel(f"Ratio of the {pruning['scope'].iloc[0]}'s feature maps dropped", fontsize=8)
     figure.supylabel("Top-1 accuracy", fontsize=8)
     _footnote(figure, note)
     return figure, axes
+
+
+@_styled
+def pruning_by_network(pruning: pd.DataFrame, note: str = "", score: str | None = None) -> tuple[Figure, np.ndarray]:
+    """The same curves, a panel for each network with its blocks in colour, the darkest the first.
+
+    Args:
+        pruning: rows of `pruning.csv`.
+        note: what the images are.
+        score: whose curves are drawn; the first in the table by default.
+    """
+    return _by_network(pruning, note, score or _scores(pruning)[0], "Top-1 accuracy", lambda curve, mine: curve["top1"])
+
+
+@_styled
+def pruning_against_random(
+    pruning: pd.DataFrame, note: str = "", score: str | None = None
+) -> tuple[Figure, np.ndarray]:
+    """Accuracy less that with the maps dropped in a random order, a panel for each network with its blocks in colour.
+
+    Args:
+        pruning: rows of `pruning.csv`, a random order's among them.
+        note: what the images are.
+        score: whose curves are drawn; the first in the table by default.
+    """
+
+    def difference(curve: pd.DataFrame, mine: pd.DataFrame) -> pd.Series:
+        orders = mine.loc[mine["score"] == "random", "order"]
+        chance = _curve(mine, "random", next(order for order in orders if order != "none"))
+        return curve["top1"].to_numpy() - chance.set_index("ratio")["top1"].reindex(curve["ratio"]).to_numpy()
+
+    if not ((pruning["score"] == "random") & (pruning["order"] != "none")).any():
+        raise UsageError("the pruning table has no random order to compare with")
+    score = score or next(each for each in _scores(pruning) if each != "random")
+    return _by_network(pruning, note, score, "Top-1 accuracy, less random order", difference)
+
+
+def _by_network(
+    pruning: pd.DataFrame, note: str, score: str, title: str, values: Callable
+) -> tuple[Figure, np.ndarray]:
+    _need(pruning, "pruning")
+    networks = list(pruning.loc[(pruning["score"] == score) & (pruning["order"] != "none"), "network"].unique())
+    if not networks:
+        raise UsageError(
+            f"the pruning table has no curves of the score `{score}`; it has {', '.join(_scores(pruning))}"
+        )
+    blocks = list(pruning.loc[pruning["network"].isin(networks), "block"].unique())
+    colors = dict(zip(blocks, sns.color_palette("viridis", len(blocks)), strict=True))
+    columns = min(len(networks), 3)
+    rows = -(-len(networks) // columns)
+    figure, axes = _axes(rows, columns, max(2.6 * columns, 4.2) + 1.2, 2.5 * rows + 0.4, sharex=True, sharey=True)
+    for ax, label in zip(axes.flat, networks, strict=False):
+        for block in dict.fromkeys(pruning.loc[pruning["network"] == label, "block"]):
+            mine = pruning[(pruning["network"] == label) & (pruning["block"] == block)]
+            for order, line in ORDER_LINES.items():
+                curve = _curve(mine, score, order)
+                if len(curve):
+                    ax.plot(curve["ratio"], values(curve, mine), line, color=colors[block], linewidth=1.2)
+        ax.set_title(pretty(label))
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        _ratio_axis(ax)
+    for ax in axes.flat[len(networks) :]:
+        ax.set_axis_off()
+    handles = [Line2D([], [], color=color, label=paper_name(block)) for block, color in colors.items()]
+    figure.legend(handles=handles + _order_handles(), frameon=False, loc="outside right center")
+    figure.supxlabel(f"Ratio of the {pruning['scope'].iloc[0]}'s feature maps dropped", fontsize=8)
+    figure.supylabel(title, fontsize=8)
+    _footnote(figure, note)
+    return figure, axes
+
+
+@_styled
+def pruning_areas(summary: pd.DataFrame, note: str = "") -> tuple[Figure, Axes]:
+    """The area between the curves of the two orders, block by block, with 95 % intervals over images.
+
+    Args:
+        summary: rows of `pruning_summary.csv`, of one or several networks, one line for each network and score.
+        note: what the images are.
+    """
+    _need(summary, "pruning summary")
+    blocks = list(summary["block"].unique())
+    lines = list(summary.groupby(["network", "score"], sort=False))
+    several = summary["score"].nunique() > 1
+    figure, axes = _axes(1, 1, max(0.6 * len(blocks) + 2.2, 4.2), 2.6)
+    ax = axes[0, 0]
+    ax.axhline(0, color="0.4", linewidth=0.8)
+    for number, ((label, score), rows) in enumerate(lines):
+        shift = 0.3 * (number - (len(lines) - 1) / 2) / max(len(lines), 2)
+        errors = (rows["area"] - rows["area_low"], rows["area_high"] - rows["area"])
+        ax.errorbar(
+            [blocks.index(block) + shift for block in rows["block"]],
+            rows["area"],
+            errors,
+            marker="os^Dv"[number % 5],
+            markersize=4,
+            linewidth=1,
+            capsize=2,
+            color=PALETTE[number % len(PALETTE)],
+            label=f"{pretty(label)}, {score}" if several else pretty(label),
+        )
+    ax.set_xticks(range(len(blocks)), [paper_name(block) for block in blocks])
+    ax.set_ylabel("Area between least and\nmost important first")
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    _footnote(figure, note)
+    return figure, ax
+
+
+def _scores(pruning: pd.DataFrame) -> list[str]:
+    """The scores that the table has curves of, or what it has."""
+    curved = pruning.loc[pruning["order"] != "none", "score"]
+    return list((curved if len(curved) else pruning["score"]).unique())
+
+
+def _curve(rows: pd.DataFrame, score: str, order: str) -> pd.DataFrame:
+    """One curve of one network and block, with the ends that all its curves share; empty where it has no such curve."""
+    inner = rows[(rows["score"] == score) & (rows["order"] == order)]
+    return pd.concat([inner, rows[rows["order"] == "none"]]).sort_values("ratio") if len(inner) else inner
+
+
+def _ratio_axis(ax: Axes) -> None:
+    ax.set_xlim(-0.03, 1.03)
+    ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
+
+
+def _order_handles() -> list[Line2D]:
+    names = {"most": "most important first", "least": "least important first"}
+    return [Line2D([], [], color="0.3", linestyle=line, label=names[order]) for order, line in ORDER_LINES.items()]
 
 
 @_styled

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from analysis.data.loading import known_indices, known_labels
 from analysis.errors import RunError, UsageError
 from analysis.feature_importance import Dropping, FeatureImportance
 from analysis.hooks import capture, channel_means
+from analysis.importance import MEAN_SCORES, BranchMeans, Prior
 from analysis.networks import catalogue, count_gmacs, count_parameters, load_network, preprocessing_of
 from analysis.networks.preprocessing import Preprocessing
 from analysis.randomness import permuted_labels, stratified_halves
@@ -74,9 +75,7 @@ class _Watched:
 
     def to(self, device: torch.device) -> None:
         for metric in self.metrics:
-            # float64 sums: on the host where the device has none
-            host = device.type == "mps" and isinstance(metric, ClassSelectivity)
-            metric.to("cpu" if host else device)
+            metric.to("cpu" if device.type == "mps" and metric.double else device)
 
 
 def measure(
@@ -361,6 +360,8 @@ def pruning(
     stage: int | None = 4,
     blocks: Sequence[str] | None = None,
     options: SweepOptions | None = None,
+    means_from=None,
+    selectivity: pd.DataFrame | None = None,
     **settings,
 ) -> pd.DataFrame:
     """Accuracy after dropping feature maps: the columns of `pruning.csv`, accuracies as fractions.
@@ -369,11 +370,67 @@ def pruning(
     gate is asked for. Arguments as of `selectivity`.
 
     Args:
+        means_from: other images than `data`, for the fill "mean" and for one order for all (`per_image=False`).
+        selectivity: a table of `analysis.selectivity` of these networks on other images, for the score "selectivity".
         settings: fields of `analysis.feature_importance.Dropping`: ratios, orders, scores, fill, scope …
     """
-    dropping = Dropping(**settings)
+    data = load_data(data)
     requests = {
-        label: Request(network, pruning=resolve_blocks(network, stage, blocks), dropping=dropping)
+        label: Request(network, pruning=resolve_blocks(network, stage, blocks), dropping=Dropping(**settings))
         for label, network in label_networks(networks).items()
     }
-    return measure(requests, load_data(data), options).pruning
+    add_priors(requests, data, options, means_from, selectivity)
+    return measure(requests, data, options).pruning
+
+
+def add_priors(
+    requests: Mapping[str, Request],
+    data,
+    options: SweepOptions | None = None,
+    means_from=None,
+    selectivity: pd.DataFrame | None = None,
+) -> None:
+    """Give the requests' `dropping` what it needs to know from other images than those that are to be measured.
+
+    Raises:
+        UsageError: they need something that is not given, or the images are the same ones.
+    """
+    wanting = {label: request for label, request in requests.items() if request.dropping.needs_means()}
+    means: dict[str, dict[str, Prior]] = {}
+    if wanting:
+        if means_from is None:
+            raise UsageError("the mean fill, and one order for all images, need other images for their means")
+        others = load_data(means_from)
+        if getattr(others, "fingerprint", 0) == getattr(data, "fingerprint", 1):
+            raise UsageError(f"means from {others} are of the images that are measured; expected others")
+        means = _branch_means(wanting, others, options or SweepOptions())
+    for label, request in requests.items():
+        priors = means.get(label, {})
+        if "selectivity" in request.dropping.scores:
+            if selectivity is None:
+                raise UsageError("the score `selectivity` needs a selectivity table of other images")
+            mine = selectivity[selectivity["network"] == label]
+            for block in request.pruning:
+                index = mine.loc[mine["block"] == block, "csi"].to_numpy()
+                if not len(index):
+                    raise UsageError(f"the selectivity table has no units of `{block}` of {label}")
+                prior = priors.get(block, Prior())
+                priors[block] = replace(prior, scores={**prior.scores, "selectivity": index})
+        request.dropping = replace(request.dropping, priors=priors)
+
+
+def _branch_means(requests: Mapping[str, Request], data, options: SweepOptions) -> dict[str, dict[str, Prior]]:
+    subjects, metrics = [], {}
+    for label, request in requests.items():
+        preprocessing = preprocessing_of(request.network)
+        scores = [] if request.dropping.per_image else [s for s in request.dropping.scores if s in MEAN_SCORES]
+        metric = BranchMeans(request.network, request.pruning, scores, _image_shape(data, preprocessing))
+        metrics[label] = metric
+        watched = _Watched(
+            nn.ModuleList([metric]),
+            lambda batch, metric=metric: metric.watch(),
+            lambda images, batch, labels, logits, metric=metric: metric.update(images, logits),
+        )
+        subjects.append(Subject(label, request.network, preprocessing, [watched]))
+    sweep(subjects, data, replace(options, checkpoint=None))
+    return {label: metric.compute() for label, metric in metrics.items()}

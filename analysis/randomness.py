@@ -31,13 +31,17 @@ def hashes(seed: int, purpose: str, indices: np.ndarray, replicate: int = 0) -> 
         return _mix(key + _STEP * (np.asarray(indices).astype(np.uint64) + np.uint64(1)))
 
 
-def poisson_weights(seed: int, indices: np.ndarray, replicates: int) -> np.ndarray:
-    """Poisson(1) bootstrap weights, shape (replicates, *indices.shape), int64; the same for every network."""
+def poisson_weights(seed: int, indices: np.ndarray, replicates: int, first: int = 0) -> np.ndarray:
+    """Poisson(1) bootstrap weights, shape (replicates, *indices.shape), int64; the same for every network.
+
+    Args:
+        first: the number of the first replicate.
+    """
     cumulative = stats.poisson.cdf(np.arange(20), 1)
     return np.stack(
         [
             np.searchsorted(cumulative, hashes(seed, "bootstrap", indices, replicate) / 2.0**64)
-            for replicate in range(replicates)
+            for replicate in range(first, first + replicates)
         ]
         or [np.empty((0, *np.shape(indices)), dtype=np.int64)]
     ).reshape(replicates, *np.shape(indices))

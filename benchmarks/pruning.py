@@ -2,34 +2,43 @@
 
 The plain way runs the whole network once for every point, a hook dropping the maps: 115 forward passes a batch
 (channels-last, unfolded, float32, at the batch size given). The engine runs the intact network once and, for each
-point, only what follows the block. Both get the same images and must give the same top-1 decisions at every point.
-Weights and images are random: the time does not depend on them.
+point, only what follows the block. Both get the same images, batch by batch in turn, and should give the same top-1
+decisions at every point. Weights and images are random: the time does not depend on them. What the engine sets up on
+its first batch (how each block is run, folding, chunk sizes) is timed by itself.
 
-    python benchmarks/pruning.py [--images 16] [--plain-batch 8] [--batch 8] [--rows 16] [--precision fp32]
+    python benchmarks/pruning.py [--images 24] [--precision fp32]   speed, and the bound that the tails' times set
+    python benchmarks/pruning.py --scaling                          time and memory against images and points
+    python benchmarks/pruning.py --demo runs/demo                   decisions that bfloat16 changes, trained networks
 """
 
 import argparse
+import itertools
+import resource
 import time
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from analysis.ablation import wait
+from analysis.commands import Inputs
 from analysis.feature_importance import FeatureImportance, drop_ranks, dropped_maps
 from analysis.hooks import hooked
+from analysis.measure import Request, measure
 from analysis.networks import load_network
 from analysis.sites import find_sites, gate_values, resolve_blocks
+from analysis.sweep import SweepOptions
 
 
-def plain_loop(network, points, images: torch.Tensor) -> np.ndarray:
+def plain_loop(network, points, images: torch.Tensor) -> torch.Tensor:
     """Top-1 decisions (points, images), one hook and one full forward pass for each point."""
     importance: dict[str, torch.Tensor] = {}
 
     def look(block):
-        return lambda module, args, output: importance.__setitem__(block, gate_values(network, sites[block], args[0]))
+        return lambda module, args, output: importance.__setitem__(block, gate_values(network, SITES[block], args[0]))
 
-    sites = {site.block: site for site in find_sites(network, list(dict.fromkeys(point.block for point in points)))}
-    gates = {point.block: network.get_submodule(point.block).se for point in points}
+    gates = {block: network.get_submodule(site.gate) for block, site in SITES.items()}
     with hooked(*((gate, look(block)) for block, gate in gates.items())):
         intact = network(images).argmax(1)
     decisions = []
@@ -45,50 +54,153 @@ def plain_loop(network, points, images: torch.Tensor) -> np.ndarray:
 
         with hooked((gates[point.block], drop)):
             decisions.append(network(images).argmax(1))
-    return torch.stack(decisions).cpu().numpy()
+    return torch.stack(decisions)
+
+
+def timed(device: torch.device, work, *args) -> tuple[float, object]:
+    wait(device)
+    start = time.perf_counter()
+    result = work(*args)
+    wait(device)
+    return time.perf_counter() - start, result
+
+
+def speed(network, images: torch.Tensor, options) -> None:
+    device, batch = images.device, options.batch
+    lower = torch.autocast(device.type, torch.bfloat16) if options.precision == "bf16" else nullcontext()
+    with torch.inference_mode():
+        labels = network(images).argmax(1)  # so that "correct" is "decides as the intact network does"
+    indices = torch.arange(len(images))
+    metric = FeatureImportance(
+        network,
+        resolve_blocks(network),
+        indices.numpy(),
+        rows=options.rows,
+        exact=options.exact,
+        compiled=options.compile,
+    ).to(device)
+
+    def engine(part: torch.Tensor) -> None:
+        with lower:
+            metric.update(images[part], labels[part], part)
+
+    first = torch.arange(min(batch, len(images)))
+    plain_seconds, seconds, plain = 0.0, 0.0, []
+    with torch.inference_mode():
+        set_up = sum(timed(device, engine, first)[0] for _ in range(3))
+        metric.reset()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        for start in range(0, len(images), max(batch, options.plain_batch)):
+            turn = indices[start : start + max(batch, options.plain_batch)]
+            for part in turn.split(options.plain_batch):
+                spent, decisions = timed(device, plain_loop, network, metric.points, images[part])
+                plain_seconds += spent
+                plain.append(decisions.cpu().numpy())
+            seconds += sum(timed(device, engine, part)[0] for part in turn.split(batch))
+        with lower:
+            bound = tails(metric, network, images, batch)
+    expected = np.concatenate(plain, 1) == labels.cpu().numpy()
+    correct = metric.correctness()
+    passes = 1 + sum(point.ratio > 0 for point in metric.points)
+    folding = "batch norm as it is" if options.exact else "batch norm folded"
+    sizes = [target.ablation.chunk.rows for target in metric._targets]
+    print(f"resnet50_se, 224 px, {len(images)} images, {options.device}, {torch.get_num_threads()} threads")
+    print(f"plain loop: {passes} passes in batches of {options.plain_batch}, float32")
+    print(f"engine: batches of {batch}, {options.precision}, {folding}, compiled: {options.compile}, chunks {sizes}")
+    print(f"ratio: {plain_seconds / seconds:.2f} times as fast ({plain_seconds:.1f} s against {seconds:.1f} s)")
+    print(f"of the bound that the tails' own times set: {bound / seconds:.2f} ({bound:.1f} s)")
+    print(f"the first three batches, set-up included: {set_up:.1f} s")
+    print(f"top-1 decisions that differ: {(correct != expected).sum()} of {expected.size}")
+    print(f"counts that differ: {(correct.sum(1) != expected.sum(1)).sum()} of {len(expected)} points")
+    if device.type == "cuda":
+        print(f"{len(images) / seconds:.1f} images/s, peak memory {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB")
+
+
+def tails(metric: FeatureImportance, network, images: torch.Tensor, batch: int) -> float:
+    """Seconds of the intact passes and of all tails, each at the fastest of several batch sizes."""
+    part = images[:batch]
+    total = min(timed(images.device, network, part)[0] for _ in range(3)) * len(images) / batch
+    sizes = (16, 32, 64) if images.device.type == "cpu" else (64, 256, 1024, 4096)
+    for target in metric._targets:
+        maps = {}
+        with hooked(
+            (network.get_submodule(target.name), lambda module, args, output, maps=maps: maps.update(x=output))
+        ):
+            network(part)
+        variants = sum(point.ratio > 0 for point in target.points)
+        best = 0.0
+        for size, _ in itertools.product(sizes, range(3)):
+            rows = torch.cat([maps["x"]] * max(size // batch, 1))
+            best = max(best, len(rows) / timed(images.device, target.ablation.tail.after, rows)[0])
+        total += variants * len(images) / best
+    return total
+
+
+def scaling(network, images: torch.Tensor, options) -> None:
+    """Time a point and image, and peak memory so far, for more images and for more points."""
+    print("images  ratios  points  seconds  ms/(image × point)  peak memory, MiB")
+    blocks = resolve_blocks(network)[-2:]
+    for count, steps in ((8, 10), (16, 10), (32, 10), (8, 20), (8, 50), (8, 100)):
+        ratios = [step / steps for step in range(steps + 1)]
+        metric = FeatureImportance(network, blocks, ratios=ratios, rows=options.rows or 32).to(images.device)
+        parts = torch.arange(count).split(options.batch)
+        labels = torch.zeros(options.batch, dtype=torch.long, device=images.device)
+        with torch.inference_mode():
+            metric.update(images[parts[0]], labels, parts[0])
+            spent = sum(timed(images.device, metric.update, images[part], labels, part)[0] for part in parts)
+        points = sum(point.ratio > 0 for point in metric.points)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        if images.is_cuda:
+            peak = torch.cuda.max_memory_allocated() / 2**20
+        each = 1000 * spent / count / points
+        print(f"{count:6} {steps + 1:7} {points:7} {spent:8.1f} {each:19.2f} {peak:17.0f}", flush=True)
+
+
+def demo(folder: Path, options) -> None:
+    """How many top-1 decisions bfloat16 changes, on the demo's own networks and digits."""
+    for name in ("mini_resnet_se", "mini_resnet"):
+        weights = folder / "training" / name / "weights.safetensors"
+        inputs = Inputs([f"{name}@{weights}"], "digits")
+        (network,) = inputs.load_networks().values()
+        requests = {name: Request(network, pruning=resolve_blocks(network))}
+        data = inputs.load_data()
+        results = [
+            measure(requests, data, SweepOptions(options.device, precision, progress=False)).correctness[name]
+            for precision in ("fp32", "bf16")
+        ]
+        differ = (results[0] != results[1]).sum()
+        print(f"{name}, trained: bfloat16 changes {differ} of {results[0].size} top-1 decisions")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--images", type=int, default=16)
+    parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--plain-batch", type=int, default=8)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rows", type=int, default=None)
     parser.add_argument("--exact", action="store_true")
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--scaling", action="store_true")
+    parser.add_argument("--demo", type=Path)
     options = parser.parse_args()
+    if options.demo:
+        demo(options.demo, options)
+        return
     torch.manual_seed(0)
     network = load_network("resnet50_se").to(options.device, memory_format=torch.channels_last)
-    images = torch.randn(options.images, 3, 224, 224, device=options.device)
+    images = torch.randn(max(options.images, 32 * options.scaling), 3, 224, 224, device=options.device)
     images = images.contiguous(memory_format=torch.channels_last)
-    with torch.inference_mode():
-        labels = network(images).argmax(1)  # so that "correct" is "decides as the intact network does"
-    indices = np.arange(len(images))
-    metric = FeatureImportance(network, resolve_blocks(network), indices, rows=options.rows, exact=options.exact)
-    metric = metric.to(options.device)
-    lower = torch.autocast(images.device.type, torch.bfloat16) if options.precision == "bf16" else nullcontext()
-    with torch.inference_mode():
-        network(images[:2])  # warm-up
-        start = time.perf_counter()
-        plain = [plain_loop(network, metric.points, part) for part in images.split(options.plain_batch)]
-        if images.is_cuda:
-            torch.cuda.synchronize()
-        plain_seconds = time.perf_counter() - start
-        start = time.perf_counter()
-        with lower:
-            for part in torch.arange(len(images)).split(options.batch):
-                metric.update(images[part], labels[part], part)
-        correct = metric.correctness()
-        seconds = time.perf_counter() - start
-    expected = np.concatenate(plain, 1) == labels.cpu().numpy()
-    passes = 1 + sum(point.ratio > 0 for point in metric.points)
-    print(f"resnet50_se, 224 px, {len(images)} images, {options.device}, {torch.get_num_threads()} threads")
-    print(f"plain loop: {passes} passes in batches of {options.plain_batch}, float32")
-    print(f"engine: batches of {options.batch}, {options.rows or 'default'} rows, {options.precision}")
-    print(f"ratio: {plain_seconds / seconds:.2f} times as fast ({plain_seconds:.1f} s against {seconds:.1f} s)")
-    print(f"top-1 decisions that differ: {(correct != expected).sum()} of {expected.size}")
+    if options.scaling:
+        scaling(network, images, options)
+        return
+    SITES.update({site.block: site for site in find_sites(network, resolve_blocks(network))})
+    speed(network, images, options)
 
+
+SITES: dict = {}
 
 if __name__ == "__main__":
     main()
