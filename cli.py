@@ -105,10 +105,11 @@ def _take_inputs(networks, options: dict):
 
 
 def _take_sweep_options(options: dict):
-    from analysis.sweep import SweepOptions
+    from analysis.sweep import SweepOptions, keep_freed_memory
 
     chosen = SweepOptions(**_take(options, "device", "precision", "batch_size", "workers"))
     chosen.check()
+    keep_freed_memory()
     return chosen
 
 

@@ -437,7 +437,6 @@ class Ablation:
             log.info("%s: what follows cannot be separated; full passes", self.name)
             return
         self.way = "replay"
-        self.promised = exact.start(self.arriving.clone())
         if len(self.sites) == 1 and exact.after is not None:
             truth = exact.output(half, self.arriving)
             if exact.end is not None and torch.equal(exact.ended(half, self.branch, self.arriving), truth):
@@ -446,8 +445,10 @@ class Ablation:
                     shortcut = exact.without_branch(self.whole, self.arriving)
                     if torch.equal(select(half[0], self.whole, shortcut), truth):
                         self.way = "selection"
-            if self.way != "replay":
-                self.promised = exact.after(self.whole.clone())
+        if self.way == "replay":
+            self.promised = exact.start(self.arriving.clone())
+        else:
+            self.promised = exact.after(self.whole.clone())
         log.debug("%s: %s", self.name, self.way)
         if self.faster is not None:
             self._try_faster(exact, half)

@@ -16,17 +16,30 @@ _depth: ContextVar[int] = ContextVar("depth", default=0)
 @contextmanager
 def hooked(*hooks: tuple[nn.Module, Callable], before: Sequence[tuple[nn.Module, Callable]] = ()) -> Iterator[None]:
     """Forward hooks on modules for the time of a with-block; those of `before` are called before their modules."""
-    depth = _depth.get()
-
-    def here(hook: Callable) -> Callable:
-        return lambda *args: hook(*args) if _depth.get() == depth else None
-
     with ExitStack() as stack:
         for module, hook in hooks:
-            stack.callback(module.register_forward_hook(here(hook)).remove)
+            stack.callback(module.register_forward_hook(_Hook(hook)).remove)
         for module, hook in before:
-            stack.callback(module.register_forward_pre_hook(here(hook)).remove)
+            stack.callback(module.register_forward_pre_hook(_Hook(hook)).remove)
         yield
+
+
+class _Hook:
+    """A hook that sees only forward passes of the depth at which it was set."""
+
+    def __init__(self, hook: Callable):
+        self.hook, self.depth = hook, _depth.get()
+
+    def __call__(self, *args):
+        return self.hook(*args) if _depth.get() == self.depth else None
+
+    def __deepcopy__(self, memo) -> Callable:
+        """A copy of a network that is being watched is not watched."""
+        return _unseen
+
+
+def _unseen(*args) -> None:
+    """The hook of a copied network."""
 
 
 @contextmanager

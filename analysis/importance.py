@@ -25,7 +25,7 @@ MEAN_SCORES = ("gate", "activation", "gradient")
 _CHANNELS = 2**24
 
 
-@dataclass(frozen=True)
+@dataclass
 class Prior:
     """What is known of one block's branch from other images than those measured.
 

@@ -4,7 +4,8 @@ The plain way runs the whole network once for every point, a hook dropping the m
 (channels-last, unfolded, float32, at the batch size given). The engine runs the intact network once and, for each
 point, only what follows the block. Both get the same images, batch by batch in turn, and should give the same top-1
 decisions at every point. Weights and images are random: the time does not depend on them. What the engine sets up on
-its first batch (how each block is run, folding, chunk sizes) is timed by itself.
+its first batch (how each block is run, folding, chunk sizes) is timed by itself. The plain loop runs in a process of
+its own, since the engine's, like the command line, lets the C library keep freed memory.
 
     python benchmarks/pruning.py [--images 24] [--precision fp32]   speed, and the bound that the tails' times set
     python benchmarks/pruning.py --scaling                          time and memory against images and points
@@ -13,6 +14,7 @@ its first batch (how each block is run, folding, chunk sizes) is timed by itself
 
 import argparse
 import itertools
+import multiprocessing
 import resource
 import time
 from contextlib import nullcontext
@@ -28,17 +30,55 @@ from analysis.hooks import hooked
 from analysis.measure import Request, measure
 from analysis.networks import load_network
 from analysis.sites import find_sites, gate_values, resolve_blocks
-from analysis.sweep import SweepOptions
+from analysis.sweep import SweepOptions, keep_freed_memory
 
 
-def plain_loop(network, points, images: torch.Tensor) -> torch.Tensor:
+class PlainLoop:
+    """The plain way, in a process of its own: how long batches take, and what it decides."""
+
+    def __init__(self, batch: int, keep_memory: bool, device: str):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self.process = context.Process(target=_serve, args=(other, batch, keep_memory, device), daemon=True)
+        self.process.start()
+
+    def __call__(self, images: torch.Tensor) -> tuple[float, np.ndarray]:
+        """Seconds and top-1 decisions (points, images)."""
+        self.pipe.send(images.cpu().numpy())
+        return self.pipe.recv()
+
+    def stop(self) -> None:
+        self.pipe.send(None)
+
+
+def _serve(pipe, batch: int, keep_memory: bool, device: str) -> None:
+    if keep_memory:
+        keep_freed_memory()
+    network = make_network(device)
+    sites = {site.block: site for site in find_sites(network, resolve_blocks(network))}
+    points = FeatureImportance(network, resolve_blocks(network), exact=True).points
+    with torch.inference_mode():
+        network(torch.randn(2, 3, 224, 224, device=device).contiguous(memory_format=torch.channels_last))  # warm-up
+        while (sent := pipe.recv()) is not None:
+            images = torch.from_numpy(sent).to(device).contiguous(memory_format=torch.channels_last)
+            parts = [timed(images.device, plain_loop, network, sites, points, part) for part in images.split(batch)]
+            decisions = torch.cat([each for _, each in parts], 1).cpu().numpy()
+            pipe.send((sum(seconds for seconds, _ in parts), decisions))
+
+
+def make_network(device: str):
+    torch.manual_seed(0)
+    return load_network("resnet50_se").to(device, memory_format=torch.channels_last)
+
+
+def plain_loop(network, sites, points, images: torch.Tensor) -> torch.Tensor:
     """Top-1 decisions (points, images), one hook and one full forward pass for each point."""
     importance: dict[str, torch.Tensor] = {}
 
     def look(block):
-        return lambda module, args, output: importance.__setitem__(block, gate_values(network, SITES[block], args[0]))
+        return lambda module, args, output: importance.__setitem__(block, gate_values(network, sites[block], args[0]))
 
-    gates = {block: network.get_submodule(site.gate) for block, site in SITES.items()}
+    gates = {block: network.get_submodule(site.gate) for block, site in sites.items()}
     with hooked(*((gate, look(block)) for block, gate in gates.items())):
         intact = network(images).argmax(1)
     decisions = []
@@ -84,6 +124,7 @@ def speed(network, images: torch.Tensor, options) -> None:
         with lower:
             metric.update(images[part], labels[part], part)
 
+    loop = PlainLoop(options.plain_batch, options.same_allocator, options.device)
     first = torch.arange(min(batch, len(images)))
     plain_seconds, seconds, plain = 0.0, 0.0, []
     with torch.inference_mode():
@@ -93,11 +134,11 @@ def speed(network, images: torch.Tensor, options) -> None:
             torch.cuda.reset_peak_memory_stats()
         for start in range(0, len(images), max(batch, options.plain_batch)):
             turn = indices[start : start + max(batch, options.plain_batch)]
-            for part in turn.split(options.plain_batch):
-                spent, decisions = timed(device, plain_loop, network, metric.points, images[part])
-                plain_seconds += spent
-                plain.append(decisions.cpu().numpy())
+            spent, decisions = loop(images[turn])
+            plain_seconds += spent
+            plain.append(decisions)
             seconds += sum(timed(device, engine, part)[0] for part in turn.split(batch))
+        loop.stop()
         with lower:
             bound = tails(metric, network, images, batch)
     expected = np.concatenate(plain, 1) == labels.cpu().numpy()
@@ -106,7 +147,8 @@ def speed(network, images: torch.Tensor, options) -> None:
     folding = "batch norm as it is" if options.exact else "batch norm folded"
     sizes = [target.ablation.chunk.rows for target in metric._targets]
     print(f"resnet50_se, 224 px, {len(images)} images, {options.device}, {torch.get_num_threads()} threads")
-    print(f"plain loop: {passes} passes in batches of {options.plain_batch}, float32")
+    allocator = "keeping freed memory" if options.same_allocator else "default allocator"
+    print(f"plain loop: {passes} passes in batches of {options.plain_batch}, float32, {allocator}")
     print(f"engine: batches of {batch}, {options.precision}, {folding}, compiled: {options.compile}, chunks {sizes}")
     print(f"ratio: {plain_seconds / seconds:.2f} times as fast ({plain_seconds:.1f} s against {seconds:.1f} s)")
     print(f"of the bound that the tails' own times set: {bound / seconds:.2f} ({bound:.1f} s)")
@@ -179,6 +221,7 @@ def main() -> None:
     parser.add_argument("--plain-batch", type=int, default=8)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rows", type=int, default=None)
+    parser.add_argument("--same-allocator", action="store_true", help="the plain loop keeps freed memory, too")
     parser.add_argument("--exact", action="store_true")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
@@ -189,18 +232,15 @@ def main() -> None:
     if options.demo:
         demo(options.demo, options)
         return
-    torch.manual_seed(0)
-    network = load_network("resnet50_se").to(options.device, memory_format=torch.channels_last)
+    keep_freed_memory()  # as the command line does
+    network = make_network(options.device)
     images = torch.randn(max(options.images, 32 * options.scaling), 3, 224, 224, device=options.device)
     images = images.contiguous(memory_format=torch.channels_last)
     if options.scaling:
         scaling(network, images, options)
         return
-    SITES.update({site.block: site for site in find_sites(network, resolve_blocks(network))})
     speed(network, images, options)
 
-
-SITES: dict = {}
 
 if __name__ == "__main__":
     main()

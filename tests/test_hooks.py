@@ -1,5 +1,7 @@
 """Capture: what is seen, what in-place operations cannot spoil, and no hook left behind on any exit."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 import analysis
 from analysis.errors import UsageError
 from analysis.feature_importance import FeatureImportance
+from analysis.hooks import aside, evaluating, hooked
 from analysis.measure import Request, measure
 
 from .conftest import count_hooks, make_data, make_network
@@ -118,3 +121,35 @@ def test_a_bad_block_of_the_metric_leaves_nothing():
     with pytest.raises(UsageError, match="expected a residual block"):
         FeatureImportance(network, ["layer3.0", "conv1"])
     assert count_hooks(network) == 0
+
+
+def test_hooks_do_not_see_passes_made_aside():
+    network = nn.Sequential(nn.Conv2d(3, 2, 1))
+    seen = []
+    with hooked((network[0], lambda *args: seen.append("outer"))):
+        with aside():
+            network(torch.zeros(1, 3, 2, 2))
+            with hooked((network[0], lambda *args: seen.append("inner"))):
+                network(torch.zeros(1, 3, 2, 2))
+        assert seen == ["inner"]
+        network(torch.zeros(1, 3, 2, 2))
+    assert seen == ["inner", "outer"]
+
+
+def test_a_copy_of_a_watched_network_is_not_watched():
+    network = nn.Sequential(nn.Conv2d(3, 2, 1))
+    seen = []
+    with hooked(
+        (network[0], lambda *args: seen.append("called")), before=[(network[0], lambda *args: seen.append(""))]
+    ):
+        copy.deepcopy(network)(torch.zeros(1, 3, 2, 2))
+    assert not seen
+
+
+def test_evaluating_gives_every_module_its_mode_back():
+    network = nn.Sequential(nn.BatchNorm2d(2), nn.Dropout()).train()
+    network[0].eval()
+    with pytest.raises(RuntimeError), evaluating(network):
+        assert not network.training and not network[1].training
+        raise RuntimeError
+    assert network.training and network[1].training and not network[0].training
