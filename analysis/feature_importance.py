@@ -173,7 +173,7 @@ class FeatureImportance(SavedMetric):
         sites = find_sites(network, blocks, shape)
         targets = [[site] for site in sites] if dropping.scope == "block" else [sites]
         self._pairs = [] if dropping.exact else batch_norm_pairs(network, example_images(network, shape))
-        self._fast: nn.Module | None = None
+        self._fast: tuple[nn.Module, ...] = ()
         self._targets = [_Target(self, target) for target in targets]
         self.points = [point for target in self._targets for point in target.points]
         if not self.points:
@@ -198,11 +198,11 @@ class FeatureImportance(SavedMetric):
 
     def faster(self) -> nn.Module:
         """The network with batch norm folded, made once."""
-        if self._fast is None:
+        if not self._fast:
             device = next(self.network.parameters()).device
             dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
-            self._fast = folded(self.network, self._pairs, dtype)
-        return self._fast
+            self._fast = (folded(self.network, self._pairs, dtype),)
+        return self._fast[0]
 
     @contextmanager
     def watch(self, indices: torch.Tensor | None = None) -> Iterator[None]:

@@ -254,6 +254,31 @@ def test_counts_do_not_depend_on_batches_and_chunks():
         assert np.array_equal(table["top1"], tables[0]["top1"]) and np.array_equal(table["top5"], tables[0]["top5"])
 
 
+def test_the_state_is_the_counts_alone():
+    """Whatever the engine keeps of a network is not saved with it."""
+    network, images = make_network("mini_resnet_se"), torch.randn(4, 3, 32, 32)
+    _, metric = engine(network, ["layer3.1"], images, exact=False)
+    assert metric._targets[0].ablation.tail is not metric._targets[0].ablation.exact
+    assert set(metric.state_dict()) == {"images", "top1", "top5", "correct"}
+
+
+def test_ratios_cost_time_and_not_memory():
+    """However many points there are, no more rows go through at a time, and only one block's maps are held."""
+    network, images = make_network("mini_resnet_se"), torch.randn(4, 3, 32, 32)
+    rows, held = [], []
+    network.layer4.register_forward_pre_hook(lambda module, args: rows.append(len(args[0])))
+    ratios = [step / 100 for step in range(101)]
+    metric = FeatureImportance(network, resolve_blocks(network), ratios=ratios, rows=8)
+    ablations = [target.ablation for target in metric._targets]
+    network.layer4.register_forward_pre_hook(
+        lambda module, args: held.append(sum(ablation.whole is not None for ablation in ablations))
+    )
+    with torch.inference_mode():
+        metric.update(images, torch.zeros(4, dtype=torch.long), torch.arange(4))
+    assert len(metric.points) == 6 * (2 + 2 * 99) and max(rows) <= 8 and max(held) == 1
+    assert all(ablation.arriving is None and ablation.branch is None for ablation in ablations)
+
+
 def test_gradient_score_against_autograd():
     """Each image by itself: the gradient of its predicted logit by the gated branch."""
     network, images = make_network("mini_resnet_se"), torch.randn(3, 3, 32, 32)

@@ -78,7 +78,42 @@ def test_pruning_columns_and_correctness(tmp_path, weights):
     stored = np.load(tmp_path / "run" / "correctness.npz")
     bits = np.unpackbits(stored["correct/mini_resnet_se"], axis=1, count=len(stored["identifiers"]))
     assert bits.mean(1) == pytest.approx(table.loc[table["network"] == "mini_resnet_se", "top1"].to_numpy())
-    assert stored["identifiers"].tolist() == load_data("digits").limited(40).identifiers
+    data = load_data("digits").limited(40)
+    assert stored["identifiers"].tolist() == data.identifiers and stored["labels"].tolist() == data.labels.tolist()
+    summary = pd.read_csv(tmp_path / "run" / "pruning_summary.csv")
+    assert summary["network"].tolist() == ["mini_resnet_se"] and summary["area_low"][0] <= summary["area"][0]
+    assert len(pd.read_csv(tmp_path / "run" / "pruning_tests.csv")) == 1 + 3
+    names = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
+    assert names == {"fig3_pruning", "fig3_networks", "fig3_area"}
+
+
+def test_pruning_by_every_score(tmp_path, weights):
+    others = tmp_path / "others"
+    where = ["--blocks", "layer3.1", "--blocks", "layer3.2"]
+    code, output = run(
+        "selectivity", weights["mini_resnet_se"], "--data", "digits#train", "--limit", 40, *where, "--out", others
+    )
+    assert code == 0, output
+    scores = ["gate", "random", "activation", "selectivity", "gradient"]
+    chosen = [part for score in scores for part in ("--score", score)]
+    options = [*FAST, *where, *chosen, "--ratio", 0, "--ratio", 0.5, "--ratio", 1, "--per-class"]
+    priors = ["--fill", "mean", "--one-order", "--means-from", "digits#train", "--selectivity-from", others]
+    code, output = run("pruning", weights["mini_resnet_se"], *options, *priors, "--out", tmp_path / "run")
+    assert code == 0, output
+    table = pd.read_csv(tmp_path / "run" / "pruning.csv")
+    assert len(table) == 2 * (2 + 4 * 2 + 1) and not table["per_image"].any() and set(table["fill"]) == {"mean"}
+    names = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
+    assert names == {"fig3_pruning", "fig3_networks", "fig3_area", "fig3_random"} | {
+        f"fig3_pruning_{score}" for score in ("activation", "selectivity", "gradient")
+    }
+    assert len(pd.read_csv(tmp_path / "run" / "pruning_classes.csv")) == len(table) * 10
+    code, output = run("pruning", weights["mini_resnet_se"], *options, "--scope", "stage", "--out", tmp_path / "stage")
+    assert code == 2 and "needs a selectivity table" in output
+    code, output = run(
+        "pruning", weights["mini_resnet"], *FAST, *where, "--score", "selectivity", "--selectivity-from", others,
+        "--out", tmp_path / "other",
+    )  # fmt: skip
+    assert code == 2 and "no network with the weights of mini_resnet" in output
 
 
 def test_evaluate_and_diagram(tmp_path, weights):
@@ -109,7 +144,8 @@ def test_train_curves_and_supplementary(tmp_path, monkeypatch):
     assert code == 0, output
     names = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
     assert names == {
-        "fig1_optimisation", "table1_pooling", "fig2_selectivity", "fig2_gap", "fig3_pruning", "fig4_operators"
+        "fig1_optimisation", "table1_pooling", "fig2_selectivity", "fig2_gap", "fig3_pruning", "fig3_networks",
+        "fig3_area", "fig4_operators",
     }  # fmt: skip
     code, output = run("supplementary", *arguments, *options, "--resume")
     assert code == 0 and "finished already" in output and "fig3_pruning.png" in output

@@ -39,7 +39,7 @@ def test_pruning_curves_and_stars_are_at_their_numbers():
     def row(network, order, ratio, top1):
         interval = {"top1_low": top1 - 0.1, "top1_high": top1 + 0.1}
         score = "none" if network == "plain" else "gate"
-        point = {"score": score, "order": order, "ratio": ratio, "top1": top1}
+        point = {"score": score, "scope": "block", "order": order, "ratio": ratio, "top1": top1}
         return {"network": network, "block": "layer3.0", **point, **interval}
 
     rows = [row("se", "none", 0, 0.9), row("se", "none", 1, 0.2), row("plain", "none", 0, 0.8)]
@@ -49,6 +49,49 @@ def test_pruning_curves_and_stars_are_at_their_numbers():
     assert lines["-"] == [0.9, 0.4, 0.2] and lines["--"] == [0.9, 0.7, 0.2]
     star = next(line for line in axes[0, 0].lines if line.get_marker() == "*")
     assert (star.get_xdata().tolist(), star.get_ydata().tolist()) == ([0, 1], [0.8, 0.1])
+
+
+def pruning_rows() -> pd.DataFrame:
+    """Two networks and two blocks, by their gates and at random."""
+    rows = []
+    for network in ("a", "b"):
+        for number, block in enumerate(("layer3.0", "layer3.1")):
+            values = {("gate", "none"): (0.9, 0.1), ("gate", "most"): (0.3,), ("gate", "least"): (0.8,)}
+            values |= {("random", "most"): (0.5 + 0.1 * number,)}
+            for (score, order), heights in values.items():
+                for ratio, top1 in zip((0, 1) if order == "none" else (0.5,), heights, strict=True):
+                    point = {"network": network, "block": block, "score": score, "order": order, "scope": "block"}
+                    rows.append(point | {"ratio": ratio, "top1": top1, "top1_low": top1, "top1_high": top1})
+    return pd.DataFrame(rows)
+
+
+def test_pruning_by_network_and_against_random():
+    table = pruning_rows()
+    figure, axes = figures.pruning_by_network(table)
+    assert [ax.get_title() for ax in axes[0]] == ["a", "b"]
+    drawn = [line.get_ydata().tolist() for line in axes[0, 1].lines]
+    assert drawn == [[0.9, 0.3, 0.1], [0.9, 0.8, 0.1]] * 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["conv4-1", "conv4-2"]
+    _, axes = figures.pruning_against_random(table)
+    drawn = [np.round(line.get_ydata(), 9).tolist() for line in axes[0, 0].lines]
+    assert drawn == [[0, -0.2, 0], [0, 0.3, 0], [0, -0.3, 0], [0, 0.2, 0]]
+    with pytest.raises(UsageError, match="no random order"):
+        figures.pruning_against_random(table[table["score"] == "gate"])
+    with pytest.raises(UsageError, match="no curves of the score `gradient`"):
+        figures.pruning_by_network(table, score="gradient")
+    _, axes = figures.pruning(table, score="random")
+    assert [line.get_ydata().tolist() for line in axes[0, 1].lines] == [[0.9, 0.6, 0.1], [], [0.9, 0.6, 0.1], []]
+
+
+def test_areas_by_block():
+    rows = [
+        {"network": network, "block": block, "score": "gate", "area": area, "area_low": area - 0.1, "area_high": 0.9}
+        for network, area in (("a", 0.5), ("b", 0.2))
+        for block in ("layer3.0", "layer3.1")
+    ]
+    _, ax = figures.pruning_areas(pd.DataFrame(rows))
+    assert [container.lines[0].get_ydata().tolist() for container in ax.containers] == [[0.5, 0.5], [0.2, 0.2]]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["conv4-1", "conv4-2"]
 
 
 def test_optimisation_and_gap():

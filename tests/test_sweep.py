@@ -13,6 +13,7 @@ import torch
 import analysis
 from analysis import sweep as sweeping
 from analysis.errors import RunError, UsageError
+from analysis.feature_importance import Dropping
 from analysis.measure import Request, measure
 from analysis.sites import resolve_blocks
 from analysis.sweep import SweepOptions
@@ -24,7 +25,7 @@ def requests() -> dict[str, Request]:
     plain, gated = make_network("mini_resnet:classes=4"), make_network("mini_resnet_se:classes=4")
     return {
         "plain": Request(plain, selectivity=resolve_blocks(plain), pruning=["layer3.1"]),
-        "gated": Request(gated, selectivity=["layer3.5"], pruning=["layer3.1"], ratios=(0, 0.5, 1)),
+        "gated": Request(gated, selectivity=["layer3.5"], pruning=["layer3.1"], dropping=Dropping((0, 0.5, 1))),
     }
 
 
