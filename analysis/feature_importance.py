@@ -340,11 +340,17 @@ class _Target:
         if not self.ablation.keep_promise(logits):
             self._measure(indices, images)
         best, self._best = self._best, None
-        return iter(best)
+        return iter(() if best is None else best)
 
     def _measure(self, indices: torch.Tensor | None, images: torch.Tensor | None = None) -> None:
         variants = self._variants(indices, images)
-        self._best = [_best(logits) for logits in self.ablation.logits(variants, images)]
+        results = None
+        for number, logits in enumerate(self.ablation.logits(variants, images)):
+            best = _best(logits)
+            if results is None:  # in one piece: small tensors here and there would keep large chunks from being reused
+                results = best.new_empty(len(variants), *best.shape)
+            results[number] = best
+        self._best = results
 
     def _variants(self, indices: torch.Tensor | None, images: torch.Tensor | None) -> list[Variant]:
         rows, device = self.ablation.batch(images)

@@ -13,6 +13,7 @@ its own, since the engine's, like the command line, lets the C library keep free
 """
 
 import argparse
+import gc
 import itertools
 import multiprocessing
 import resource
@@ -197,6 +198,8 @@ def scaling(network, images: torch.Tensor, options) -> None:
             peak = torch.cuda.max_memory_allocated() / 2**20
         each = 1000 * spent / count / points
         print(f"{count:6} {steps + 1:7} {points:7} {spent:8.1f} {each:19.2f} {peak:17.0f}", flush=True)
+        del metric
+        gc.collect()  # its copy of the network, before the next makes one
 
 
 def demo(folder: Path, options) -> None:
