@@ -372,20 +372,23 @@ class Ablation:
                 return [torch.cat(each) for each in zip(*results, strict=True)]
 
     def _gradients(self, run: Callable, maps: torch.Tensor) -> list[torch.Tensor]:
-        branches: list[torch.Tensor] = []
+        seen: dict[int, torch.Tensor] = {}
 
-        def keep(module, args, output):
-            branches.append(output)
-            return output.clone()  # what follows may overwrite it
+        def keep(number: int):
+            def hook(module, args, output):
+                seen[number] = output
+                return output.clone()  # what follows may overwrite it
+
+            return hook
 
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.autocast(maps.device.type, enabled=False),
-            hooked(*((branch, keep) for branch in self.exact.branches)),
+            hooked(*((branch, keep(number)) for number, branch in enumerate(self.exact.branches))),
         ):
             logits = run(maps.float().clone().requires_grad_())
-            predicted = logits.amax(1).sum()
+            predicted, branches = logits.amax(1).sum(), [seen[number] for number in range(len(self.sites))]
             gradients = torch.autograd.grad(predicted, branches)
             return [(each * by).sum((2, 3)).detach() for each, by in zip(branches, gradients, strict=True)]
 

@@ -171,8 +171,8 @@ def pruning(
 def _selectivity_of(folder: Path, requests: Mapping[str, Request], data: ImageData) -> pd.DataFrame:
     """The selectivity table of another run, its networks known by their weights and named as here."""
     record, table = read_record(folder), read_table(folder, "selectivity.csv")
-    if record["data"]["fingerprint"] == data.fingerprint:
-        raise UsageError(f"the run in `{folder}` measured the same images; expected a run on others")
+    if record["data"]["name"] == str(data):
+        raise UsageError(f"the run in `{folder}` measured {data}, as this one would; expected a run on other images")
     labels = {entry["weights_hash"]: label for label, entry in record["networks"].items()}
     tables = []
     for label, request in requests.items():
@@ -384,24 +384,24 @@ def _figure2(run: Run, measured: Measured, data: ImageData, statistics: Statisti
 def _figure3(run: Run, measured: Measured, data: ImageData, seed: int = 0) -> list[Path]:
     """Figure 3 and its like, and the statistics of its curves."""
     table, curves = measured.pruning, Curves.read(run.folder)
-    figure, _ = figures.pruning(table, _note(data, "Bands: Wilson 95 % intervals."))
-    drawn = run.write_figure("fig3_pruning", figure)
+    bands = "Bands: Wilson 95 % intervals."
+    first, *others = figures.curve_scores(table)
+    drawn = run.write_figure("fig3_pruning", figures.pruning(table, _note(data, bands), first)[0])
+    for score in others:
+        figure, _ = figures.pruning(table, _note(data, bands), score)
+        drawn += run.write_figure(f"fig3_pruning_{score}", figure)
     if len(tests := point_tests(curves)):
         run.write_table("pruning_tests.csv", tests)
-    if not len(summary := areas(curves, seed)):
+    if (table["order"] == "none").all():
         return drawn
-    run.write_table("pruning_summary.csv", summary)
-    run.write_table("pruning_differences.csv", differences(curves, seed))
-    figure, _ = figures.pruning_by_network(table, _note(data))
-    drawn += run.write_figure("fig3_networks", figure)
-    if summary["area"].notna().any():
-        figure, _ = figures.pruning_areas(summary, _note(data, "95 % intervals over images, not over trainings."))
-        drawn += run.write_figure("fig3_area", figure)
-    if summary["area_random"].notna().any():
-        figure, _ = figures.pruning_against_random(table, _note(data))
-        drawn += run.write_figure("fig3_random", figure)
-    others = [score for score in table.loc[table["order"] != "none", "score"].unique() if score != "random"][1:]
-    for score in others:
-        figure, _ = figures.pruning(table, _note(data, f"Score: {score}. Bands: Wilson 95 % intervals."), score)
-        drawn += run.write_figure(f"fig3_pruning_{score}", figure)
+    drawn += run.write_figure("fig3_networks", figures.pruning_by_network(table, _note(data), first)[0])
+    if "random" in others:
+        drawn += run.write_figure("fig3_random", figures.pruning_against_random(table, _note(data), first)[0])
+    if len(summary := areas(curves, seed)):
+        run.write_table("pruning_summary.csv", summary)
+        if summary["area"].notna().any():
+            figure, _ = figures.pruning_areas(summary, _note(data, "95 % intervals over images, not over trainings."))
+            drawn += run.write_figure("fig3_area", figure)
+    if len(pairs := differences(curves, seed)):
+        run.write_table("pruning_differences.csv", pairs)
     return drawn

@@ -125,9 +125,9 @@ def check_ratios(ratios: Sequence[float]) -> list[float]:
     for ratio in ratios:
         if not 0 <= ratio <= 1:
             raise UsageError(f"drop ratio {ratio} is outside [0, 1]")
-    if not ratios:
+    if len(ratios) == 0:
         raise UsageError("no drop ratios; expected at least one in [0, 1]")
-    return sorted(set(ratios))
+    return sorted({float(ratio) for ratio in ratios})
 
 
 class FeatureImportance(SavedMetric):
@@ -177,7 +177,10 @@ class FeatureImportance(SavedMetric):
         self._targets = [_Target(self, target) for target in targets]
         self.points = [point for target in self._targets for point in target.points]
         if not self.points:
-            raise UsageError("no point to measure: without a gate only the ratios 0 and 1 can be")
+            raise UsageError(
+                f"no point to measure: {type(network).__name__} has no gates in {', '.join(blocks)}, so that only the "
+                f"ratios 0 and 1 can be; other scores ({', '.join(SCORES[1:])}) need none"
+            )
         self.indices = None if indices is None else np.sort(np.asarray(indices))
         stored = 0 if indices is None else len(indices)
         for state, shape, dtype in (
@@ -211,6 +214,8 @@ class FeatureImportance(SavedMetric):
         Args:
             indices: of the batch's images, on the host; a random order needs them.
         """
+        if self.network.training:
+            raise UsageError("the network is in training mode; expected evaluation mode: network.eval()")
         with ExitStack() as stack:
             for target in self._targets:
                 stack.enter_context(target.watch(indices))
@@ -295,7 +300,11 @@ class _Target:
         scores = list(dict.fromkeys(point.score for point in self.points if point.order != "none"))
         self.importance = Importance(self.ablation, list(filter(dropping.is_per_image, scores)), dropping.seed)
         self._fixed = {
-            score: [self._prior(site, score, prior.scores.get(score)) for site, prior in self._priors(sites)]
+            score: [
+                # a dead unit has no selectivity: it counts as least important
+                self._prior(site, score, prior.scores.get(score)).nan_to_num(nan=-torch.inf)
+                for site, prior in self._priors(sites)
+            ]
             for score in scores
             if not dropping.is_per_image(score) and score != "random"
         }
@@ -324,8 +333,7 @@ class _Target:
                 f"block `{site.block}`: its branch has {site.channels} channels, but {len(values)} values of {what} "
                 f"are given"
             )
-        # a dead unit has no index: it counts as least important
-        return torch.from_numpy(np.nan_to_num(np.asarray(values, dtype=np.float32), nan=-np.inf))
+        return torch.from_numpy(np.asarray(values, dtype=np.float32))
 
     def watch(self, indices: torch.Tensor | None):
         def ready() -> None:

@@ -207,7 +207,7 @@ def pruning(pruning: pd.DataFrame, note: str = "", score: str | None = None) -> 
         score: whose curves are drawn; the first in the table by default.
     """
     _need(pruning, "pruning")
-    score = score or _scores(pruning)[0]
+    score = score or curve_scores(pruning)[0]
     blocks = list(pruning["block"].unique())
     columns = min(len(blocks), 3)
     rows = -(-len(blocks) // columns)
@@ -228,11 +228,11 @@ def pruning(pruning: pd.DataFrame, note: str = "", score: str | None = None) -> 
             mine = here[(here["network"] == label) & (here["order"] == "none")]
             ax.plot(mine["ratio"], mine["top1"], marker, color="black", markersize=8, clip_on=False, zorder=4)
         ax.set_title(paper_name(block))
-        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
         _ratio_axis(ax)
     for ax in axes.flat[len(blocks) :]:
         ax.set_axis_off()
-    handles = [Line2D([], [], color=colors[label], label=pretty(label)) for label in curved] + _order_handles()
+    handles = [Line2D([], [], color=colors[label], label=pretty(label)) for label in curved] + _order_handles(score)
     handles += [
         Line2D([], [], color="black", marker=marker, linestyle="", markersize=8, label=pretty(label))
         for label, marker in stars.items()
@@ -253,7 +253,9 @@ def pruning_by_network(pruning: pd.DataFrame, note: str = "", score: str | None 
         note: what the images are.
         score: whose curves are drawn; the first in the table by default.
     """
-    return _by_network(pruning, note, score or _scores(pruning)[0], "Top-1 accuracy", lambda curve, mine: curve["top1"])
+    return _by_network(
+        pruning, note, score or curve_scores(pruning)[0], "Top-1 accuracy", lambda curve, mine: curve["top1"]
+    )
 
 
 @_styled
@@ -275,7 +277,7 @@ def pruning_against_random(
 
     if not ((pruning["score"] == "random") & (pruning["order"] != "none")).any():
         raise UsageError("the pruning table has no random order to compare with")
-    score = score or next(each for each in _scores(pruning) if each != "random")
+    score = score or curve_scores(pruning)[0]
     return _by_network(pruning, note, score, "Top-1 accuracy, less random order", difference)
 
 
@@ -286,7 +288,7 @@ def _by_network(
     networks = list(pruning.loc[(pruning["score"] == score) & (pruning["order"] != "none"), "network"].unique())
     if not networks:
         raise UsageError(
-            f"the pruning table has no curves of the score `{score}`; it has {', '.join(_scores(pruning))}"
+            f"the pruning table has no curves of the score `{score}`; it has {', '.join(curve_scores(pruning))}"
         )
     blocks = list(pruning.loc[pruning["network"].isin(networks), "block"].unique())
     colors = dict(zip(blocks, sns.color_palette("viridis", len(blocks)), strict=True))
@@ -301,12 +303,12 @@ def _by_network(
                 if len(curve):
                     ax.plot(curve["ratio"], values(curve, mine), line, color=colors[block], linewidth=1.2)
         ax.set_title(pretty(label))
-        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
         _ratio_axis(ax)
     for ax in axes.flat[len(networks) :]:
         ax.set_axis_off()
     handles = [Line2D([], [], color=color, label=paper_name(block)) for block, color in colors.items()]
-    figure.legend(handles=handles + _order_handles(), frameon=False, loc="outside right center")
+    figure.legend(handles=handles + _order_handles(score), frameon=False, loc="outside right center")
     figure.supxlabel(f"Ratio of the {pruning['scope'].iloc[0]}'s feature maps dropped", fontsize=8)
     figure.supylabel(title, fontsize=8)
     _footnote(figure, note)
@@ -349,10 +351,11 @@ def pruning_areas(summary: pd.DataFrame, note: str = "") -> tuple[Figure, Axes]:
     return figure, ax
 
 
-def _scores(pruning: pd.DataFrame) -> list[str]:
-    """The scores that the table has curves of, or what it has."""
+def curve_scores(pruning: pd.DataFrame) -> list[str]:
+    """The scores that the table has curves of, the gate first and random last; or what it has."""
     curved = pruning.loc[pruning["order"] != "none", "score"]
-    return list((curved if len(curved) else pruning["score"]).unique())
+    found = (curved if len(curved) else pruning["score"]).unique()
+    return sorted(found, key=lambda score: (score == "random") - (score == "gate"))
 
 
 def _curve(rows: pd.DataFrame, score: str, order: str) -> pd.DataFrame:
@@ -366,8 +369,11 @@ def _ratio_axis(ax: Axes) -> None:
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
 
 
-def _order_handles() -> list[Line2D]:
-    names = {"most": "most important first", "least": "least important first"}
+def _order_handles(score: str) -> list[Line2D]:
+    if score == "random":
+        return [Line2D([], [], color="0.3", linestyle=line, label="in random order") for line in ORDER_LINES["most"]]
+    by = "" if score == "gate" else f", by {score}"
+    names = {"most": f"most important first{by}", "least": f"least important first{by}"}
     return [Line2D([], [], color="0.3", linestyle=line, label=names[order]) for order, line in ORDER_LINES.items()]
 
 

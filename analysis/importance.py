@@ -52,6 +52,8 @@ class Importance:
         self._seen: dict[str, dict[int, torch.Tensor]] = {}
 
     def enter(self, number: int, x: torch.Tensor) -> None:
+        if number == 0:
+            self._seen.clear()  # what is left of another batch
         site = self.ablation.sites[number]
         if "gate" in self.scores and site.gate:
             self._seen.setdefault("gate", {})[number] = gate_values(self.ablation.network, site, x)

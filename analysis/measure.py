@@ -399,16 +399,22 @@ def add_priors(
     means: dict[str, dict[str, Prior]] = {}
     if wanting:
         if means_from is None:
-            raise UsageError("the mean fill, and one order for all images, need other images for their means")
+            raise UsageError(
+                "the mean fill, and one order for all images, need other images for their means, such as digits#train: "
+                "means_from, on the command line --means-from"
+            )
         others = load_data(means_from)
-        if getattr(others, "fingerprint", 0) == getattr(data, "fingerprint", 1):
-            raise UsageError(f"means from {others} are of the images that are measured; expected others")
+        if shared := _shared_images(others, data):
+            raise UsageError(f"{shared} images of {others}, which means are taken from, are measured; expected others")
         means = _branch_means(wanting, others, options or SweepOptions())
     for label, request in requests.items():
         priors = means.get(label, {})
         if "selectivity" in request.dropping.scores:
             if selectivity is None:
-                raise UsageError("the score `selectivity` needs a selectivity table of other images")
+                raise UsageError(
+                    "the score `selectivity` needs a selectivity table of other images; on the command line "
+                    "--selectivity-from RUN"
+                )
             mine = selectivity[selectivity["network"] == label]
             for block in request.pruning:
                 index = mine.loc[mine["block"] == block, "csi"].to_numpy()
@@ -417,6 +423,15 @@ def add_priors(
                 prior = priors.get(block, Prior())
                 priors[block] = replace(prior, scores={**prior.scores, "selectivity": index})
         request.dropping = replace(request.dropping, priors=priors)
+
+
+def _shared_images(first, second) -> int:
+    """How many images two data sets share, as far as their names tell; foreign ones only if they are the same."""
+    if not (isinstance(first, ImageData) and isinstance(second, ImageData)):
+        return len(known_indices(first)) if first is second else 0
+    if str(first) != str(second):
+        return 0
+    return len(set(first.identifiers) & set(second.identifiers))
 
 
 def _branch_means(requests: Mapping[str, Request], data, options: SweepOptions) -> dict[str, dict[str, Prior]]:

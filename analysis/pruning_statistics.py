@@ -14,6 +14,8 @@ from analysis.randomness import poisson_weights
 CURVE = ["network", "block", "scope", "fill", "score", "per_image"]
 """What a pair of curves is of; `order` tells the two apart."""
 
+POINT = [*CURVE, "order", "ratio"]
+
 BOOTSTRAP = 1000
 _CHUNK = 50
 
@@ -67,8 +69,9 @@ class Curves:
 def areas(curves: Curves, seed: int = 0, replicates: int = BOOTSTRAP) -> pd.DataFrame:
     """The area between curves, block by block: the columns of `pruning_summary.csv`.
 
-    `area` is the integral over the drop ratio of accuracy with the least important maps dropped first less accuracy
-    with the most important first, by the trapezoid rule over the ratios measured: what knowing the order is worth.
+    `area` is the integral over the drop ratio from 0 to 1 of accuracy with the least important maps dropped first less
+    accuracy with the most important first, by the trapezoid rule over the ratios measured: what knowing the order is
+    worth. NaN where 0 or 1 was not measured.
     `area_random` is the same of a random order less most important first, where that was measured. Errors and 95 %
     intervals are of a paired Poisson bootstrap over images, with the same weights for every network: they cover the
     sampling of images, not that of trainings.
@@ -85,7 +88,7 @@ def areas(curves: Curves, seed: int = 0, replicates: int = BOOTSTRAP) -> pd.Data
     for key, lines, ends in _pairs(curves):
         whole = float(ends[0.0].mean() - ends[1.0].mean()) if {0.0, 1.0} <= ends.keys() else np.nan
         rows.append(dict(zip(CURVE, key, strict=True)) | {"images": len(curves.indices), "drop_all": whole})
-        under = {order: _area(line | ends) for order, line in lines.items()}
+        under = {order: _area(line | ends) for order, line in lines.items()} if {0.0, 1.0} <= ends.keys() else {}
         nothing = np.full(len(curves.indices), np.nan)
         values += [under[order] - under["most"] if order in under else nothing for order in ("least", "random")]
     if not rows:
@@ -143,7 +146,7 @@ def _pairs(curves: Curves) -> Iterator[tuple[tuple, dict[str, dict[float, np.nda
 def _area(line: Mapping[float, np.ndarray]) -> np.ndarray:
     """Each image's integral of correctness over the ratio."""
     ratios = sorted(line)
-    return integrate.trapezoid(np.stack([line[ratio] for ratio in ratios]), ratios, axis=0)
+    return integrate.trapezoid(np.stack([line[ratio].astype(float) for ratio in ratios]), ratios, axis=0)
 
 
 def _bootstrapped(
@@ -154,6 +157,7 @@ def _bootstrapped(
     draws = []
     for first in range(0, replicates, _CHUNK):
         weights = poisson_weights(seed, indices, min(_CHUNK, replicates - first), first).astype(np.float64)
+        weights = weights[weights.any(1)]  # of very few images, a replicate may have none
         draws.append(weights @ table / weights.sum(1, keepdims=True))
     draws = np.concatenate(draws)
     low, high = np.quantile(draws, (0.025, 0.975), axis=0)
@@ -165,11 +169,12 @@ def point_tests(curves: Curves) -> pd.DataFrame:
     """Each point against ratio 0 of the same network: the columns of `pruning_tests.csv`.
 
     McNemar's exact test on the images that are right at one of the two only, with Holm's correction over all points
-    of the table, that is, of the figure.
+    of a score, that is, of a figure.
 
     Returns:
-        network, block, score, order, ratio, lost (images right at ratio 0 only), gained (right at this point only),
-        difference (accuracy less that at ratio 0), p, p_holm. Empty where ratio 0 was not measured.
+        network, block, scope, fill, score, per_image, order, ratio, lost (images right at ratio 0 only), gained (right
+        at this point only), difference (accuracy less that at ratio 0), p, p_holm. Empty where ratio 0 was not
+        measured.
     """
     rows, intact = [], {}
     for row, bits in curves.bits():
@@ -181,10 +186,13 @@ def point_tests(curves: Curves) -> pd.DataFrame:
             lost, gained = int((before & ~bits).sum()), int((~before & bits).sum())
             p = stats.binomtest(lost, lost + gained).pvalue if lost + gained else 1.0
             difference = (gained - lost) / len(bits)
-            kept = {name: row[name] for name in ("network", "block", "score", "order", "ratio")}
-            rows.append(kept | {"lost": lost, "gained": gained, "difference": difference, "p": p})
+            rows.append(
+                {name: row[name] for name in POINT} | {"lost": lost, "gained": gained, "difference": difference, "p": p}
+            )
     table = pd.DataFrame(rows)
-    return table.assign(p_holm=holm(table["p"].to_numpy())) if len(table) else table
+    if len(table):
+        table["p_holm"] = table.groupby("score")["p"].transform(lambda p: holm(p.to_numpy()))
+    return table
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -201,7 +209,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def class_curves(curves: Curves) -> pd.DataFrame:
-    """The curves of each class by itself: network, block, score, order, ratio, class, name, images, top1."""
+    """The curves of each class by itself: the columns of `POINT`, then class, name, images, top1."""
     classes, members = np.unique(curves.labels, return_inverse=True)
     counts = np.bincount(members)
     rows = []
@@ -209,7 +217,7 @@ def class_curves(curves: Curves) -> pd.DataFrame:
         right = np.bincount(members, weights=bits)
         rows.append(
             pd.DataFrame(
-                {name: row[name] for name in ("network", "block", "score", "order", "ratio")}
+                {name: row[name] for name in POINT}
                 | {
                     "class": classes,
                     "name": [str(curves.classes[label]) for label in classes],

@@ -117,7 +117,7 @@ class _Call:
 
 
 def find_sites(network: nn.Module, blocks: Sequence[str], shape: Sequence[int] | None = None) -> list[Site]:
-    """The branch and the gate of each block, found by what its modules do with random images, not by their names.
+    """The branch and the gate of each block, found by what its modules do with random images; in the order called.
 
     A gate is a module that returns its input times the output of a module within it, whose values lie in [0, 1]. A
     branch ends in the module whose output is added to the block's input, or to that of a module named as a shortcut,
@@ -127,11 +127,18 @@ def find_sites(network: nn.Module, blocks: Sequence[str], shape: Sequence[int] |
         shape: of one image (3, H, W); by the network's preprocessing where not given.
 
     Raises:
-        UsageError: a block's output is no map (N, C, H, W), or it is not called, or more than once.
+        UsageError: a block's output is no map (N, C, H, W), it is not called or more than once, it holds another of the
+            blocks, or several gates; or the network's parameters are not float32.
     """
+    for block in blocks:
+        if inside := [other for other in blocks if other.startswith(f"{block}.")]:
+            raise UsageError(f"block `{block}` holds block `{inside[0]}`: expected one or the other")
+    for name, parameter in network.named_parameters():
+        if parameter.dtype != torch.float32:
+            raise UsageError(f"parameter `{name}` is {parameter.dtype}; expected float32 (a precision is autocast)")
     modules = {block: find_module(network, block) for block in blocks}
     images = example_images(network, shape)
-    found: dict[str, list[Site]] = {block: [] for block in blocks}
+    found: dict[str, list[Site]] = {}
     arrived: dict[str, list] = {}
     calls: dict[str, list[_Call]] = {block: [] for block in blocks}
 
@@ -151,7 +158,7 @@ def find_sites(network: nn.Module, blocks: Sequence[str], shape: Sequence[int] |
                 if not isinstance(output, torch.Tensor) or output.ndim != 4:
                     what = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
                     raise UsageError(f"block `{block}` gives {what}; expected maps (N, C, H, W)")
-                found[block].append(_recognise(block, calls[block]))
+                found.setdefault(block, []).append(_recognise(block, calls[block]))
                 calls[block].clear()
 
         return hook
@@ -165,9 +172,9 @@ def find_sites(network: nn.Module, blocks: Sequence[str], shape: Sequence[int] |
     leaving = [(module, after(block, name)) for block, name, module in watched]
     with evaluating(network), torch.inference_mode(), hooked(*leaving, before=entering):
         network(images)
-    for block, sites in found.items():
-        if len(sites) != 1:
-            raise UsageError(f"block `{block}` is called {len(sites)} times in a forward pass; expected once")
+    for block in blocks:
+        if (times := len(found.get(block, ()))) != 1:
+            raise UsageError(f"block `{block}` is called {times} times in a forward pass; expected once")
     return [sites[0] for sites in found.values()]
 
 
@@ -180,11 +187,20 @@ def example_images(network: nn.Module, shape: Sequence[int] | None = None) -> to
 
 def _recognise(block: str, calls: Sequence[_Call]) -> Site:
     by_depth = sorted(calls, key=lambda call: call.name.count("."))  # a module before those within it
+    gates: list[Site] = []
     for gate in by_depth:
+        if any(gate.name.startswith(f"{site.gate}.") for site in gates):
+            continue
         if gate.x.ndim == 4 and gate.x.shape == gate.y.shape:
-            for inner in reversed(calls):
-                if inner.name.startswith(f"{gate.name}.") and _scales(gate, inner.y):
-                    return Site(block, gate.name, gate.y.shape[1], gate.name, inner.name)
+            inside = [
+                call for call in reversed(calls) if call.name.startswith(f"{gate.name}.") and _scales(gate, call.y)
+            ]
+            gates += [Site(block, gate.name, gate.y.shape[1], gate.name, inner.name) for inner in inside[:1]]
+    if len(gates) > 1:
+        names = ", ".join(f"`{site.gate}`" for site in gates[:3])
+        raise UsageError(f"block `{block}` holds {len(gates)} gates ({names} …); name what holds one")
+    if gates:
+        return gates[0]
     whole = calls[-1]
     sums = [whole.y] + [call.x for call in calls[:-1] if torch.equal(call.y, whole.y)]
     inside = [call for call in by_depth if call.name != block and call.y.ndim == 4]
@@ -241,7 +257,7 @@ def gate_values(network: nn.Module, site: Site, x: torch.Tensor) -> torch.Tensor
     gate, seen = network.get_submodule(site.gate), []
     note = (network.get_submodule(site.values), lambda module, args, output: seen.append(output))
     with aside(), hooked(note), torch.autocast(x.device.type, enabled=False):
-        gate(x.float())
+        gate(x.float().clone())  # a gate may multiply in place
     return _per_channel(seen[-1], x).mean((2, 3))
 
 

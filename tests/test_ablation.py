@@ -144,6 +144,45 @@ def test_blocks_that_overwrite_share_downsample_and_group(settings, batch):
         assert torch.equal(got, plain(network, {"1.1.bn2": importance}, images, *point))
 
 
+def test_a_gate_that_multiplies_in_place_is_looked_at_and_left_alone():
+    class Gate(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Sequential(nn.Conv2d(8, 8, 1), nn.Sigmoid())
+
+        def forward(self, x):
+            return x.mul_(self.fc(x.mean((2, 3), keepdim=True)))
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.gate = nn.Conv2d(8, 8, 3, padding=1), Gate()
+
+        def forward(self, x):
+            return torch.relu(x + self.gate(self.conv(x)))
+
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), Block(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)).eval()
+    images = torch.randn(8, 3, 12, 12)
+    with torch.inference_mode():
+        labels = network(images).argmax(1)
+        metric = FeatureImportance(network, ["1"], shape=(3, 12, 12), rows=8, ratios=[0, 0.5])
+        metric.update(images, labels, torch.arange(8))
+    assert metric.compute()["top1"][0] == 1
+    importance = outputs(network, ["1.gate.fc"], images)["1.gate.fc"].flatten(1)
+    logits, _ = engine(network, ["1"], images, ratios=[0.5])
+    for got, order in zip(logits, ("most", "least"), strict=True):
+        assert torch.equal(got, plain(network, {"1.gate": importance}, images, order, 0.5))
+
+
+def test_a_network_in_training_mode_is_refused():
+    network = make_network("mini_resnet_se")
+    metric = FeatureImportance(network, ["layer3.1"])
+    network.train()
+    with pytest.raises(UsageError, match="training mode"):
+        metric.update(torch.randn(2, 3, 32, 32), torch.zeros(2, dtype=torch.long), torch.arange(2))
+
+
 def test_folding_stays_within_its_tolerance_and_decides_alike():
     """1e-3 of the logits' spread; a wrong fold would be off by the spread itself."""
     images = torch.randn(6, *SHAPE)
@@ -404,6 +443,7 @@ def test_means_of_other_images():
 
 def test_every_setting_through_the_front_door(quiet):
     network, data, others = make_network("mini_resnet_se:classes=4"), make_data(), make_data(seed=1)
+    others.split = "train"
     index = analysis.selectivity({"se": network}, others, blocks=["layer3.1"], options=quiet)
     table = analysis.pruning(
         {"se": network, "plain": make_network("mini_resnet:classes=4")},
@@ -450,6 +490,7 @@ def test_settings_that_cannot_be(settings, message):
 
 
 def test_means_of_the_measured_images_are_refused():
-    data = make_data()
-    with pytest.raises(UsageError, match="of the images that are measured"):
-        analysis.pruning(make_network("mini_resnet_se:classes=4"), data, fill="mean", means_from=data)
+    data, network = make_data(), make_network("mini_resnet_se:classes=4")
+    for measured in (data, data.limited(20)):
+        with pytest.raises(UsageError, match=f"{len(measured)} images of noise#val, which means"):
+            analysis.pruning(network, measured, fill="mean", means_from=data)

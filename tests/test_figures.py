@@ -79,7 +79,8 @@ def test_pruning_by_network_and_against_random():
         figures.pruning_against_random(table[table["score"] == "gate"])
     with pytest.raises(UsageError, match="no curves of the score `gradient`"):
         figures.pruning_by_network(table, score="gradient")
-    _, axes = figures.pruning(table, score="random")
+    figure, axes = figures.pruning(table, score="random")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "in random order"]
     assert [line.get_ydata().tolist() for line in axes[0, 1].lines] == [[0.9, 0.6, 0.1], [], [0.9, 0.6, 0.1], []]
 
 

@@ -118,8 +118,8 @@ def test_bad_arguments_of_capture():
 
 def test_a_bad_block_of_the_metric_leaves_nothing():
     network = make_network("mini_resnet_se")
-    with pytest.raises(UsageError, match="expected a residual block"):
-        FeatureImportance(network, ["layer3.0", "conv1"])
+    with pytest.raises(UsageError, match="expected maps"):
+        FeatureImportance(network, ["layer3.0", "fc"])
     assert count_hooks(network) == 0
 
 

@@ -58,7 +58,9 @@ def test_errors_and_intervals_against_scipys_bootstrap():
         lines = {
             order: mine[mine["order"].isin([order, "none"])].sort_values("ratio")["at"] for order in ("most", "least")
         }
-        each = {order: np.trapezoid(curves.correct["a"][at], RATIOS, axis=0) for order, at in lines.items()}
+        each = {
+            order: np.trapezoid(curves.correct["a"][at].astype(float), RATIOS, axis=0) for order, at in lines.items()
+        }
         values = each["least"] - each["most"]
         assert row.area == pytest.approx(values.mean(), abs=1e-12)
         theirs = stats.bootstrap((values,), np.mean, n_resamples=5000, method="percentile", random_state=0)
@@ -106,7 +108,8 @@ def test_mcnemar_and_holm_against_statsmodels():
             ]
             expected.append(mcnemar(table, exact=True).pvalue)
     assert tests["p"].to_numpy() == pytest.approx(np.minimum(expected, 1))
-    assert tests["p_holm"].to_numpy() == pytest.approx(multipletests(tests["p"], method="holm")[1])
+    for _, figure in tests.groupby("score"):
+        assert figure["p_holm"].to_numpy() == pytest.approx(multipletests(figure["p"], method="holm")[1])
 
 
 def test_holm_is_a_correction():
@@ -132,6 +135,20 @@ def test_curves_without_both_orders_or_ratio_0():
     assert areas(only)["area"].isna().all() and differences(only).empty and point_tests(only).empty
     none = Curves(curves.table[:0], {}, curves.indices, curves.labels, curves.classes)
     assert areas(none).empty and differences(none).empty
+
+
+def test_an_area_needs_both_ends():
+    curves = make_curves()
+    inner = (curves.table["ratio"] < 1).to_numpy()
+    part = Curves(curves.table[inner], {"a": curves.correct["a"][inner]}, curves.indices, curves.labels, curves.classes)
+    assert areas(part)["area"].isna().all() and areas(part)["drop_all"].isna().all()
+    assert differences(part)["difference"].notna().all()
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_very_few_images(images):
+    summary = areas(make_curves(images))
+    assert summary[["area", "area_se", "area_low", "area_high"]].notna().all(axis=None)
 
 
 def test_a_folder_without_curves(tmp_path):

@@ -118,6 +118,29 @@ def test_what_is_no_map():
         find_sites(nn.Sequential(nn.Conv2d(3, 3, 1), shared, nn.Conv2d(3, 3, 1), shared), ["1"], (3, 4, 4))
 
 
+@pytest.mark.parametrize(
+    "blocks, message",
+    [(["layer3", "layer3.0"], "`layer3` holds block `layer3.0`"), (["layer3"], "`layer3` holds 6 gates")],
+)
+def test_blocks_that_hold_more_than_one(blocks, message):
+    with pytest.raises(UsageError, match=message):
+        find_sites(load_network("mini_resnet_se"), blocks)
+
+
+def test_another_type_of_numbers():
+    with pytest.raises(UsageError, match=r"is torch\.float64; expected float32"):
+        find_sites(load_network("mini_resnet").double(), ["layer3.0"])
+
+
+def test_sites_come_in_the_order_called():
+    network = load_network("mini_resnet")
+    assert [site.block for site in find_sites(network, ["layer3.2", "layer2.0", "layer3.1"])] == [
+        "layer2.0",
+        "layer3.1",
+        "layer3.2",
+    ]
+
+
 def test_paper_names_and_table():
     assert paper_name("layer3.5") == "conv4-6"
     table = site_table(load_network("mini_resnet_se"))
