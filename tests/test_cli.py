@@ -104,7 +104,7 @@ def test_pruning_by_every_score(tmp_path, weights):
     assert len(table) == 2 * (2 + 4 * 2 + 1) and not table["per_image"].any() and set(table["fill"]) == {"mean"}
     names = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
     assert names == {"fig3_pruning", "fig3_networks", "fig3_area", "fig3_random"} | {
-        f"fig3_pruning_{score}" for score in ("activation", "selectivity", "gradient")
+        f"fig3_pruning_{score}" for score in ("random", "activation", "selectivity", "gradient")
     }
     assert len(pd.read_csv(tmp_path / "run" / "pruning_classes.csv")) == len(table) * 10
     code, output = run("pruning", weights["mini_resnet_se"], *options, "--scope", "stage", "--out", tmp_path / "stage")
@@ -175,7 +175,7 @@ def test_networks_and_layers():
         (["selectivity", "mini_resnet", "--limit", "1"], 1, "at least two"),
         (["pruning", "mini_resnet_se", "--ratio", "1.5"], 2, "drop ratio 1.5 is outside"),
         (["pruning", "mini_resnet_se", "--order", "random"], 2, "no order `random`"),
-        (["pruning", "mini_shufflenet", "--stage", "4", "--ratio", "0.5"], 2, "without a gate"),
+        (["pruning", "mini_shufflenet", "--stage", "4", "--ratio", "0.5"], 2, "has no gates in stage4.0, stage4.1"),
         (["evaluate", "mini_resnet", "--data", "folder:EMPTY"], 1, "no class subfolders"),
         (["evaluate", "mini_resnet", "--device", "tpu"], 2, "device `tpu`"),
         (["evaluate", "mini_resnet", "--precision", "fp8"], 2, "no precision `fp8`"),
