@@ -76,7 +76,9 @@ _running = _options(
 )
 _where = _options(
     click.option("--stage", type=int, default=4, show_default=True, help="4 is conv4_x (layer3)."),
-    click.option("--blocks", multiple=True, metavar="NAME", help="Module names instead of a stage; may be repeated."),
+    click.option(
+        "--blocks", multiple=True, metavar="NAME", help="Module names instead of a stage, such as layer3.*; repeatable."
+    ),
 )
 _recipe = _options(
     click.option("--recipe", default="small", show_default=True, help="small, or imagenet (the paper's)."),
@@ -146,6 +148,8 @@ def _summary(run) -> None:
         click.echo("\nTop-1 accuracy on the images measured:")
         for row in read_table(run.folder, "evaluation.csv").itertuples():
             click.echo(f"  {pretty(row.network):<45} {100 - row.top1_error:6.2f} %  ({row.images} images)")
+    for finding in run.record.get("findings", ()):
+        click.echo(f"  {finding}")
     drawn = sorted(run.path("figures").glob("*.png"))
     if drawn:
         click.echo("Figures (each also as .pdf):")
@@ -277,6 +281,18 @@ def curves(runs, out, resume):
     from analysis import commands
 
     _execute("curves", out, resume, {"runs": [str(run) for run in runs]}, lambda run: commands.curves(run, runs))
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--reference", help="Label of the network that the others are compared with; the first by default.")
+@_out
+def compare(runs, reference, out, resume):
+    """Compare the selectivity of networks in finished runs on the same images, from their folders alone."""
+    from analysis import commands
+
+    arguments = {"runs": [str(run) for run in runs], "reference": reference}
+    _execute("compare", out, resume, arguments, lambda run: commands.compare(run, runs, reference))
 
 
 @main.command()

@@ -97,10 +97,11 @@ class ClassSelectivity(SavedMetric):
             is too late: rectify the maps before they are averaged, as `analysis.selectivity` does.
         name: of the layer, for messages.
 
-    `update(features, labels, indices, null_labels=None, halves=None)` takes (N, U) mean activities, (N,) labels,
-    (N,) image indices, (permutations, N) permuted labels, and (N,) halves 0 or 1 (by the hash of the index where not
-    given; `analysis.randomness.stratified_halves` gives balanced ones). `compute()` gives a table with a row per
-    unit; `samples()` what errors and comparisons are computed from.
+    `update(features, labels, indices, null_labels=None, halves=None, weights=None)` takes (N, U) mean activities, (N,)
+    labels, (N,) image indices, (permutations, N) permuted labels, (N,) halves 0 or 1 (by the hash of the index where
+    not given; `analysis.randomness.stratified_halves` gives balanced ones), and (replicates, N) bootstrap weights (by
+    the hash where not given; several metrics can share them). `compute()` gives a table with a row per unit;
+    `samples()` what errors and comparisons are computed from.
 
     Raises:
         ValueError: on compute, activities that are negative or not finite, or fewer than two classes with images.
@@ -163,6 +164,7 @@ class ClassSelectivity(SavedMetric):
         indices: torch.Tensor,
         null_labels: torch.Tensor | None = None,
         halves: torch.Tensor | None = None,
+        weights: torch.Tensor | None = None,
     ) -> None:
         if features.ndim != 2 or features.shape[1] != self.units:
             raise ValueError(
@@ -189,7 +191,9 @@ class ClassSelectivity(SavedMetric):
                     self.null_sums[permutation], self.null_counts[permutation], null_labels[permutation], features
                 )
         if self.replicates:
-            weights = torch.from_numpy(poisson_weights(self.seed, host, self.replicates)).to(device, non_blocking=True)
+            if weights is None:
+                weights = torch.from_numpy(poisson_weights(self.seed, host, self.replicates))
+            weights = weights.to(device, non_blocking=True)
             for replicate in range(self.replicates):
                 sums, counts = self.boot_sums[replicate], self.boot_counts[replicate]
                 self._add(sums.view(-1, self.units), counts.view(-1), rows, features, weights[replicate])

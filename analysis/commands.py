@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from analysis import figures
-from analysis.comparison import selectivity_gaps
+from analysis.comparison import Samples, selectivity_gaps, sentences
 from analysis.data import ImageData, load_data
 from analysis.errors import UsageError
 from analysis.feature_importance import Dropping
@@ -193,6 +193,53 @@ def curves(run: Run, trainings: Sequence[Path | str]) -> list[Path]:
     return _figure1(run, pd.concat(tables.values(), ignore_index=True), " ".join(sorted(notes)))
 
 
+def compare(run: Run, runs: Sequence[Path | str], reference: str | None = None) -> list[Path]:
+    """Networks of finished selectivity runs on the same images: figure 2, gaps, trends, and what they say in words."""
+    tables: dict[str, list[pd.DataFrame]] = {"selectivity.csv": [], "selectivity_blocks.csv": []}
+    samples: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    records, labels = [read_record(folder) for folder in runs], []
+    for folder, record in zip(runs, records, strict=True):
+        _check_comparable(folder, record, runs[0], records[0])
+        own = {
+            label: unique_label(label, labels) for label in read_table(folder, "selectivity.csv")["network"].unique()
+        }
+        labels += own.values()
+        for name, parts in tables.items():
+            table = read_table(folder, name)
+            parts.append(table.assign(network=table["network"].map(own)))
+        with np.load(Path(folder) / "selectivity_replicates.npz", allow_pickle=False) as stored:
+            for key in stored.files:
+                network, block, kind = key.rsplit("/", 2)
+                samples.setdefault((own[network], block), {})[kind] = stored[key]
+        run.record["networks"] |= {own[label]: record["networks"][label] for label in own}
+    units, blocks = (pd.concat(parts, ignore_index=True) for parts in tables.values())
+    if reference is not None and reference not in labels:
+        raise UsageError(f"no network `{reference}` to compare with; labels: {', '.join(labels)}")
+    if len(labels) < 2:
+        raise UsageError(f"the runs have one network, {labels[0]}; expected at least two to compare")
+    data = records[0]["data"]
+    run.save(data=data)
+    for name, table in zip(tables, (units, blocks), strict=True):
+        run.write_table(name, table)
+    note = f"{data['name']}, {data['read']} images."
+    return _figure2_of(run, units, blocks, samples, records[0]["arguments"]["replicates"], reference or labels[0], note)
+
+
+def _check_comparable(folder: Path | str, record: dict, first: Path | str, other: dict) -> None:
+    """The same images, and bootstrap weights drawn alike: else gaps would have no meaning, or wrong errors."""
+    if not record["finished"]:
+        raise UsageError(f"the run in `{folder}` is not finished; its own command with --resume goes on")
+    if record["data"]["fingerprint"] != other["data"]["fingerprint"]:
+        raise UsageError(
+            f"`{folder}` measured {record['data']['name']}, {record['data']['images']} images, and `{first}` "
+            f"{other['data']['name']}, {other['data']['images']} images: not the same ones"
+        )
+    for name in ("seed", "replicates", "permutations", "rectify"):
+        mine, theirs = (each["arguments"].get(name) for each in (record, other))
+        if mine != theirs:
+            raise UsageError(f"`{folder}` was measured with {name} {mine}, and `{first}` with {theirs}")
+
+
 def diagram(run: Run, networks: Sequence[str] = ()) -> list[Path]:
     """Figure 4: the paper's operators, or those of the given networks' first stage-four block."""
     from analysis import diagrams
@@ -370,13 +417,21 @@ def _paper_errors(label: str, row: pd.Series) -> tuple[float, float] | None:
 
 
 def _figure2(run: Run, measured: Measured, data: ImageData, statistics: Statistics, reference: str) -> list[Path]:
-    figure, _ = figures.selectivity(measured.selectivity, reference, _note(data))
+    tables = (measured.selectivity, measured.selectivity_blocks, measured.samples)
+    return _figure2_of(run, *tables, statistics.replicates, reference, _note(data))
+
+
+def _figure2_of(
+    run: Run, units: pd.DataFrame, blocks: pd.DataFrame, samples: Samples, replicates: int, reference: str, note: str
+) -> list[Path]:
+    figure, _ = figures.selectivity(units, reference, note)
     drawn = run.write_figure("fig2_selectivity", figure)
-    if measured.selectivity["network"].nunique() > 1:
-        gaps, trends = selectivity_gaps(measured.selectivity, measured.selectivity_blocks, measured.samples, reference)
+    if units["network"].nunique() > 1:
+        gaps, trends = selectivity_gaps(units, blocks, samples, reference)
         run.write_table("selectivity_gap.csv", gaps)
         run.write_table("selectivity_trend.csv", trends)
-        figure, _ = figures.selectivity_gap(gaps, statistics.replicates, _note(data))
+        run.save(findings=sentences(gaps, replicates))
+        figure, _ = figures.selectivity_gap(gaps, replicates, note)
         drawn += run.write_figure("fig2_gap", figure)
     return drawn
 

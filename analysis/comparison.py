@@ -75,6 +75,42 @@ def selectivity_gaps(
     return pd.DataFrame(gaps), pd.DataFrame(trends)
 
 
+def sentences(gaps: pd.DataFrame, replicates: int) -> list[str]:
+    """What the gaps say, a line for each network and block, claiming no more than the numbers do.
+
+    A direction is named only where the 95 % intervals of the gap as it is, in excess of the null and cross-fitted all
+    leave out 0 on the same side: the index errs high and the cross-fitted one low, so that the two bracket the truth.
+
+    Args:
+        gaps: rows of `selectivity_gap.csv`.
+        replicates: of the bootstrap.
+    """
+    reach = half_width(replicates)
+    lines = []
+    for row in gaps.to_dict("records"):
+        ends = {kind: (row[f"{kind}_gap"], reach * row[f"{kind}_gap_se"]) for kind in KINDS}
+        sides = [np.sign(gap) if abs(gap) > half else 0 for gap, half in ends.values()]
+        gap, half = ends["mean"]
+        numbers = f"gap {gap:+.3f}"
+        if np.isnan([half for _, half in ends.values()]).any():
+            said = "no standard errors (too few images a class, or no replicates), so no claim"
+        else:
+            numbers += (
+                f" ± {half:.3f}, in excess of the null {ends['excess'][0]:+.3f} ± {ends['excess'][1]:.3f}, "
+                f"cross-fitted {ends['crossfit'][0]:+.3f} ± {ends['crossfit'][1]:.3f}"
+            )
+            if len(set(sides)) == 1 and sides[0]:
+                direction = "more" if sides[0] > 0 else "less"
+                said = f"units are {direction} class selective on average, by all three measures"
+            elif sides[0]:
+                direction = "higher" if sides[0] > 0 else "lower"
+                said = f"the index is {direction}, but not by every measure: sparsity or noise may be why"
+            else:
+                said = "no difference beyond the sampling of images"
+        lines.append(f"{row['block']}: {row['network']} against {row['reference']}: {said} ({numbers})")
+    return lines
+
+
 def _summary(units: pd.DataFrame, samples: Mapping[str, np.ndarray]) -> dict:
     alive = units["csi"].notna().to_numpy()
     return {

@@ -97,6 +97,7 @@ def capture(
         raise UsageError(f"Expected argument `reduce` to be None, 'mean' or a function, but got {reduce!r}")
     blocks = [blocks] if isinstance(blocks, str) else list(blocks)
     features: dict[str, torch.Tensor] = {} if into is None else into
+    layout = layout_of(network)
 
     def keep(name: str):
         def hook(module, args, output):
@@ -105,7 +106,7 @@ def capture(
             if callable(reduce):
                 features[name] = reduce(name, output)
             else:
-                features[name] = output.clone() if reduce is None else channel_means(output)
+                features[name] = output.clone() if reduce is None else channel_means(output, layout)
 
         return hook
 
@@ -130,10 +131,30 @@ def find_module(network: nn.Module, name: str, choices: Sequence[str] = ()) -> n
     raise unknown("block", name, choices or [each for each, _ in network.named_modules() if each])
 
 
-def channel_means(features: torch.Tensor) -> torch.Tensor:
-    """The mean over positions of (N, C, H, W), or (N, C) itself, in float32 whatever the precision of the features."""
+def layout_of(network: nn.Module) -> str:
+    """Where maps have their channels: "NHWC" where the network says so, as some of timm's transformers, or "NCHW"."""
+    return "NHWC" if getattr(network, "output_fmt", None) == "NHWC" else "NCHW"
+
+
+def channel_means(features: torch.Tensor, layout: str = "NCHW") -> torch.Tensor:
+    """The mean over positions of maps, the mean over tokens of (N, T, C), or (N, C) itself; (N, C) in float32.
+
+    Args:
+        features: of any precision.
+        layout: of maps, "NCHW" or "NHWC".
+
+    Raises:
+        UsageError: features of another number of dimensions.
+
+    >>> channel_means(torch.tensor([[[0.0, 1.0], [2.0, 3.0]]]))
+    tensor([[1., 2.]])
+    """
     if features.ndim == 2:
         return features.float()
+    if features.ndim == 3:
+        return features.mean(1, dtype=torch.float32)
     if features.ndim != 4:
-        raise UsageError(f"features of shape {tuple(features.shape)}: expected maps (N, C, H, W) or vectors (N, C)")
-    return features.mean(tuple(range(2, features.ndim)), dtype=torch.float32)
+        raise UsageError(
+            f"features of shape {tuple(features.shape)}: expected maps (N, C, H, W), tokens (N, T, C) or vectors (N, C)"
+        )
+    return features.mean((2, 3) if layout == "NCHW" else (1, 2), dtype=torch.float32)

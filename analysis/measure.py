@@ -18,13 +18,13 @@ from analysis.data import ImageData, load_data
 from analysis.data.loading import known_indices, known_labels
 from analysis.errors import RunError, UsageError
 from analysis.feature_importance import Dropping, FeatureImportance
-from analysis.hooks import capture, channel_means
+from analysis.hooks import capture, channel_means, layout_of
 from analysis.importance import MEAN_SCORES, BranchMeans, Prior
 from analysis.networks import catalogue, count_gmacs, count_parameters, load_network, preprocessing_of
 from analysis.networks.preprocessing import Preprocessing
-from analysis.randomness import permuted_labels, stratified_halves
+from analysis.randomness import permuted_labels, poisson_weights, stratified_halves
 from analysis.references import Reference, parse
-from analysis.sites import block_depths, resolve_blocks
+from analysis.sites import block_depths, resolve_blocks, signed_blocks
 from analysis.sweep import Subject, SweepOptions, prepared, sweep
 
 log = logging.getLogger(__name__)
@@ -103,13 +103,15 @@ def measure(
         raise RunError(f"{len(np.unique(labels))} classes with images in {data}; the index needs at least two")
     if wanted:
         _say_what_is_missing(data, labels)
-    resampling = _Resampling(seed, labels, indices, permutations)
+    resampling = _Resampling(seed, labels, indices, permutations, replicates)
     subjects, metrics = [], {}
     for label, request in requests.items():
         network = request.network
         preprocessing = preprocessing_of(network)
         shape = _image_shape(data, preprocessing)
         outputs, units, gmacs = _probe(network, request.selectivity, shape)
+        if not rectify:
+            _refuse_signed(network, request.selectivity, shape)
         classes = int(labels.max()) + 1 if labels is not None else outputs
         named = len(getattr(data, "classes", ())) or classes
         if named < outputs:
@@ -147,18 +149,19 @@ def _watched(
     ]
     if selective:
         features: dict[str, torch.Tensor] = {}
+        layout = layout_of(network)
 
         def reduce(block: str, maps: torch.Tensor) -> torch.Tensor:
             selective[block].note_minimum(maps.amin())
-            return channel_means(maps.clamp(min=0) if rectify else maps)
+            return channel_means(maps.clamp(min=0) if rectify else maps, layout)
 
         def watch(batch):
             return capture(network, list(selective), reduce, features)
 
         def observe(images, batch, labels, logits):
-            null, halves = resampling.of(batch)
+            drawn = resampling.of(batch)
             for block, metric in selective.items():
-                metric.update(features[block], labels, batch.indices, null, halves)
+                metric.update(features[block], labels, batch.indices, **drawn)
 
         watched.append(_Watched(nn.ModuleList(selective.values()), watch, observe))
     if pruned:
@@ -173,18 +176,24 @@ def _watched(
 
 
 class _Resampling:
-    """Permuted labels and halves of the whole data set, where its labels are known before the pass."""
+    """What is drawn for the whole data set: bootstrap weights; permuted labels and halves where labels are known."""
 
-    def __init__(self, seed: int, labels: np.ndarray | None, indices: np.ndarray, permutations: int):
+    def __init__(self, seed: int, labels: np.ndarray | None, indices: np.ndarray, permutations: int, replicates: int):
         known = labels is not None
+        self.seed, self.replicates = seed, replicates
         self.permutations = permutations if known else 0
+        self._last: tuple | None = None
         self.null = torch.from_numpy(permuted_labels(seed, labels, indices, permutations)) if known else None
         self.halves = torch.from_numpy(stratified_halves(seed, labels, indices)) if known else None
 
-    def of(self, batch) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        if self.halves is None:
-            return None, None
-        return self.null[:, batch.positions], self.halves[batch.positions]
+    def of(self, batch) -> dict[str, torch.Tensor]:
+        """Arguments of `ClassSelectivity.update`, drawn once for all blocks and networks."""
+        if self._last is None or self._last[0] is not batch:
+            drawn = {"weights": torch.from_numpy(poisson_weights(self.seed, batch.indices.numpy(), self.replicates))}
+            if self.halves is not None:
+                drawn |= {"null_labels": self.null[:, batch.positions], "halves": self.halves[batch.positions]}
+            self._last = (batch, drawn)
+        return self._last[1]
 
 
 def _image_shape(data, preprocessing: Preprocessing) -> tuple[int, ...]:
@@ -212,6 +221,16 @@ def _probe(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) ->
     except Exception:  # a count is no reason to fail: a network may branch on its values, which meta tensors lack
         gmacs = math.nan
     return outputs.shape[1], {block: value.shape[1] for block, value in features.items()}, gmacs
+
+
+def _refuse_signed(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> None:
+    """Tell before the pass, not after it, that a block's activities are signed, and which layer's would do."""
+    for block, (minimum, instead) in signed_blocks(network, blocks, shape).items():
+        way_out = f"`{instead}` follows it and is not; " if instead else ""
+        raise UsageError(
+            f"layer `{block}` has negative activities (minimum {minimum:.4g} on noise): the index is defined for "
+            f"activities ≥ 0; {way_out}--rectify (rectify=True) takes their positive part"
+        )
 
 
 def _say_what_is_missing(data, labels: np.ndarray | None) -> None:

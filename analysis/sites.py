@@ -1,8 +1,9 @@
 """Where features live in a network: its stages, their blocks, and each block's branch and gate."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import pandas as pd
 import torch
@@ -72,19 +73,39 @@ def block_names(network: nn.Module) -> dict[int, list[str]]:
 def resolve_blocks(network: nn.Module, stage: int | None = 4, blocks: Sequence[str] | None = None) -> list[str]:
     """The names of the blocks asked for, in the network's order: `blocks` where given, else all of `stage`.
 
+    Args:
+        network: any module.
+        stage: its number, where its stages are known.
+        blocks: names of modules; in a name, `*` and `?` stand for any part of one name between dots: `layer3.*`.
+
     Raises:
         UsageError: no such stage or module; the message lists those that are there.
     """
     stages = block_names(network)
     if blocks:
-        for block in blocks:
-            find_module(network, block, [name for names in stages.values() for name in names])
         order = {name: number for number, (name, _) in enumerate(network.named_modules(remove_duplicate=False))}
-        return sorted(dict.fromkeys(blocks), key=lambda block: order.get(block, len(order)))
+        chosen = {name: None for pattern in blocks for name in _matching(pattern, order)}
+        for block in chosen:
+            find_module(network, block, [name for names in stages.values() for name in names])
+        return sorted(chosen, key=lambda block: order.get(block, len(order)))
     if stage not in stages:
         have = ", ".join(map(str, stages)) or "none that are known: name the blocks"
         raise UsageError(f"no stage {stage} in {type(network).__name__}; its stages: {have}")
     return stages[stage]
+
+
+def _matching(pattern: str, names: Iterable[str]) -> list[str]:
+    if not set("*?[") & set(pattern):
+        return [pattern]
+    parts = pattern.split(".")
+    found = [
+        name
+        for name in names
+        if name.count(".") == pattern.count(".") and all(map(fnmatchcase, name.split("."), parts))
+    ]
+    if not found:
+        raise UsageError(f"no block matches `{pattern}`")
+    return found
 
 
 def block_depths(network: nn.Module, blocks: Sequence[str]) -> list[int]:
@@ -259,6 +280,36 @@ def gate_values(network: nn.Module, site: Site, x: torch.Tensor) -> torch.Tensor
     with aside(), hooked(note), torch.autocast(x.device.type, enabled=False):
         gate(x.float().clone())  # a gate may multiply in place
     return _per_channel(seen[-1], x).mean((2, 3))
+
+
+def signed_blocks(
+    network: nn.Module, blocks: Sequence[str], shape: Sequence[int] | None = None
+) -> dict[str, tuple[float, str | None]]:
+    """Of the blocks those whose outputs are negative somewhere on images of noise.
+
+    Returns:
+        By block its least activity, and the name of the next module that ends and whose output is not negative
+        anywhere, with the same number of dimensions; None where there is none.
+    """
+    ended: list[tuple[str, float, int]] = []
+
+    def note(name: str):
+        def hook(module, args, output):
+            if isinstance(output, torch.Tensor) and output.ndim > 1:
+                ended.append((name, float(output.min()), output.ndim))
+
+        return hook
+
+    names = {module: name for name, module in network.named_modules() if name}
+    with evaluating(network), torch.inference_mode(), hooked(*((each, note(name)) for each, name in names.items())):
+        network(example_images(network, shape))
+    signed = {}
+    for block in blocks:
+        at = next((number for number, call in enumerate(ended) if call[0] == block), None)
+        if at is not None and ended[at][1] < 0:
+            following = (name for name, least, ndim in ended[at + 1 :] if least >= 0 and ndim == ended[at][2])
+            signed[block] = ended[at][1], next(following, None)
+    return signed
 
 
 def site_table(network: nn.Module) -> pd.DataFrame:

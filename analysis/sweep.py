@@ -171,7 +171,7 @@ def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
             tqdm(total=total, initial=done, unit="img", desc="measuring", mininterval=0.5, disable=not options.progress)
         )
         stack.enter_context(torch.inference_mode())
-        saved = time.monotonic()
+        saved, interval = time.monotonic(), CHECKPOINT_SECONDS
         for batch in batches(
             data, geometries, options.batch_size, options.workers, start=done, pin_memory=device.type == "cuda"
         ):
@@ -185,9 +185,11 @@ def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
             done += len(batch)
             bar.update(len(batch))
             stop = asked.is_set()
-            if options.checkpoint and (stop or time.monotonic() - saved > CHECKPOINT_SECONDS):
+            if options.checkpoint and (stop or time.monotonic() - saved > interval):
+                begun = time.monotonic()
                 _save(subjects, options.checkpoint, done, total)
                 saved = time.monotonic()
+                interval = max(CHECKPOINT_SECONDS, 50 * (saved - begun))  # gigabytes are not saved every minute
             if stop:
                 raise KeyboardInterrupt
     if options.checkpoint:

@@ -1,25 +1,77 @@
-"""Throughput of the selectivity pass against a bare forward loop over the same images, in one run, as a ratio.
+"""Throughput and memory of the selectivity pass, in one run, as ratios.
 
-Both read the held-out digits, run the same mini_resnet in float32 and channels-last; the pass adds capture, sums, null,
-cross-fitting and bootstrap for six blocks. Medians of paired rounds.
+The pass over six stage-four blocks of SE-ResNet-50 at 224 px (1000 classes; index, null, cross-fitting, bootstrap)
+against a bare forward loop of the same network, precision, layout and images, in turn; and against an implementation
+that stores every map and computes the index (alone) at the end. Weights and images are random: the time does not
+depend on them.
+
+    python benchmarks/selectivity.py [--images 64]          throughput, and a store-everything implementation
+    python benchmarks/selectivity.py --loader DIR           against a plain loop over timm's create_loader on a folder
+    python benchmarks/selectivity.py --memory               peak memory of the sums for 1,000 and 100,000 images
+    python benchmarks/selectivity.py --demo runs/demo       how far bfloat16 moves the index, on trained networks
 """
 
+import argparse
+import multiprocessing
+import resource
 import statistics
 import time
+from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 import analysis
-from analysis.data import batches
+from analysis.commands import Inputs
+from analysis.data import ImageData, batches
+from analysis.measure import Request, measure
+from analysis.networks import load_network
+from analysis.randomness import permuted_labels, stratified_halves
+from analysis.sites import resolve_blocks
+from analysis.sweep import SweepOptions, resolve_device
 
-ROUNDS = 5
+CLASSES, UNITS, BLOCKS = 1000, 1024, 6
 
 
-def bare(network: torch.nn.Module, data) -> None:
+def random_images(count: int) -> ImageData:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (count, 224, 224, 3), dtype=np.uint8)
+    labels = np.arange(count) % CLASSES // 2  # two images a class, so that there is a null
+    names = [f"random-{number}" for number in range(count)]
+    classes = [str(label) for label in range(CLASSES)]
+    return ImageData("random", "", classes, labels, names, lambda position: Image.fromarray(pixels[position]))
+
+
+def bare(network, data: ImageData, batch_size: int, device: torch.device) -> None:
+    geometry = network.preprocessing.geometry
     with torch.inference_mode():
-        for batch in batches(data, [network.preprocessing.geometry], 64):
-            images = network.preprocessing.normalize(batch.images[network.preprocessing.geometry])
-            network(images.contiguous(memory_format=torch.channels_last))
+        for batch in batches(data, [geometry], batch_size):
+            images = network.preprocessing.normalize(batch.images[geometry].to(device, non_blocking=True))
+            logits = network(images.contiguous(memory_format=torch.channels_last))
+    logits.cpu()
+
+
+def store_everything(network, data: ImageData, batch_size: int, device: torch.device) -> tuple[np.ndarray, int]:
+    """The index of every unit from all maps at once, and the bytes that were stored."""
+    blocks, geometry = resolve_blocks(network), network.preprocessing.geometry
+    maps: dict[str, list[torch.Tensor]] = {block: [] for block in blocks}
+    with torch.inference_mode():
+        for batch in batches(data, [geometry], batch_size):
+            images = network.preprocessing.normalize(batch.images[geometry].to(device))
+            with analysis.capture(network, blocks) as features:
+                network(images.contiguous(memory_format=torch.channels_last))
+            for block in blocks:
+                maps[block].append(features[block].cpu())
+    stored = sum(part.nbytes for parts in maps.values() for part in parts)
+    indices = []
+    for parts in maps.values():
+        activity = torch.cat(parts).mean((2, 3)).double().numpy()
+        means = np.stack([activity[data.labels == label].mean(0) for label in np.unique(data.labels)])
+        best = means.max(0)
+        rest = (means.sum(0) - best) / (len(means) - 1)
+        indices.append((best - rest) / (best + rest))
+    return np.stack(indices), stored
 
 
 def seconds(work, *arguments, **options) -> float:
@@ -28,20 +80,136 @@ def seconds(work, *arguments, **options) -> float:
     return time.perf_counter() - start
 
 
+def throughput(options) -> None:
+    device, data = resolve_device(options.device), random_images(options.images)
+    network = load_network("resnet50_se").to(device, memory_format=torch.channels_last)
+    how = SweepOptions(options.device, batch_size=options.batch, progress=False)
+    arguments = (network, data, options.batch, device)
+    everything, alone = {"options": how}, {"options": how, "permutations": 0, "replicates": 0}
+    bare(*arguments)  # warm-up
+    spent: dict[str, list[float]] = {"index alone": [], "with null and bootstrap": [], "storing every map": []}
+    for _ in range(options.rounds):
+        base = (seconds(bare, *arguments) + seconds(bare, *arguments)) / 2
+        spent["index alone"].append(base / seconds(analysis.selectivity, network, data, **alone))
+        spent["with null and bootstrap"].append(base / seconds(analysis.selectivity, network, data, **everything))
+        spent["storing every map"].append(base / seconds(store_everything, *arguments))
+    table = analysis.selectivity(network, data, **alone)
+    indices, stored = store_everything(*arguments)
+    apart = np.nanmax(np.abs(indices.ravel() - table["csi"].to_numpy()))
+    print(f"resnet50_se, 224 px, {len(data)} images, batches of {options.batch}, {device}, {options.rounds} rounds")
+    for name, ratios in spent.items():
+        print(f"{name}: {statistics.median(ratios):.3f} of the bare loop's images per second")
+    each = stored / len(data)
+    print(f"storing every map: {each / 2**20:.1f} MiB an image, so {50_000 * each / 2**30:.0f} GiB for 50,000 images")
+    print(f"greatest difference of its indices from the pass's: {apart:.1g}")
+
+
+def against_loader(options) -> None:
+    """The pass on a folder of images against a plain loop over timm's create_loader, network in its default layout."""
+    import timm
+    from timm.data import create_dataset, create_loader, resolve_model_data_config
+
+    theirs = timm.create_model("seresnet50").eval()
+    config = resolve_model_data_config(theirs)
+    keys = ("input_size", "interpolation", "mean", "std", "crop_pct")
+    loader = create_loader(
+        create_dataset("", str(options.loader)),
+        batch_size=options.batch,
+        use_prefetcher=False,
+        num_workers=0,
+        device=torch.device("cpu"),
+        **{key: config[key] for key in keys},
+    )
+
+    def plain() -> None:
+        count = 0
+        with torch.inference_mode():
+            for images, _ in loader:
+                theirs(images)
+                count += len(images)
+                if count >= options.images:
+                    return
+
+    ours = load_network("timm/seresnet50")
+    data = analysis.load_data(f"folder:{options.loader}")
+    data = data.limited(options.images)
+    how = SweepOptions(options.device, batch_size=options.batch, progress=False)
+    plain()
+    ratios = [seconds(plain) / seconds(analysis.selectivity, ours, data, options=how) for _ in range(options.rounds)]
+    print(f"timm's seresnet50 on {options.images} images of {options.loader}: {statistics.median(ratios):.2f} times")
+    print("the images per second of a plain loop over create_loader, which measures nothing")
+
+
+def _peak(images: int, permutations: int, replicates: int, pipe) -> None:
+    """Peak memory over what is in use before the first sum, in MiB."""
+    torch.set_num_threads(1)
+    rng = torch.Generator().manual_seed(0)
+    indices = np.arange(images)
+    labels = indices % CLASSES
+    null = torch.from_numpy(permuted_labels(0, labels, indices, permutations))
+    halves = torch.from_numpy(stratified_halves(0, labels, indices))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    metrics = [analysis.ClassSelectivity(CLASSES, UNITS, permutations, replicates) for _ in range(BLOCKS)]
+    for at in torch.arange(images).split(250):
+        features = torch.rand(len(at), UNITS, generator=rng)
+        for metric in metrics:
+            metric.update(features, torch.from_numpy(labels)[at], at, null[:, at], halves[at])
+    for metric in metrics:
+        metric.compute()
+        metric.samples()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    pipe.send(((peak - before) / 2**10, time.perf_counter() - start))
+
+
+def memory(options) -> None:
+    context = multiprocessing.get_context("spawn")
+    print("images  permutations  replicates  MiB over what there was  seconds")
+    for permutations, replicates in ((10, 10), (0, 0)):
+        for images in (1_000, 100_000):
+            pipe, other = context.Pipe()
+            process = context.Process(target=_peak, args=(images, permutations, replicates, other))
+            process.start()
+            peak, spent = pipe.recv()
+            process.join()
+            print(f"{images:6} {permutations:13} {replicates:11} {peak:24.0f} {spent:8.1f}", flush=True)
+
+
+def demo(options) -> None:
+    """The distribution over units of the index in bfloat16 less that in float32, on the demo's own networks."""
+    for name in ("mini_resnet", "mini_resnet_se"):
+        inputs = Inputs([f"{name}@{options.demo / 'training' / name / 'weights.safetensors'}"], "digits")
+        (network,) = inputs.load_networks().values()
+        requests = {name: Request(network, selectivity=resolve_blocks(network))}
+        tables = [
+            measure(requests, inputs.load_data(), SweepOptions(options.device, precision, progress=False)).selectivity
+            for precision in ("fp32", "bf16")
+        ]
+        moved = (tables[1]["csi"] - tables[0]["csi"]).dropna()
+        error = tables[0]["csi_se"].median()
+        size = moved.abs()
+        print(f"{name}, trained: |difference| median {size.median():.1g}, 99 % below {size.quantile(0.99):.1g},")
+        print(f"greatest {size.max():.1g}; mean difference {moved.mean():.1g}; median standard error {error:.1g}")
+
+
 def main() -> None:
-    data = analysis.load_data("digits#val")
-    network = analysis.load_network("mini_resnet_se").to(memory_format=torch.channels_last)
-    options = analysis.SweepOptions("cpu", progress=False)
-    plain = {"permutations": 0, "replicates": 0}
-    ratios: dict[str, list[float]] = {"index alone": [], "with null and bootstrap": []}
-    bare(network, data)  # warm-up
-    for _ in range(ROUNDS):
-        base = seconds(bare, network, data)
-        ratios["index alone"].append(base / seconds(analysis.selectivity, network, data, options=options, **plain))
-        ratios["with null and bootstrap"].append(base / seconds(analysis.selectivity, network, data, options=options))
-    print(f"mini_resnet_se, {len(data)} images of 32 px, CPU, {torch.get_num_threads()} threads, {ROUNDS} rounds")
-    for name, values in ratios.items():
-        print(f"{name}: {statistics.median(values):.2f} of the bare loop's images per second")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--loader", type=Path)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--demo", type=Path)
+    options = parser.parse_args()
+    if options.memory:
+        memory(options)
+    elif options.demo:
+        demo(options)
+    elif options.loader:
+        against_loader(options)
+    else:
+        throughput(options)
 
 
 if __name__ == "__main__":

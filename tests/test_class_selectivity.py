@@ -272,3 +272,35 @@ def test_sparse_numbering_simulation_of_crossfit_is_unchanged_by_relabelling():
         metric.update(*tensors, halves=halves)
         tables.append(metric.compute()["csi_crossfit"].to_numpy())
     assert np.allclose(*tables, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "gaps, errors, said",
+    [
+        ((0.1, 0.05, 0.04), (0.01, 0.01, 0.01), "units are more class selective"),
+        ((-0.1, -0.05, -0.04), (0.01, 0.01, 0.01), "units are less class selective"),
+        ((0.1, 0.05, 0.01), (0.01, 0.01, 0.01), "the index is higher, but not by every measure"),
+        ((0.1, -0.05, -0.04), (0.01, 0.01, 0.01), "the index is higher, but not by every measure"),
+        ((0.02, 0.05, 0.04), (0.01, 0.01, 0.01), "no difference beyond the sampling of images"),
+        ((0.1, 0.05, 0.04), (0.01, float("nan"), 0.01), "no standard errors"),
+    ],
+)
+def test_findings_claim_no_more_than_the_numbers(gaps, errors, said):
+    """95 % intervals of 10 replicates reach 2.262 standard errors."""
+    kinds = ("mean", "excess", "crossfit")
+    row = {"block": "layer3.0", "network": "a", "reference": "b"}
+    row |= {f"{kind}_gap": gap for kind, gap in zip(kinds, gaps, strict=True)}
+    row |= {f"{kind}_gap_se": error for kind, error in zip(kinds, errors, strict=True)}
+    (line,) = comparison.sentences(pd.DataFrame([row]), 10)
+    assert line.startswith(f"layer3.0: a against b: {said}")
+
+
+def test_shared_weights_are_the_metrics_own():
+    """Weights drawn once for several metrics change nothing."""
+    rng = np.random.default_rng(0)
+    features, labels = torch.from_numpy(rng.random((50, 4))).float(), torch.from_numpy(rng.integers(0, 5, 50))
+    indices = torch.arange(50) * 3
+    own, shared = (ClassSelectivity(5, 4, permutations=0, replicates=3, seed=2) for _ in range(2))
+    own.update(features, labels, indices)
+    shared.update(features, labels, indices, weights=torch.from_numpy(poisson_weights(2, indices.numpy(), 3)))
+    assert torch.equal(own.boot_sums, shared.boot_sums) and torch.equal(own.boot_counts, shared.boot_counts)

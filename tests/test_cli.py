@@ -116,6 +116,35 @@ def test_pruning_by_every_score(tmp_path, weights):
     assert code == 2 and "no network with the weights of mini_resnet" in output
 
 
+def test_compare_from_folders_alone_is_what_one_run_gives(tmp_path, weights):
+    names, where = ("mini_resnet", "mini_resnet_se"), ["--blocks", "layer3.0", "--blocks", "layer3.1"]
+    runs = [tmp_path / name for name in (*names, "both")]
+    for folder, networks in zip(runs, ([names[0]], [names[1]], names), strict=True):
+        code, output = run("selectivity", *(weights[name] for name in networks), *FAST, *where, "--out", folder)
+        assert code == 0, output
+    code, output = run("compare", *runs[:2], "--out", tmp_path / "compared")
+    assert code == 0 and "layer3.1: mini_resnet_se against mini_resnet: " in output, output
+    for table in ("selectivity", "selectivity_blocks", "selectivity_gap", "selectivity_trend"):
+        one, other = (pd.read_csv(folder / f"{table}.csv") for folder in (runs[2], tmp_path / "compared"))
+        pd.testing.assert_frame_equal(one, other)
+    assert (tmp_path / "compared" / "figures" / "fig2_gap.png").stat().st_size > 5000
+    assert set(json.loads((tmp_path / "compared" / "run.json").read_text())["networks"]) == set(names)
+    small = [*FAST, "--limit", 30]
+    assert run("selectivity", weights[names[0]], *small, *where, "--out", tmp_path / "small")[0] == 0
+    seeded = [*FAST, "--seed", 1]
+    assert run("selectivity", weights[names[0]], *seeded, *where, "--out", tmp_path / "seeded")[0] == 0
+    for other, message in (
+        ([tmp_path / "small"], "not the same ones"),
+        ([tmp_path / "seeded"], "with seed 1"),
+        ([], "expected at least two"),
+        ([runs[1], "--reference", "x"], "no network `x`"),
+        ([tmp_path / "nothing"], "holds no run"),
+    ):
+        code, output = run("compare", runs[0], *other, "--out", tmp_path / "refused")
+        assert code == 2 and message in output, output
+        assert not (tmp_path / "refused").exists()
+
+
 def test_evaluate_and_diagram(tmp_path, weights):
     code, output = run("evaluate", *weights.values(), *FAST, "--out", tmp_path / "run")
     assert code == 0 and "Top-1 accuracy" in output

@@ -6,7 +6,16 @@ from torch import nn
 
 from analysis.errors import UsageError
 from analysis.networks import load_network
-from analysis.sites import Site, block_names, find_sites, gate_values, paper_name, site_table
+from analysis.sites import (
+    Site,
+    block_names,
+    find_sites,
+    gate_values,
+    paper_name,
+    resolve_blocks,
+    signed_blocks,
+    site_table,
+)
 
 from .conftest import count_hooks, shake
 
@@ -147,3 +156,19 @@ def test_paper_names_and_table():
     assert table.loc[table["block"] == "layer3.2", ["stage", "units", "branch", "gate"]].values.tolist() == [
         [4, 128, "layer3.2.se", "SEModule"]
     ]
+
+
+def test_blocks_by_pattern():
+    network = load_network("mini_resnet")
+    assert resolve_blocks(network, blocks=["layer3.*"]) == [f"layer3.{number}" for number in range(6)]
+    assert resolve_blocks(network, blocks=["layer[34].0", "layer3.0", "conv1"]) == ["conv1", "layer3.0", "layer4.0"]
+    with pytest.raises(UsageError, match=r"no block matches `layer9\.\*`"):
+        resolve_blocks(network, blocks=["layer9.*"])
+
+
+def test_signed_blocks_and_the_next_that_is_not():
+    network = shake(load_network("mini_resnet"))
+    signed = signed_blocks(network, ["layer3.0.bn1", "layer3.0", "layer3.1.bn3"])
+    assert list(signed) == ["layer3.0.bn1", "layer3.1.bn3"]
+    assert signed["layer3.0.bn1"][0] < 0 and signed["layer3.0.bn1"][1] == "layer3.0.act1"
+    assert signed["layer3.1.bn3"][1] == "layer3.1.act3"

@@ -12,9 +12,11 @@ import torch
 
 import analysis
 from analysis import sweep as sweeping
+from analysis.data import batches
 from analysis.errors import RunError, UsageError
 from analysis.feature_importance import Dropping
 from analysis.measure import Request, measure
+from analysis.networks import load_network
 from analysis.sites import resolve_blocks
 from analysis.sweep import SweepOptions
 
@@ -202,7 +204,7 @@ def test_any_module_on_images_of_its_own_size(quiet):
 
 def test_rectifying_comes_before_the_mean_over_positions(quiet):
     data, network = make_data(40), make_network("mini_resnet:classes=4")
-    with pytest.raises(RunError, match=r"layer3\.0\.bn3` has negative activities \(minimum -"):
+    with pytest.raises(UsageError, match=r"layer3\.0\.bn3` has negative .*`layer3\.0\.act3` follows it"):
         analysis.selectivity(network, data, blocks=["layer3.0.bn3"], options=quiet)
     table = analysis.selectivity(network, data, blocks=["layer3.0.bn3"], options=quiet, rectify=True)
     assert table["rectified"].all()
@@ -222,3 +224,26 @@ def test_blocks_are_measured_in_the_networks_order(quiet):
     assert measured.selectivity_blocks[["block", "depth"]].values.tolist() == [
         ["layer3.0", 1], ["layer3.2", 3], ["layer3.5", 6]
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name, block", [("vit_tiny_patch16_224", "blocks.3"), ("swin_tiny_patch4_window7_224", "layers.1")]
+)
+def test_tokens_are_averaged(name, block, device):
+    """A vision transformer's tokens (N, T, C), and Swin's maps with channels last, by hand."""
+    network = load_network(f"timm/{name}")
+    data = make_data(8, size=32)
+    options = SweepOptions(device=device, batch_size=4, progress=False)
+    with pytest.raises(UsageError, match="has negative activities"):
+        analysis.selectivity(network, data, blocks=[block], options=options)
+    table = analysis.selectivity(network, data, blocks=[block], options=options, rectify=True)
+    seen = []
+    handle = network.get_submodule(block).register_forward_hook(lambda module, args, output: seen.append(output))
+    batch = next(batches(data, [network.preprocessing.geometry], 8))
+    with torch.inference_mode():
+        network(network.preprocessing.normalize(batch.images[network.preprocessing.geometry]))
+    handle.remove()
+    activity = seen[0].clamp(min=0).mean((1, 2) if seen[0].ndim == 4 else 1).double().numpy()
+    means = np.stack([activity[data.labels == label].mean(0) for label in np.unique(data.labels)])
+    assert len(table) == seen[0].shape[-1]
+    np.testing.assert_allclose(table["mu_max"], means.max(0), rtol=1e-3, atol=1e-5)
