@@ -147,8 +147,9 @@ class ClassSelectivity(SavedMetric):
             ("not_finite", (), whole),
             ("strange_labels", (), whole),
         ):
-            # torchmetrics keeps a copy of every default: an expanded zero costs it nothing
-            self.add_state(state, torch.zeros((), dtype=dtype).expand(shape), dist_reduce_fx="sum", persistent=True)
+            zero = torch.zeros((), dtype=dtype).expand(shape)
+            self.add_state(state, zero, dist_reduce_fx="sum", persistent=True)
+            self._defaults[state] = zero  # torchmetrics keeps a full copy of every default; an expanded zero is none
         self.add_state("minimum", torch.zeros((), dtype=torch.float32), dist_reduce_fx="min", persistent=True)
         self.reset()
 
@@ -237,13 +238,16 @@ class ClassSelectivity(SavedMetric):
         −1. `csi_null` is NaN without null labels and where no class
         has two images (the null would equal the index); `csi_se` where a class has only one image.
         """
+        return self.table(self.samples())
+
+    def table(self, samples: dict[str, np.ndarray]) -> pd.DataFrame:
+        """What `compute` gives, from what `samples` gave."""
         self.check()
         state = self.state_numpy()
         counts = state["counts"].sum(0)
         if (counts > 0).sum() < 2:
             raise ValueError(f"{int((counts > 0).sum())} classes with images; the index needs at least two")
         index, maximum, rest, top = selectivity_index(_means(state["sums"].sum(0), counts), counts > 0)
-        samples = self._samples(state)
         with np.errstate(invalid="ignore"):
             table = {
                 "unit": np.arange(self.units),
@@ -278,7 +282,7 @@ class ClassSelectivity(SavedMetric):
             result["csi"].append(selectivity_index(_means(sums.sum(0), total), total > 0)[0] if enough else nothing)
             result["crossfit"].append(crossfitted_index(_means(sums, weights), weights > 0) if enough else nothing)
         for sums, null_counts in zip(state["null_sums"], state["null_counts"], strict=True):
-            usable = counts.max() > 1 and np.array_equal(null_counts, counts)
+            usable = counts.max() > 1 and (counts > 0).sum() >= 2 and np.array_equal(null_counts, counts)
             result["null"].append(
                 selectivity_index(_means(sums, counts), counts > 0)[0] if usable else np.full(self.units, np.nan)
             )

@@ -257,11 +257,11 @@ def _tables(requests: Mapping[str, Request], metrics: Mapping[str, tuple], image
         evaluation.append(_evaluation_row(label, requests[label].network, accuracy, gmacs))
         depths = block_depths(requests[label].network, list(selective))
         for depth, (block, metric) in zip(depths, selective.items(), strict=True):
+            samples = metric.samples()
             try:
-                table = metric.compute()
+                table = metric.table(samples)
             except ValueError as error:
                 raise RunError(str(error)) from error
-            samples = metric.samples()
             counts = metric.counts.sum(0)
             measured.samples[label, block] = samples
             units.append(_labelled(table, network=label, block=block))

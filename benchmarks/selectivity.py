@@ -156,8 +156,7 @@ def _peak(images: int, permutations: int, replicates: int, pipe) -> None:
         for metric in metrics:
             metric.update(features, torch.from_numpy(labels)[at], at, null[:, at], halves[at])
     for metric in metrics:
-        metric.compute()
-        metric.samples()
+        metric.table(metric.samples())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     pipe.send(((peak - before) / 2**10, time.perf_counter() - start))
 
