@@ -1,24 +1,20 @@
 """Logits of a network with feature maps of some blocks dropped: the intact part once, for each variant the rest."""
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import fx, nn
+from torch import nn
 
-from analysis.errors import RunError
+from analysis.chunks import ChunkSize, is_out_of_memory
 from analysis.folding import TOLERANCE
 from analysis.hooks import aside, find_module, hooked
 from analysis.sites import Site
+from analysis.tracing import rest_after, rest_from, without_inputs
 
 log = logging.getLogger(__name__)
-
-SMALLEST = {"cpu": 16, "cuda": 64, "mps": 16}
-LARGEST = {"cpu": 64, "cuda": 8192, "mps": 512}
-"""Images × variants in a chunk: what measuring starts with and where it ends, by device."""
 
 
 @dataclass(frozen=True)
@@ -33,133 +29,6 @@ class Variant:
         return [ranks >= count for ranks, count in zip(self.ranks, self.counts, strict=True)]
 
 
-class ChunkSize:
-    """How many images × variants go through a network at a time: as given, or found by timing the work itself.
-
-    Sizes are doubled as long as that is faster. A device that runs out of memory halves the size for good.
-
-    >>> size = ChunkSize(12)
-    >>> size.halve()
-    >>> size.rows
-    6
-    """
-
-    def __init__(self, rows: int | None = None):
-        self.rows, self.measuring = rows, rows is None
-        self._limit: int | None = None
-        self._speeds: list[float] = []
-        self._best = (0, 0.0)
-
-    def start(self, device: torch.device, fixed: bool = False) -> None:
-        """Begin on a device: with the smallest size, or with one between that is not to be changed by measuring."""
-        if self.rows is None:
-            self.rows, self._limit = SMALLEST[device.type], LARGEST[device.type]
-            if fixed:
-                self.rows, self.measuring = 2 * self.rows, False
-
-    @contextmanager
-    def timed(self, rows: int, device: torch.device) -> Iterator[None]:
-        """Run a chunk of so many rows inside; it waits for the device only while sizes are measured."""
-        if not self.measuring or 2 * rows <= self.rows:
-            yield
-            return
-        wait(device)
-        begun = time.perf_counter()
-        yield
-        wait(device)
-        self._speeds.append(rows / (time.perf_counter() - begun))
-        if len(self._speeds) < 2:  # the first chunk of a size pays for the choice of kernels
-            return
-        speed, self._speeds = max(self._speeds), []
-        if speed > 1.02 * self._best[1]:
-            self._best = (self.rows, speed)
-            if 2 * self.rows <= self._limit:
-                self.rows *= 2
-                return
-        self.rows, self.measuring = self._best[0], False
-
-    def halve(self) -> None:
-        """After running out of memory: no larger size is tried again.
-
-        Raises:
-            RunError: not even one image fits.
-        """
-        if self.rows == 1:
-            raise RunError("not enough memory for a forward pass of one image; another device or precision might do")
-        self.rows, self.measuring = self.rows // 2, False
-        log.warning("out of memory: going on with chunks of %d images × variants", self.rows)
-
-
-def wait(device: torch.device) -> None:
-    """Wait until an accelerator has done what it was given."""
-    if device.type != "cpu":
-        getattr(torch, device.type).synchronize()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """CUDA has an error of its own; the CPU and MPS say it in words."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(
-        words in text for words in ("out of memory", "can't allocate memory", "not enough memory")
-    )
-
-
-def rest_after(network: nn.Module, block: str) -> nn.Module | None:
-    """What follows a block: from the block's output, and the network's own input where it is needed, to the output.
-
-    Only the modules that hold the block are looked into; the rest may do inside what cannot be traced. Parameters are
-    shared with the network.
-
-    Returns:
-        A module that takes the block's output and then all inputs of the network; None where torch.fx cannot trace
-        the network, or the block is called more than once.
-    """
-    return _cut(network, block, lambda call: call)
-
-
-def rest_from(network: nn.Module, block: str) -> nn.Module | None:
-    """The block and what follows it, from the block's input; otherwise as `rest_after`."""
-    return _cut(network, block, lambda call: call.args[0] if len(call.args) == 1 and not call.kwargs else None)
-
-
-def _cut(network: nn.Module, block: str, where: Callable[[fx.Node], fx.Node | None]) -> nn.Module | None:
-    class Tracer(fx.Tracer):
-        def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-            return not block.startswith(f"{name}.")
-
-    try:
-        graph = Tracer().trace(network)
-    except Exception as error:  # a network may branch on its values, unpack shapes …: whatever tracing raises
-        log.debug("%s cannot be traced: %s", type(network).__name__, error)
-        return None
-    calls = [node for node in graph.nodes if node.op == "call_module" and node.target == block]
-    start = where(calls[0]) if len(calls) == 1 else None
-    if not isinstance(start, fx.Node):
-        return None
-    rest, copies = fx.Graph(), {}
-    copies[start] = rest.placeholder("features")
-    needed = _ancestors(next(node for node in graph.nodes if node.op == "output"), start)
-    for node in graph.nodes:
-        if node is not start and (node in needed or node.op == "placeholder"):
-            copies[node] = rest.node_copy(node, copies.__getitem__)
-    rest.lint()
-    return fx.GraphModule(network, rest)
-
-
-def _ancestors(output: fx.Node, stop: fx.Node) -> set[fx.Node]:
-    """All nodes that an output needs, none beyond `stop`."""
-    seen, waiting = set(), [output]
-    while waiting:
-        node = waiting.pop()
-        if node not in seen:
-            seen.add(node)
-            if node is not stop:
-                waiting += node.all_input_nodes
-    return seen
-
-
 class Tail:
     """A network from some blocks on, run with feature maps of theirs dropped, in one of the ways of `Ablation`.
 
@@ -172,8 +41,8 @@ class Tail:
         self.branches = [find_module(network, site.branch) for site in sites]
         first, last = sites[0], sites[-1]
         self.block = find_module(network, first.block)
-        self.after = _alone(rest_after(network, last.block))
-        self.start = _alone(rest_from(network, first.block))
+        self.after = without_inputs(rest_after(network, last.block))
+        self.start = without_inputs(rest_from(network, first.block))
         self.end = None
         if len(sites) == 1 and first.branch == first.block:
             self.end = lambda features, *inputs: features
@@ -218,19 +87,6 @@ class Tail:
     def compile(self) -> None:
         """Compile what is run for each variant."""
         self.after, self.start = (each and torch.compile(each, dynamic=False) for each in (self.after, self.start))
-
-
-def _alone(rest: nn.Module | None) -> nn.Module | None:
-    """The rest, if it needs nothing of the network's input."""
-    if rest is None:
-        return None
-    _, *inputs = [node for node in rest.graph.nodes if node.op == "placeholder"]
-    if any(node.users for node in inputs):
-        return None
-    for node in inputs:
-        rest.graph.erase_node(node)
-    rest.recompile()
-    return rest
 
 
 class Ablation:

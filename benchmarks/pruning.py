@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from analysis.ablation import wait
+from analysis.chunks import wait
 from analysis.commands import Inputs
 from analysis.feature_importance import FeatureImportance, drop_ranks, dropped_maps
 from analysis.hooks import hooked

@@ -1,0 +1,89 @@
+"""How many images go through a network at a time: found by timing, and halved when memory runs out."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from analysis.errors import RunError
+
+log = logging.getLogger(__name__)
+
+SMALLEST = {"cpu": 16, "cuda": 64, "mps": 16}
+LARGEST = {"cpu": 64, "cuda": 8192, "mps": 512}
+"""Images × variants in a chunk: what measuring starts with and where it ends, by device."""
+
+
+class ChunkSize:
+    """How many images × variants go through a network at a time: as given, or found by timing the work itself.
+
+    Sizes are doubled as long as that is faster. A device that runs out of memory halves the size for good.
+
+    >>> size = ChunkSize(12)
+    >>> size.halve()
+    >>> size.rows
+    6
+    """
+
+    def __init__(self, rows: int | None = None):
+        self.rows, self.measuring = rows, rows is None
+        self._limit: int | None = None
+        self._speeds: list[float] = []
+        self._best = (0, 0.0)
+
+    def start(self, device: torch.device, fixed: bool = False) -> None:
+        """Begin on a device: with the smallest size, or with one between that is not to be changed by measuring."""
+        if self.rows is None:
+            self.rows, self._limit = SMALLEST[device.type], LARGEST[device.type]
+            if fixed:
+                self.rows, self.measuring = 2 * self.rows, False
+
+    @contextmanager
+    def timed(self, rows: int, device: torch.device) -> Iterator[None]:
+        """Run a chunk of so many rows inside; it waits for the device only while sizes are measured."""
+        if not self.measuring or 2 * rows <= self.rows:
+            yield
+            return
+        wait(device)
+        begun = time.perf_counter()
+        yield
+        wait(device)
+        self._speeds.append(rows / (time.perf_counter() - begun))
+        if len(self._speeds) < 2:  # the first chunk of a size pays for the choice of kernels
+            return
+        speed, self._speeds = max(self._speeds), []
+        if speed > 1.02 * self._best[1]:
+            self._best = (self.rows, speed)
+            if 2 * self.rows <= self._limit:
+                self.rows *= 2
+                return
+        self.rows, self.measuring = self._best[0], False
+
+    def halve(self) -> None:
+        """After running out of memory: no larger size is tried again.
+
+        Raises:
+            RunError: not even one image fits.
+        """
+        if self.rows == 1:
+            raise RunError("not enough memory for a forward pass of one image; another device or precision might do")
+        self.rows, self.measuring = self.rows // 2, False
+        log.warning("out of memory: going on with chunks of %d images × variants", self.rows)
+
+
+def wait(device: torch.device) -> None:
+    """Wait until an accelerator has done what it was given."""
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA has an error of its own; the CPU and MPS say it in words."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(
+        words in text for words in ("out of memory", "can't allocate memory", "not enough memory")
+    )
