@@ -184,23 +184,32 @@ def evaluate(networks, out, resume, **options):
 @click.option("--permutations", type=click.IntRange(0), default=10, show_default=True, help="Of labels, for the null.")
 @click.option("--replicates", type=click.IntRange(0), default=10, show_default=True, help="Of the bootstrap.")
 @click.option("--rectify", is_flag=True, help="Take the positive part of signed activations.")
+@click.option(
+    "--index",
+    "indices",
+    multiple=True,
+    help="Another index beside csi: precision, ccmas, auc, mi (mutual information); repeatable.",
+)
+@click.option("--save-means", is_flag=True, help="Also write the class-conditional means (npz).")
 @_seed
 @_running
 @_out
-def selectivity(networks, stage, blocks, reference, out, resume, **options):
+def selectivity(networks, stage, blocks, reference, save_means, out, resume, **options):
     """Class selectivity of every unit, block by block (figure 2 and the gap against depth)."""
     from analysis import commands
+    from analysis.selectivity_indices import check_indices
 
+    check_indices(options["indices"])
     inputs, how = _take_inputs(networks, options), _take_sweep_options(options)
     statistics = commands.Statistics(**options)
     arguments = inputs.as_arguments() | vars(statistics) | {"precision": how.precision}
-    arguments |= {"stage": stage, "blocks": blocks, "reference": reference}
+    arguments |= {"stage": stage, "blocks": blocks, "reference": reference, "save_means": save_means}
     _execute(
         "selectivity",
         out,
         resume,
         arguments,
-        lambda run: commands.selectivity(run, inputs, how, stage, blocks, statistics, reference),
+        lambda run: commands.selectivity(run, inputs, how, stage, blocks, statistics, reference, save_means),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from PIL import ImageOps
 from torch import nn
 
 from analysis import figures
@@ -36,12 +37,13 @@ PAPER_POOLING = {
 
 @dataclass(frozen=True)
 class Statistics:
-    """How the uncertainty of the index is measured."""
+    """How selectivity and its uncertainty are measured, as `analysis.measure.measure` takes it."""
 
     seed: int = 0
     permutations: int = 10
     replicates: int = 10
     rectify: bool = False
+    indices: Sequence[str] = ()
 
 
 def supplementary_networks(family: str = "resnet50", shuffle: str = "shufflenet") -> list[str]:
@@ -123,8 +125,14 @@ def selectivity(
     blocks: Sequence[str] = (),
     statistics: Statistics = Statistics(),
     reference: str | None = None,
+    save_means: bool = False,
 ) -> list[Path]:
-    """Class selectivity of networks: its tables, figure 2 and the gap against depth."""
+    """Class selectivity of networks: its tables, figure 2 and its like, the gap against depth, and contact sheets.
+
+    Args:
+        reference: label of the network that the others are compared with; the first by default.
+        save_means: also write the class-conditional means, `selectivity_means.npz`.
+    """
     images = inputs.load_data()
     labelled = inputs.load_networks()
     if reference is not None and reference not in labelled:
@@ -134,7 +142,47 @@ def selectivity(
         for label, network in labelled.items()
     }
     measured = _measure(run, requests, images, options, statistics)
-    return _figure2(run, measured, images, statistics, reference or next(iter(labelled)))
+    if save_means:
+        _write_means(run, measured, images)
+    drawn = _figure2(run, measured, images, statistics, reference or next(iter(labelled)))
+    for name in measured.selectivity_indices["index"].unique() if statistics.indices else ():
+        rows = measured.selectivity_indices[measured.selectivity_indices["index"] == name]
+        figure, _ = figures.selectivity(rows, reference, _note(images), name)
+        drawn += run.write_figure(f"fig2_{name}", figure)
+    return drawn + _contact_sheets(run, measured, images)
+
+
+def _write_means(run: Run, measured: Measured, images: ImageData) -> None:
+    arrays = {"classes": np.array(images.classes)}
+    for (network, block), (means, counts) in measured.means.items():
+        arrays |= {f"{network}/{block}/means": means, f"{network}/{block}/images": counts}
+    run.write_arrays("selectivity_means.npz", arrays)
+
+
+def _contact_sheets(run: Run, measured: Measured, images: ImageData) -> list[Path]:
+    """For every network, the most selective units of its deepest block with the images that drive them most."""
+    chosen, drawn = [], []
+    for network, rows in measured.selectivity.groupby("network", sort=False):
+        deepest = rows["block"].iloc[-1]
+        top = measured.top_images
+        top = top[(top["network"] == network) & (top["block"] == deepest)]
+        units = figures.most_selective(rows[rows["block"] == deepest])["unit"]
+        chosen.append((network, deepest, top[top["unit"].isin(units)]))
+    thumbnails = _thumbnails(images, pd.concat([top["identifier"] for *_, top in chosen]).unique())
+    run.write_arrays("selectivity_thumbnails.npz", thumbnails)
+    for number, (network, block, top) in enumerate(chosen):
+        rows = measured.selectivity
+        rows = rows[(rows["network"] == network) & (rows["block"] == block)]
+        figure, _ = figures.contact_sheet(rows, top, thumbnails, _note(images))
+        drawn += run.write_figure("fig2_units" + (f"_{number + 1}" if len(chosen) > 1 else ""), figure)
+    return drawn
+
+
+def _thumbnails(images: ImageData, identifiers: Sequence[str]) -> dict[str, np.ndarray]:
+    """Squares of 64 pixels of the named images: `identifiers` (N,) and `images` (N, 64, 64, 3)."""
+    positions = {name: position for position, name in enumerate(images.identifiers)}
+    squares = [np.asarray(ImageOps.fit(images[positions[name]][0], (64, 64))) for name in identifiers]
+    return {"identifiers": np.array(identifiers), "images": np.stack(squares)}
 
 
 def pruning(
@@ -379,6 +427,12 @@ def _measure(
                 for kind, values in samples.items()
             },
         )
+        names = dict(zip(data.indices.tolist(), data.identifiers, strict=True))
+        at = measured.top_images.columns.get_loc("index")
+        measured.top_images.insert(at, "identifier", measured.top_images["index"].map(names))
+        run.write_table("selectivity_images.csv", measured.top_images)
+    if len(measured.selectivity_indices):
+        run.write_table("selectivity_indices.csv", measured.selectivity_indices)
     if len(measured.pruning):
         run.write_table("pruning.csv", measured.pruning)
         packed = {f"correct/{label}": np.packbits(bits, axis=1) for label, bits in measured.correctness.items()}
@@ -424,8 +478,10 @@ def _figure2(run: Run, measured: Measured, data: ImageData, statistics: Statisti
 def _figure2_of(
     run: Run, units: pd.DataFrame, blocks: pd.DataFrame, samples: Samples, replicates: int, reference: str, note: str
 ) -> list[Path]:
-    figure, _ = figures.selectivity(units, reference, note)
-    drawn = run.write_figure("fig2_selectivity", figure)
+    drawn = run.write_figure("fig2_selectivity", figures.selectivity(units, reference, note)[0])
+    drawn += run.write_figure("fig2_violin", figures.selectivity_by_depth(units, note)[0])
+    if units["csi_null"].notna().any():
+        drawn += run.write_figure("fig2_null", figures.selectivity_against_null(units, note)[0])
     if units["network"].nunique() > 1:
         gaps, trends = selectivity_gaps(units, blocks, samples, reference)
         run.write_table("selectivity_gap.csv", gaps)

@@ -1,6 +1,7 @@
 """Tables in, figures out: each function returns a figure and its axes, and neither shows nor saves them."""
 
 import re
+import textwrap
 from collections.abc import Callable, Mapping
 from functools import wraps
 from itertools import cycle
@@ -21,6 +22,14 @@ from analysis.sites import paper_name
 
 PALETTE = sns.color_palette("colorblind")
 BINS = np.linspace(0, 1, 41)
+INDEX_TITLES = {
+    "csi": "Class selectivity index",
+    "precision": "Precision of the top images",
+    "ccmas": "Class-conditional mean activity selectivity",
+    "auc": "Best area under a ROC curve",
+    "mi": "Mutual information of class and activity (bits)",
+}
+UNITS_SHOWN = 8
 _STYLE = {"axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False}
 _STYLE |= {"font.size": 8, "axes.titlesize": 9, "legend.fontsize": 7.5}
 
@@ -93,18 +102,23 @@ def optimisation(training: pd.DataFrame, note: str = "") -> tuple[Figure, np.nda
 
 
 @_styled
-def selectivity(selectivity: pd.DataFrame, reference: str | None = None, note: str = "") -> tuple[Figure, np.ndarray]:
+def selectivity(
+    selectivity: pd.DataFrame, reference: str | None = None, note: str = "", index: str = "csi"
+) -> tuple[Figure, np.ndarray]:
     """Figure 2: the distribution of the class selectivity index, block by block; a row for each compared network.
 
     Each panel overlays the reference with one other network; edges are fixed on [0, 1]; dead units, which have no
     index, are counted in the panel.
 
     Args:
-        selectivity: rows of `selectivity.csv`.
+        selectivity: rows of `selectivity.csv`, or of one index of `selectivity_indices.csv`.
         reference: the network drawn in every panel; the first by default.
         note: what the images are.
+        index: which index the rows are of; of another than csi, the column `value` is drawn.
     """
     _need(selectivity, "selectivity")
+    drawn_column, title = ("csi" if index == "csi" else "value"), INDEX_TITLES[index]
+    highest = 1.0 if index != "mi" else float(np.nanmax([selectivity[drawn_column].max(), 0.1]))
     labels = list(selectivity["network"].unique())
     reference = reference or labels[0]
     if reference not in labels:
@@ -114,35 +128,161 @@ def selectivity(selectivity: pd.DataFrame, reference: str | None = None, note: s
     blocks = list(selectivity["block"].unique())
     width, height = max(1.2 * len(blocks), 3.2), 1.35 * len(others) + 0.8
     figure, axes = _axes(len(others), len(blocks), width, height, sharex=True, sharey=True)
-    index = selectivity.set_index(["network", "block"])["csi"]
+    values = selectivity.set_index(["network", "block"])[drawn_column]
     for row, other in enumerate(others):
         for column, block in enumerate(blocks):
-            drawn = [label for label in dict.fromkeys((reference, other)) if (label, block) in index.index]
-            _overlay(axes[row, column], {label: index.loc[[(label, block)]].to_numpy() for label in drawn}, colors)
+            drawn = [label for label in dict.fromkeys((reference, other)) if (label, block) in values.index]
+            shown = {label: values.loc[[(label, block)]].to_numpy() for label in drawn}
+            _overlay(axes[row, column], shown, colors, BINS * highest)
             if row == 0:
                 axes[row, column].set_title(paper_name(block))
         axes[row, 0].set_ylabel("Share of units")
-    axes[0, 0].set(xlim=(0, 1))
-    axes[0, 0].set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes[0, 0].set(xlim=(0, highest))
+    ticks = [0, highest / 2, highest]
+    axes[0, 0].set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
     handles = [Patch(facecolor=(*color, 0.45), edgecolor=color, label=pretty(label)) for label, color in colors.items()]
     figure.legend(handles=handles, frameon=False, loc="outside upper center", ncols=min(len(handles), 4))
-    figure.supxlabel("Class selectivity index", fontsize=8)
+    figure.supxlabel(title, fontsize=8)
     _footnote(figure, note)
     return figure, axes
 
 
-def _overlay(ax: Axes, values: Mapping[str, np.ndarray], colors: Mapping) -> None:
+def _overlay(ax: Axes, values: Mapping[str, np.ndarray], colors: Mapping, bins: np.ndarray) -> None:
     """Histograms of indices with the units without one counted in the corner."""
     dead = []
     for label, all_units in values.items():
         alive = all_units[~np.isnan(all_units)]
         weights = np.full(len(alive), 1 / len(all_units))
-        ax.hist(alive, BINS, weights=weights, color=colors[label], alpha=0.45)
-        ax.hist(alive, BINS, weights=weights, color=colors[label], histtype="step", linewidth=0.9)
+        ax.hist(alive, bins, weights=weights, color=colors[label], alpha=0.45)
+        ax.hist(alive, bins, weights=weights, color=colors[label], histtype="step", linewidth=0.9)
         dead.append(len(all_units) - len(alive))
     if any(dead):
         text = f"dead {'/'.join(map(str, dead))}"
         ax.text(0.97, 0.95, text, transform=ax.transAxes, ha="right", va="top", fontsize=6)
+
+
+@_styled
+def selectivity_by_depth(selectivity: pd.DataFrame, note: str = "") -> tuple[Figure, Axes]:
+    """The distribution of the index against depth: a violin for each block and network, its quartiles dashed.
+
+    Args:
+        selectivity: rows of `selectivity.csv`.
+        note: what the images are.
+    """
+    alive = selectivity.dropna(subset="csi")
+    _need(alive, "selectivity")
+    blocks, networks = list(selectivity["block"].unique()), list(selectivity["network"].unique())
+    width = max(0.32 * len(blocks) * len(networks) + 1.2, 4.2)
+    figure, axes = _axes(1, 1, width, 2.8)
+    ax = axes[0, 0]
+    sns.violinplot(
+        alive.assign(network=alive["network"].map(pretty)),
+        x="block",
+        y="csi",
+        hue="network",
+        order=blocks,
+        hue_order=[pretty(label) for label in networks],
+        palette=PALETTE[: len(networks)] if len(networks) <= len(PALETTE) else None,
+        cut=0,
+        density_norm="width",
+        inner="quart",
+        linewidth=0.7,
+        ax=ax,
+    )
+    ax.set_xticks(range(len(blocks)), [paper_name(block) for block in blocks])
+    ax.set(xlabel="", ylabel=INDEX_TITLES["csi"], ylim=(0, None))
+    sns.move_legend(ax, "lower center", bbox_to_anchor=(0.5, 1), title=None, frameon=False, ncols=min(len(networks), 3))
+    _footnote(figure, note)
+    return figure, ax
+
+
+@_styled
+def selectivity_against_null(selectivity: pd.DataFrame, note: str = "") -> tuple[Figure, np.ndarray]:
+    """The index of every unit against its null: a unit on the line is no more selective than under permuted labels.
+
+    Args:
+        selectivity: rows of `selectivity.csv`.
+        note: what the images are.
+    """
+    known = selectivity.dropna(subset=["csi", "csi_null"])
+    _need(known, "selectivity against null")
+    blocks, networks = list(selectivity["block"].unique()), list(selectivity["network"].unique())
+    size = max(1.2 * len(blocks), 3.2), 1.15 * len(networks) + 0.6
+    figure, axes = _axes(len(networks), len(blocks), *size, sharex=True, sharey=True)
+    for row, (label, color) in enumerate(zip(networks, cycle(PALETTE), strict=False)):
+        for ax, block in zip(axes[row], blocks, strict=True):
+            mine = known[(known["network"] == label) & (known["block"] == block)]
+            ax.plot([0, 1], [0, 1], color="0.4", linewidth=0.8)
+            ax.plot(mine["csi_null"], mine["csi"], ".", color=color, markersize=2, alpha=0.5, rasterized=True)
+            ax.set_aspect("equal")
+            if row == 0:
+                ax.set_title(paper_name(block))
+        axes[row, 0].set_ylabel(pretty(label), fontsize=7)
+    reach = 0.5 if known[["csi", "csi_null"]].max(axis=None) < 0.5 else 1
+    ticks = [0, reach / 2, reach]
+    axes[0, 0].set(xlim=(0, reach), ylim=(0, reach), xticks=ticks, yticks=ticks)
+    figure.supxlabel("Null: mean index under permuted labels", fontsize=8)
+    figure.supylabel(INDEX_TITLES["csi"], fontsize=8)
+    _footnote(figure, note)
+    return figure, axes
+
+
+def most_selective(units: pd.DataFrame, count: int = UNITS_SHOWN) -> pd.DataFrame:
+    """The rows of the units that are the most selective by the cross-fitted index, or by csi where there is none.
+
+    By csi itself the first would be units that one image alone makes active.
+    """
+    by = "csi_crossfit" if units["csi_crossfit"].notna().any() else "csi"
+    return units.sort_values([by, "unit"], ascending=[False, True], kind="stable").dropna(subset=by)[:count]
+
+
+@_styled
+def contact_sheet(
+    units: pd.DataFrame, top_images: pd.DataFrame, thumbnails: Mapping[str, np.ndarray], note: str = ""
+) -> tuple[Figure, np.ndarray]:
+    """A block's units ranked by selectivity, and for the most selective ones the images that drive them most.
+
+    Framed: images of the unit's top class. Grey dots are each unit's null.
+
+    Args:
+        units: rows of `selectivity.csv` of one network and block.
+        top_images: rows of `selectivity_images.csv` of that block, of `most_selective(units)` at least.
+        thumbnails: `identifiers` (N,) and `images` (N, side, side, 3) uint8, as `selectivity_thumbnails.npz` has them.
+        note: what the images are.
+    """
+    alive = units.dropna(subset="csi").sort_values("csi", ascending=False)
+    _need(alive, "selectivity")
+    shown = most_selective(units)
+    pictures = dict(zip(thumbnails["identifiers"].tolist(), thumbnails["images"], strict=True))
+    columns = max(int(top_images["rank"].max()), 1)
+    figure = plt.figure(figsize=(0.5 * columns + 4.4, 0.56 * len(shown) + 0.9), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(2.2, 0.5 * columns + 2.2))
+    ax = left.subplots()
+    rank = pd.Series(np.arange(1, len(alive) + 1), index=alive.index)
+    ax.plot(rank, alive["csi_null"], ".", color="0.65", markersize=2, label="null")
+    ax.plot(rank, alive["csi_crossfit"], ".", color=PALETTE[2], markersize=2, label="cross-fitted")
+    ax.plot(rank, alive["csi"], color=PALETTE[0], label="index")
+    ax.plot(rank[shown.index], shown["csi"], "v", color="black", markersize=4, label="shown")
+    ax.set(xlabel="Rank of unit", ylabel=INDEX_TITLES["csi"], ylim=(min(alive["csi_crossfit"].min(), 0), None))
+    ax.legend(frameon=False, markerscale=1.5)
+    axes = right.subplots(len(shown), columns + 1, squeeze=False, width_ratios=(3.4, *[1] * columns))
+    for row, unit in zip(axes, shown.itertuples(), strict=True):
+        for each in row:
+            each.set(xticks=[], yticks=[])
+            each.spines[:].set_visible(False)
+            each.grid(False)
+        text = f"unit {unit.unit}, class {textwrap.shorten(str(unit.top_class_name), 24, placeholder=' …')}"
+        text += f"\nindex {unit.csi:.2f}, null {unit.csi_null:.2f},\ncross-fitted {unit.csi_crossfit:.2f}"
+        row[0].text(1, 0.5, text, ha="right", va="center", fontsize=6.5, transform=row[0].transAxes)
+        mine = top_images[top_images["unit"] == unit.unit].sort_values("rank")
+        for each, image in zip(row[1:], mine.itertuples(), strict=False):
+            each.imshow(pictures[image.identifier])
+            if image.label == unit.top_class:
+                each.spines[:].set(visible=True, color=PALETTE[1], linewidth=2)
+    title = f"{pretty(units['network'].iloc[0])}, {paper_name(units['block'].iloc[0])}"
+    figure.suptitle(f"{title}: most selective units, and the images that drive them most", fontsize=9)
+    _footnote(figure, f"Framed: images of the unit's top class. {note}")
+    return figure, axes
 
 
 @_styled

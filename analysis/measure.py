@@ -24,8 +24,10 @@ from analysis.networks import catalogue, count_gmacs, count_parameters, load_net
 from analysis.networks.preprocessing import Preprocessing
 from analysis.randomness import permuted_labels, poisson_weights, stratified_halves
 from analysis.references import Reference, parse
+from analysis.selectivity_indices import BlockMetrics, check_indices, index_table
 from analysis.sites import block_depths, resolve_blocks, signed_blocks
 from analysis.sweep import Subject, SweepOptions, prepared, sweep
+from analysis.top_images import KEPT
 
 log = logging.getLogger(__name__)
 
@@ -53,15 +55,20 @@ class Request:
 class Measured:
     """Tidy tables of one pass, columns as in `run.json`'s folder, and what further statistics are computed from.
 
-    `samples` maps (network, block) to the arrays of `ClassSelectivity.samples`; `correctness` maps a network to its
-    bool (points, images), points in the order of `pruning`.
+    `samples` maps (network, block) to the arrays of `ClassSelectivity.samples`, and `means` to its class-conditional
+    means and images of each class; `correctness` maps a network to its bool (points, images), points in the order of
+    `pruning`. `top_images` has a row for each of the images on which a unit is most active, `selectivity_indices` for
+    each unit and other index.
     """
 
     images: int
     evaluation: pd.DataFrame
     selectivity: pd.DataFrame = field(default_factory=pd.DataFrame)
     selectivity_blocks: pd.DataFrame = field(default_factory=pd.DataFrame)
+    selectivity_indices: pd.DataFrame = field(default_factory=pd.DataFrame)
+    top_images: pd.DataFrame = field(default_factory=pd.DataFrame)
     samples: dict[tuple[str, str], dict[str, np.ndarray]] = field(default_factory=dict)
+    means: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     pruning: pd.DataFrame = field(default_factory=pd.DataFrame)
     correctness: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -86,8 +93,12 @@ def measure(
     permutations: int = PERMUTATIONS,
     replicates: int = REPLICATES,
     rectify: bool = False,
+    indices: Sequence[str] = (),
 ) -> Measured:
     """Measure all that is requested of all networks in one reading of the data.
+
+    Args:
+        indices: names of other indices of selectivity than Morcos et al.'s, which is always measured.
 
     Raises:
         UsageError: a block that is not there, data that fits no network, classes that do not fit.
@@ -95,15 +106,17 @@ def measure(
     """
     options = options or SweepOptions()
     options.check()
-    labels, indices = known_labels(data), known_indices(data)
-    if len(indices) == 0:
+    check_indices(indices)
+    others = [name for name in dict.fromkeys(indices) if name != "csi"]
+    labels, known = known_labels(data), known_indices(data)
+    if len(known) == 0:
         raise RunError(f"no images in {data}")
     wanted = any(request.selectivity for request in requests.values())
     if wanted and labels is not None and len(np.unique(labels)) < 2:
         raise RunError(f"{len(np.unique(labels))} classes with images in {data}; the index needs at least two")
     if wanted:
         _say_what_is_missing(data, labels)
-    resampling = _Resampling(seed, labels, indices, permutations, replicates)
+    resampling = _Resampling(seed, labels, known, permutations, replicates)
     subjects, metrics = [], {}
     for label, request in requests.items():
         network = request.network
@@ -121,20 +134,23 @@ def measure(
             raise UsageError(f"`{label}` has {outputs} outputs, but the data has labels up to {classes - 1}")
         accuracy = Accuracy()
         selective = {
-            block: ClassSelectivity(
-                outputs, units[block], resampling.permutations, replicates, seed, rectify, f"{label} {block}"
+            block: BlockMetrics.needed(
+                ClassSelectivity(
+                    outputs, units[block], resampling.permutations, replicates, seed, rectify, f"{label} {block}"
+                ),
+                others,
             )
             for block in request.selectivity
         }
         pruned = (
-            FeatureImportance(network, request.pruning, indices, request.dropping, shape) if request.pruning else None
+            FeatureImportance(network, request.pruning, known, request.dropping, shape) if request.pruning else None
         )
         metrics[label] = (accuracy, selective, pruned, gmacs)
         subjects.append(
             Subject(label, network, preprocessing, _watched(network, accuracy, selective, pruned, resampling, rectify))
         )
     images = sweep(subjects, data, options)
-    return _tables(requests, metrics, images)
+    return _tables(requests, metrics, images, others, resampling, list(getattr(data, "classes", ())))
 
 
 def _watched(
@@ -152,7 +168,7 @@ def _watched(
         layout = layout_of(network)
 
         def reduce(block: str, maps: torch.Tensor) -> torch.Tensor:
-            selective[block].note_minimum(maps.amin())
+            selective[block].selectivity.note_minimum(maps.amin())
             return channel_means(maps.clamp(min=0) if rectify else maps, layout)
 
         def watch(batch):
@@ -160,10 +176,11 @@ def _watched(
 
         def observe(images, batch, labels, logits):
             drawn = resampling.of(batch)
-            for block, metric in selective.items():
-                metric.update(features[block], labels, batch.indices, **drawn)
+            for block, metrics in selective.items():
+                metrics.update(features[block], labels, batch.indices, **drawn)
 
-        watched.append(_Watched(nn.ModuleList(selective.values()), watch, observe))
+        every = nn.ModuleList(metric for metrics in selective.values() for metric in metrics.all)
+        watched.append(_Watched(every, watch, observe))
     if pruned:
         watched.append(
             _Watched(
@@ -180,11 +197,17 @@ class _Resampling:
 
     def __init__(self, seed: int, labels: np.ndarray | None, indices: np.ndarray, permutations: int, replicates: int):
         known = labels is not None
-        self.seed, self.replicates = seed, replicates
+        self.seed, self.replicates, self.indices = seed, replicates, indices
         self.permutations = permutations if known else 0
         self._last: tuple | None = None
         self.null = torch.from_numpy(permuted_labels(seed, labels, indices, permutations)) if known else None
         self.halves = torch.from_numpy(stratified_halves(seed, labels, indices)) if known else None
+
+    def relabel(self, indices: np.ndarray) -> np.ndarray:
+        """The permuted labels (permutations, …) of images by their indices (…); −1 for −1."""
+        order = np.argsort(self.indices)
+        positions = order[np.searchsorted(self.indices, indices, sorter=order).clip(max=len(order) - 1)]
+        return np.where(indices < 0, -1, self.null.numpy()[:, positions])
 
     def of(self, batch) -> dict[str, torch.Tensor]:
         """Arguments of `ClassSelectivity.update`, drawn once for all blocks and networks."""
@@ -250,21 +273,35 @@ def _say_what_is_missing(data, labels: np.ndarray | None) -> None:
         log.warning("%d classes with one image: no standard errors", (counts == 1).sum())
 
 
-def _tables(requests: Mapping[str, Request], metrics: Mapping[str, tuple], images: int) -> Measured:
-    evaluation, units, blocks, curves = [], [], [], []
+def _tables(
+    requests: Mapping[str, Request],
+    metrics: Mapping[str, tuple],
+    images: int,
+    others: Sequence[str],
+    resampling: _Resampling,
+    classes: Sequence[str],
+) -> Measured:
+    evaluation, units, blocks, curves, indices, top_images = [], [], [], [], [], []
     measured = Measured(images, pd.DataFrame())
     for label, (accuracy, selective, pruned, gmacs) in metrics.items():
         evaluation.append(_evaluation_row(label, requests[label].network, accuracy, gmacs))
         depths = block_depths(requests[label].network, list(selective))
-        for depth, (block, metric) in zip(depths, selective.items(), strict=True):
+        for depth, (block, several) in zip(depths, selective.items(), strict=True):
+            metric = several.selectivity
             samples = metric.samples()
             try:
                 table = metric.table(samples)
             except ValueError as error:
                 raise RunError(str(error)) from error
             counts = metric.counts.sum(0)
-            measured.samples[label, block] = samples
-            units.append(_labelled(table, network=label, block=block))
+            measured.samples[label, block], measured.means[label, block] = samples, metric.means()
+            where = {"network": label, "block": block}
+            units.append(_labelled(table.assign(top_class_name=_named(table["top_class"], classes)), **where))
+            top = several.top_images.compute(KEPT)
+            top_images.append(_labelled(top.assign(class_name=_named(top["label"], classes)), **where))
+            if others:
+                more = index_table(others, several, resampling.relabel if resampling.permutations else None)
+                indices.append(_labelled(more.assign(top_class_name=_named(more["top_class"], classes)), **where))
             summary = {"network": label, "block": block, "depth": depth} | block_means(table, samples)
             summary |= {"classes": int((counts > 0).sum()), "images": int(counts.sum())}
             order = ("network", "block", "depth", "units", "dead", "classes", "images")
@@ -275,9 +312,17 @@ def _tables(requests: Mapping[str, Request], metrics: Mapping[str, tuple], image
     measured.evaluation = pd.DataFrame(evaluation)
     if units:
         measured.selectivity, measured.selectivity_blocks = pd.concat(units, ignore_index=True), pd.DataFrame(blocks)
+        measured.top_images = pd.concat(top_images, ignore_index=True)
+    if indices:
+        measured.selectivity_indices = pd.concat(indices, ignore_index=True)
     if curves:
         measured.pruning = pd.concat(curves, ignore_index=True)
     return measured
+
+
+def _named(labels: pd.Series, classes: Sequence[str]) -> list[str]:
+    """Class names, empty for no class; a label that the data has no name for is its own."""
+    return ["" if label < 0 else str(classes[label]) if label < len(classes) else str(label) for label in labels]
 
 
 def _labelled(table: pd.DataFrame, **labels: str) -> pd.DataFrame:
@@ -355,22 +400,27 @@ def selectivity(
     stage: int | None = 4,
     blocks: Sequence[str] | None = None,
     options: SweepOptions | None = None,
+    indices: Sequence[str] = (),
     **settings,
 ) -> pd.DataFrame:
     """Class selectivity of every unit of a stage's blocks: the columns of `selectivity.csv`.
+
+    With `indices`, those of `selectivity_indices.csv`: a row for each unit and each named index.
 
     Args:
         networks: a network or reference, several, or a mapping from labels.
         data: a reference, or a torch Dataset or sequential DataLoader of (image, label).
         stage: 4 is conv4_x, `layer3`.
         blocks: module names, instead of a stage.
+        indices: names of other indices, of `analysis.selectivity_indices.INDICES`.
         settings: `seed`, `permutations`, `replicates`, `rectify` of `measure`.
     """
     requests = {
         label: Request(network, selectivity=resolve_blocks(network, stage, blocks))
         for label, network in label_networks(networks).items()
     }
-    return measure(requests, load_data(data), options, **settings).selectivity
+    measured = measure(requests, load_data(data), options, indices=indices, **settings)
+    return measured.selectivity_indices if indices else measured.selectivity
 
 
 def pruning(
