@@ -191,12 +191,20 @@ def evaluate(networks, out, resume, **options):
     help="Another index beside csi: precision, ccmas, auc, mi (mutual information); repeatable.",
 )
 @click.option("--save-means", is_flag=True, help="Also write the class-conditional means (npz).")
+@click.option(
+    "--checkpoints",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Measure one NETWORK, named without weights, at every checkpoint of a training; epochs are read from names.",
+)
 @_seed
 @_running
 @_out
-def selectivity(networks, stage, blocks, reference, save_means, out, resume, **options):
+def selectivity(networks, stage, blocks, reference, save_means, checkpoints, out, resume, **options):
     """Class selectivity of every unit, block by block (figure 2 and the gap against depth)."""
     from analysis import commands
+    from analysis.errors import UsageError
+    from analysis.references import parse
     from analysis.selectivity_indices import check_indices
 
     check_indices(options["indices"])
@@ -204,13 +212,15 @@ def selectivity(networks, stage, blocks, reference, save_means, out, resume, **o
     statistics = commands.Statistics(**options)
     arguments = inputs.as_arguments() | vars(statistics) | {"precision": how.precision}
     arguments |= {"stage": stage, "blocks": blocks, "reference": reference, "save_means": save_means}
-    _execute(
-        "selectivity",
-        out,
-        resume,
-        arguments,
-        lambda run: commands.selectivity(run, inputs, how, stage, blocks, statistics, reference, save_means),
-    )
+    work = lambda run: commands.selectivity(run, inputs, how, stage, blocks, statistics, reference, save_means)
+    if checkpoints:
+        if len(networks) > 1 or parse(networks[0]).weights:
+            raise UsageError(f"--checkpoints takes one NETWORK without @WEIGHTS, but got {' '.join(networks)}")
+        arguments |= {"checkpoints": str(checkpoints)}
+        work = lambda run: commands.selectivity_over_training(
+            run, inputs, how, checkpoints, stage, blocks, statistics, save_means
+        )
+    _execute("selectivity", out, resume, arguments, work)
 
 
 @main.command()
@@ -268,15 +278,18 @@ def pruning(networks, stage, blocks, out, resume, means_from, selectivity_from, 
 @click.argument("network")
 @_data
 @_recipe
+@click.option("--keep-epochs", is_flag=True, help="Keep every epoch's weights, in OUT/epochs.")
 @_seed
 @_running
 @_out
-def train(network, data, seed, out, resume, **options):
+def train(network, data, keep_epochs, seed, out, resume, **options):
     """Train a network: weights.safetensors, recipe.json and training.csv."""
     from analysis.training import train as run_training
 
     how, recipe = _take_sweep_options(options), _take_recipe(options, seed)
-    table = run_training(network, data, out, recipe, how.device, how.precision, how.workers, resume)
+    table = run_training(
+        network, data, out, recipe, how.device, how.precision, how.workers, resume, keep_epochs=keep_epochs
+    )
     last = table[table["split"] == "val"].iloc[-1]
     click.echo(f"{network}: {last.top1_error:.2f} % top-1 error on the validation images after {last.epoch} epochs")
     click.echo(f"Weights: {out / 'weights.safetensors'}")

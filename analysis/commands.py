@@ -1,5 +1,6 @@
 """What each command does with a run's folder: measure, write the tables, draw the figures."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +13,7 @@ from PIL import ImageOps
 from torch import nn
 
 from analysis import figures
+from analysis.checkpoint_series import checkpoint_files, stem_of
 from analysis.comparison import Samples, selectivity_gaps, sentences
 from analysis.data import ImageData, load_data
 from analysis.errors import UsageError
@@ -26,6 +28,8 @@ from analysis.results import Run, read_record, read_table, weights_hash
 from analysis.sites import resolve_blocks
 from analysis.sweep import SweepOptions, resolve_device
 from analysis.training import WEIGHTS, Recipe, train
+
+log = logging.getLogger(__name__)
 
 PAPER_POOLING = {
     (None if extent is None else str(extent), pool): errors
@@ -150,6 +154,46 @@ def selectivity(
         figure, _ = figures.selectivity(rows, reference, _note(images), name)
         drawn += run.write_figure(f"fig2_{name}", figure)
     return drawn + _contact_sheets(run, measured, images)
+
+
+def selectivity_over_training(
+    run: Run,
+    inputs: Inputs,
+    options: SweepOptions,
+    folder: Path,
+    stage: int | None = 4,
+    blocks: Sequence[str] = (),
+    statistics: Statistics = Statistics(),
+    save_means: bool = False,
+) -> list[Path]:
+    """Class selectivity of a network at every checkpoint of a training: `selectivity_epochs.csv` and its figure.
+
+    Every checkpoint has a run of its own in `checkpoints/`, which is not measured again once it is finished.
+
+    Args:
+        inputs: of one network without weights.
+        folder: of checkpoints with epochs in their names.
+    """
+    (network,) = inputs.networks
+    tables = []
+    for epoch, path in checkpoint_files(folder).items():
+        mine = replace(inputs, networks={stem_of(path.name): str(parse(network).with_weights(path))})
+        arguments = run.record["arguments"] | {"checkpoint": path.name, "weights": file_hash(path)}
+        part = Run(run.path("checkpoints") / stem_of(path.name), "selectivity", arguments, resume=True)
+        if not part.finished:
+            log.info("epoch %d: %s", epoch, path.name)
+            selectivity(part, mine, options, stage, blocks, statistics, save_means=save_means)
+            part.finish()
+        error = read_table(part.folder, "evaluation.csv")["top1_error"].iloc[0]
+        table = read_table(part.folder, "selectivity_blocks.csv").assign(network=network, top1_error=error)
+        table.insert(1, "epoch", epoch)
+        tables.append(table)
+        run.record["networks"] |= part.record["networks"]
+    run.save(data=part.record["data"])
+    epochs = pd.concat(tables, ignore_index=True)
+    run.write_table("selectivity_epochs.csv", epochs)
+    figure, _ = figures.selectivity_over_training(epochs, statistics.replicates, _note(inputs.load_data()))
+    return run.write_figure("fig_epochs", figure)
 
 
 def _write_means(run: Run, measured: Measured, images: ImageData) -> None:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from analysis.comparison import half_width
 from analysis.errors import UsageError
@@ -328,6 +328,43 @@ def selectivity_gap(gaps: pd.DataFrame, replicates: int = 10, note: str = "") ->
     known = gaps[[f"{kind}_gap_se" for kind in ("mean", "excess", "crossfit")]].notna().any(axis=None)
     said = "95 % intervals over the sampling of images, not of trainings." if known else "No standard errors."
     _footnote(figure, f"{said} {note}")
+    return figure, axes
+
+
+@_styled
+def selectivity_over_training(epochs: pd.DataFrame, replicates: int = 10, note: str = "") -> tuple[Figure, np.ndarray]:
+    """Mean selectivity against epoch: as it is, in excess of the null, cross-fitted; and accuracy. Blocks in colour.
+
+    As Ranadive et al. (2023) study. Bands on the index are 95 % intervals by t over bootstrap replicates of the images.
+
+    Args:
+        epochs: rows of `selectivity_epochs.csv`, of one network.
+        replicates: how many there were.
+        note: what the images are.
+    """
+    _need(epochs, "selectivity over training")
+    figure, axes = _axes(1, 4, 9.2, 2.5)
+    blocks = list(epochs["block"].unique())
+    colors = dict(zip(blocks, sns.color_palette("viridis", len(blocks)), strict=True))
+    marker = "o" if epochs["epoch"].nunique() <= 20 else ""
+    titles = {"mean_csi": "index", "mean_excess": "index − null", "mean_crossfit": "cross-fitted"}
+    for ax, (column, title) in zip(axes[0], titles.items(), strict=False):
+        for block, color in colors.items():
+            rows = epochs[epochs["block"] == block]
+            ax.plot(rows["epoch"], rows[column], color=color, marker=marker, markersize=3, label=paper_name(block))
+            if column == "mean_csi":
+                half = half_width(replicates) * rows["mean_csi_se"]
+                ax.fill_between(rows["epoch"], rows[column] - half, rows[column] + half, color=color, alpha=0.2, lw=0)
+        ax.set(xlabel="Epoch", title=title)
+    axes[0, 0].set_ylabel("Mean class selectivity")
+    once = epochs.drop_duplicates("epoch")
+    axes[0, 3].plot(once["epoch"], 1 - once["top1_error"] / 100, color="black", marker=marker, markersize=3)
+    axes[0, 3].set(xlabel="Epoch", title="top-1 accuracy")
+    axes[0, 3].yaxis.set_major_formatter(PercentFormatter(1))
+    for ax in axes[0]:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(handles=axes[0, 0].get_legend_handles_labels()[0], frameon=False, loc="outside right center")
+    _footnote(figure, f"Bands: 95 % intervals over the sampling of images, not of trainings. {note}")
     return figure, axes
 
 

@@ -105,6 +105,7 @@ def train(
     resume: bool = False,
     progress: bool = True,
     label: str | None = None,
+    keep_epochs: bool = False,
 ) -> pd.DataFrame:
     """Train a network and leave its weights, recipe and curves in a run's folder.
 
@@ -119,6 +120,7 @@ def train(
         precision: "fp32", "bf16" or "fp16".
         workers: processes that decode images.
         label: the network's name in tables; its reference by default.
+        keep_epochs: whether every epoch's weights are kept, as epochs/epoch-001.safetensors and so on.
 
     Returns:
         `training.csv`: network, epoch, split ("train", "val"), loss, top1_error, top5_error (percent), learning_rate
@@ -153,7 +155,7 @@ def train(
     loop = _Loop(network, training, validation, recipe, target, precision, workers, progress)
     label = label or parsed.architecture
     with run.timed("train"):
-        history = loop.run(run.path("checkpoint.pt"), label)
+        history = loop.run(run.path("checkpoint.pt"), label, run.path("epochs") if keep_epochs else None)
     table = pd.DataFrame(history)
     run.write_table("training.csv", table)
     with atomic_path(run.path(WEIGHTS)) as temporary:
@@ -216,7 +218,7 @@ class _Loop:
             cycle_momentum=False,
         )
 
-    def run(self, checkpoint: Path, label: str) -> list[dict]:
+    def run(self, checkpoint: Path, label: str, epochs: Path | None = None) -> list[dict]:
         history = self._restore(checkpoint)
         done = history[-1]["epoch"] if history else 0
         steps = len(self.loader)
@@ -240,6 +242,9 @@ class _Loop:
                         | {"learning_rate": self.optimizer.param_groups[0]["lr"]}
                     )
                 bar.set_postfix_str(f"val error {history[-1]['top1_error']:.1f} %")
+                if epochs:
+                    with atomic_path(epochs / f"epoch-{epoch:03}.safetensors") as temporary:
+                        save_weights(self.accelerator.unwrap_model(self.network), temporary, epoch=str(epoch))
                 self._save(checkpoint, history)
         return history
 

@@ -1,0 +1,60 @@
+"""A training's checkpoints in a folder, in the order of their epochs."""
+
+import logging
+import re
+from pathlib import Path
+
+from analysis.errors import UsageError
+from analysis.networks.checkpoints import SUFFIXES
+
+log = logging.getLogger(__name__)
+
+
+def epoch_of(name: str) -> int | None:
+    """The epoch in a checkpoint's name: the number after "epoch" or "ep", else the last number, else None.
+
+    >>> [epoch_of(name) for name in ("epoch=3-step=900.ckpt", "checkpoint-12.pth.tar", "resnet50_ep7.pt", "last.pth")]
+    [3, 12, 7, None]
+    """
+    stem = stem_of(name)
+    found = re.search(r"ep(?:och)?[-_= ]?(\d+)", stem, re.IGNORECASE)
+    numbers = [found[1]] if found else re.findall(r"\d+", stem)
+    return int(numbers[-1]) if numbers else None
+
+
+def stem_of(name: str) -> str:
+    """A checkpoint's name without its suffixes.
+
+    >>> stem_of("checkpoint-1.5.pth.tar")
+    'checkpoint-1.5'
+    """
+    while (suffix := Path(name).suffix) in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def checkpoint_files(folder: Path | str) -> dict[int, Path]:
+    """The checkpoints of a folder by epoch, in their order; files without a number, such as `last.pth`, are left out.
+
+    Raises:
+        UsageError: there are none, or two are of one epoch.
+    """
+    folder, series = Path(folder), {}
+    if not folder.is_dir():
+        raise UsageError(f"no folder `{folder}`; expected one with a training's checkpoints")
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.suffix not in SUFFIXES or not path.is_file():
+            continue
+        epoch = epoch_of(path.name)
+        if epoch is None:
+            log.info("%s has no epoch in its name and is left out", path)
+        elif epoch in series:
+            raise UsageError(f"`{series[epoch].name}` and `{path.name}` in `{folder}` are both of epoch {epoch}")
+        else:
+            series[epoch] = path
+    if not series:
+        raise UsageError(
+            f"`{folder}` has no checkpoints with an epoch in their names, such as epoch-003.safetensors; expected files "
+            f"ending in {', '.join(SUFFIXES)}"
+        )
+    return dict(sorted(series.items()))
