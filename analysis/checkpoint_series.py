@@ -54,7 +54,7 @@ def checkpoint_files(folder: Path | str) -> dict[int, Path]:
             series[epoch] = path
     if not series:
         raise UsageError(
-            f"`{folder}` has no checkpoints with an epoch in their names, such as epoch-003.safetensors; expected files "
-            f"ending in {', '.join(SUFFIXES)}"
+            f"`{folder}` has no checkpoints with an epoch in their names, such as epoch-003.safetensors; expected "
+            f"files ending in {', '.join(SUFFIXES)}"
         )
     return dict(sorted(series.items()))

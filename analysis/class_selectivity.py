@@ -119,6 +119,21 @@ class ClassSelectivity(SavedMetric):
     Raises:
         ValueError: on compute, activities that are negative or not finite, or fewer than two classes with images.
 
+    It is a torchmetrics metric: `merge_state` adds another's sums, `sync` and `compute` add up over the processes of a
+    distributed run, `state_dict` and `load_state_dict` keep them. In a loop of your own, plain or Lightning's (a
+    metric that is an attribute of a LightningModule is moved, synchronised and reset with it):
+
+        self.selectivity = analysis.ClassSelectivity(classes=1000, units=1024, permutations=0)  # in __init__
+        ...
+        with analysis.capture(self.network, ["layer3.5"], reduce="mean") as features:  # in validation_step
+            logits = self.network(images)
+        self.selectivity.update(features["layer3.5"], labels, indices)
+        ...
+        table = self.selectivity.compute()  # in on_validation_epoch_end, then self.selectivity.reset()
+
+    The index of an image is any number that is the image's own; a loader that does not give one, but goes through
+    the data in order, has its position.
+
     >>> metric = ClassSelectivity(classes=2, units=1, permutations=0, replicates=0)
     >>> metric.update(torch.tensor([[3.0], [1.0]]), torch.tensor([0, 1]), torch.tensor([0, 1]))
     >>> metric.compute()["csi"].tolist()

@@ -357,6 +357,8 @@ def selectivity_over_training(epochs: pd.DataFrame, replicates: int = 10, note: 
                 ax.fill_between(rows["epoch"], rows[column] - half, rows[column] + half, color=color, alpha=0.2, lw=0)
         ax.set(xlabel="Epoch", title=title)
     axes[0, 0].set_ylabel("Mean class selectivity")
+    for ax in axes[0, 1:3]:
+        ax.sharey(axes[0, 0])
     once = epochs.drop_duplicates("epoch")
     axes[0, 3].plot(once["epoch"], 1 - once["top1_error"] / 100, color="black", marker=marker, markersize=3)
     axes[0, 3].set(xlabel="Epoch", title="top-1 accuracy")

@@ -2,10 +2,11 @@
 
 The pass over six stage-four blocks of SE-ResNet-50 at 224 px (1000 classes; index, null, cross-fitting, bootstrap)
 against a bare forward loop of the same network, precision, layout and images, in turn; and against an implementation
-that stores every map and computes the index (alone) at the end. Weights and images are random: the time does not
-depend on them.
+that stores every map and computes the index (alone) at the end. Two numbers of images tell what each image costs from
+what is paid once (a look at the network before the pass, tables after it). Weights and images are random: the time
+does not depend on them.
 
-    python benchmarks/selectivity.py [--images 64]          throughput, and a store-everything implementation
+    python benchmarks/selectivity.py [--images 512]         throughput, and a store-everything implementation
     python benchmarks/selectivity.py --loader DIR           against a plain loop over timm's create_loader on a folder
     python benchmarks/selectivity.py --memory               peak memory of the sums for 1,000 and 100,000 images
     python benchmarks/selectivity.py --demo runs/demo       how far bfloat16 moves the index, on trained networks
@@ -37,7 +38,7 @@ CLASSES, UNITS, BLOCKS = 1000, 1024, 6
 def random_images(count: int) -> ImageData:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (count, 224, 224, 3), dtype=np.uint8)
-    labels = np.arange(count) % CLASSES // 2  # two images a class, so that there is a null
+    labels = np.arange(count) % 50  # several images a class, so that there is a null
     names = [f"random-{number}" for number in range(count)]
     classes = [str(label) for label in range(CLASSES)]
     return ImageData("random", "", classes, labels, names, lambda position: Image.fromarray(pixels[position]))
@@ -70,7 +71,8 @@ def store_everything(network, data: ImageData, batch_size: int, device: torch.de
         means = np.stack([activity[data.labels == label].mean(0) for label in np.unique(data.labels)])
         best = means.max(0)
         rest = (means.sum(0) - best) / (len(means) - 1)
-        indices.append((best - rest) / (best + rest))
+        total = best + rest
+        indices.append(np.divide(best - rest, total, out=np.full_like(total, np.nan), where=total > 0))
     return np.stack(indices), stored
 
 
@@ -81,27 +83,55 @@ def seconds(work, *arguments, **options) -> float:
 
 
 def throughput(options) -> None:
-    device, data = resolve_device(options.device), random_images(options.images)
+    device, data, few = (
+        resolve_device(options.device),
+        random_images(options.images),
+        random_images(options.images // 4),
+    )
     network = load_network("resnet50_se").to(device, memory_format=torch.channels_last)
     how = SweepOptions(options.device, batch_size=options.batch, progress=False)
-    arguments = (network, data, options.batch, device)
-    everything, alone = {"options": how}, {"options": how, "permutations": 0, "replicates": 0}
-    bare(*arguments)  # warm-up
-    spent: dict[str, list[float]] = {"index alone": [], "with null and bootstrap": [], "storing every map": []}
+    ways = {
+        "bare loop": lambda images: bare(network, images, options.batch, device),
+        "index alone": lambda images: analysis.selectivity(network, images, options=how, permutations=0, replicates=0),
+        "with null and bootstrap": lambda images: analysis.selectivity(network, images, options=how),
+        "storing every map": lambda images: store_everything(network, images, options.batch, device),
+    }
+    for work in ways.values():
+        work(few)  # warm-up
+    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(options.rounds):
-        base = (seconds(bare, *arguments) + seconds(bare, *arguments)) / 2
-        spent["index alone"].append(base / seconds(analysis.selectivity, network, data, **alone))
-        spent["with null and bootstrap"].append(base / seconds(analysis.selectivity, network, data, **everything))
-        spent["storing every map"].append(base / seconds(store_everything, *arguments))
-    table = analysis.selectivity(network, data, **alone)
-    indices, stored = store_everything(*arguments)
+        for name, work in ways.items():
+            spent[name].append((seconds(work, few), seconds(work, data)))
+    print(f"resnet50_se, 224 px, {len(few)} and {len(data)} images, batches of {options.batch}, {device}, ", end="")
+    print(f"medians of {options.rounds} rounds; images per second as a share of the bare loop's")
+    tables = table_seconds()
+    print(f"{'':24} {len(data):>8} images  each further image  fixed seconds  50,000 images")
+    medians = {name: np.median(times, 0) for name, times in spent.items()}
+    each = {name: (large - small) / (len(data) - len(few)) for name, (small, large) in medians.items()}
+    for name, (small, large) in medians.items():
+        fixed = max(small - each[name] * len(few), 0.0)
+        projected = 50_000 * each["bare loop"] / (fixed + tables.get(name, 0) + 50_000 * each[name])
+        share = medians["bare loop"][1] / large
+        print(f"{name:24} {share:15.3f} {each['bare loop'] / each[name]:19.3f} {fixed:14.1f} {projected:14.3f}")
+    print("of tables of 1000 classes with images (above: 50), which 50,000 images include: ", end="")
+    print(", ".join(f"{name} {spent:.1f} s" for name, spent in tables.items()))
+    table = ways["index alone"](data)
+    indices, stored = ways["storing every map"](data)
     apart = np.nanmax(np.abs(indices.ravel() - table["csi"].to_numpy()))
-    print(f"resnet50_se, 224 px, {len(data)} images, batches of {options.batch}, {device}, {options.rounds} rounds")
-    for name, ratios in spent.items():
-        print(f"{name}: {statistics.median(ratios):.3f} of the bare loop's images per second")
-    each = stored / len(data)
-    print(f"storing every map: {each / 2**20:.1f} MiB an image, so {50_000 * each / 2**30:.0f} GiB for 50,000 images")
+    size = stored / len(data)
+    print(f"storing every map: {size / 2**20:.1f} MiB an image, so {50_000 * size / 2**30:.0f} GiB for 50,000 images")
     print(f"greatest difference of its indices from the pass's: {apart:.1g}")
+
+
+def table_seconds() -> dict[str, float]:
+    """What the tables of six blocks cost where all classes have images."""
+    features, at = torch.rand(2 * CLASSES, UNITS), torch.arange(2 * CLASSES)
+    spent = {}
+    for name, permutations, replicates in (("index alone", 0, 0), ("with null and bootstrap", 10, 10)):
+        metric = analysis.ClassSelectivity(CLASSES, UNITS, permutations, replicates)
+        metric.update(features, at % CLASSES, at, (at % CLASSES).expand(permutations, -1))
+        spent[name] = BLOCKS * seconds(lambda metric=metric: metric.table(metric.samples()))
+    return spent
 
 
 def against_loader(options) -> None:
@@ -193,7 +223,7 @@ def demo(options) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="auto")

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cli
+from analysis.class_selectivity import selectivity_index
 from analysis.data import load_data
 from analysis.networks import save_weights
 
@@ -42,7 +43,8 @@ def test_selectivity_leaves_every_table_and_figure(tmp_path, weights):
     folder = tmp_path / "run"
     table = pd.read_csv(folder / "selectivity.csv")
     assert ",".join(table.columns) == (
-        "network,block,unit,csi,csi_se,csi_null,csi_null_sd,csi_crossfit,active_fraction,mu_max,mu_rest,top_class"
+        "network,block,unit,csi,csi_se,csi_null,csi_null_sd,csi_crossfit,active_fraction,mu_max,mu_rest,top_class,"
+        "top_class_name"
     )
     assert len(table) == 3 * 6 * 128 and set(table["block"]) == {f"layer3.{block}" for block in range(6)}
     blocks = pd.read_csv(folder / "selectivity_blocks.csv")
@@ -57,11 +59,70 @@ def test_selectivity_leaves_every_table_and_figure(tmp_path, weights):
     samples = np.load(folder / "selectivity_replicates.npz")
     assert samples["mini_resnet_se/layer3.2/csi"].shape == (10, 128)
     assert samples["mini_resnet_se/layer3.2/halves"].shape == (2, 128)
-    for name in ("fig2_selectivity", "fig2_gap"):
+    top = pd.read_csv(folder / "selectivity_images.csv")
+    data = load_data("digits").limited(40)
+    assert set(top["identifier"]) <= set(data.identifiers) and top["rank"].max() == 9
+    assert (top["label"] == top["identifier"].map(dict(zip(data.identifiers, data.labels, strict=True)))).all()
+    thumbnails = np.load(folder / "selectivity_thumbnails.npz")
+    assert thumbnails["images"].shape == (len(thumbnails["identifiers"]), 64, 64, 3)
+    for name in ("fig2_selectivity", "fig2_gap", "fig2_violin", "fig2_null", "fig2_units_3"):
         assert all((folder / "figures" / f"{name}.{kind}").stat().st_size > 5000 for kind in ("png", "pdf"))
     record = json.loads((folder / "run.json").read_text())
     assert record["finished"] and record["data"]["images"] == 40 and len(record["networks"]) == 3
     assert not list(folder.glob(".*")) and not list(folder.glob("*.pt"))
+
+
+def test_other_indices_and_means_on_request(tmp_path, weights):
+    out = tmp_path / "run"
+    asked = [part for name in ("csi", "precision", "ccmas", "auc", "mi") for part in ("--index", name)]
+    where = ["--blocks", "layer3.0", "--save-means"]
+    code, output = run("selectivity", weights["mini_resnet"], *FAST, *asked, *where, "--out", out)
+    assert code == 0, output
+    table = pd.read_csv(out / "selectivity_indices.csv")
+    assert ",".join(table.columns) == (
+        "network,block,index,unit,value,se,null,null_sd,top_class,resolution,top_class_name"
+    )
+    assert table["index"].unique().tolist() == ["precision", "ccmas", "auc", "mi"]
+    names = {path.stem for path in (out / "figures").glob("*.png")}
+    assert names >= {"fig2_precision", "fig2_ccmas", "fig2_auc", "fig2_mi"}
+    with np.load(out / "selectivity_means.npz") as stored:
+        means, counts = stored["mini_resnet/layer3.0/means"], stored["mini_resnet/layer3.0/images"]
+        assert stored["classes"].tolist() == load_data("digits").classes and counts.sum() == 40
+    index = pd.read_csv(out / "selectivity.csv")["csi"]
+    np.testing.assert_allclose(selectivity_index(means, counts > 0)[0], index, rtol=1e-12)
+    code, output = run("selectivity", weights["mini_resnet"], *FAST, "--index", "area", "--out", tmp_path / "no")
+    assert code == 2 and "no index `area`" in output and not (tmp_path / "no").exists()
+
+
+def test_selectivity_over_the_checkpoints_of_a_training(tmp_path, monkeypatch):
+    """The last checkpoint is damaged: what came before it is kept, and not measured again."""
+    (tmp_path / "series").mkdir()
+    for epoch in (2, 10, 1):
+        save_weights(make_network("mini_resnet", seed=epoch), tmp_path / "series" / f"epoch-{epoch}.safetensors")
+    good = (tmp_path / "series" / "epoch-10.safetensors").read_bytes()
+    (tmp_path / "series" / "epoch-10.safetensors").write_bytes(good[:1000])
+    save_weights(make_network("mini_resnet"), tmp_path / "series" / "last.safetensors")
+    out = tmp_path / "run"
+    command = ["selectivity", "mini_resnet", *FAST, "--blocks", "layer3.0", "--checkpoints", tmp_path / "series"]
+    code, output = run(*command, "--out", out)
+    assert code != 0 and "epoch-10" in output and "Traceback" not in output
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("checkpoints/*/selectivity.csv")}
+    assert len(kept) == 2
+    (tmp_path / "series" / "epoch-10.safetensors").write_bytes(good)
+    code, output = run(*command, "--out", out, "--resume")
+    assert code == 0, output
+    assert kept.items() <= {path: path.stat().st_mtime_ns for path in out.glob("checkpoints/*/selectivity.csv")}.items()
+    table = pd.read_csv(out / "selectivity_epochs.csv")
+    assert table["epoch"].tolist() == [1, 2, 10] and (out / "figures" / "fig_epochs.png").exists()
+    alone = tmp_path / "alone"
+    weights = f"mini_resnet@{tmp_path}/series/epoch-2.safetensors"
+    assert run("selectivity", weights, *FAST, "--blocks", "layer3.0", "--out", alone)[0] == 0
+    assert table["mean_csi"][1] == pd.read_csv(alone / "selectivity_blocks.csv")["mean_csi"][0]
+    code, output = run(*command[:1], weights, *command[2:], "--out", tmp_path / "no")
+    assert code == 2 and "one NETWORK without @WEIGHTS" in output
+    (tmp_path / "series" / "again-2.safetensors").write_bytes(good)
+    code, output = run(*command, "--out", tmp_path / "no")
+    assert code == 2 and "both of epoch 2" in output
 
 
 def test_pruning_columns_and_correctness(tmp_path, weights):

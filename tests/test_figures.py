@@ -35,6 +35,53 @@ def test_selectivity_panels_hold_the_histograms():
         figures.selectivity(pd.DataFrame(rows), "x")
 
 
+def selectivity_rows() -> pd.DataFrame:
+    """Two networks, one block of four units, the last of them dead."""
+    rows = []
+    for network, shift in (("plain", 0.0), ("se", 0.3)):
+        for unit, csi in enumerate([0.1, 0.3, 0.2, np.nan]):
+            row = {"network": network, "block": "layer3.5", "unit": unit, "csi": csi + shift, "csi_null": csi / 2}
+            row |= {"csi_crossfit": csi + shift - 0.05 * unit, "top_class": 7, "top_class_name": "seven"}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def test_violins_and_index_against_null_hold_the_units():
+    table = selectivity_rows()
+    _, ax = figures.selectivity_by_depth(table)
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["conv4-6"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["plain", "se"]
+    _, axes = figures.selectivity_against_null(table)
+    dots = axes[1, 0].lines[1]
+    assert dots.get_xdata() == pytest.approx([0.05, 0.15, 0.1]) and dots.get_ydata() == pytest.approx([0.4, 0.6, 0.5])
+
+
+def test_contact_sheets_rank_by_the_crossfitted_index_and_frame_the_top_class():
+    units = selectivity_rows().query("network == 'plain'")
+    assert figures.most_selective(units)["unit"].tolist() == [1, 0, 2]  # 0.25, 0.1, 0.1; the dead one has none
+    top = pd.DataFrame({"unit": [1, 1, 0], "rank": [1, 2, 1], "identifier": ["a", "b", "b"], "label": [7, 3, 3]})
+    pictures = np.stack([np.full((64, 64, 3), level, np.uint8) for level in (10, 200)])
+    _, axes = figures.contact_sheet(units, top, {"identifiers": np.array(["a", "b"]), "images": pictures})
+    assert axes[0, 0].texts[0].get_text().startswith("unit 1, class seven\nindex 0.30, null 0.15")
+    shown = [[each.images[0].get_array()[0, 0, 0] if each.images else None for each in row[1:]] for row in axes]
+    assert shown == [[10, 200], [200, None], [None, None]]
+    framed = [[each.spines["top"].get_visible() for each in row[1:]] for row in axes]
+    assert framed == [[True, False], [False, False], [False, False]]
+
+
+def test_selectivity_over_training_draws_every_block_and_the_accuracy():
+    rows = [
+        {"epoch": epoch, "block": block, "mean_csi": 0.1 * epoch, "mean_csi_se": 0.01, "mean_excess": 0.05 * epoch}
+        | {"mean_crossfit": 0.08 * epoch, "top1_error": 100 - 10 * epoch}
+        for epoch in (1, 2, 5)
+        for block in ("layer3.0", "layer3.1")
+    ]
+    _, axes = figures.selectivity_over_training(pd.DataFrame(rows))
+    assert [len(ax.lines) for ax in axes[0]] == [2, 2, 2, 1]
+    assert axes[0, 1].lines[0].get_ydata() == pytest.approx([0.05, 0.1, 0.25])
+    assert axes[0, 3].lines[0].get_ydata() == pytest.approx([0.1, 0.2, 0.5])
+
+
 def test_pruning_curves_and_stars_are_at_their_numbers():
     def row(network, order, ratio, top1):
         interval = {"top1_low": top1 - 0.1, "top1_high": top1 + 0.1}
