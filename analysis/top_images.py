@@ -11,20 +11,17 @@ from analysis.randomness import hashes
 
 KEPT = 9
 """Images kept of a unit where nobody asks for more."""
-_FIELDS = ("activity", "tie", "label", "index")
 
 
 def _strongest(entries: torch.Tensor, images: int) -> torch.Tensor:
-    """The first (U, images, 4) of (U, M, 4) entries by activity; of equals, those that their hash puts first."""
-    for column, descending in ((1, False), (0, True)):
-        order = entries[..., column].argsort(dim=1, descending=descending, stable=True)
-        entries = entries.gather(1, order[..., None].expand_as(entries))
-    return entries[:, :images]
+    """The first (3, U, images) of (3, U, M) keys, labels and indices, by key."""
+    keys, places = entries[0].topk(images, dim=1)
+    return torch.stack([keys, *(each.gather(1, places) for each in entries[1:])])
 
 
 def _merged(several: torch.Tensor, images: int) -> torch.Tensor:
-    """(P, U, images, 4) of P processes to one."""
-    return _strongest(several.transpose(0, 1).flatten(1, 2), images)
+    """(P, 3, U, images) of P processes to one."""
+    return _strongest(several.permute(1, 2, 0, 3).flatten(2), images)
 
 
 class TopImages(SavedMetric):
@@ -48,35 +45,37 @@ class TopImages(SavedMetric):
     [[1.0, 1.0, 1.0, 3.0], [2.0, 3.0, 1.0, 2.0]]
     """
 
-    double = True
-
     def __init__(self, units: int, images: int = KEPT, seed: int = 0):
         super().__init__()
         self.units, self.images, self.seed = units, images, seed
-        nothing = torch.tensor([0.0, 0.0, -1.0, -1.0], dtype=torch.float64).expand(units, images, 4).clone()
+        # a key is the activity's bits, which are in the order of its value, and below them the hash
+        nothing = torch.tensor([0, -1, -1])[:, None, None].expand(3, units, images).clone()
         self.add_state("kept", nothing, dist_reduce_fx=partial(_merged, images=images), persistent=True)
 
     def update(self, features: torch.Tensor, labels: torch.Tensor, indices: torch.Tensor) -> None:
         device = self.kept.device
-        ties = torch.from_numpy(hashes(self.seed, "tie", indices.cpu().numpy()) / 2.0**64)
-        described = torch.stack([ties, torch.zeros_like(ties), indices.cpu().double()], 1).to(device, non_blocking=True)
-        described[:, 1] = labels.to(device, torch.float64, non_blocking=True)
-        activity = features.to(device, torch.float64).T[..., None]
-        described = described.expand(self.units, -1, -1)
-        entries = torch.cat([activity, described], 2).where(activity > 0, self.kept.new_tensor([0, 0, -1, -1]))
-        self.kept = _strongest(torch.cat([self.kept, entries], 1), self.images)
+        ties = torch.from_numpy((hashes(self.seed, "tie", indices.cpu().numpy()) >> np.uint64(33)).astype(np.int64))
+        activity = features.to(device, torch.float32).T.contiguous()
+        keys = (activity.view(torch.int32).long() << 32) + ties.to(device, non_blocking=True)
+        keys = keys.where(activity > 0, 0)
+        described = (each.to(device, torch.int64, non_blocking=True).expand_as(keys) for each in (labels, indices))
+        entries = torch.cat([self.kept, torch.stack([keys, *described])], 2)
+        self.kept = _strongest(entries, self.images)
 
     def compute(self, images: int | None = None) -> pd.DataFrame:
-        values = self.kept[:, :images].cpu().numpy()
-        unit, rank = np.nonzero(values[..., 3] >= 0)
-        chosen = {name: values[unit, rank, column] for column, name in enumerate(_FIELDS)}
-        table = {"unit": unit, "rank": rank + 1, "index": chosen["index"].astype(np.int64)}
-        return pd.DataFrame(table | {"label": chosen["label"].astype(np.int64), "activity": chosen["activity"]})
+        keys, labels, indices = self.kept[:, :, :images].cpu().numpy()
+        unit, rank = np.nonzero(keys)
+        chosen = {"index": indices[unit, rank], "label": labels[unit, rank]}
+        activity = (keys[unit, rank] >> 32).astype(np.int32).view(np.float32).astype(float)
+        return pd.DataFrame({"unit": unit, "rank": rank + 1} | chosen | {"activity": activity})
 
     def indices(self) -> np.ndarray:
         """(U, images) indices of the images, the most active first; −1 where a unit is active on fewer."""
-        return self.kept[..., 3].cpu().numpy().astype(np.int64)
+        return self._known(2)
 
     def labels(self) -> np.ndarray:
         """(U, images) labels, as `indices`."""
-        return self.kept[..., 2].cpu().numpy().astype(np.int64)
+        return self._known(1)
+
+    def _known(self, row: int) -> np.ndarray:
+        return self.kept[row].where(self.kept[0] > 0, -1).cpu().numpy()

@@ -30,7 +30,7 @@ from analysis.measure import Request, measure
 from analysis.networks import load_network
 from analysis.randomness import permuted_labels, stratified_halves
 from analysis.sites import resolve_blocks
-from analysis.sweep import SweepOptions, resolve_device
+from analysis.sweep import SweepOptions, keep_freed_memory, resolve_device
 
 CLASSES, UNITS, BLOCKS = 1000, 1024, 6
 
@@ -90,29 +90,33 @@ def throughput(options) -> None:
     )
     network = load_network("resnet50_se").to(device, memory_format=torch.channels_last)
     how = SweepOptions(options.device, batch_size=options.batch, progress=False)
+    plain = lambda images: bare(network, images, options.batch, device)
     ways = {
-        "bare loop": lambda images: bare(network, images, options.batch, device),
         "index alone": lambda images: analysis.selectivity(network, images, options=how, permutations=0, replicates=0),
         "with null and bootstrap": lambda images: analysis.selectivity(network, images, options=how),
         "storing every map": lambda images: store_everything(network, images, options.batch, device),
     }
-    for work in ways.values():
+    for work in (plain, *ways.values()):
         work(few)  # warm-up
-    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for _ in range(options.rounds):
-        for name, work in ways.items():
-            spent[name].append((seconds(work, few), seconds(work, data)))
-    print(f"resnet50_se, 224 px, {len(few)} and {len(data)} images, batches of {options.batch}, {device}, ", end="")
-    print(f"medians of {options.rounds} rounds; images per second as a share of the bare loop's")
     tables = table_seconds()
+    print(f"resnet50_se, 224 px, {len(few)} and {len(data)} images, batches of {options.batch}, {device}, ", end="")
+    print(f"{options.rounds} rounds; images per second as a share of the bare loop's")
     print(f"{'':24} {len(data):>8} images  each further image  fixed seconds  50,000 images")
-    medians = {name: np.median(times, 0) for name, times in spent.items()}
-    each = {name: (large - small) / (len(data) - len(few)) for name, (small, large) in medians.items()}
-    for name, (small, large) in medians.items():
-        fixed = max(small - each[name] * len(few), 0.0)
-        projected = 50_000 * each["bare loop"] / (fixed + tables.get(name, 0) + 50_000 * each[name])
-        share = medians["bare loop"][1] / large
-        print(f"{name:24} {share:15.3f} {each['bare loop'] / each[name]:19.3f} {fixed:14.1f} {projected:14.3f}")
+    for name, work in ways.items():
+        # in turn with the bare loop: this machine's speed may change from one minute to the next
+        spent = sum(
+            np.array([seconds(each, images) for images in (few, data) for each in (plain, work)])
+            for _ in range(options.rounds)
+        )
+        (base_few, mine_few), (base, mine) = spent.reshape(2, 2) / options.rounds
+        base_each, mine_each = (
+            (large - small) / (len(data) - len(few)) for small, large in ((base_few, base), (mine_few, mine))
+        )
+        fixed = max(mine_few - mine_each * len(few), 0.0)
+        projected = 50_000 * base_each / (fixed + tables.get(name, 0) + 50_000 * mine_each)
+        print(
+            f"{name:24} {base / mine:15.3f} {base_each / mine_each:19.3f} {fixed:14.1f} {projected:14.3f}", flush=True
+        )
     print("of tables of 1000 classes with images (above: 50), which 50,000 images include: ", end="")
     print(", ".join(f"{name} {spent:.1f} s" for name, spent in tables.items()))
     table = ways["index alone"](data)
@@ -136,6 +140,7 @@ def table_seconds() -> dict[str, float]:
 
 def against_loader(options) -> None:
     """The pass on a folder of images against a plain loop over timm's create_loader, network in its default layout."""
+    keep_freed_memory()
     import timm
     from timm.data import create_dataset, create_loader, resolve_model_data_config
 
