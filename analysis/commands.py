@@ -16,7 +16,7 @@ from analysis import figures
 from analysis.checkpoint_series import checkpoint_files, stem_of
 from analysis.comparison import Samples, selectivity_gaps, sentences
 from analysis.data import ImageData, load_data
-from analysis.errors import UsageError
+from analysis.errors import RunError, UsageError
 from analysis.feature_importance import Dropping
 from analysis.files import file_hash
 from analysis.measure import Measured, Request, add_priors, label_networks, measure, unique_label
@@ -182,7 +182,11 @@ def selectivity_over_training(
         part = Run(run.path("checkpoints") / stem_of(path.name), "selectivity", arguments, resume=True)
         if not part.finished:
             log.info("epoch %d: %s", epoch, path.name)
-            selectivity(part, mine, options, stage, blocks, statistics, save_means=save_means)
+            try:
+                selectivity(part, mine, options, stage, blocks, statistics, save_means=save_means)
+            except (UsageError, RunError):
+                part.discard_if_empty()
+                raise
             part.finish()
         error = read_table(part.folder, "evaluation.csv")["top1_error"].iloc[0]
         table = read_table(part.folder, "selectivity_blocks.csv").assign(network=network, top1_error=error)
@@ -226,7 +230,7 @@ def _thumbnails(images: ImageData, identifiers: Sequence[str]) -> dict[str, np.n
     """Squares of 64 pixels of the named images: `identifiers` (N,) and `images` (N, 64, 64, 3)."""
     positions = {name: position for position, name in enumerate(images.identifiers)}
     squares = [np.asarray(ImageOps.fit(images[positions[name]][0], (64, 64))) for name in identifiers]
-    return {"identifiers": np.array(identifiers), "images": np.stack(squares)}
+    return {"identifiers": np.array(list(identifiers), dtype=str), "images": np.stack(squares)}
 
 
 def pruning(
