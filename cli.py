@@ -45,7 +45,9 @@ def main():
     """What gates do to the features of convolutional networks: class selectivity, feature importance, accuracy.
 
     A NETWORK is NAME[:key=value,…][@WEIGHTS], such as mini_resnet_ge_theta_minus:extent=4@weights.safetensors;
-    `gelens networks` lists the names. DATA is digits, cifar10[:DIR] or folder:DIR, with #train or #val after it.
+    `gelens networks` lists the names. DATA is digits, imagenet:DIR, folder:DIR, tar:FILE, parquet:GLOB, hf:NAME,
+    webdataset:GLOB, cache:FILE, or cifar10, cifar100, mnist, fashion_mnist, imagenette with or without :DIR; with
+    #train or #val after it.
     """
 
 
@@ -59,13 +61,22 @@ def _options(*options):
 
 
 _networks = click.argument("networks", nargs=-1, required=True, metavar="NETWORK...")
-_data = click.option("--data", default="digits", show_default=True, help="digits, cifar10[:DIR] or folder:DIR.")
-_inputs = _options(
-    _data,
-    click.option("--limit", type=int, help="Measure a class-balanced subset of so many images."),
+_data = click.option("--data", default="digits", show_default=True, help="Images; `gelens --help` lists the forms.")
+_skip = click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read, and name them.")
+_geometry = _options(
     click.option("--image-size", type=click.IntRange(1), help="Pixels, instead of each network's own."),
     click.option("--crop-pct", type=click.FloatRange(0, 1, min_open=True), help="Instead of each network's own."),
     click.option("--interpolation", type=click.Choice(["bilinear", "bicubic"]), help="Instead of each network's own."),
+)
+_subset = _options(
+    click.option("--limit", type=int, help="Take a class-balanced subset of so many images, by --seed."),
+    click.option("--per-class", "per_class_limit", type=int, help="Take so many images of every class, by --seed."),
+)
+_inputs = _options(
+    _data,
+    _subset,
+    _skip,
+    _geometry,
 )
 _untrained = click.option("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, with random ones.")
 _running = _options(
@@ -99,11 +110,18 @@ def _take(options: dict, *names: str) -> dict:
     return {name: options.pop(name) for name in names}
 
 
-def _take_inputs(networks, options: dict):
+def _take_inputs(networks, options: dict, seed: int):
     from analysis.commands import Inputs
 
-    names = ("data", "limit", "image_size", "crop_pct", "interpolation")
-    return Inputs(list(networks), **_take(options, *names), untrained=options.pop("untrained", False))
+    names = ("data", "limit", "image_size", "crop_pct", "interpolation", "skip_unreadable")
+    per_class = options.pop("per_class_limit")
+    return Inputs(
+        list(networks),
+        **_take(options, *names),
+        per_class=per_class,
+        seed=seed,
+        untrained=options.pop("untrained", False),
+    )
 
 
 def _take_sweep_options(options: dict):
@@ -164,13 +182,14 @@ def _summary(run) -> None:
 @_networks
 @_inputs
 @_untrained
+@_seed
 @_running
 @_out
-def evaluate(networks, out, resume, **options):
+def evaluate(networks, seed, out, resume, **options):
     """Top-1 and top-5 error, parameters and multiply-accumulates (table 1)."""
     from analysis import commands
 
-    inputs, how = _take_inputs(networks, options), _take_sweep_options(options)
+    inputs, how = _take_inputs(networks, options, seed), _take_sweep_options(options)
     arguments = inputs.as_arguments() | {"precision": how.precision}
     _execute("evaluate", out, resume, arguments, lambda run: commands.evaluate(run, inputs, how))
 
@@ -208,7 +227,7 @@ def selectivity(networks, stage, blocks, reference, save_means, checkpoints, out
     from analysis.selectivity_indices import check_indices
 
     check_indices(options["indices"])
-    inputs, how = _take_inputs(networks, options), _take_sweep_options(options)
+    inputs, how = _take_inputs(networks, options, options["seed"]), _take_sweep_options(options)
     statistics = commands.Statistics(**options)
     arguments = inputs.as_arguments() | vars(statistics) | {"precision": how.precision}
     arguments |= {"stage": stage, "blocks": blocks, "reference": reference, "save_means": save_means}
@@ -264,7 +283,7 @@ def pruning(networks, stage, blocks, out, resume, means_from, selectivity_from, 
     chosen |= _take(options, "fill", "scope", "exact", "seed")
     dropping = Dropping(**chosen, **_take(options, "rows", "compiled"))
     dropping.check()
-    inputs, how = _take_inputs(networks, options), _take_sweep_options(options)
+    inputs, how = _take_inputs(networks, options, dropping.seed), _take_sweep_options(options)
     where = {"stage": stage, "blocks": blocks}
     others = {"means_from": means_from, "selectivity_from": selectivity_from, "per_class": per_class}
     arguments = inputs.as_arguments() | {"precision": how.precision} | where | chosen
@@ -277,19 +296,19 @@ def pruning(networks, stage, blocks, out, resume, means_from, selectivity_from, 
 @main.command()
 @click.argument("network")
 @_data
+@_skip
 @_recipe
 @click.option("--keep-epochs", is_flag=True, help="Keep every epoch's weights, in OUT/epochs.")
 @_seed
 @_running
 @_out
-def train(network, data, keep_epochs, seed, out, resume, **options):
+def train(network, data, skip_unreadable, keep_epochs, seed, out, resume, **options):
     """Train a network: weights.safetensors, recipe.json and training.csv."""
     from analysis.training import train as run_training
 
     how, recipe = _take_sweep_options(options), _take_recipe(options, seed)
-    table = run_training(
-        network, data, out, recipe, how.device, how.precision, how.workers, resume, keep_epochs=keep_epochs
-    )
+    keep = {"keep_epochs": keep_epochs, "skip_unreadable": skip_unreadable}
+    table = run_training(network, data, out, recipe, how.device, how.precision, how.workers, resume, **keep)
     last = table[table["split"] == "val"].iloc[-1]
     click.echo(f"{network}: {last.top1_error:.2f} % top-1 error on the validation images after {last.epoch} epochs")
     click.echo(f"Weights: {out / 'weights.safetensors'}")
@@ -315,6 +334,25 @@ def compare(runs, reference, out, resume):
 
     arguments = {"runs": [str(run) for run in runs], "reference": reference}
     _execute("compare", out, resume, arguments, lambda run: commands.compare(run, runs, reference))
+
+
+@main.command()
+@click.argument("data")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to make.")
+@click.option("--network", help="Resize and crop as this network has it; 224 px, crop 0.875, bilinear by default.")
+@_geometry
+@_subset
+@_skip
+@_seed
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read images.")
+@_resume
+def cache(data, out, network, seed, workers, resume, **options):
+    """Decode, resize and crop images once, into a file that every command takes as --data cache:FILE."""
+    from analysis import commands
+
+    images = commands.cache(_take_inputs((), options | {"data": data}, seed), out, network, workers, resume)
+    left_out = f", {len(images.skipped)} left out as unreadable" if images.skipped else ""
+    click.echo(f"{len(images)} images of {images}{left_out}; as data: cache:{out}")
 
 
 @main.command()
@@ -356,7 +394,7 @@ def supplementary(networks, seed, out, resume, **options):
     from analysis import commands
 
     recipe, how = _take_recipe(options, seed), _take_sweep_options(options)
-    inputs = _take_inputs(networks or commands.supplementary_networks(), options)
+    inputs = _take_inputs(networks or commands.supplementary_networks(), options, seed)
     _supplementary("supplementary", inputs, how, recipe, seed, out, resume)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,13 +15,15 @@ from torch import nn
 from analysis import figures
 from analysis.checkpoint_series import checkpoint_files, stem_of
 from analysis.comparison import Samples, selectivity_gaps, sentences
-from analysis.data import ImageData, load_data
+from analysis.data import ImageData, checked, load_data
+from analysis.data.datasets import image_differences
 from analysis.errors import RunError, UsageError
 from analysis.feature_importance import Dropping
 from analysis.files import file_hash
-from analysis.measure import Measured, Request, add_priors, label_networks, measure, unique_label
+from analysis.measure import Measured, Request, add_priors, fit_classes, label_networks, measure, unique_label
 from analysis.networks import catalogue, preprocessing_of
 from analysis.networks.loading import UNTRAINED
+from analysis.networks.preprocessing import Preprocessing
 from analysis.pruning_statistics import Curves, areas, class_curves, differences, point_tests
 from analysis.references import Reference, parse
 from analysis.results import Run, read_record, read_table, weights_hash
@@ -30,6 +32,9 @@ from analysis.sweep import SweepOptions, resolve_device
 from analysis.training import WEIGHTS, Recipe, train
 
 log = logging.getLogger(__name__)
+
+MEASURING = "measuring.pt"
+"""The state of an unfinished pass, in a run's folder."""
 
 PAPER_POOLING = {
     (None if extent is None else str(extent), pool): errors
@@ -68,7 +73,9 @@ class Inputs:
     Args:
         networks: references, by label where they are a mapping.
         data: a reference.
-        limit: a class-balanced subset of so many images.
+        limit, per_class: a class-balanced subset of so many images, or of so many of each class.
+        seed: of the subset.
+        skip_unreadable: leave out images that cannot be read, instead of stopping.
         image_size, crop_pct, interpolation: instead of what each network was trained with.
         untrained: whether networks without weights are measured, with random ones.
     """
@@ -76,14 +83,20 @@ class Inputs:
     networks: Sequence[str] | Mapping[str, str]
     data: str
     limit: int | None = None
+    per_class: int | None = None
+    seed: int = 0
+    skip_unreadable: bool = False
     image_size: int | None = None
     crop_pct: float | None = None
     interpolation: str | None = None
     untrained: bool = False
 
-    def load_data(self) -> ImageData:
+    def load_data(self, networks: Iterable[nn.Module] = ()) -> ImageData:
+        """The images, readable as far as a quick look tells, with labels as the networks have them."""
         images = load_data(self.data)
-        return images if self.limit is None else images.limited(self.limit)
+        if self.limit is not None or self.per_class is not None:
+            images = images.limited(self.limit, self.per_class, self.seed)
+        return fit_classes(networks, checked(images, self.skip_unreadable))
 
     def load_networks(self) -> dict[str, nn.Module]:
         """The networks by label.
@@ -100,23 +113,28 @@ class Inputs:
                 f"`{random[0]}` has no weights: write {random[0]}@FILE, or @ and a name that timm or torchvision "
                 f"publish; --untrained measures random weights"
             )
-        changes = {"size": self.image_size, "crop_pct": self.crop_pct, "interpolation": self.interpolation}
-        changes = {key: value for key, value in changes.items() if value is not None}
         for network in labelled.values():
-            network.preprocessing = replace(preprocessing_of(network), **changes)
+            network.preprocessing = replace(preprocessing_of(network), **self.changes())
         return labelled
+
+    def changes(self) -> dict:
+        """What is to be otherwise than in a network's own preprocessing."""
+        changes = {"size": self.image_size, "crop_pct": self.crop_pct, "interpolation": self.interpolation}
+        return {key: value for key, value in changes.items() if value is not None}
 
     def as_arguments(self) -> dict:
         """What a run's results depend on: these values, and what the weights files hold."""
         files = {parse(text).weights for text in self.networks} - {None}
         hashes = {file: file_hash(Path(file)) for file in sorted(files) if Path(file).is_file()}
-        return vars(self) | {"networks": list(self.networks), "weights": hashes}
+        depended = {name: value for name, value in vars(self).items() if name != "skip_unreadable"}
+        return depended | {"networks": list(self.networks), "weights": hashes}
 
 
 def evaluate(run: Run, inputs: Inputs, options: SweepOptions) -> list[Path]:
     """Top-1 and top-5 error of networks: `evaluation.csv` and table 1."""
-    images = inputs.load_data()
-    requests = {label: Request(network) for label, network in inputs.load_networks().items()}
+    labelled = inputs.load_networks()
+    images = inputs.load_data(labelled.values())
+    requests = {label: Request(network) for label, network in labelled.items()}
     measured = _measure(run, requests, images, options, Statistics())
     return _table1(run, measured.evaluation, images)
 
@@ -137,8 +155,8 @@ def selectivity(
         reference: label of the network that the others are compared with; the first by default.
         save_means: also write the class-conditional means, `selectivity_means.npz`.
     """
-    images = inputs.load_data()
     labelled = inputs.load_networks()
+    images = inputs.load_data(labelled.values())
     if reference is not None and reference not in labelled:
         raise UsageError(f"no network `{reference}` to compare with; labels: {', '.join(labelled)}")
     requests = {
@@ -251,10 +269,11 @@ def pruning(
         selectivity_from: folder of a selectivity run on other images, for the score "selectivity".
         per_class: also write each class's own curves.
     """
-    images = inputs.load_data()
+    labelled = inputs.load_networks()
+    images = inputs.load_data(labelled.values())
     requests = {
         label: Request(network, pruning=resolve_blocks(network, stage, blocks), dropping=dropping)
-        for label, network in inputs.load_networks().items()
+        for label, network in labelled.items()
     }
     index = None if selectivity_from is None else _selectivity_of(selectivity_from, requests, images)
     add_priors(requests, images, options, means_from, index)
@@ -300,6 +319,10 @@ def compare(run: Run, runs: Sequence[Path | str], reference: str | None = None) 
             label: unique_label(label, labels) for label in read_table(folder, "selectivity.csv")["network"].unique()
         }
         labels += own.values()
+        for label, name in own.items():
+            theirs = next(iter(records[0]["networks"].values()))["preprocessing"]
+            if changed := _changed(theirs, record["networks"][label]["preprocessing"]):
+                log.info("%s is shown the images otherwise than the first network: %s", name, changed)
         for name, parts in tables.items():
             table = read_table(folder, name)
             parts.append(table.assign(network=table["network"].map(own)))
@@ -328,12 +351,32 @@ def _check_comparable(folder: Path | str, record: dict, first: Path | str, other
     if record["data"]["fingerprint"] != other["data"]["fingerprint"]:
         raise UsageError(
             f"`{folder}` measured {record['data']['name']}, {record['data']['images']} images, and `{first}` "
-            f"{other['data']['name']}, {other['data']['images']} images: not the same ones"
+            f"{other['data']['name']}, {other['data']['images']} images: not the same ones "
+            f"({image_differences(other['data']['parts'], record['data']['parts'])})"
         )
     for name in ("seed", "replicates", "permutations", "rectify"):
         mine, theirs = (each["arguments"].get(name) for each in (record, other))
         if mine != theirs:
             raise UsageError(f"`{folder}` was measured with {name} {mine}, and `{first}` with {theirs}")
+
+
+def cache(inputs: Inputs, out: Path, network: str | None = None, workers: int = 0, resume: bool = False) -> ImageData:
+    """Decode, resize and crop images into a file that every command takes as data, `cache:FILE`.
+
+    Args:
+        inputs: of no networks; size, crop and interpolation say otherwise than the network.
+        network: a reference whose preprocessing is taken; ImageNet's at 224 pixels without one.
+    """
+    from analysis.data.cached import write_cache
+
+    if network:
+        (described,) = label_networks([network]).values()
+        preprocessing = preprocessing_of(described)
+    else:
+        preprocessing = Preprocessing(224, 0.875)
+    images = checked(inputs.load_data(), inputs.skip_unreadable)
+    write_cache(images, replace(preprocessing, **inputs.changes()).geometry, out, workers, resume)
+    return images
 
 
 def diagram(run: Run, networks: Sequence[str] = ()) -> list[Path]:
@@ -391,13 +434,14 @@ def supplementary(
                 resume=True,
                 progress=options.progress,
                 label=label,
+                skip_unreadable=inputs.skip_unreadable,
             )
             references[label] = reference.with_weights(folder / WEIGHTS)
         elif (beside := Path(reference.weights).parent / "training.csv").is_file():
             trainings[label] = pd.read_csv(beside).assign(network=label)
-    images = inputs.load_data()
     trained = replace(inputs, networks={label: str(reference) for label, reference in references.items()})
     labelled = trained.load_networks()
+    images = inputs.load_data(labelled.values())
     roles = _Roles(references)
     requests = {label: Request(network) for label, network in labelled.items()}
     for label in roles.selectivity:
@@ -446,14 +490,26 @@ def _measure(
 ) -> Measured:
     """Measure, and write every table that came of it."""
     for label, request in requests.items():
-        before = run.record["networks"].get(label, {}).get("weights_hash")
+        before = run.record["networks"].get(label)
         run.add_network(label, request.network)
-        if before not in (None, now := run.record["networks"][label]["weights_hash"]):
-            raise UsageError(f"`{run.folder}` was begun with other weights of {label}: hash {before}, now {now}")
-    description = {"name": str(data), "fingerprint": data.fingerprint, "images": len(data), "classes": data.classes}
-    before = run.record.get("data", {}).get("fingerprint")
-    if before not in (None, data.fingerprint):
-        raise UsageError(f"`{run.folder}` was begun on other images: fingerprint {before}, now {data.fingerprint}")
+        now = run.record["networks"][label]
+        log.info("%s: %s", label, request.network.preprocessing)
+        if before and before["weights_hash"] != now["weights_hash"]:
+            raise UsageError(
+                f"`{run.folder}` was begun with other weights of {label}: hash {before['weights_hash']}, now "
+                f"{now['weights_hash']}"
+            )
+        if before and (changed := _changed(before["preprocessing"], now["preprocessing"])):
+            raise UsageError(f"`{run.folder}` was begun with other preprocessing of {label}: {changed}")
+    description = {"name": str(data), "fingerprint": data.fingerprint, "parts": data.parts, "classes": data.classes}
+    description |= {"images": len(data), "left_out": len(data.skipped), "skipped": data.skipped}
+    before = run.record.get("data", {}).get("parts", data.parts)
+    others = {name for name in data.parts if before.get(name) != data.parts[name]}
+    # files that are not read yet may have been mended: the unfinished pass itself knows which it has read
+    if others and not (others == {"sizes of files"} and run.path(MEASURING).exists()):
+        raise UsageError(f"`{run.folder}` was begun on other images: {image_differences(before, data.parts)}")
+    if data.skipped:
+        log.warning("%d images that cannot be read are left out; run.json names them", len(data.skipped))
     run.save(
         data=description,
         device=str(resolve_device(options.device)),
@@ -461,7 +517,7 @@ def _measure(
         seed=statistics.seed,
     )
     with run.timed("measure"):
-        measured = measure(requests, data, replace(options, checkpoint=run.path("measuring.pt")), **asdict(statistics))
+        measured = measure(requests, data, replace(options, checkpoint=run.path(MEASURING)), **asdict(statistics))
     run.record["data"]["read"] = measured.images
     run.write_table("evaluation.csv", measured.evaluation)
     if len(measured.selectivity):
@@ -490,6 +546,11 @@ def _measure(
         images = {"identifiers": names, "indices": data.indices[order]}
         run.write_arrays("correctness.npz", packed | images | described)
     return measured
+
+
+def _changed(before: Mapping, now: Mapping) -> str:
+    """In words, which values are others."""
+    return ", ".join(f"{name} was {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name])
 
 
 def _note(data: ImageData, text: str = "") -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from analysis.accuracy import Accuracy
 from analysis.class_selectivity import PERMUTATIONS, REPLICATES, ClassSelectivity, block_means
-from analysis.data import ImageData, load_data
+from analysis.data import ImageData, checked, load_data
 from analysis.data.loading import known_indices, known_labels
 from analysis.errors import RunError, UsageError
 from analysis.feature_importance import Dropping, FeatureImportance
@@ -107,6 +107,7 @@ def measure(
     options = options or SweepOptions()
     options.check()
     check_indices(indices)
+    data = checked(data, progress=options.progress)
     others = [name for name in dict.fromkeys(indices) if name != "csi"]
     labels, known = known_labels(data), known_indices(data)
     if len(known) == 0:
@@ -122,7 +123,8 @@ def measure(
         network = request.network
         preprocessing = preprocessing_of(network)
         shape = _image_shape(data, preprocessing)
-        outputs, units, gmacs = _probe(network, request.selectivity, shape)
+        outputs, units = _probe(network, request.selectivity, shape)
+        gmacs = _gmacs(network, shape)
         if not rectify:
             _refuse_signed(network, request.selectivity, shape)
         classes = int(labels.max()) + 1 if labels is not None else outputs
@@ -228,8 +230,23 @@ def _image_shape(data, preprocessing: Preprocessing) -> tuple[int, ...]:
     return 3, preprocessing.size, preprocessing.size
 
 
-def _probe(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> tuple[int, dict[str, int], float]:
-    """The number of outputs, of units of each block, and 10⁹ multiply–accumulates, from one blank image."""
+def fit_classes(networks: Iterable[nn.Module], data):
+    """The data with labels as the networks have them: some of ImageNet's classes become ones of its 1000.
+
+    Nothing else is changed: data of other classes, and networks of other outputs, stay as they are.
+    """
+    synsets = getattr(data, "synsets", ())
+    if not synsets or len(synsets) == 1000:
+        return data
+    outputs = {_probe(network, (), _image_shape(data, preprocessing_of(network)))[0] for network in networks}
+    if outputs != {1000}:
+        return data
+    log.info("the %d classes of %s are taken as those of ImageNet's 1000, by their synsets", len(synsets), data)
+    return data.as_imagenet()
+
+
+def _probe(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> tuple[int, dict[str, int]]:
+    """The number of outputs, and of units of each block, from one blank image."""
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     with prepared(network, device), torch.inference_mode(), capture(network, blocks, "mean") as features:
         try:
@@ -239,11 +256,15 @@ def _probe(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) ->
                 raise
             size = "×".join(map(str, shape))
             raise UsageError(f"{type(network).__name__} does not take images of {size}: {error}") from error
+    return outputs.shape[1], {block: value.shape[1] for block, value in features.items()}
+
+
+def _gmacs(network: nn.Module, shape: tuple[int, ...]) -> float:
+    """10⁹ multiply–accumulates of an image."""
     try:
-        gmacs = count_gmacs(network, shape)
+        return count_gmacs(network, shape)
     except Exception:  # a count is no reason to fail: a network may branch on its values, which meta tensors lack
-        gmacs = math.nan
-    return outputs.shape[1], {block: value.shape[1] for block, value in features.items()}, gmacs
+        return math.nan
 
 
 def _refuse_signed(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> None:
@@ -390,8 +411,9 @@ def evaluate(networks: Networks, data, options: SweepOptions | None = None) -> p
         networks: a network or reference, several, or a mapping from labels.
         data: a reference, or a torch Dataset or sequential DataLoader of (image, label).
     """
-    data = load_data(data)
-    return measure({label: Request(each) for label, each in label_networks(networks).items()}, data, options).evaluation
+    labelled = label_networks(networks)
+    data = fit_classes(labelled.values(), load_data(data))
+    return measure({label: Request(each) for label, each in labelled.items()}, data, options).evaluation
 
 
 def selectivity(
@@ -415,11 +437,13 @@ def selectivity(
         indices: names of other indices, of `analysis.selectivity_indices.INDICES`.
         settings: `seed`, `permutations`, `replicates`, `rectify` of `measure`.
     """
+    labelled = label_networks(networks)
+    data = fit_classes(labelled.values(), load_data(data))
     requests = {
         label: Request(network, selectivity=resolve_blocks(network, stage, blocks))
-        for label, network in label_networks(networks).items()
+        for label, network in labelled.items()
     }
-    measured = measure(requests, load_data(data), options, indices=indices, **settings)
+    measured = measure(requests, data, options, indices=indices, **settings)
     return measured.selectivity_indices if indices else measured.selectivity
 
 
@@ -443,10 +467,11 @@ def pruning(
         selectivity: a table of `analysis.selectivity` of these networks on other images, for the score "selectivity".
         settings: fields of `analysis.feature_importance.Dropping`: ratios, orders, scores, fill, scope …
     """
-    data = load_data(data)
+    labelled = label_networks(networks)
+    data = fit_classes(labelled.values(), load_data(data))
     requests = {
         label: Request(network, pruning=resolve_blocks(network, stage, blocks), dropping=Dropping(**settings))
-        for label, network in label_networks(networks).items()
+        for label, network in labelled.items()
     }
     add_priors(requests, data, options, means_from, selectivity)
     return measure(requests, data, options).pruning

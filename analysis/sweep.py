@@ -1,6 +1,7 @@
 """One pass over the data that feeds every measurement of every network: device, precision, progress, resuming."""
 
 import ctypes
+import hashlib
 import signal
 import sys
 import threading
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
@@ -158,7 +160,7 @@ def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
     device, dtype = resolve_device(options.device), PRECISIONS[options.precision]
     autocast = (lambda: torch.autocast(device.type, dtype)) if dtype else nullcontext
     total = len(known_indices(data))
-    done = _restore(subjects, options.checkpoint, total)
+    done = _restore(subjects, options.checkpoint, data)
     for subject in subjects:
         for measurement in subject.measurements:
             measurement.to(device)
@@ -172,9 +174,19 @@ def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
         )
         stack.enter_context(torch.inference_mode())
         saved, interval = time.monotonic(), CHECKPOINT_SECONDS
-        for batch in batches(
+        reading = batches(
             data, geometries, options.batch_size, options.workers, start=done, pin_memory=device.type == "cuda"
-        ):
+        )
+        while True:
+            try:
+                batch = next(reading, None)
+            except RunError as error:  # an image that cannot be read: what came before it is kept
+                if options.checkpoint and done:
+                    _save(subjects, options.checkpoint, done, data)
+                    raise RunError(f"{error}; {done} of {total} images are measured and kept") from error
+                raise
+            if batch is None:
+                break
             labels = batch.labels.to(device, non_blocking=True)
             inputs: dict[Preprocessing, torch.Tensor] = {}
             for subject in subjects:
@@ -187,7 +199,7 @@ def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
             stop = asked.is_set()
             if options.checkpoint and (stop or time.monotonic() - saved > interval):
                 begun = time.monotonic()
-                _save(subjects, options.checkpoint, done, total)
+                _save(subjects, options.checkpoint, done, data)
                 saved = time.monotonic()
                 interval = max(CHECKPOINT_SECONDS, 50 * (saved - begun))  # gigabytes are not saved every minute
             if stop:
@@ -214,17 +226,26 @@ def _input(batch: Batch, preprocessing: Preprocessing, device: torch.device) -> 
     return images.to(torch.float32).contiguous(memory_format=torch.channels_last)
 
 
-def _save(subjects: Sequence[Subject], path: Path, done: int, total: int) -> None:
+def _save(subjects: Sequence[Subject], path: Path, done: int, data) -> None:
     states = [[dict(each.state_dict()) for each in subject.measurements] for subject in subjects]
-    save_tensors(path, {"done": done, "total": total, "states": states})
+    total = len(known_indices(data))
+    save_tensors(path, {"done": done, "total": total, "sizes": _sizes_hash(data, done), "states": states})
 
 
-def _restore(subjects: Sequence[Subject], path: Path | None, total: int | None) -> int:
+def _sizes_hash(data, images: int) -> str:
+    """Of the files of the first so many images: those that are read later may be mended before the pass goes on."""
+    sizes = getattr(data, "sizes", ())
+    return hashlib.sha256(np.asarray(sizes, dtype=np.int64)[:images].tobytes()).hexdigest()
+
+
+def _restore(subjects: Sequence[Subject], path: Path | None, data) -> int:
     if path is None or not path.exists():
         return 0
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved, total = torch.load(path, map_location="cpu", weights_only=True), len(known_indices(data))
     if saved["total"] != total:
         raise RunError(f"the unfinished pass in `{path}` was over {saved['total']} images, but now there are {total}")
+    if saved["sizes"] != _sizes_hash(data, saved["done"]):
+        raise RunError(f"files among the {saved['done']} images that are measured already have changed in size")
     for subject, states in zip(subjects, saved["states"], strict=True):
         for measurement, state in zip(subject.measurements, states, strict=True):
             measurement.load_state_dict(state)

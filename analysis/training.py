@@ -19,7 +19,7 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 from tqdm import tqdm
 
-from analysis.data import ImageData, batches, load_data
+from analysis.data import ImageData, batches, checked, load_data
 from analysis.errors import UsageError, unknown
 from analysis.files import atomic_path, save_tensors
 from analysis.networks import load_network, preprocessing_of, save_weights
@@ -106,6 +106,7 @@ def train(
     progress: bool = True,
     label: str | None = None,
     keep_epochs: bool = False,
+    skip_unreadable: bool = False,
 ) -> pd.DataFrame:
     """Train a network and leave its weights, recipe and curves in a run's folder.
 
@@ -121,6 +122,7 @@ def train(
         workers: processes that decode images.
         label: the network's name in tables; its reference by default.
         keep_epochs: whether every epoch's weights are kept, as epochs/epoch-001.safetensors and so on.
+        skip_unreadable: leave out images that cannot be read, instead of stopping.
 
     Returns:
         `training.csv`: network, epoch, split ("train", "val"), loss, top1_error, top5_error (percent), learning_rate
@@ -137,7 +139,7 @@ def train(
     if precision not in MIXED_PRECISION:
         raise unknown("precision", precision, MIXED_PRECISION)
     target = resolve_device(device)
-    training, validation = load_data(data, "train"), load_data(data, "val")
+    training, validation = (checked(load_data(data, split), skip_unreadable, progress) for split in ("train", "val"))
     if training.split != "train" or validation.split != "val":
         raise UsageError(f"training needs both splits of the data; name it without a split, not as `{data}`")
     set_seed(recipe.seed)

@@ -224,10 +224,10 @@ def test_evaluate_and_diagram(tmp_path, weights):
 
 def test_train_curves_and_supplementary(tmp_path, monkeypatch):
     """All figures from networks trained on few digits; a second call with --resume finds the run finished."""
-    from analysis.data import datasets
+    from analysis.data import forms
 
-    whole = datasets._digits
-    monkeypatch.setattr(datasets, "_digits", lambda *arguments: whole(*arguments).limited(40))
+    whole = forms.FORMS["digits"]
+    monkeypatch.setitem(forms.FORMS, "digits", lambda *arguments: whole(*arguments).limited(40))
     arguments = ["mini_resnet", "mini_resnet_se", "mini_resnet_ge_theta_minus", "mini_shufflenet"]
     options = ["--epochs", 1, "--device", "cpu", "--out", tmp_path / "run"]
     code, output = run("supplementary", *arguments, *options)
@@ -235,7 +235,7 @@ def test_train_curves_and_supplementary(tmp_path, monkeypatch):
     names = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
     assert names == {
         "fig1_optimisation", "table1_pooling", "fig2_selectivity", "fig2_gap", "fig3_pruning", "fig3_networks",
-        "fig3_area", "fig4_operators",
+        "fig3_area", "fig4_operators", "fig2_violin", "fig2_null",
     }  # fmt: skip
     code, output = run("supplementary", *arguments, *options, "--resume")
     assert code == 0 and "finished already" in output and "fig3_pruning.png" in output

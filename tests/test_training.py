@@ -15,14 +15,14 @@ from analysis.training import Recipe, recipe_of, train
 @pytest.fixture
 def few_digits(monkeypatch):
     """The digits, but few of them."""
-    from analysis.data import datasets
+    from analysis.data import forms
 
-    whole = datasets._digits
+    whole = forms.FORMS["digits"]
 
     def few(location, named, split):
         return whole(location, named, split).limited(70)
 
-    monkeypatch.setattr(datasets, "_digits", few)
+    monkeypatch.setitem(forms.FORMS, "digits", few)
 
 
 RECIPE = Recipe(3, 32, 0.05)

@@ -1,20 +1,23 @@
-"""Labelled images by reference: `digits`, `cifar10[:DIR]`, `folder:DIR`, each with `#split`."""
+"""Labelled images with stable identifiers: what every reference to data gives."""
 
 import hashlib
-import os
-import re
-from collections.abc import Callable, Sequence
-from functools import cache, partial
-from pathlib import Path
+import struct
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
+from functools import partial
 
 import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
-from torchvision.datasets.folder import pil_loader
 
-from analysis.errors import RunError, UsageError, unknown
+from analysis.data import imagenet
+from analysis.data.names import Names
+from analysis.errors import RunError, UsageError
+from analysis.randomness import hashes
 
 SPLITS = ("train", "val")
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+"""What Pillow's readers raise."""
 
 
 class ImageData(Dataset):
@@ -23,13 +26,14 @@ class ImageData(Dataset):
     Args:
         name: the reference without its split.
         split: "train" or "val", or "" where there is only one.
-        classes: class names in label order.
+        classes: class names in label order; ImageNet's synsets become names.
         labels: label of every image, known before any is read.
         identifiers: a stable name for every image, free of absolute paths.
+        read: gives image i as PIL, decoded or not.
         indices: the index of every image in the whole split; all randomness of an analysis hangs on it.
-        read: gives image i as PIL.
         note: what figures should say of these images, if anything.
-        sizes: bytes of every image's file, for the fingerprint, where there are files.
+        sizes: bytes of every image's file, for the fingerprint, where there are files; −1 for one that is not there.
+        faults: what is wrong with images that were found but cannot be among these, by identifier.
     """
 
     def __init__(
@@ -43,180 +47,140 @@ class ImageData(Dataset):
         indices: Sequence[int] | None = None,
         note: str = "",
         sizes: Sequence[int] = (),
+        faults: Mapping[str, str] | None = None,
     ):
-        self.name, self.split, self.classes, self.note = name, split, list(classes), note
+        self.name, self.split, self.note, self.read = name, split, note, read
+        self.classes, self.synsets = imagenet.recognised(list(classes))
         self.labels = np.asarray(labels, dtype=np.int64)
-        self.identifiers = list(identifiers)
+        self.identifiers = identifiers if isinstance(identifiers, Names) else Names(identifiers)
         self.indices = np.arange(len(self.labels)) if indices is None else np.asarray(indices, dtype=np.int64)
-        self.read, self.sizes = read, list(sizes)
+        self.sizes = np.asarray(sizes, dtype=np.int64)
+        self.faults = dict(faults or {})
+        self.skipped: dict[str, str] = {}
+        """What was left out of these as unreadable, and why, by identifier."""
+        self.checked = False
+        """Whether every image is known to be readable."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, position: int) -> tuple[Image.Image, int, int]:
         try:
-            image = self.read(position).convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # as Pillow's readers raise
-            raise RunError(f"image `{self.identifiers[position]}` of {self} cannot be read: {error}") from error
+            image = in_rgb(self.read(position))
+        except UNREADABLE as error:
+            raise RunError(
+                f"image `{self.identifiers[position]}` of {self} cannot be read: {reason(error)}; --skip-unreadable "
+                f"leaves such images out"
+            ) from error
         return image, int(self.labels[position]), int(self.indices[position])
 
     def __str__(self) -> str:
         return f"{self.name}#{self.split}" if self.split else self.name
 
     @property
+    def parts(self) -> dict[str, str | int]:
+        """Hashes of what identifies the images: equal for the same images in the same order anywhere."""
+        named = {"names": self.identifiers.tobytes(), "labels": self.labels.tobytes()}
+        named |= {"places in the split": self.indices.tobytes(), "sizes of files": self.sizes.tobytes()}
+        return {"images": len(self)} | {name: hashlib.sha256(each).hexdigest()[:16] for name, each in named.items()}
+
+    @property
     def fingerprint(self) -> str:
-        """A hash of identifiers, labels and files' sizes: equal for the same images in the same order anywhere."""
-        digest = hashlib.sha256(repr(self.sizes).encode())
-        for identifier, label, index in zip(self.identifiers, self.labels, self.indices, strict=True):
-            digest.update(f"{identifier}\0{label}\0{index}\n".encode())
-        return digest.hexdigest()[:16]
+        """One hash of all `parts`."""
+        return hashlib.sha256(repr(self.parts).encode()).hexdigest()[:16]
 
-    def limited(self, images: int) -> "ImageData":
-        """A class-balanced subset: images are taken class by class in turn, in the order of a hash of their index."""
-        from analysis.randomness import hashes
+    def limited(self, images: int | None = None, per_class: int | None = None, seed: int = 0) -> "ImageData":
+        """A class-balanced subset: images are taken class by class in turn, in the order of a hash of their index.
 
-        if images < 1:
-            raise UsageError(f"cannot limit the data to {images} images; expected at least 1")
-        order = np.argsort(hashes(0, "limit", self.indices), kind="stable")
+        Args:
+            images: so many in all.
+            per_class: so many of every class, or all of a class that has fewer.
+            seed: of the hash.
+        """
+        for what, number in (("images", images), ("images a class", per_class)):
+            if number is not None and number < 1:
+                raise UsageError(f"cannot limit the data to {number} {what}; expected at least 1")
+        order = np.argsort(hashes(seed, "limit", self.indices), kind="stable")
+        by_class = order[np.argsort(self.labels[order], kind="stable")]
+        sizes = np.bincount(self.labels)
         turn = np.empty(len(self), dtype=np.int64)
-        for label in np.unique(self.labels):
-            members = order[self.labels[order] == label]
-            turn[members] = np.arange(len(members))
-        chosen = np.sort(order[np.argsort(turn[order], kind="stable")][:images])
-        return ImageData(
-            self.name,
-            self.split,
-            self.classes,
-            self.labels[chosen],
-            [self.identifiers[position] for position in chosen],
-            partial(_read_chosen, self.read, chosen),
-            self.indices[chosen],
-            self.note,
-            [self.sizes[position] for position in chosen] if self.sizes else (),
-        )
+        turn[by_class] = np.arange(len(self)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        chosen = order[np.argsort(turn[order], kind="stable")]
+        if per_class is not None:
+            chosen = chosen[turn[chosen] < per_class]
+        return self.subset(np.sort(chosen[:images]))
+
+    def subset(self, positions: Sequence[int]) -> "ImageData":
+        """The images at these positions; each keeps its index."""
+        positions = np.asarray(positions, dtype=np.int64)
+        chosen = copy(self)
+        chosen.labels, chosen.indices = self.labels[positions], self.indices[positions]
+        chosen.identifiers = self.identifiers.take(positions)
+        chosen.sizes = self.sizes[positions] if len(self.sizes) else self.sizes
+        chosen.read = partial(read_chosen, self.read, positions)
+        return chosen
+
+    def without(self, bad: Mapping[str, str]) -> "ImageData":
+        """These images but the bad ones, which are remembered with what is wrong with them."""
+        kept = self.subset([position for position, name in enumerate(self.identifiers) if name not in bad])
+        kept.skipped, kept.faults, kept.checked = self.skipped | dict(bad), {}, True
+        return kept
+
+    def as_imagenet(self) -> "ImageData":
+        """The same images with labels in the order of ImageNet's 1000 classes.
+
+        Raises:
+            UsageError: their classes are no synsets of ImageNet.
+        """
+        mapped = self.subset(range(len(self)))
+        mapped.labels = imagenet.labels_of(self.synsets, self.name)[self.labels]
+        mapped.classes, mapped.synsets = list(imagenet.class_names()), list(imagenet.synsets())
+        return mapped
 
 
-def _read_chosen(read: Callable[[int], Image.Image], chosen: np.ndarray, position: int) -> Image.Image:
-    """A reader of some of another's images. Readers are module-level functions: worker processes may pickle them."""
+def image_differences(before: Mapping, now: Mapping) -> str:
+    """In words, how the images of two `ImageData.parts` differ.
+
+    >>> image_differences({"images": 3, "names": "a", "labels": "b"}, {"images": 3, "names": "a", "labels": "c"})
+    'the same number of images (3), but other labels'
+    """
+    if before.get("images") != now.get("images"):
+        return f"{before.get('images')} images, now {now.get('images')}"
+    others = [name for name in now if before.get(name) != now[name]]
+    return f"the same number of images ({now.get('images')}), but other {' and '.join(others)}"
+
+
+def in_rgb(image: Image.Image) -> Image.Image:
+    """Any image in RGB, as torchvision and timm have it: transparency dropped, EXIF's orientation not applied.
+
+    Sixteen bits a channel are scaled to eight, where Pillow's own conversion would clip them.
+
+    Raises:
+        ValueError: pixels of 32 bits, whose range nobody can know.
+    """
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        return Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its pixels have 32 bits (mode {image.mode}), of unknown range")
+    return image.convert("RGB")
+
+
+def reason(error: BaseException) -> str:
+    """One line on what went wrong, free of paths of this machine.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "/home/a/b.png"))
+    'No such file or directory'
+    """
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+    return "it is no image" if isinstance(error, Image.UnidentifiedImageError) else text.splitlines()[0]
+
+
+def read_chosen(read: Callable[[int], Image.Image], chosen: np.ndarray, position: int) -> Image.Image:
+    """A reader of some of another's images. Readers are picklable: worker processes get them."""
     return read(int(chosen[position]))
 
 
-def load_data(reference: "str | Dataset", split: str = "val") -> "ImageData | Dataset":
-    """The images that a reference names.
-
-    Args:
-        reference: `digits`, `cifar10[:DIR]` or `folder:DIR`, then `#train` or `#val` where both exist; anything else
-            than text is returned as it is.
-        split: the split taken where the reference names none.
-
-    Raises:
-        UsageError: an unknown name, folder or split.
-        RunError: data that is not there, is empty, or cannot be fetched.
-
-    >>> len(load_data("digits#train")), len(load_data("digits"))
-    (1257, 540)
-    """
-    if not isinstance(reference, str):
-        return reference
-    head, mark, named = reference.partition("#")
-    if mark and named not in SPLITS:
-        raise unknown("split", named, SPLITS)
-    name, _, location = head.partition(":")
-    readers = {"digits": _digits, "cifar10": _cifar10, "folder": _folder}
-    if name not in readers:
-        raise unknown("data", name, readers)
-    return readers[name](location, named, split)
-
-
-@cache
-def _digit_images() -> tuple[list[Image.Image], np.ndarray]:
-    from sklearn.datasets import load_digits
-
-    scans, labels = load_digits(return_X_y=True)
-    levels = np.rint(scans.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    return [Image.fromarray(scan).resize((32, 32), Image.Resampling.BILINEAR) for scan in levels], labels
-
-
-def _digits(location: str, named: str, split: str) -> ImageData:
-    """scikit-learn's scans of handwritten digits, 8×8 enlarged to 32×32 bilinearly; a fixed stratified 70/30 split."""
-    from sklearn.model_selection import train_test_split
-
-    if location:
-        raise UsageError(f"`digits` takes no location, but got `{location}`")
-    split = named or split
-    images, labels = _digit_images()
-    train, val = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
-    chosen = np.sort(train if split == "train" else val)
-    return ImageData(
-        "digits",
-        split,
-        [str(digit) for digit in range(10)],
-        labels[chosen],
-        [f"digit-{position:04d}" for position in chosen],
-        partial(_read_chosen, images.__getitem__, chosen),
-        note="8×8 scans enlarged bilinearly to 32×32",
-    )
-
-
-def _cifar10(location: str, named: str, split: str) -> ImageData:
-    from torchvision.datasets import CIFAR10
-
-    split = named or split
-    root = Path(location) if location else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "gelens"
-    try:
-        dataset = CIFAR10(root, train=split == "train", download=not location)
-    except (OSError, RuntimeError) as error:  # torchvision raises RuntimeError for absent or damaged files
-        raise RunError(
-            f"cifar10 is not in `{root}` and could not be fetched: put {CIFAR10.filename} from {CIFAR10.url} there "
-            f"and unpack it, or name its folder as cifar10:DIR"
-        ) from error
-    return ImageData(
-        "cifar10",
-        split,
-        dataset.classes,
-        dataset.targets,
-        [f"{split}-{position:05d}" for position in range(len(dataset))],
-        partial(_read_array, dataset.data),
-    )
-
-
-def _read_array(pixels: np.ndarray, position: int) -> Image.Image:
-    return Image.fromarray(pixels[position])
-
-
-def _folder(location: str, named: str, split: str) -> ImageData:
-    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
-
-    root = Path(location)
-    if not location or not root.is_dir():
-        raise UsageError(f"no folder `{location}`; expected folder:DIR with one subfolder of images for each class")
-    have = [each for each in SPLITS if (root / each).is_dir()]
-    if have and (named or split) not in have:
-        raise UsageError(f"folder `{location}` has no split `{named or split}`; it has {', '.join(have)}")
-    if not have and (named or split != "val"):
-        raise UsageError(f"folder `{location}` has no subfolder `{named or split}`; expected train and val in it")
-    split = (named or split) if have else ""
-    try:
-        # splits share one numbering of classes, also where one of them lacks some
-        names = sorted(set().union(*(find_classes(root / each)[0] for each in (have if split else [""]))))
-    except FileNotFoundError as error:
-        raise RunError(f"folder `{root / split}` has no class subfolders with images") from error
-    root = root / split
-    numbers = {name: number for number, name in enumerate(names)}
-    samples = make_dataset(str(root), numbers, IMG_EXTENSIONS, allow_empty=True)
-    if not samples:
-        raise RunError(f"folder `{root}` has no images; expected files ending in {', '.join(IMG_EXTENSIONS)}")
-    paths = [Path(path) for path, _ in samples]
-    return ImageData(
-        f"folder:{re.sub(r'/+$', '', location)}",
-        split,
-        names,
-        [label for _, label in samples],
-        [path.relative_to(root).as_posix() for path in paths],
-        partial(_read_file, paths),
-        sizes=[path.stat().st_size for path in paths],
-    )
-
-
-def _read_file(paths: Sequence[Path], position: int) -> Image.Image:
-    return pil_loader(paths[position])
+def class_numbers(names: Collection[str]) -> tuple[list[str], dict[str, int]]:
+    """Class names in order, and the number of each."""
+    ordered = sorted(set(names))
+    return ordered, {name: number for number, name in enumerate(ordered)}

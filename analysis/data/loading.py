@@ -39,6 +39,16 @@ class Batch:
         return len(self.labels)
 
 
+def described(geometry: Geometry) -> str:
+    """A geometry in words.
+
+    >>> described((224, 0.875, "bilinear"))
+    '224 px, crop 0.875, bilinear'
+    """
+    size, crop_pct, interpolation = geometry
+    return f"{size} px, crop {crop_pct:.3g}, {interpolation}"
+
+
 @cache
 def _geometry_transform(geometry: Geometry):
     size, crop_pct, interpolation = geometry
@@ -62,6 +72,22 @@ class _Prepared(Dataset):
         else:
             images = [_geometry_transform(geometry)(image) for geometry in self.geometries]
         return images, int(label), position
+
+
+class _Decoded(Dataset):
+    """Whole batches of images that are decoded already (`analysis.data.cached`): item i is batch i."""
+
+    def __init__(self, data: ImageData, batch_size: int, start: int):
+        self.data, self.starts = data, range(start, len(data), batch_size)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, number: int):
+        start = self.starts[number]
+        stop = min(start + self.starts.step, len(self.data))
+        labels = torch.from_numpy(self.data.labels[start:stop])
+        return [self.data.decoded(start, stop)], labels, torch.arange(start, stop)
 
 
 def known_labels(data) -> np.ndarray | None:
@@ -108,7 +134,8 @@ def batches(
         batch_size: images in a batch; a DataLoader brings its own.
 
     Raises:
-        UsageError: a DataLoader that shuffles or leaves images out, or data without a length.
+        UsageError: a DataLoader that shuffles or leaves images out, data without a length, or a cache that was made
+            otherwise than asked for.
         RunError: an image that cannot be read.
     """
     geometries = list(dict.fromkeys(geometries))
@@ -117,9 +144,20 @@ def batches(
         _check_sequential(data)
         yield from _foreign_batches(data, geometries, indices, start)
         return
-    prepared = _Prepared(data, geometries)
-    remaining = Subset(prepared, range(start, len(prepared))) if start else prepared
-    loader = DataLoader(remaining, batch_size, num_workers=workers, pin_memory=pin_memory, collate_fn=default_collate)
+    if made := getattr(data, "geometry", None):
+        for geometry in geometries:
+            if tuple(geometry) != tuple(made):
+                raise UsageError(
+                    f"the cache of {data} was made as {described(made)}, but {described(geometry)} is asked for; make "
+                    f"another with `gelens cache`, or measure the images themselves"
+                )
+        loader = DataLoader(_Decoded(data, batch_size, start), None, num_workers=workers, pin_memory=pin_memory)
+    else:
+        prepared = _Prepared(data, geometries)
+        remaining = Subset(prepared, range(start, len(prepared))) if start else prepared
+        loader = DataLoader(
+            remaining, batch_size, num_workers=workers, pin_memory=pin_memory, collate_fn=default_collate
+        )
     try:
         for images, labels, positions in loader:
             yield Batch(dict(zip(geometries, images, strict=True)), labels, indices[positions], positions)

@@ -49,7 +49,8 @@ class Preprocessing:
         return f"{self.size} px, crop {self.crop_pct:.3g}, {self.interpolation}, mean {mean}, std {std}"
 
     def as_dict(self) -> dict:
-        return asdict(self)
+        """As JSON has it."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
 def from_timm(network: nn.Module) -> Preprocessing:

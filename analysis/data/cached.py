@@ -1,0 +1,177 @@
+"""Decoded, resized and cropped images in one memory-mapped file, which every command takes as data: `cache:FILE`.
+
+FILE is a NumPy array (N, size, size, 3) of bytes; FILE.json says whose images they are, in order, and how they were
+made. Normalisation comes later, for each network. While a cache is being made, FILE.part.json says how far it is.
+"""
+
+import json
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from analysis.data.datasets import ImageData, image_differences
+from analysis.data.loading import Geometry, batches, described
+from analysis.errors import RunError, UsageError
+from analysis.files import atomic_path
+
+_EVERY = 2000
+"""Images between two notes of how far the cache is."""
+
+
+class CachedData(ImageData):
+    """Images that are decoded already, for one `geometry`: rows of a memory-mapped array (N, size, size, 3) of bytes.
+
+    Args:
+        path: the array's file; worker processes open it again.
+        rows: of these images, all by default.
+    """
+
+    def __init__(self, *arguments, path: Path, geometry: Geometry, rows: np.ndarray | None = None, **settings):
+        self.path, self.geometry = path, geometry
+        super().__init__(*arguments, read=self._picture, **settings)
+        self.rows = np.arange(len(self)) if rows is None else rows
+        self.checked = True
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        return np.load(self.path, mmap_mode="r")
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name != "pixels"}
+
+    def _picture(self, position: int) -> Image.Image:
+        return Image.fromarray(self.pixels[self.rows[position]])
+
+    def decoded(self, start: int, stop: int) -> torch.Tensor:
+        """Images `start` to `stop` as (n, 3, size, size) uint8 in channels-last order."""
+        rows = self.rows[start:stop]
+        together = rows[-1] - rows[0] == len(rows) - 1  # a slice is copied faster than single rows
+        chosen = np.array(self.pixels[rows[0] : rows[-1] + 1] if together else self.pixels[rows])
+        return torch.from_numpy(chosen).permute(0, 3, 1, 2)
+
+    def subset(self, positions) -> "CachedData":
+        chosen = super().subset(positions)
+        chosen.rows, chosen.read = self.rows[np.asarray(positions, dtype=np.int64)], chosen._picture
+        return chosen
+
+
+def write_cache(
+    data: ImageData,
+    geometry: Geometry,
+    out: Path | str,
+    workers: int = 0,
+    resume: bool = False,
+    progress: bool = True,
+) -> None:
+    """Decode, resize and crop all images into a cache; one that was interrupted goes on with `resume`.
+
+    Args:
+        data: images.
+        geometry: size, share of the resized image that is cropped, interpolation.
+        out: the file to make; FILE.json is made beside it.
+        workers: processes that decode.
+
+    Raises:
+        UsageError: the file is there already, or a part of it that was made of other images or otherwise.
+        RunError: an image that cannot be read, or no space; what was decoded is kept.
+    """
+    out = Path(out)
+    manifest, part = _beside(out, ".json"), _beside(out, ".part.json")
+    head = {"data": data.name, "split": data.split, "geometry": list(geometry), "parts": data.parts}
+    done = 0
+    if part.exists():
+        before = json.loads(part.read_text())
+        if not resume:
+            raise UsageError(f"`{out}` is a cache in the making: add --resume to go on, or choose another file")
+        _check_same(out, before, head)
+        done = before["done"]
+    elif out.exists() or manifest.exists():
+        raise UsageError(f"`{out}` is there already; delete it and `{manifest.name}`, or choose another file")
+    shape = (len(data), geometry[0], geometry[0], 3)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.lib.format.open_memmap(out, "r+" if done else "w+", np.uint8, None if done else shape)
+    except OSError as error:
+        raise RunError(f"cannot write `{out}`: {error.strerror or error}") from error
+    bar = tqdm(total=len(data), initial=done, unit="img", desc="caching", mininterval=0.5, disable=not progress)
+    saved = done
+    try:
+        with bar:
+            for batch in batches(data, [geometry], 64, workers, start=done):
+                pixels[done : done + len(batch)] = batch.images[geometry].permute(0, 2, 3, 1).numpy()
+                done += len(batch)
+                bar.update(len(batch))
+                if done - saved >= _EVERY:
+                    _save_part(part, pixels, head, done)
+                    saved = done
+    finally:
+        _save_part(part, pixels, head, done)
+    listing = {"classes": data.synsets or data.classes, "labels": data.labels.tolist(), "note": data.note}
+    listing |= {"identifiers": list(data.identifiers), "indices": data.indices.tolist(), "sizes": data.sizes.tolist()}
+    with atomic_path(manifest) as temporary:
+        temporary.write_text(json.dumps(head | listing | {"skipped": data.skipped}))
+    part.unlink()
+
+
+def _save_part(part: Path, pixels: np.memmap, head: dict, done: int) -> None:
+    pixels.flush()
+    with atomic_path(part) as temporary:
+        temporary.write_text(json.dumps(head | {"done": done}))
+
+
+def _check_same(out: Path, before: dict, now: dict) -> None:
+    if before["geometry"] != now["geometry"]:
+        raise UsageError(
+            f"`{out}` was begun as {described(before['geometry'])}, now {described(now['geometry'])}; choose another "
+            f"file"
+        )
+    if before["parts"] != now["parts"]:
+        others = image_differences(before["parts"], now["parts"])
+        raise UsageError(f"`{out}` was begun on other images: {others}; choose another file")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def load_cache(location: str, split: str = "") -> CachedData:
+    """The images of a cache; they are the same images as those it was made from, by their fingerprint.
+
+    Raises:
+        UsageError: there is no such file, it is of another split, or is unfinished.
+        RunError: it is damaged.
+    """
+    path = Path(location)
+    manifest = _beside(path, ".json")
+    if _beside(path, ".part.json").exists():
+        raise UsageError(f"the cache `{location}` is unfinished: the command that makes it, with --resume, goes on")
+    if not path.is_file() or not manifest.is_file():
+        raise UsageError(f"no cache `{location}` (with `{manifest.name}` beside it); `gelens cache` makes one")
+    try:
+        made = json.loads(manifest.read_text())
+        pixels = np.load(path, mmap_mode="r")
+        geometry = tuple(made["geometry"])
+        if pixels.shape != (len(made["labels"]), geometry[0], geometry[0], 3) or pixels.dtype != np.uint8:
+            raise ValueError(f"{pixels.dtype} {pixels.shape} for {len(made['labels'])} images of {geometry[0]} pixels")
+        data = CachedData(
+            made["data"],
+            made["split"],
+            made["classes"],
+            made["labels"],
+            made["identifiers"],
+            indices=made["indices"],
+            note=made["note"],
+            sizes=made["sizes"],
+            path=path,
+            geometry=geometry,
+        )
+        data.skipped = made["skipped"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"the cache `{location}` is damaged: {error}") from error
+    if split and split != made["split"]:
+        raise UsageError(f"the cache `{location}` is of the split `{made['split']}`, not of `{split}`")
+    return data
