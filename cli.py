@@ -262,7 +262,7 @@ def selectivity(networks, stage, blocks, reference, save_means, checkpoints, out
 @click.option(
     "--selectivity-from", type=click.Path(path_type=Path), metavar="RUN", help="Its index, for --score selectivity."
 )
-@click.option("--per-class", is_flag=True, help="Also write each class's own curves.")
+@click.option("--class-curves", "per_class", is_flag=True, help="Also write each class's own curves.")
 @click.option("--exact", is_flag=True, help="Don't fold batch norm: bit for bit a plain loop at equal batch shapes.")
 @click.option("--rows", type=click.IntRange(1), help="Images × variants in a forward pass, instead of by timing.")
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile.")

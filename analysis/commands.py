@@ -348,16 +348,16 @@ def _check_comparable(folder: Path | str, record: dict, first: Path | str, other
     """The same images, and bootstrap weights drawn alike: else gaps would have no meaning, or wrong errors."""
     if not record["finished"]:
         raise UsageError(f"the run in `{folder}` is not finished; its own command with --resume goes on")
+    for name in ("seed", "replicates", "permutations", "rectify"):
+        mine, theirs = (each["arguments"].get(name) for each in (record, other))
+        if mine != theirs:
+            raise UsageError(f"`{folder}` was measured with {name} {mine}, and `{first}` with {theirs}")
     if record["data"]["fingerprint"] != other["data"]["fingerprint"]:
         raise UsageError(
             f"`{folder}` measured {record['data']['name']}, {record['data']['images']} images, and `{first}` "
             f"{other['data']['name']}, {other['data']['images']} images: not the same ones "
             f"({image_differences(other['data']['parts'], record['data']['parts'])})"
         )
-    for name in ("seed", "replicates", "permutations", "rectify"):
-        mine, theirs = (each["arguments"].get(name) for each in (record, other))
-        if mine != theirs:
-            raise UsageError(f"`{folder}` was measured with {name} {mine}, and `{first}` with {theirs}")
 
 
 def cache(inputs: Inputs, out: Path, network: str | None = None, workers: int = 0, resume: bool = False) -> ImageData:

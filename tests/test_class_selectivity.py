@@ -213,8 +213,9 @@ def test_index_and_crossfitted_index_bracket_the_truth(active, preference):
     """40 classes × 50 images, means over 100 units: index ≥ truth ≥ cross-fitted, and the null is all there is of
     units that know no class."""
     row = selectivity_bias.simulate(active, preference, classes=40, images=50, units=400)
-    # standard errors of these means are 0.004
-    assert row["index"] + 0.01 >= row["truth"] >= row["cross-fitted"] - 0.01
+    # standard errors of these means are 0.004; where the signal is strong, the index is a concave function of a noisy
+    # mean and errs low by 0.009 (half its second derivative times the variance of the mean)
+    assert row["index"] + 0.02 >= row["truth"] >= row["cross-fitted"] - 0.02
     if preference == 1:
         assert row["excess"] == pytest.approx(0, abs=0.01) and row["index"] > 0.1
 

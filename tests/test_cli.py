@@ -157,7 +157,7 @@ def test_pruning_by_every_score(tmp_path, weights):
     assert code == 0, output
     scores = ["gate", "random", "activation", "selectivity", "gradient"]
     chosen = [part for score in scores for part in ("--score", score)]
-    options = [*FAST, *where, *chosen, "--ratio", 0, "--ratio", 0.5, "--ratio", 1, "--per-class"]
+    options = [*FAST, *where, *chosen, "--ratio", 0, "--ratio", 0.5, "--ratio", 1, "--class-curves"]
     priors = ["--fill", "mean", "--one-order", "--means-from", "digits#train", "--selectivity-from", others]
     code, output = run("pruning", weights["mini_resnet_se"], *options, *priors, "--out", tmp_path / "run")
     assert code == 0, output
@@ -258,7 +258,7 @@ def test_networks_and_layers():
     "arguments, code, message",
     [
         (["selectivity", "resnet51"], 2, "did you mean `resnet50`"),
-        (["selectivity", "mini_resnet", "--data", "mnist"], 2, "no data `mnist`"),
+        (["selectivity", "mini_resnet", "--data", "imagenett"], 2, "did you mean `imagenet"),
         (["selectivity", "mini_resnet", "--blocks", "layer5.0"], 2, "no block `layer5.0`"),
         (["selectivity", "mini_resnet", "--stage", "7"], 2, "no stage 7"),
         (["selectivity", "mini_resnet", "--reference", "x"], 2, "no network `x`"),

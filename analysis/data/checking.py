@@ -77,7 +77,7 @@ def _look_at(data: ImageData, order: np.ndarray, look: Callable, seconds: float 
 
 def _open(data: ImageData, position: int) -> str | None:
     try:
-        data.read(position).close()
+        data.read(position)  # Pillow reads the head alone
     except UNREADABLE as error:
         return reason(error)
     return None

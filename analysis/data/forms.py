@@ -189,7 +189,8 @@ class _Found:
 
     def walk(self, folder: Path, label: int) -> None:
         """Add every image in a folder and below it, in the order of their paths."""
-        above = tuple(_place(each) for each in (self.root.resolve(), *self.root.resolve().parents))
+        around = (self.root.resolve(), *self.root.resolve().parents)
+        above = tuple(_place(each) for each in around if each != folder.resolve())
         for name, size in sorted(self._below(folder, above)):
             self.names.append(name)
             self.labels.append(label)
