@@ -118,6 +118,7 @@ class Run:
             "reference": getattr(network, "reference", type(network).__name__),
             "weights_hash": weights_hash(network),
             "preprocessing": preprocessing.as_dict() if preprocessing else None,
+            "preprocessing_hash": preprocessing.fingerprint if preprocessing else None,
             "layout": getattr(network, "layout", None),
             "notes": getattr(network, "notes", []),
             "training_seed": getattr(network, "training_seed", None),

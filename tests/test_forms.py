@@ -434,7 +434,9 @@ def test_other_images_and_other_preprocessing_are_refused_in_words(tmp_path, fil
     code, output = run(*command, "--resume")
     assert code == 2 and "begun on other images: 9 images, now 10" in output
     (folder / SYNSETS[0] / "new.JPEG").unlink()
-    unfinished["networks"]["mini_resnet:classes=3"]["preprocessing"]["interpolation"] = "bicubic"
+    network = unfinished["networks"]["mini_resnet:classes=3"]
+    assert len(network["preprocessing_hash"]) == len(unfinished["data"]["fingerprint"]) == 16
+    network["preprocessing"]["interpolation"] = "bicubic"
     record.write_text(json.dumps(unfinished))
     code, output = run(*command, "--resume")
     assert code == 2 and "interpolation was bicubic, now bilinear" in output

@@ -1,5 +1,7 @@
 """What a network expects of an image: geometry (on the host, to bytes) and normalisation (on the device)."""
 
+import hashlib
+import json
 from dataclasses import asdict, dataclass
 
 import torch
@@ -39,6 +41,11 @@ class Preprocessing:
             for values in (self.mean, self.std)
         )
         return images.to(torch.float32).div(255).sub(mean).div(std)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all values."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()[:16]
 
     @classmethod
     def from_dict(cls, values: dict) -> "Preprocessing":
