@@ -140,13 +140,13 @@ def _take_recipe(options: dict, seed: int):
     return recipe_of(options.pop("recipe"), **changes, batch_size=options.pop("train_batch_size"), seed=seed)
 
 
-def _execute(command: str, out: Path, resume: bool, arguments: dict, work) -> None:
-    """Open the run, do the work unless it is finished, and print what came of it."""
+def _execute(command: str, out: Path, resume: bool, arguments: dict, work, whole=lambda run: True) -> None:
+    """Open the run, do the work unless it is finished and whole, and print what came of it."""
     from analysis.errors import RunError, UsageError
     from analysis.results import Run
 
     run = Run(out, command, arguments, resume)
-    if run.finished:
+    if run.finished and whole(run):
         click.echo(f"{out} is finished already; for a fresh run, choose another folder or delete it.")
     else:
         try:
@@ -207,7 +207,7 @@ def evaluate(networks, seed, out, resume, **options):
     "--index",
     "indices",
     multiple=True,
-    help="Another index beside csi: precision, ccmas, auc, mi (mutual information); repeatable.",
+    help="Another index beside csi: precision, ccmas, auc, mi; repeatable. `gelens indices` defines them.",
 )
 @click.option("--save-means", is_flag=True, help="Also write the class-conditional means (npz).")
 @click.option(
@@ -231,15 +231,19 @@ def selectivity(networks, stage, blocks, reference, save_means, checkpoints, out
     statistics = commands.Statistics(**options)
     arguments = inputs.as_arguments() | vars(statistics) | {"precision": how.precision}
     arguments |= {"stage": stage, "blocks": blocks, "reference": reference, "save_means": save_means}
+    whole = lambda run: True
     work = lambda run: commands.selectivity(run, inputs, how, stage, blocks, statistics, reference, save_means)
     if checkpoints:
         if len(networks) > 1 or parse(networks[0]).weights:
             raise UsageError(f"--checkpoints takes one NETWORK without @WEIGHTS, but got {' '.join(networks)}")
+        if reference:
+            raise UsageError(f"--checkpoints compares nothing, so takes no --reference, but got {reference}")
         arguments |= {"checkpoints": str(checkpoints)}
+        whole = lambda run: commands.series_is_whole(run, checkpoints)
         work = lambda run: commands.selectivity_over_training(
             run, inputs, how, checkpoints, stage, blocks, statistics, save_means
         )
-    _execute("selectivity", out, resume, arguments, work)
+    _execute("selectivity", out, resume, arguments, work, whole)
 
 
 @main.command()
@@ -412,6 +416,15 @@ def demo(seed, epochs, out, resume, **options):
     inputs = commands.Inputs(commands.supplementary_networks("mini_resnet", "mini_shufflenet"), "digits")
     recipe = recipe_of("small", epochs=epochs, seed=seed)
     _supplementary("demo", inputs, _take_sweep_options(options), recipe, seed, out, resume)
+
+
+@main.command("indices")
+def list_indices():
+    """The indices of selectivity: what each is, whose, and between what it lies."""
+    from analysis.selectivity_indices import INDICES
+
+    for name, index in INDICES.items():
+        click.echo(f"{name}: {index.definition}.\n    Between {index.range}. {index.source}.")
 
 
 @main.command("networks")

@@ -7,8 +7,8 @@ import torch
 
 from analysis.metric import SavedMetric
 
-LOWEST, OCTAVES = -16, 24
-"""Bins are equal in the logarithm of activity, from 2⁻¹⁶ to 2⁸, after one for silence."""
+LOWEST, OCTAVES = -20, 32
+"""Bins are equal in the logarithm of activity, from 2⁻²⁰ to 2¹², after one for silence."""
 FEWEST_STEPS, MOST_STEPS, CELLS = 4, 32, 2**27
 """Bins to an octave: as many as keep the counts below so many (0.5 GB), within these."""
 INFORMATION_GROUPS = 10
@@ -29,7 +29,7 @@ def bins_of(activity: torch.Tensor, steps: int) -> torch.Tensor:
     """The bin of each activity: 0 for none, else by its logarithm; what lies outside goes to the first and last.
 
     >>> bins_of(torch.tensor([0.0, 1e-9, 1.0, 1.2, 1e9]), 4).tolist()
-    [0, 1, 65, 66, 96]
+    [0, 1, 81, 82, 128]
     """
     place = ((activity.float().log2() - LOWEST) * steps).floor().clamp(0, OCTAVES * steps - 1).long() + 1
     return torch.where(activity > 0, place, 0)
@@ -79,8 +79,8 @@ def best_area(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         counts: (K, U, B) images by class, unit and bin.
 
     Returns:
-        area, the class that has it (the lowest of equals), and the most that binning can have moved that class's
-        area, each (U,).
+        area, the class that has it (the lowest of equals), and the most that the greatest area of the activities
+        themselves, whosever it is, can be away from it, each (U,).
 
     >>> area, best, resolution = best_area(np.array([[[0, 0, 2]], [[1, 1, 0]]]))  # class 0 is always the more active
     >>> area.tolist(), best.tolist(), resolution.tolist()
@@ -98,7 +98,8 @@ def best_area(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         best = np.nanargmax(area, 0)
         at = (best, np.arange(mine.shape[1]))
         chosen = slice(start, start + mine.shape[1])
-        areas[chosen], classes[chosen], resolutions[chosen] = area[at], best, tied[at]
+        areas[chosen], classes[chosen] = area[at], best
+        resolutions[chosen] = np.maximum(np.nanmax(area + tied, 0) - area[at], tied[at])
     return areas, classes.astype(np.int64), resolutions
 
 
@@ -128,19 +129,28 @@ def information(counts: np.ndarray) -> np.ndarray:
     return result.clip(min=0)
 
 
+def outside(counts: np.ndarray) -> np.ndarray:
+    """The share of each unit's active images whose activity lies beyond the bins, or in the outermost two, (U,)."""
+    pooled = counts.sum(0)
+    active = pooled[:, 1:].sum(1)
+    return np.divide(pooled[:, 1] + pooled[:, -1], active, out=np.zeros(len(active)), where=active > 0)
+
+
 def shuffled(counts: np.ndarray, seed: int | Sequence[int]) -> np.ndarray:
     """Histograms as they would be if labels were given to the images by chance: the same images of every class.
 
-    All units share one permutation; only how many images each class has matters, so the pooled histogram is enough.
+    Which images are which does not matter, only how many each class and each bin has, so the histograms are enough.
+    Each unit has a permutation of its own, so that the noise of few permutations averages out over units.
 
     Args:
         counts: (K, U, B) images by class, unit and bin.
     """
     classes, units, bins = counts.shape
     sizes = counts[:, 0].sum(1)
-    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(classes), sizes)) * bins
+    rng, labels = np.random.default_rng(seed), np.repeat(np.arange(classes), sizes) * bins
     result = np.empty_like(counts)
     for unit in range(units):
         activity = np.repeat(np.arange(bins), counts[:, unit].sum(0))
-        result[:, unit] = np.bincount(labels + activity, minlength=classes * bins).reshape(classes, bins)
+        drawn = np.bincount(rng.permutation(labels) + activity, minlength=classes * bins)
+        result[:, unit] = drawn.reshape(classes, bins)
     return result

@@ -11,15 +11,17 @@ log = logging.getLogger(__name__)
 
 
 def epoch_of(name: str) -> int | None:
-    """The epoch in a checkpoint's name: the number after "epoch" or "ep", else the last number, else None.
+    """The epoch in a checkpoint's name: the number after "epoch" or "ep", else a number that ends it, else None.
 
-    >>> [epoch_of(name) for name in ("epoch=3-step=900.ckpt", "checkpoint-12.pth.tar", "resnet50_ep7.pt", "last.pth")]
-    [3, 12, 7, None]
+    >>> [epoch_of(name) for name in ("step=900-epoch=3.ckpt", "checkpoint-12.pth.tar", "resnet50_ep7.pt")]
+    [3, 12, 7]
+    >>> [epoch_of(name) for name in ("last.pth", "last-v1.ckpt", "resnet50_best.pth")]
+    [None, None, None]
     """
     stem = stem_of(name)
-    found = re.search(r"ep(?:och)?[-_= ]?(\d+)", stem, re.IGNORECASE)
-    numbers = [found[1]] if found else re.findall(r"\d+", stem)
-    return int(numbers[-1]) if numbers else None
+    found = re.search(r"(?<![a-z])ep(?:och)?[-_= ]?(\d+)", stem, re.IGNORECASE)
+    found = found or re.search(r"(?<![^-_=. ])(\d+)$", stem)
+    return int(found[1]) if found else None
 
 
 def stem_of(name: str) -> str:

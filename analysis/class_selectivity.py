@@ -199,6 +199,13 @@ class ClassSelectivity(SavedMetric):
             raise ValueError(
                 f"Expected argument `features` to be (images, {self.units}), but got {tuple(features.shape)}"
             )
+        if not len(features) == len(labels) == len(indices):
+            raise ValueError(
+                f"Expected arguments `features`, `labels` and `indices` to be of the same images, but got "
+                f"{len(features)}, {len(labels)} and {len(indices)}"
+            )
+        if not len(features):
+            return
         device = self.sums.device
         self.note_minimum(features.min())
         self.not_finite += (~features.isfinite()).sum().to(device)

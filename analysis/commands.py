@@ -27,6 +27,7 @@ from analysis.networks.preprocessing import Preprocessing
 from analysis.pruning_statistics import Curves, areas, class_curves, differences, point_tests
 from analysis.references import Reference, parse
 from analysis.results import Run, read_record, read_table, weights_hash
+from analysis.selectivity_indices import INDICES
 from analysis.sites import resolve_blocks
 from analysis.sweep import SweepOptions, resolve_device
 from analysis.training import WEIGHTS, Recipe, train
@@ -167,10 +168,11 @@ def selectivity(
     if save_means:
         _write_means(run, measured, images)
     drawn = _figure2(run, measured, images, statistics, reference or next(iter(labelled)))
-    for name in measured.selectivity_indices["index"].unique() if statistics.indices else ():
+    for name in dict.fromkeys(statistics.indices):
         rows = measured.selectivity_indices[measured.selectivity_indices["index"] == name]
-        figure, _ = figures.selectivity(rows, reference, _note(images), name)
-        drawn += run.write_figure(f"fig2_{name}", figure)
+        if name != "csi" and rows["value"].notna().any():
+            figure, _ = figures.selectivity(rows, reference, _note(images, f"{INDICES[name].definition}."), name)
+            drawn += run.write_figure(f"fig2_{name}", figure)
     return drawn + _contact_sheets(run, measured, images)
 
 
@@ -193,7 +195,7 @@ def selectivity_over_training(
         folder: of checkpoints with epochs in their names.
     """
     (network,) = inputs.networks
-    tables = []
+    tables, others = [], []
     for epoch, path in checkpoint_files(folder).items():
         mine = replace(inputs, networks={stem_of(path.name): str(parse(network).with_weights(path))})
         arguments = run.record["arguments"] | {"checkpoint": path.name, "weights": file_hash(path)}
@@ -210,12 +212,22 @@ def selectivity_over_training(
         table = read_table(part.folder, "selectivity_blocks.csv").assign(network=network, top1_error=error)
         table.insert(1, "epoch", epoch)
         tables.append(table)
+        if statistics.indices:
+            means = read_table(part.folder, "selectivity_indices.csv").groupby(["block", "index"], sort=False)
+            others.append(means[["value", "null"]].mean().reset_index().assign(network=network, epoch=epoch))
         run.record["networks"] |= part.record["networks"]
     run.save(data=part.record["data"])
     epochs = pd.concat(tables, ignore_index=True)
     run.write_table("selectivity_epochs.csv", epochs)
+    if others:
+        run.write_table("selectivity_indices_epochs.csv", pd.concat(others, ignore_index=True))
     figure, _ = figures.selectivity_over_training(epochs, statistics.replicates, _note(inputs.load_data()))
     return run.write_figure("fig_epochs", figure)
+
+
+def series_is_whole(run: Run, folder: Path) -> bool:
+    """Whether a finished run over a training's checkpoints has all that there are by now."""
+    return set(read_table(run.folder, "selectivity_epochs.csv")["epoch"]) == set(checkpoint_files(folder))
 
 
 def _write_means(run: Run, measured: Measured, images: ImageData) -> None:
@@ -228,20 +240,26 @@ def _write_means(run: Run, measured: Measured, images: ImageData) -> None:
 def _contact_sheets(run: Run, measured: Measured, images: ImageData) -> list[Path]:
     """For every network, the most selective units of its deepest block with the images that drive them most."""
     chosen, drawn = [], []
-    for network, rows in measured.selectivity.groupby("network", sort=False):
+    for network, rows in measured.selectivity.dropna(subset="csi").groupby("network", sort=False):
         deepest = rows["block"].iloc[-1]
         top = measured.top_images
         top = top[(top["network"] == network) & (top["block"] == deepest)]
         units = figures.most_selective(rows[rows["block"] == deepest])["unit"]
         chosen.append((network, deepest, top[top["unit"].isin(units)]))
+    if not chosen:
+        return []
     thumbnails = _thumbnails(images, pd.concat([top["identifier"] for *_, top in chosen]).unique())
     run.write_arrays("selectivity_thumbnails.npz", thumbnails)
-    for number, (network, block, top) in enumerate(chosen):
+    for network, block, top in chosen:
         rows = measured.selectivity
         rows = rows[(rows["network"] == network) & (rows["block"] == block)]
         figure, _ = figures.contact_sheet(rows, top, thumbnails, _note(images))
-        drawn += run.write_figure("fig2_units" + (f"_{number + 1}" if len(chosen) > 1 else ""), figure)
+        drawn += run.write_figure(f"fig2_units_{_file_name(network)}", figure)
     return drawn
+
+
+def _file_name(label: str) -> str:
+    return re.sub(r"[^\w.=-]+", "_", label)
 
 
 def _thumbnails(images: ImageData, identifiers: Sequence[str]) -> dict[str, np.ndarray]:
@@ -315,9 +333,9 @@ def compare(run: Run, runs: Sequence[Path | str], reference: str | None = None) 
     records, labels = [read_record(folder) for folder in runs], []
     for folder, record in zip(runs, records, strict=True):
         _check_comparable(folder, record, runs[0], records[0])
-        own = {
-            label: unique_label(label, labels) for label in read_table(folder, "selectivity.csv")["network"].unique()
-        }
+        own: dict[str, str] = {}
+        for label in read_table(folder, "selectivity.csv")["network"].unique():
+            own[label] = unique_label(label, [*labels, *own.values()])
         labels += own.values()
         for label, name in own.items():
             theirs = next(iter(records[0]["networks"].values()))["preprocessing"]
@@ -346,6 +364,12 @@ def compare(run: Run, runs: Sequence[Path | str], reference: str | None = None) 
 
 def _check_comparable(folder: Path | str, record: dict, first: Path | str, other: dict) -> None:
     """The same images, and bootstrap weights drawn alike: else gaps would have no meaning, or wrong errors."""
+    replicates = Path(folder) / "selectivity_replicates.npz"
+    if not replicates.is_file():
+        raise UsageError(
+            f"`{folder}` is a run of `{record['command']}` without {replicates.name}; expected one of `selectivity`, "
+            f"`supplementary` or `demo`"
+        )
     if not record["finished"]:
         raise UsageError(f"the run in `{folder}` is not finished; its own command with --resume goes on")
     for name in ("seed", "replicates", "permutations", "rectify"):
@@ -422,7 +446,7 @@ def supplementary(
     trainings: dict[str, pd.DataFrame] = {}
     for label, reference in references.items():
         if reference.weights is None:
-            folder = run.path("training") / re.sub(r"[^\w.=-]+", "_", label)
+            folder = run.path("training") / _file_name(label)
             trainings[label] = train(
                 str(reference),
                 inputs.data,
@@ -588,11 +612,15 @@ def _figure2_of(
     run: Run, units: pd.DataFrame, blocks: pd.DataFrame, samples: Samples, replicates: int, reference: str, note: str
 ) -> list[Path]:
     drawn = run.write_figure("fig2_selectivity", figures.selectivity(units, reference, note)[0])
-    drawn += run.write_figure("fig2_violin", figures.selectivity_by_depth(units, note)[0])
+    if units["csi"].notna().any():
+        drawn += run.write_figure("fig2_violin", figures.selectivity_by_depth(units, note)[0])
     if units["csi_null"].notna().any():
         drawn += run.write_figure("fig2_null", figures.selectivity_against_null(units, note)[0])
     if units["network"].nunique() > 1:
         gaps, trends = selectivity_gaps(units, blocks, samples, reference)
+    else:
+        gaps = trends = pd.DataFrame()
+    if len(gaps):
         run.write_table("selectivity_gap.csv", gaps)
         run.write_table("selectivity_trend.csv", trends)
         run.save(findings=sentences(gaps, replicates))

@@ -1,5 +1,6 @@
 """Networks compared by selectivity, on the same images: gap by block, distances of distributions, trend with depth."""
 
+import logging
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,6 +9,8 @@ from scipy import stats
 
 from analysis.class_selectivity import over_units, spread
 from analysis.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 KINDS = ("mean", "excess", "crossfit")
 """The index as it is, less its null, and cross-fitted."""
@@ -40,7 +43,7 @@ def selectivity_gaps(
         (95 %, by t).
 
     Raises:
-        UsageError: the reference was not measured, or a network shares no block with it.
+        UsageError: the reference was not measured.
     """
     if reference not in set(selectivity["network"]):
         raise UsageError(f"no network `{reference}` among those measured: {', '.join(selectivity['network'].unique())}")
@@ -52,7 +55,8 @@ def selectivity_gaps(
         mine = blocks[blocks["network"] == network]
         depths = {row.block: row.depth for row in mine.itertuples() if (reference, row.block) in units}
         if not depths:
-            raise UsageError(f"`{network}` and `{reference}` have no block in common")
+            log.warning("%s and %s have no block in common: no gap", network, reference)
+            continue
         values = {kind: np.empty(len(depths)) for kind in KINDS}
         draws = {kind: [] for kind in (*KINDS, "null")}
         for at, (block, depth) in enumerate(depths.items()):
@@ -92,8 +96,14 @@ def sentences(gaps: pd.DataFrame, replicates: int) -> list[str]:
         sides = [np.sign(gap) if abs(gap) > half else 0 for gap, half in ends.values()]
         gap, half = ends["mean"]
         numbers = f"gap {gap:+.3f}"
-        if np.isnan([half for _, half in ends.values()]).any():
+        if np.isnan(half):
             said = "no standard errors (too few images a class, or no replicates), so no claim"
+        elif np.isnan([value for pair in ends.values() for value in pair]).any():
+            known = {"cross-fitted": ends["crossfit"], "in excess of the null": ends["excess"]}
+            numbers += f" ± {half:.3f}" + "".join(
+                f", {name} {value:+.3f} ± {reach:.3f}" for name, (value, reach) in known.items() if not np.isnan(reach)
+            )
+            said = "no null or no cross-fitted index to compare as well, so no claim"
         else:
             numbers += (
                 f" ± {half:.3f}, in excess of the null {ends['excess'][0]:+.3f} ± {ends['excess'][1]:.3f}, "

@@ -263,7 +263,7 @@ def contact_sheet(
     ax.plot(rank, alive["csi_crossfit"], ".", color=PALETTE[2], markersize=2, label="cross-fitted")
     ax.plot(rank, alive["csi"], color=PALETTE[0], label="index")
     ax.plot(rank[shown.index], shown["csi"], "v", color="black", markersize=4, label="shown")
-    ax.set(xlabel="Rank of unit", ylabel=INDEX_TITLES["csi"], ylim=(min(alive["csi_crossfit"].min(), 0), None))
+    ax.set(xlabel="Rank of unit", ylabel=INDEX_TITLES["csi"], ylim=(np.nanmin([alive["csi_crossfit"].min(), 0]), None))
     ax.legend(frameon=False, markerscale=1.5)
     axes = right.subplots(len(shown), columns + 1, squeeze=False, width_ratios=(3.4, *[1] * columns))
     for row, unit in zip(axes, shown.itertuples(), strict=True):
@@ -272,7 +272,9 @@ def contact_sheet(
             each.spines[:].set_visible(False)
             each.grid(False)
         text = f"unit {unit.unit}, class {textwrap.shorten(str(unit.top_class_name), 24, placeholder=' …')}"
-        text += f"\nindex {unit.csi:.2f}, null {unit.csi_null:.2f},\ncross-fitted {unit.csi_crossfit:.2f}"
+        numbers = {"index": unit.csi, "null": unit.csi_null, "cross-fitted": unit.csi_crossfit}
+        text += "\n" + ", ".join(f"{name} {value:.2f}" for name, value in numbers.items() if not np.isnan(value))
+        text = text.replace(", cross", ",\ncross")
         row[0].text(1, 0.5, text, ha="right", va="center", fontsize=6.5, transform=row[0].transAxes)
         mine = top_images[top_images["unit"] == unit.unit].sort_values("rank")
         for each, image in zip(row[1:], mine.itertuples(), strict=False):

@@ -1,6 +1,6 @@
 """Features of any network by module name, with every hook removed on any exit."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 
@@ -129,6 +129,28 @@ def find_module(network: nn.Module, name: str, choices: Sequence[str] = ()) -> n
     except AttributeError:
         pass
     raise unknown("block", name, choices or [each for each, _ in network.named_modules() if each])
+
+
+def logits_of(outputs) -> torch.Tensor:
+    """The logits (N, K) in what a network gives: a tensor, the first of several, or the one called `logits`.
+
+    >>> logits_of({"logits": torch.zeros(2, 5)}).shape
+    torch.Size([2, 5])
+
+    Raises:
+        UsageError: there are none.
+    """
+    found = outputs
+    if isinstance(outputs, Mapping):
+        found = outputs.get("logits")
+    elif hasattr(outputs, "logits"):
+        found = outputs.logits
+    elif isinstance(outputs, tuple | list) and outputs:
+        found = outputs[0]
+    if not isinstance(found, torch.Tensor) or found.ndim != 2:
+        shape = f" of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else ""
+        raise UsageError(f"the network gives {type(found).__name__}{shape}; expected logits (images, classes)")
+    return found
 
 
 def layout_of(network: nn.Module) -> str:

@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader
 from analysis.accuracy import Accuracy
 from analysis.class_selectivity import PERMUTATIONS, REPLICATES, ClassSelectivity, block_means
 from analysis.data import ImageData, checked, load_data
-from analysis.data.loading import known_indices, known_labels
+from analysis.data.loading import known_classes, known_indices, known_labels
 from analysis.errors import RunError, UsageError
 from analysis.feature_importance import Dropping, FeatureImportance
-from analysis.hooks import capture, channel_means, layout_of
+from analysis.hooks import capture, channel_means, layout_of, logits_of
 from analysis.importance import MEAN_SCORES, BranchMeans, Prior
 from analysis.networks import catalogue, count_gmacs, count_parameters, load_network, preprocessing_of
 from analysis.networks.preprocessing import Preprocessing
@@ -98,7 +98,7 @@ def measure(
     """Measure all that is requested of all networks in one reading of the data.
 
     Args:
-        indices: names of other indices of selectivity than Morcos et al.'s, which is always measured.
+        indices: names of indices of selectivity for `selectivity_indices`; csi is always in `selectivity`.
 
     Raises:
         UsageError: a block that is not there, data that fits no network, classes that do not fit.
@@ -106,9 +106,12 @@ def measure(
     """
     options = options or SweepOptions()
     options.check()
+    indices = [indices] if isinstance(indices, str) else list(dict.fromkeys(indices))
     check_indices(indices)
+    for name, value in (("permutations", permutations), ("replicates", replicates)):
+        if value < 0:
+            raise UsageError(f"{value} {name} cannot be; expected at least 0")
     data = checked(data, progress=options.progress)
-    others = [name for name in dict.fromkeys(indices) if name != "csi"]
     labels, known = known_labels(data), known_indices(data)
     if len(known) == 0:
         raise RunError(f"no images in {data}")
@@ -132,6 +135,9 @@ def measure(
         if named < outputs:
             text = "%s has %d outputs, the data %d classes: label k is compared with output k"
             log.warning(text, label, outputs, named)
+        if labels is not None and labels.min() < 0:
+            position = int(labels.argmin())
+            raise UsageError(f"image {position} of the data has the label {labels[position]}; expected 0 or more")
         if classes > outputs:
             raise UsageError(f"`{label}` has {outputs} outputs, but the data has labels up to {classes - 1}")
         accuracy = Accuracy()
@@ -140,7 +146,7 @@ def measure(
                 ClassSelectivity(
                     outputs, units[block], resampling.permutations, replicates, seed, rectify, f"{label} {block}"
                 ),
-                others,
+                indices,
             )
             for block in request.selectivity
         }
@@ -152,7 +158,7 @@ def measure(
             Subject(label, network, preprocessing, _watched(network, accuracy, selective, pruned, resampling, rectify))
         )
     images = sweep(subjects, data, options)
-    return _tables(requests, metrics, images, others, resampling, list(getattr(data, "classes", ())))
+    return _tables(requests, metrics, images, indices, resampling, known_classes(data))
 
 
 def _watched(
@@ -256,7 +262,7 @@ def _probe(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) ->
                 raise
             size = "×".join(map(str, shape))
             raise UsageError(f"{type(network).__name__} does not take images of {size}: {error}") from error
-    return outputs.shape[1], {block: value.shape[1] for block, value in features.items()}
+    return logits_of(outputs).shape[1], {block: value.shape[1] for block, value in features.items()}
 
 
 def _gmacs(network: nn.Module, shape: tuple[int, ...]) -> float:
@@ -280,10 +286,11 @@ def _refuse_signed(network: nn.Module, blocks: Sequence[str], shape: tuple[int, 
 def _say_what_is_missing(data, labels: np.ndarray | None) -> None:
     """What the tables will lack, and why, once."""
     if labels is None:
-        log.warning("the labels of %s are not known before it is read: no null, and halves not stratified", type(data))
+        kind = type(getattr(data, "dataset", data)).__name__
+        log.warning("the labels of %s are not known before it is read: no null, and halves not stratified", kind)
         return
     counts = np.bincount(labels[labels >= 0])
-    names = getattr(data, "classes", range(len(counts)))
+    names = known_classes(data) or range(len(counts))
     empty = [str(name) for name, count in zip(names, counts, strict=False) if not count]
     empty += [str(name) for name in list(names)[len(counts) :]]
     if empty:
@@ -298,7 +305,7 @@ def _tables(
     requests: Mapping[str, Request],
     metrics: Mapping[str, tuple],
     images: int,
-    others: Sequence[str],
+    names: Sequence[str],
     resampling: _Resampling,
     classes: Sequence[str],
 ) -> Measured:
@@ -320,8 +327,8 @@ def _tables(
             units.append(_labelled(table.assign(top_class_name=_named(table["top_class"], classes)), **where))
             top = several.top_images.compute(KEPT)
             top_images.append(_labelled(top.assign(class_name=_named(top["label"], classes)), **where))
-            if others:
-                more = index_table(others, several, resampling.relabel if resampling.permutations else None)
+            if names:
+                more = index_table(names, several, resampling.relabel if resampling.permutations else None)
                 indices.append(_labelled(more.assign(top_class_name=_named(more["top_class"], classes)), **where))
             summary = {"network": label, "block": block, "depth": depth} | block_means(table, samples)
             summary |= {"classes": int((counts > 0).sum()), "images": int(counts.sum())}

@@ -1,18 +1,21 @@
 """Other indices of selectivity than Morcos et al.'s, by name, each with its null: `gelens selectivity --index`."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from analysis.activity_histograms import ActivityHistograms, best_area, information, shuffled
+from analysis.activity_histograms import ActivityHistograms, best_area, information, outside, shuffled
 from analysis.class_selectivity import ClassSelectivity, mean, spread
 from analysis.errors import unknown
 from analysis.top_images import TopImages
 
+log = logging.getLogger(__name__)
+
 PRECISION_IMAGES = 60
+BEYOND = 0.01
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,11 @@ INDICES: Mapping[str, Index] = {
     "auc": Index(
         "the greatest area under the ROC curve of one class against the rest, activity being the score",
         "Hanley and McNeil, Radiology 1982",
-        "0.5 … 1, but for chance",
+        "0.5 … 1",
     ),
     "mi": Index(
-        "mutual information of class and activity, in ten groups of images of equal size as far as ties allow, in bits",
+        "mutual information of class and activity in bits, in ten groups of images as equal in size as the histogram's "
+        "bins allow",
         "Shannon 1948; the plug-in estimate, biased up",
         "0 … log₂ of the number of classes, or of 10 if that is less",
     ),
@@ -111,14 +115,17 @@ class BlockMetrics:
     def all(self) -> list:
         return [each for each in (self.selectivity, self.top_images, self.histograms) if each is not None]
 
-    @cached_property
-    def shuffled(self) -> dict[str, list[np.ndarray]]:
-        """`auc` and `mi` under permutations of the labels; nothing where no class has two images."""
-        counts, nulls = self.histograms.compute(), {"auc": [], "mi": []}
-        for number in range(self.selectivity.permutations if counts[:, 0].sum(1).max() > 1 else 0):
-            permuted = shuffled(counts, (self.selectivity.seed, number))
-            nulls["auc"].append(best_area(permuted)[0])
-            nulls["mi"].append(information(permuted))
+    def shuffled(self, names: Sequence[str]) -> dict[str, list[np.ndarray]]:
+        """Those of `auc` and `mi` that are named, under permutations of the labels; none if no class has two images."""
+        measures = {"auc": lambda counts: best_area(counts)[0], "mi": information}
+        nulls = {name: [] for name in measures if name in names}
+        if not nulls:
+            return {}
+        counts, metric = self.histograms.compute(), self.selectivity
+        for number in range(metric.permutations if counts[:, 0].sum(1).max() > 1 else 0):
+            permuted = shuffled(counts, (metric.seed % 2**64, number))
+            for name, found in nulls.items():
+                found.append(measures[name](permuted))
         return nulls
 
     def update(self, features, labels, indices, **drawn) -> None:
@@ -134,19 +141,32 @@ def index_table(names: Sequence[str], block: BlockMetrics, relabel: Callable | N
 
     `null` is the index's mean under permutations of all labels, `se` over bootstrap replicates of the images (only of
     ccmas). `resolution`: of auc, the most that binning can have moved it; of precision, one image's share; of
-    ccmas and mi, NaN. A dead unit has no index (NaN); where no class has two images there is no null.
+    csi, ccmas and mi, NaN. A dead unit has no index (NaN); where no class has two images there is no null, and no
+    precision. Of a unit with more than one in a hundred of its activities beyond the histograms' bins (2⁻²⁰ … 2¹²)
+    there are no auc and mi.
 
     Args:
-        names: of `INDICES`, without csi.
+        names: of `INDICES`.
         block: after the pass.
         relabel: takes (U, N) image indices and gives (permutations, U, N) permuted labels, −1 for −1.
     """
-    tables = [_MEASURES[name](block, relabel) for name in names]
+    nulls = block.shuffled(names)
+    tables = [_MEASURES[name](block, relabel, nulls.get(name, ())) for name in names]
     dead = block.selectivity.state_numpy()["active"] == 0
+    beyond = np.zeros(len(dead), bool) if block.histograms is None else outside(block.histograms.compute()) > BEYOND
+    if beyond.any():
+        log.warning(
+            "%s: %d units are active beyond the histograms' bins and have no auc and mi",
+            block.selectivity.name,
+            beyond.sum(),
+        )
     for name, table in zip(names, tables, strict=True):
-        table.loc[dead, ["value", "se", "null", "null_sd", "resolution"]] = np.nan
-        table.loc[dead, "top_class"] = -1
+        without = dead | beyond if name in ("auc", "mi") else dead
+        table.loc[without, ["value", "se", "null", "null_sd", "resolution"]] = np.nan
+        table.loc[without, "top_class"] = -1
         table.insert(0, "index", name)
+        if block.selectivity.rectify:
+            table["rectified"] = True
     return pd.concat(tables, ignore_index=True)
 
 
@@ -156,7 +176,13 @@ def _row(value, top, null=(), replicates=(), resolution=np.nan) -> pd.DataFrame:
     return pd.DataFrame(table | {"null_sd": spread(null), "top_class": top, "resolution": resolution})
 
 
-def _ccmas_table(block: BlockMetrics, relabel) -> pd.DataFrame:
+def _csi_table(block: BlockMetrics, relabel, null) -> pd.DataFrame:
+    samples = block.selectivity.samples()
+    table = block.selectivity.table(samples)
+    return _row(table["csi"].to_numpy(), table["top_class"].to_numpy(), samples["null"], samples["csi"])
+
+
+def _ccmas_table(block: BlockMetrics, relabel, null) -> pd.DataFrame:
     state = block.selectivity.state_numpy()
     counts = state["counts"].sum(0)
     value, top = ccmas(state["sums"].sum(0), counts)
@@ -165,24 +191,30 @@ def _ccmas_table(block: BlockMetrics, relabel) -> pd.DataFrame:
     return _row(value, top, null, [ccmas(sums.sum(0), weights.sum(0))[0] for sums, weights in replicates])
 
 
-def _precision_table(block: BlockMetrics, relabel) -> pd.DataFrame:
+def _precision_table(block: BlockMetrics, relabel, null) -> pd.DataFrame:
     counts = block.selectivity.state_numpy()["counts"].sum(0)
     looked_at = min(PRECISION_IMAGES, int(counts.max()))
     indices, labels = (each[:, :looked_at] for each in (block.top_images.indices(), block.top_images.labels()))
-    value, top = precision(labels)
-    null = [precision(row)[0] for row in relabel(indices)] if relabel and counts.max() > 1 else ()
+    value, top = precision(labels if looked_at > 1 else np.full_like(labels, -1))
+    null = [precision(row)[0] for row in relabel(indices)] if relabel and looked_at > 1 else ()
     with np.errstate(divide="ignore"):
         return _row(value, top, null, resolution=1 / (labels >= 0).sum(1))
 
 
-def _auc_table(block: BlockMetrics, relabel) -> pd.DataFrame:
+def _auc_table(block: BlockMetrics, relabel, null) -> pd.DataFrame:
     value, top, resolution = best_area(block.histograms.compute())
-    return _row(value, top, block.shuffled["auc"], resolution=resolution)
+    return _row(value, top, null, resolution=resolution)
 
 
-def _mi_table(block: BlockMetrics, relabel) -> pd.DataFrame:
+def _mi_table(block: BlockMetrics, relabel, null) -> pd.DataFrame:
     value = information(block.histograms.compute())
-    return _row(value, np.full(len(value), -1), block.shuffled["mi"])
+    return _row(value, np.full(len(value), -1), null)
 
 
-_MEASURES = {"precision": _precision_table, "ccmas": _ccmas_table, "auc": _auc_table, "mi": _mi_table}
+_MEASURES = {
+    "csi": _csi_table,
+    "precision": _precision_table,
+    "ccmas": _ccmas_table,
+    "auc": _auc_table,
+    "mi": _mi_table,
+}

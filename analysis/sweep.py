@@ -20,7 +20,7 @@ from tqdm import tqdm
 from analysis.data.loading import Batch, batches, known_indices
 from analysis.errors import RunError, UsageError, unknown
 from analysis.files import save_tensors
-from analysis.hooks import evaluating
+from analysis.hooks import evaluating, logits_of
 from analysis.networks.preprocessing import Preprocessing
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -213,7 +213,7 @@ def _observe(subject: Subject, images: torch.Tensor, batch: Batch, labels: torch
     with ExitStack() as stack:
         for measurement in subject.measurements:
             stack.enter_context(measurement.watch(batch))
-        logits = subject.network(images)
+        logits = logits_of(subject.network(images))
     for measurement in subject.measurements:
         measurement.observe(images, batch, labels, logits)
 

@@ -29,6 +29,7 @@ from analysis.data import ImageData, batches
 from analysis.measure import Request, measure
 from analysis.networks import load_network
 from analysis.randomness import permuted_labels, stratified_halves
+from analysis.selectivity_indices import BlockMetrics
 from analysis.sites import resolve_blocks
 from analysis.sweep import SweepOptions, keep_freed_memory, resolve_device
 
@@ -185,13 +186,17 @@ def _peak(images: int, permutations: int, replicates: int, pipe) -> None:
     halves = torch.from_numpy(stratified_halves(0, labels, indices))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    metrics = [analysis.ClassSelectivity(CLASSES, UNITS, permutations, replicates) for _ in range(BLOCKS)]
+    metrics = [
+        BlockMetrics.needed(analysis.ClassSelectivity(CLASSES, UNITS, permutations, replicates), ())
+        for _ in range(BLOCKS)
+    ]
     for at in torch.arange(images).split(250):
         features = torch.rand(len(at), UNITS, generator=rng)
         for metric in metrics:
-            metric.update(features, torch.from_numpy(labels)[at], at, null[:, at], halves[at])
+            metric.update(features, torch.from_numpy(labels)[at], at, null_labels=null[:, at], halves=halves[at])
     for metric in metrics:
-        metric.table(metric.samples())
+        metric.selectivity.table(metric.selectivity.samples())
+        metric.top_images.compute()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     pipe.send(((peak - before) / 2**10, time.perf_counter() - start))
 

@@ -314,7 +314,8 @@ def test_sparse_numbering_simulation_of_crossfit_is_unchanged_by_relabelling():
         ((0.1, 0.05, 0.01), (0.01, 0.01, 0.01), "the index is higher, but not by every measure"),
         ((0.1, -0.05, -0.04), (0.01, 0.01, 0.01), "the index is higher, but not by every measure"),
         ((0.02, 0.05, 0.04), (0.01, 0.01, 0.01), "no difference beyond the sampling of images"),
-        ((0.1, 0.05, 0.04), (0.01, float("nan"), 0.01), "no standard errors"),
+        ((0.1, 0.05, 0.04), (float("nan"), float("nan"), float("nan")), "no standard errors"),
+        ((0.1, float("nan"), 0.04), (0.01, float("nan"), 0.01), "no null or no cross-fitted index"),
     ],
 )
 def test_findings_claim_no_more_than_the_numbers(gaps, errors, said):

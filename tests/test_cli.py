@@ -65,7 +65,7 @@ def test_selectivity_leaves_every_table_and_figure(tmp_path, weights):
     assert (top["label"] == top["identifier"].map(dict(zip(data.identifiers, data.labels, strict=True)))).all()
     thumbnails = np.load(folder / "selectivity_thumbnails.npz")
     assert thumbnails["images"].shape == (len(thumbnails["identifiers"]), 64, 64, 3)
-    for name in ("fig2_selectivity", "fig2_gap", "fig2_violin", "fig2_null", "fig2_units_3"):
+    for name in ("fig2_selectivity", "fig2_gap", "fig2_violin", "fig2_null", "fig2_units_mini_resnet_se"):
         assert all((folder / "figures" / f"{name}.{kind}").stat().st_size > 5000 for kind in ("png", "pdf"))
     record = json.loads((folder / "run.json").read_text())
     assert record["finished"] and record["data"]["images"] == 40 and len(record["networks"]) == 3
@@ -82,7 +82,7 @@ def test_other_indices_and_means_on_request(tmp_path, weights):
     assert ",".join(table.columns) == (
         "network,block,index,unit,value,se,null,null_sd,top_class,resolution,top_class_name"
     )
-    assert table["index"].unique().tolist() == ["precision", "ccmas", "auc", "mi"]
+    assert table["index"].unique().tolist() == ["csi", "precision", "ccmas", "auc", "mi"]
     names = {path.stem for path in (out / "figures").glob("*.png")}
     assert names >= {"fig2_precision", "fig2_ccmas", "fig2_auc", "fig2_mi"}
     with np.load(out / "selectivity_means.npz") as stored:
@@ -120,9 +120,52 @@ def test_selectivity_over_the_checkpoints_of_a_training(tmp_path, monkeypatch):
     assert table["mean_csi"][1] == pd.read_csv(alone / "selectivity_blocks.csv")["mean_csi"][0]
     code, output = run(*command[:1], weights, *command[2:], "--out", tmp_path / "no")
     assert code == 2 and "one NETWORK without @WEIGHTS" in output
+    save_weights(make_network("mini_resnet", seed=3), tmp_path / "series" / "epoch-11.safetensors")
+    code, output = run(*command, "--out", out, "--resume")
+    assert code == 0 and pd.read_csv(out / "selectivity_epochs.csv")["epoch"].tolist() == [1, 2, 10, 11], output
     (tmp_path / "series" / "again-2.safetensors").write_bytes(good)
     code, output = run(*command, "--out", tmp_path / "no")
     assert code == 2 and "both of epoch 2" in output
+
+
+def test_what_has_no_null_or_is_dead_is_still_drawn(tmp_path, weights):
+    """One image a class; a dead deepest block; networks without a block in common; csi asked for by name."""
+    out = [tmp_path / str(number) for number in range(4)]
+    options = [weights["mini_resnet"], "--blocks", "layer3.5"]
+    code, output = run("selectivity", *options, "--limit", 10, "--out", out[0])
+    assert code == 0 and "fig2_units_mini_resnet" in output, output
+    code, output = run("selectivity", *options, "--limit", 40, "--permutations", 0, "--index", "csi", "--out", out[1])
+    assert code == 0, output
+    own, table = (pd.read_csv(out[1] / f"selectivity{name}.csv") for name in ("", "_indices"))
+    np.testing.assert_array_equal(own["csi"], table["value"])
+    assert set(table["index"]) == {"csi"}
+    (tmp_path / "mine.py").write_text(
+        "import torch\nclass Mine(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.a, self.b = torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU()\n"
+        "        self.c, self.d = torch.nn.ReLU(), torch.nn.Linear(8, 10)\n    def forward(self, x):\n"
+        "        x = self.b(self.a(x))\n        return {'logits': self.d(x.mean((2, 3)) + self.c(-x).mean((2, 3)))}\n"
+        "def build():\n    return Mine()\n"
+    )
+    mine = [f"{tmp_path}/mine.py:build", "--untrained", "--image-size", 32]
+    code, output = run("selectivity", *mine, "--limit", 40, "--blocks", "b", "--blocks", "c", "--out", out[2])
+    assert code == 0 and pd.read_csv(out[2] / "selectivity_blocks.csv")["dead"].tolist()[1] == 8, output
+    code, output = run("selectivity", weights["mini_resnet"], "mini_shufflenet", "--untrained", *FAST, "--out", out[3])
+    assert code == 0 and "have no block in common" in output and "fig2_gap" not in output, output
+
+
+def test_compare_refuses_what_has_no_selectivity_and_keeps_labels_apart(tmp_path, weights):
+    options = ["--blocks", "layer3.5", *FAST]
+    assert run("evaluate", weights["mini_resnet"], *FAST, "--out", tmp_path / "e")[0] == 0
+    assert run("selectivity", weights["mini_resnet"], *options, "--out", tmp_path / "a")[0] == 0
+    twice = [weights["mini_resnet"], weights["mini_resnet"]]
+    assert run("selectivity", *twice, *options, "--out", tmp_path / "b")[0] == 0
+    code, output = run("compare", tmp_path / "e", tmp_path / "a", "--out", tmp_path / "c")
+    assert code == 2 and "is a run of `evaluate`" in output
+    code, output = run("compare", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "c")
+    assert code == 0, output
+    labels = pd.read_csv(tmp_path / "c" / "selectivity_blocks.csv")["network"].tolist()
+    assert len(labels) == len(set(labels)) == 3
+    assert (pd.read_csv(tmp_path / "c" / "selectivity_gap.csv")["mean_gap"] == 0).all()
 
 
 def test_pruning_columns_and_correctness(tmp_path, weights):

@@ -1,7 +1,5 @@
 """Other indices by hand, against scikit-learn and slow loops; top images; sums over processes."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,7 +42,7 @@ def measured(features, labels, permutations=10, names=NAMES, batch=64, order=Non
 
 
 def test_precision_by_hand():
-    """Six images of class 0 and two of class 1: two images can be looked at … of the largest class's six."""
+    """Three of the four most active images are of class 0; the second unit is active on one image only."""
     metric = TopImages(units=2, images=4)
     features = torch.tensor([[9.0, 0], [8, 0], [7, 0], [6, 1], [5, 0], [0, 0]])
     metric.update(features, torch.tensor([0, 1, 0, 0, 1, 1]), torch.arange(6))
@@ -183,7 +181,8 @@ def test_batching_and_order_change_no_index():
 def test_one_image_a_class_has_no_null():
     features = np.random.default_rng(0).random((6, 3)).astype(np.float32)
     table = measured(features, np.arange(6))
-    assert table["value"].notna().all() and table[["null", "se"]].isna().all(axis=None)
+    assert table[["null", "se"]].isna().all(axis=None)
+    assert table["value"].isna().tolist() == [name == "precision" for name in table["index"]]
 
 
 def test_an_unknown_index_is_named_with_the_valid_ones():
@@ -229,6 +228,33 @@ def test_two_processes_compute_what_one_does(tmp_path):
     assert np.array_equal(both["counts"], alone[2].compute())
 
 
-def test_definitions_say_whose_they_are():
-    for name, index in INDICES.items():
-        assert index.definition and index.source and index.range, json.dumps(name)
+def test_precision_looks_at_no_more_images_than_the_largest_class_has():
+    """Three images of class 0, two of 1: the three most active are of classes 1, 1, 0."""
+    features = torch.tensor([[1.0], [2], [3], [9], [8]])
+    metrics = BlockMetrics.needed(ClassSelectivity(2, 1, 0, 0), ["precision"])
+    metrics.update(features, torch.tensor([0, 0, 0, 1, 1]), torch.arange(5))
+    (row,) = index_table(["precision"], metrics).to_dict("records")
+    assert (row["value"], row["top_class"], row["resolution"]) == pytest.approx((2 / 3, 1, 1 / 3))
+
+
+def test_units_beyond_the_histograms_have_no_area_and_no_information():
+    features, labels = activities()
+    scaled = np.concatenate([features * np.float32(scale) for scale in (1, 2.0**-6, 1e6, 1e-9)], 1)
+    table = measured(scaled, labels, permutations=2).set_index(["index", "unit"])["value"]
+    for name in ("auc", "mi"):
+        whole = table[name].to_numpy()[:5]
+        assert np.array_equal(table[name].to_numpy()[6:11], whole), "a power of two moves every activity by whole bins"
+        assert np.isnan(table[name].to_numpy()[12:]).all()
+    for name in ("precision", "ccmas"):
+        np.testing.assert_allclose(table[name].to_numpy()[12:17], table[name].to_numpy()[:5], rtol=1e-6)
+
+
+def test_the_resolution_covers_the_best_area_of_any_class():
+    rng = np.random.default_rng(0)
+    features = np.concatenate([np.linspace(1.01, 1.014, 50), np.linspace(1, 1.0099, 50), 2 ** rng.uniform(-6, 6, 50)])
+    labels = np.repeat(np.arange(3), 50)
+    metric = ActivityHistograms(3, 1)
+    metric.update(torch.from_numpy(features.astype(np.float32))[:, None], torch.from_numpy(labels))
+    area, _, resolution = best_area(metric.compute())
+    exact = max(roc_auc_score(labels == label, features.astype(np.float32)) for label in range(3))
+    assert abs(exact - area[0]) <= resolution[0] and exact - area[0] > 0.05, "another class than the best one by bins"

@@ -14,6 +14,7 @@ from torch.utils.data import (
     IterableDataset,
     SequentialSampler,
     Subset,
+    TensorDataset,
     default_collate,
 )
 
@@ -96,11 +97,20 @@ def known_labels(data) -> np.ndarray | None:
     if isinstance(dataset, Subset):
         labels = known_labels(dataset.dataset)
         return None if labels is None else labels[np.asarray(dataset.indices, dtype=np.int64)]
+    if isinstance(dataset, TensorDataset) and len(dataset.tensors) > 1 and dataset.tensors[1].ndim == 1:
+        return dataset.tensors[1].cpu().numpy().astype(np.int64)
     for name in ("labels", "targets"):
         labels = getattr(dataset, name, None)
         if labels is not None and len(labels) == len(dataset):
             return np.asarray(labels, dtype=np.int64)
     return None
+
+
+def known_classes(data) -> list[str]:
+    """The names of the classes in label order, where the data has any."""
+    while (inner := getattr(data, "dataset", None)) is not None:
+        data = inner
+    return [str(name) for name in getattr(data, "classes", ())]
 
 
 def known_indices(data) -> np.ndarray:
