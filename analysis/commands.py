@@ -624,7 +624,7 @@ def _figure2_of(
         run.write_table("selectivity_gap.csv", gaps)
         run.write_table("selectivity_trend.csv", trends)
         run.save(findings=sentences(gaps, replicates))
-        figure, _ = figures.selectivity_gap(gaps, replicates, note)
+        figure, _ = figures.selectivity_gap(gaps, replicates, note, trends)
         drawn += run.write_figure("fig2_gap", figure)
     return drawn
 

@@ -207,7 +207,7 @@ def selectivity_against_null(selectivity: pd.DataFrame, note: str = "") -> tuple
     known = selectivity.dropna(subset=["csi", "csi_null"])
     _need(known, "selectivity against null")
     blocks, networks = list(selectivity["block"].unique()), list(selectivity["network"].unique())
-    size = max(1.2 * len(blocks), 3.2), 1.15 * len(networks) + 0.6
+    size = max(1.2 * len(blocks), 3.2), 1.0 * len(networks) + 0.6
     figure, axes = _axes(len(networks), len(blocks), *size, sharex=True, sharey=True)
     for row, (label, color) in enumerate(zip(networks, cycle(PALETTE), strict=False)):
         for ax, block in zip(axes[row], blocks, strict=True):
@@ -288,7 +288,9 @@ def contact_sheet(
 
 
 @_styled
-def selectivity_gap(gaps: pd.DataFrame, replicates: int = 10, note: str = "") -> tuple[Figure, np.ndarray]:
+def selectivity_gap(
+    gaps: pd.DataFrame, replicates: int = 10, note: str = "", trends: pd.DataFrame | None = None
+) -> tuple[Figure, np.ndarray]:
     """The gap in mean selectivity to the reference against depth: as it is, in excess of the null, and cross-fitted.
 
     Bars are 95 % intervals by t over bootstrap replicates of the images; they say nothing of other trainings.
@@ -296,6 +298,7 @@ def selectivity_gap(gaps: pd.DataFrame, replicates: int = 10, note: str = "") ->
     Args:
         gaps: rows of `selectivity_gap.csv`.
         replicates: how many there were.
+        trends: rows of `selectivity_trend.csv`, whose slopes are written below each panel.
     """
     _need(gaps, "selectivity gap")
     networks = list(gaps["network"].unique())
@@ -325,6 +328,14 @@ def selectivity_gap(gaps: pd.DataFrame, replicates: int = 10, note: str = "") ->
             )
         ax.set_xticks(rows["depth"], [paper_name(block) for block in rows["block"]], rotation=30, ha="right")
         ax.set_title(f"{pretty(network)}\nminus {pretty(rows['reference'].iloc[0])}", fontsize=8)
+        if trends is not None and len(trends):
+            mine = trends[trends["network"] == network].set_index("gap")
+            slopes = [
+                f"{name} {mine.loc[kind, 'slope']:+.4f} ± {mine.loc[kind, 'slope_high'] - mine.loc[kind, 'slope']:.4f}"
+                for kind, name in (("mean", "index"), ("excess", "index − null"), ("crossfit", "cross-fitted"))
+                if kind in mine.index
+            ]
+            ax.set_xlabel("\n".join(["slope per block:", *slopes]), fontsize=6.5)
     axes[0, 0].set_ylabel("Gap in mean class selectivity")
     axes[0, 0].legend(frameon=False)
     known = gaps[[f"{kind}_gap_se" for kind in ("mean", "excess", "crossfit")]].notna().any(axis=None)
