@@ -323,9 +323,10 @@ class ClassSelectivity(SavedMetric):
             result["csi"].append(_index_alone(_means(sums.sum(0), total), total > 0) if enough else nothing)
             result["crossfit"].append(crossfitted_index(_means(sums, weights), weights > 0) if enough else nothing)
         for sums, null_counts in zip(state["null_sums"], state["null_counts"], strict=True):
-            usable = counts.max() > 1 and (counts > 0).sum() >= 2 and np.array_equal(null_counts, counts)
+            # an image that could not be read leaves its label, but not its activity, to others: sizes differ by it
+            usable = counts.max() > 1 and (null_counts > 0).sum() >= 2 and null_counts.sum() == counts.sum()
             result["null"].append(
-                _index_alone(_means(sums, counts), counts > 0) if usable else np.full(self.units, np.nan)
+                _index_alone(_means(sums, null_counts), null_counts > 0) if usable else np.full(self.units, np.nan)
             )
         for sums, half in zip(state["sums"], state["counts"], strict=True):
             enough = (half > 0).sum() >= 2

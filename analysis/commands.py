@@ -525,13 +525,10 @@ def _measure(
             )
         if before and (changed := _changed(before["preprocessing"], now["preprocessing"])):
             raise UsageError(f"`{run.folder}` was begun with other preprocessing of {label}: {changed}")
-    description = {"name": str(data), "fingerprint": data.fingerprint, "parts": data.parts, "classes": data.classes}
-    description |= {"images": len(data), "left_out": len(data.skipped), "skipped": data.skipped}
-    before = run.record.get("data", {}).get("parts", data.parts)
-    others = {name for name in data.parts if before.get(name) != data.parts[name]}
-    # files that are not read yet may have been mended: the unfinished pass itself knows which it has read
-    if others and not (others == {"sizes of files"} and run.path(MEASURING).exists()):
-        raise UsageError(f"`{run.folder}` was begun on other images: {image_differences(before, data.parts)}")
+    kept, data = data, _as_begun(run, data)
+    parts = data.parts
+    description = {"name": str(data), "fingerprint": data.fingerprint, "parts": parts, "classes": data.classes}
+    description |= {"images": len(kept), "left_out": len(data.skipped), "skipped": data.skipped}
     if data.skipped:
         log.warning("%d images that cannot be read are left out; run.json names them", len(data.skipped))
     run.save(
@@ -543,6 +540,8 @@ def _measure(
     with run.timed("measure"):
         measured = measure(requests, data, replace(options, checkpoint=run.path(MEASURING)), **asdict(statistics))
     run.record["data"]["read"] = measured.images
+    read = np.isin(np.sort(data.indices), kept.indices)
+    data = kept
     run.write_table("evaluation.csv", measured.evaluation)
     if len(measured.selectivity):
         run.write_table("selectivity.csv", measured.selectivity)
@@ -563,13 +562,35 @@ def _measure(
         run.write_table("selectivity_indices.csv", measured.selectivity_indices)
     if len(measured.pruning):
         run.write_table("pruning.csv", measured.pruning)
-        packed = {f"correct/{label}": np.packbits(bits, axis=1) for label, bits in measured.correctness.items()}
+        packed = {
+            f"correct/{label}": np.packbits(bits[:, read], axis=1) for label, bits in measured.correctness.items()
+        }
         order = np.argsort(data.indices)
-        names = np.array(data.identifiers)[order]
+        names = np.array(list(data.identifiers))[order]
         described = {"labels": data.labels[order], "classes": np.array(data.classes)}
         images = {"identifiers": names, "indices": data.indices[order]}
         run.write_arrays("correctness.npz", packed | images | described)
     return measured
+
+
+def _as_begun(run: Run, data: ImageData) -> ImageData:
+    """The images as the run's unfinished pass, if there is one, has them.
+
+    Files that it has not read yet may have been mended since, or be passed over; the pass knows which it has read.
+
+    Raises:
+        UsageError: it was begun on other images.
+    """
+    if "data" not in run.record:
+        return data
+    before, unfinished = run.record["data"]["parts"], run.path(MEASURING).exists()
+    if unfinished and data.skipped and before["images"] == len(data.listing) > len(data):
+        data = data.listing.passing_over(data.skipped)
+    now = data.parts
+    others = {name for name in {**before, **now} if before.get(name) != now.get(name)}
+    if others and not (unfinished and others <= {"sizes of files", "images left out"}):
+        raise UsageError(f"`{run.folder}` was begun on other images: {image_differences(before, now)}")
+    return data
 
 
 def _changed(before: Mapping, now: Mapping) -> str:

@@ -245,8 +245,13 @@ def fit_classes(networks: Iterable[nn.Module], data):
     if not synsets or len(synsets) == 1000:
         return data
     outputs = {_probe(network, (), _image_shape(data, preprocessing_of(network)))[0] for network in networks}
-    if outputs != {1000}:
+    if 1000 not in outputs:
         return data
+    if len(outputs) > 1:
+        raise UsageError(
+            f"networks of {', '.join(map(str, sorted(outputs)))} outputs: {len(synsets)} of ImageNet's classes have "
+            f"other labels for 1000 outputs than for others; measure them apart"
+        )
     log.info("the %d classes of %s are taken as those of ImageNet's 1000, by their synsets", len(synsets), data)
     return data.as_imagenet()
 

@@ -183,7 +183,10 @@ def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
             except RunError as error:  # an image that cannot be read: what came before it is kept
                 if options.checkpoint and done:
                     _save(subjects, options.checkpoint, done, data)
-                    raise RunError(f"{error}; {done} of {total} images are measured and kept") from error
+                    raise RunError(
+                        f"{error}. {done} of {total} images are measured and kept: the same command with --resume "
+                        f"goes on"
+                    ) from error
                 raise
             if batch is None:
                 break
@@ -194,8 +197,8 @@ def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
                     inputs[subject.preprocessing] = _input(batch, subject.preprocessing, device)
                 with autocast():
                     _observe(subject, inputs[subject.preprocessing], batch, labels)
-            done += len(batch)
-            bar.update(len(batch))
+            bar.update(int(batch.positions[-1]) + 1 - done)
+            done = int(batch.positions[-1]) + 1
             stop = asked.is_set()
             if options.checkpoint and (stop or time.monotonic() - saved > interval):
                 begun = time.monotonic()
@@ -206,7 +209,7 @@ def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
                 raise KeyboardInterrupt
     if options.checkpoint:
         options.checkpoint.unlink(missing_ok=True)
-    return done
+    return total - len(getattr(data, "passed_over", ()))
 
 
 def _observe(subject: Subject, images: torch.Tensor, batch: Batch, labels: torch.Tensor) -> None:
@@ -229,7 +232,13 @@ def _input(batch: Batch, preprocessing: Preprocessing, device: torch.device) -> 
 def _save(subjects: Sequence[Subject], path: Path, done: int, data) -> None:
     states = [[dict(each.state_dict()) for each in subject.measurements] for subject in subjects]
     total = len(known_indices(data))
-    save_tensors(path, {"done": done, "total": total, "sizes": _sizes_hash(data, done), "states": states})
+    read = {"done": done, "sizes": _sizes_hash(data, done), "passed_over": _passed_over(data, done)}
+    save_tensors(path, read | {"total": total, "states": states})
+
+
+def _passed_over(data, images: int) -> list[int]:
+    """Which of the first so many images were not read."""
+    return [int(position) for position in getattr(data, "passed_over", ()) if position < images]
 
 
 def _sizes_hash(data, images: int) -> str:
@@ -246,6 +255,8 @@ def _restore(subjects: Sequence[Subject], path: Path | None, data) -> int:
         raise RunError(f"the unfinished pass in `{path}` was over {saved['total']} images, but now there are {total}")
     if saved["sizes"] != _sizes_hash(data, saved["done"]):
         raise RunError(f"files among the {saved['done']} images that are measured already have changed in size")
+    if saved["passed_over"] != _passed_over(data, saved["done"]):
+        raise RunError(f"some of the {saved['done']} images that are measured already can no longer be read")
     for subject, states in zip(subjects, saved["states"], strict=True):
         for measurement, state in zip(subject.measurements, states, strict=True):
             measurement.load_state_dict(state)

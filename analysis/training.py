@@ -141,7 +141,10 @@ def train(
     target = resolve_device(device)
     training, validation = (checked(load_data(data, split), skip_unreadable, progress) for split in ("train", "val"))
     if training.split != "train" or validation.split != "val":
-        raise UsageError(f"training needs both splits of the data; name it without a split, not as `{data}`")
+        raise UsageError(
+            f"training needs both splits of the data, train and val, but `{data}` gives "
+            f"{training.split or 'one without a name'} alone; name data that has both, without a split"
+        )
     set_seed(recipe.seed)
     network = load_network(parsed, classes=len(training.classes))
     network.preprocessing = preprocessing_of(network)

@@ -156,7 +156,11 @@ def test_foreign_data_sets_and_loaders(quiet):
     by_set = analysis.selectivity(network, data, blocks=["layer3.0"], options=quiet)
     by_loader = analysis.selectivity(network, DataLoader(data, 16), blocks=["layer3.0"], options=quiet)
     assert by_set["csi"].equals(by_loader["csi"])
-    assert by_set["csi_null"].isna().all(), "labels are not known before the pass, so there is no null"
+    assert by_set["csi_null"].notna().any()
+    pairs = [(image, int(label)) for image, label in data]
+    unknown = analysis.selectivity(network, pairs, blocks=["layer3.0"], options=quiet)
+    assert unknown["csi"].equals(by_set["csi"])
+    assert unknown["csi_null"].isna().all(), "labels are not known before the pass, so there is no null"
     with pytest.raises(UsageError, match="RandomSampler"):
         analysis.evaluate(network, DataLoader(data, 4, shuffle=True))
 

@@ -226,7 +226,8 @@ def test_class_names_come_along_and_labels_follow_the_network(tmp_path, files):
     three, thousand = (load_network(f"mini_resnet:classes={classes}") for classes in (3, 1000))
     assert fit_classes([three], data) is data and set(data.labels) == {0, 1, 2}
     assert set(fit_classes([thousand, thousand], data).labels) == {0, 482, 701}
-    assert fit_classes([three, thousand], data) is data
+    with pytest.raises(UsageError, match="networks of 3, 1000 outputs"):
+        fit_classes([three, thousand], data)
     other = load_data("digits")
     assert fit_classes([thousand], other) is other
 
@@ -414,6 +415,38 @@ def test_what_was_measured_before_a_bad_image_is_kept(tmp_path, files):
         pd.testing.assert_frame_equal(one, other)
 
 
+@pytest.mark.parametrize("command", ["selectivity", "pruning"])
+def test_a_pass_goes_on_without_the_image_that_stopped_it(tmp_path, files, command):
+    """The file cannot be mended: what was measured is used, and the numbers are those of the other eight images."""
+    folder = write(tmp_path / "images", files)
+    bad = list(files)[7]
+    (folder / bad).write_bytes((folder / bad).read_bytes()[:-100])
+    start = [command, "mini_resnet_se:classes=3", "--untrained", "--blocks", "layer3.0", "--batch-size", "2"]
+    start += ["--ratio", "0.5"] if command == "pruning" else []
+    begin = [*start, "--data", f"folder:{folder}"]
+    code, output = run(*begin, "--out", tmp_path / "run")
+    assert code == 1 and "6 of 9 images are measured and kept" in output, output
+    again = [*start, "--data", f"folder:{folder}/"]  # the same images, spelled otherwise
+    code, output = run(*again, "--out", tmp_path / "run", "--resume", "--skip-unreadable")
+    assert code == 0, output
+    stored = json.loads((tmp_path / "run" / "run.json").read_text())["data"]
+    assert list(stored["skipped"]) == [bad] and stored["read"] == stored["images"] == 8
+    assert run(*begin, "--skip-unreadable", "--out", tmp_path / "alone")[0] == 0
+    names = {"selectivity": ["selectivity.csv"], "pruning": ["pruning.csv"]}[command]
+    for name in [*names, "evaluation.csv"]:
+        one, other = (pd.read_csv(tmp_path / each / name) for each in ("run", "alone"))
+        # permutations and halves are of nine images in one, of eight in the other; batches have other sizes
+        drawn = ["csi_null", "csi_null_sd", "csi_crossfit"]
+        assert len(one) and ("csi_null" not in one or one["csi_null"].notna().any())
+        pd.testing.assert_frame_equal(
+            one.drop(columns=drawn, errors="ignore"), other.drop(columns=drawn, errors="ignore"), rtol=1e-5
+        )
+    if command == "pruning":
+        kept, whole = (np.load(tmp_path / each / "correctness.npz") for each in ("run", "alone"))
+        for key in whole.files:
+            assert np.array_equal(kept[key], whole[key]), key
+
+
 def test_other_images_and_other_preprocessing_are_refused_in_words(tmp_path, files):
     folder = write(tmp_path / "images", files)
     command = [
@@ -531,6 +564,114 @@ def test_an_interrupted_cache_goes_on(tmp_path, files, monkeypatch):
     assert read == [4, 5, 6, 7, 8], "what was decoded is not decoded again"
     expected = next(batches(data, [GEOMETRY], 9)).images[GEOMETRY]
     assert torch.equal(next(batches(load_data(f"cache:{cache}"), [GEOMETRY], 9)).images[GEOMETRY], expected)
+
+
+def test_a_cache_that_was_killed_is_shortened_or_has_no_space(tmp_path, files, monkeypatch):
+    from analysis.data import cached
+
+    folder, cache = write(tmp_path / "images", files), tmp_path / "c.cache"
+    data = load_data(f"folder:{folder}")
+    killed = ["cache", f"folder:{folder}", "--network", "mini_resnet", "--out", cache]
+    with monkeypatch.context() as patch:
+        patch.setattr(cached, "batches", lambda *arguments, **options: os._exit(9))
+        process = os.fork()
+        if process == 0:
+            cached.write_cache(data, (32, 1.0, "bilinear"), cache, progress=False)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
+    part = Path(f"{cache}.part.json")
+    assert json.loads(part.read_text())["done"] == 0
+    code, output = run(*killed, "--resume")
+    assert code == 0 and not part.exists(), output
+    assert run(*killed, "--resume")[0] == 0, "finished already"
+    manifest = json.loads(Path(f"{cache}.json").read_text())
+    part.write_text(json.dumps({name: manifest[name] for name in ("data", "split", "geometry", "parts")} | {"done": 4}))
+    Path(f"{cache}.json").unlink()
+    cache.write_bytes(cache.read_bytes()[:9000])
+    code, output = run(*killed, "--resume")
+    assert code == 1 and "is damaged" in output, output
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    code, output = run(*killed[:-1], tmp_path / "other")
+    assert code == 1 and "No space left on device" in output and not list(tmp_path.glob("other*"))
+
+
+def test_parquet_without_labels_with_names_and_with_holes(tmp_path, files):
+    contents = list(files.values())[:4]
+
+    def stored(labels, images=contents) -> str:
+        rows = {"image": [image and {"bytes": image, "path": None} for image in images], "label": labels}
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.parquet"
+        pd.DataFrame(rows).to_parquet(path)
+        return f"parquet:{path}"
+
+    data = load_data(stored(["dog", "cat", "dog", "cat"]))
+    assert data.classes == ["cat", "dog"] and data.labels.tolist() == [1, 0, 1, 0]
+    data = load_data(stored(pd.array([1, None, 0, -1], dtype="Int64")))
+    assert data.labels.tolist() == [1, 0] and list(data.faults.values()) == ["it has no label"] * 2
+    assert np.array_equal(np.asarray(data[1][0]), np.asarray(Image.open(io.BytesIO(contents[2]))))
+    with pytest.raises(RunError, match="has no labels"):
+        load_data(stored([-1] * 4))
+    with pytest.raises(UsageError, match="expected whole numbers or class names"):
+        load_data(stored([0.5, 1, 2, 3]))
+    data = load_data(stored([0, 1, 0, 1], [contents[0], None, contents[2], contents[3]]))
+    assert len(checked(data, skip=True, progress=False)) == 3
+
+
+def test_links_in_a_circle_and_folders_with_dots(tmp_path, files):
+    folder = write(tmp_path, files | {f"{SYNSETS[0]}/.hidden/a.JPEG": files[next(iter(files))]})
+    (folder / "round").symlink_to(folder / "round")
+    (folder / SYNSETS[1] / "x.JPEG").symlink_to("x.JPEG")
+    for form in ("folder", "imagenet"):
+        data = load_data(f"{form}:{folder}")
+        assert f"{SYNSETS[0]}/.hidden/a.JPEG" in list(data.identifiers)
+        bad = bad_images(data, progress=False)
+        assert set(bad) == {"round", f"{SYNSETS[1]}/x.JPEG"}
+
+
+def test_tars_of_odd_layouts(tmp_path, files):
+    one = files[next(iter(files))]
+
+    def classes(names, split="") -> tuple[list[str], list[str], list[str]]:
+        path = write_tar(tmp_path / f"{len(list(tmp_path.iterdir()))}.tar", dict.fromkeys(names, one))
+        data = load_data(f"tar:{path}{split}")
+        return data.classes, list(data.identifiers), list(data.faults.values())
+
+    assert classes(["set/logo.png", "set/cat/1.jpg", "set/dog/1.jpg"])[:2] == (
+        ["cat", "dog"],
+        ["cat/1.jpg", "dog/1.jpg"],
+    )
+    assert classes(["cat/sub/1.jpg", "cat/sub/2.jpg"])[0] == ["cat"]
+    assert classes(["././dog/2.jpg", "cat//1.jpg"])[1] == ["cat/1.jpg", "dog/2.jpg"]
+    assert classes(["val/cat/1.jpg", "extra/dog/1.jpg"]) == (["cat"], ["cat/1.jpg"], ["it is in no split"])
+    assert classes(["a/val/cat/1.jpg", "b/val/cat/1.jpg"])[2] == ["another image has its name"]
+    with tarfile.open(write_tar(tmp_path / "link.tar", {"cat/1.jpg": one, "dog/2.jpg": one}), "a") as archive:
+        member = tarfile.TarInfo("dog/1.jpg")
+        member.type, member.linkname = tarfile.LNKTYPE, "cat/1.jpg"
+        archive.addfile(member)
+    assert "link inside the archive" in load_data(f"tar:{tmp_path}/link.tar").faults["dog/1.jpg"]
+
+
+def test_shards_that_count_alike_and_masks_beside_images(tmp_path, files):
+    one, two = list(files.values())[:2]
+    for number in range(2):
+        shard = {"000.mask.png": two, "000.JPG": one, "000.CLS": b"1", "001.jpg": two, "001.cls": b"0"}
+        write_tar(tmp_path / f"s{number}.tar", shard)
+    data = load_data(f"webdataset:{tmp_path}/*.tar")
+    assert list(data.identifiers)[::2] == ["s0.tar/000.JPG", "s1.tar/000.JPG"] and data.labels.tolist() == [1, 0, 1, 0]
+    write_tar(tmp_path / "x.tar", {"a.jpg": one, "b.jpg": two, "b.cls": b"9" * 30})
+    with pytest.raises(RunError, match=r"2 images of .*no \.cls and no \.json.*is outside 0 … 999999"):
+        checked(load_data(f"webdataset:{tmp_path}/x.tar"), progress=False)
+
+
+def test_a_reading_process_that_dies_is_one_line(tmp_path, files):
+    data = load_data(f"folder:{write(tmp_path, files)}")
+    data.read = lambda position: os._exit(1)
+    with pytest.raises(RunError, match="a process that reads images died"):
+        list(batches(data, [GEOMETRY], 3, workers=1))
 
 
 def test_images_are_decoded_once_for_several_geometries(tmp_path, files):

@@ -5,6 +5,7 @@ made. Normalisation comes later, for each network. While a cache is being made, 
 """
 
 import json
+import os
 from functools import cached_property
 from pathlib import Path
 
@@ -82,21 +83,19 @@ def write_cache(
     out = Path(out)
     manifest, part = _beside(out, ".json"), _beside(out, ".part.json")
     head = {"data": data.name, "split": data.split, "geometry": list(geometry), "parts": data.parts}
-    done = 0
+    done, shape = 0, (len(data), geometry[0], geometry[0], 3)
     if part.exists():
-        before = json.loads(part.read_text())
+        before = _read_part(part)
         if not resume:
             raise UsageError(f"`{out}` is a cache in the making: add --resume to go on, or choose another file")
         _check_same(out, before, head)
         done = before["done"]
+    elif manifest.exists() and resume:
+        _check_same(out, json.loads(manifest.read_text()), head)
+        return
     elif out.exists() or manifest.exists():
         raise UsageError(f"`{out}` is there already; delete it and `{manifest.name}`, or choose another file")
-    shape = (len(data), geometry[0], geometry[0], 3)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.lib.format.open_memmap(out, "r+" if done else "w+", np.uint8, None if done else shape)
-    except OSError as error:
-        raise RunError(f"cannot write `{out}`: {error.strerror or error}") from error
+    pixels = _open_array(out, part, shape, done, head)
     bar = tqdm(total=len(data), initial=done, unit="img", desc="caching", mininterval=0.5, disable=not progress)
     saved = done
     try:
@@ -115,6 +114,45 @@ def write_cache(
     with atomic_path(manifest) as temporary:
         temporary.write_text(json.dumps(head | listing | {"skipped": data.skipped}))
     part.unlink()
+
+
+def _open_array(out: Path, part: Path, shape: tuple[int, ...], done: int, head: dict) -> np.memmap:
+    """The array to write into, with all its space reserved: a full disk must not kill the process as it writes.
+
+    Raises:
+        RunError: it cannot be written, there is no space, or what was begun is not whole.
+    """
+    try:
+        if done:
+            np.load(out, mmap_mode="r")  # fails where the file is too short; r+ would fill it up with zeros
+            pixels = np.load(out, mmap_mode="r+")
+            if pixels.shape != shape or pixels.dtype != np.uint8:
+                raise ValueError(f"{pixels.dtype} {pixels.shape}, expected uint8 {shape}")
+            return pixels
+        with atomic_path(part) as temporary:
+            temporary.write_text(json.dumps(head | {"done": 0}))
+        pixels = np.lib.format.open_memmap(out, "w+", np.uint8, shape)
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            with out.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, out.stat().st_size)
+        return pixels
+    except (ValueError, EOFError) as error:
+        raise RunError(
+            f"what was begun of the cache `{out}` is damaged ({error}); delete it and `{part.name}`, and begin again"
+        ) from error
+    except OSError as error:
+        if not done:
+            out.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
+        raise RunError(f"cannot write `{out}`: {error.strerror or error}") from error
+
+
+def _read_part(part: Path) -> dict:
+    try:
+        before = json.loads(part.read_text())
+        return {"done": int(before["done"])} | before
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"`{part}` is damaged; delete it and the cache, and begin again") from error
 
 
 def _save_part(part: Path, pixels: np.memmap, head: dict, done: int) -> None:
@@ -170,7 +208,7 @@ def load_cache(location: str, split: str = "") -> CachedData:
             geometry=geometry,
         )
         data.skipped = made["skipped"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise RunError(f"the cache `{location}` is damaged: {error}") from error
     if split and split != made["split"]:
         raise UsageError(f"the cache `{location}` is of the split `{made['split']}`, not of `{split}`")

@@ -63,6 +63,8 @@ def _find_bad_images(data: ImageData, thorough: bool, progress: bool) -> dict[st
     look = _decode if thorough else _open
     order = np.argsort(hashes(0, "check", data.indices), kind="stable")
     seconds = None if thorough else QUICK_SECONDS
+    if len(data.sizes):
+        order = order[data.sizes[order] > 0]  # others are known to be bad, and a pipe would be waited for
     for position, why in _look_at(data, order, look, seconds, progress and thorough):
         bad.setdefault(data.identifiers[position], why)
     return bad

@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from functools import partial
@@ -16,7 +17,18 @@ from analysis.errors import RunError, UsageError
 from analysis.randomness import hashes
 
 SPLITS = ("train", "val")
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    TypeError,
+    IndexError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+UNREADABLE += (Image.DecompressionBombError,)
 """What Pillow's readers raise."""
 
 
@@ -59,7 +71,11 @@ class ImageData(Dataset):
         self.skipped: dict[str, str] = {}
         """What was left out of these as unreadable, and why, by identifier."""
         self.checked = False
-        """Whether every image is known to be readable."""
+        """Whether the images were looked at, and none found that cannot be read."""
+        self.passed_over = np.empty(0, dtype=np.int64)
+        """Positions that are not read, but keep their place: for a pass that met them when it was under way."""
+        self.listing = self
+        """These images and those that were left out of them."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -82,6 +98,8 @@ class ImageData(Dataset):
         """Hashes of what identifies the images: equal for the same images in the same order anywhere."""
         named = {"names": self.identifiers.tobytes(), "labels": self.labels.tobytes()}
         named |= {"places in the split": self.indices.tobytes(), "sizes of files": self.sizes.tobytes()}
+        if len(self.passed_over):
+            named["images left out"] = self.passed_over.tobytes()
         return {"images": len(self)} | {name: hashlib.sha256(each).hexdigest()[:16] for name, each in named.items()}
 
     @property
@@ -118,11 +136,20 @@ class ImageData(Dataset):
         chosen.identifiers = self.identifiers.take(positions)
         chosen.sizes = self.sizes[positions] if len(self.sizes) else self.sizes
         chosen.read = partial(read_chosen, self.read, positions)
+        chosen.listing = chosen
         return chosen
 
     def without(self, bad: Mapping[str, str]) -> "ImageData":
         """These images but the bad ones, which are remembered with what is wrong with them."""
         kept = self.subset([position for position, name in enumerate(self.identifiers) if name not in bad])
+        kept.skipped, kept.faults, kept.checked = self.skipped | dict(bad), {}, True
+        kept.listing = self
+        return kept
+
+    def passing_over(self, bad: Mapping[str, str]) -> "ImageData":
+        """The same listing, but the bad images are not read."""
+        kept = copy(self)
+        kept.passed_over = np.array([at for at, name in enumerate(self.identifiers) if name in bad], dtype=np.int64)
         kept.skipped, kept.faults, kept.checked = self.skipped | dict(bad), {}, True
         return kept
 
@@ -146,7 +173,7 @@ def image_differences(before: Mapping, now: Mapping) -> str:
     """
     if before.get("images") != now.get("images"):
         return f"{before.get('images')} images, now {now.get('images')}"
-    others = [name for name in now if before.get(name) != now[name]]
+    others = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return f"the same number of images ({now.get('images')}), but other {' and '.join(others)}"
 
 

@@ -4,12 +4,16 @@ Each form is a function of what follows the colon, the split that was named, and
 """
 
 import glob
+import io
 import json
+import logging
 import os
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -21,6 +25,11 @@ from analysis.data.datasets import SPLITS, ImageData, class_numbers, read_chosen
 from analysis.data.names import Names
 from analysis.data.tars import TarReader, members, outside
 from analysis.errors import RunError, UsageError, unknown
+
+log = logging.getLogger(__name__)
+
+LINK = "it is a link inside the archive; pack the files themselves"
+MOST_CLASSES = 1_000_000
 
 
 def load_data(reference: "str | Dataset", split: str = "val") -> "ImageData | Dataset":
@@ -40,7 +49,9 @@ def load_data(reference: "str | Dataset", split: str = "val") -> "ImageData | Da
     """
     if not isinstance(reference, str):
         return reference
-    head, mark, named = reference.partition("#")
+    head, mark, named = reference.rpartition("#")
+    if not mark or "/" in named:  # a folder may have # in its name
+        head, mark, named = reference, "", ""
     if mark and named not in SPLITS:
         raise unknown("split", named, SPLITS)
     name, _, location = head.partition(":")
@@ -121,13 +132,16 @@ class FileReader:
 def _folder(location: str, named: str, split: str) -> ImageData:
     root, split, have = _splits_of("folder", location, named, split)
     # splits share one numbering of classes, also where one of them lacks some
+    found = _Found(root / split)
     names, numbers = class_numbers(
-        entry.name for each in (have if split else [""]) for entry in os.scandir(root / each) if entry.is_dir()
+        entry.name
+        for each in (have if split else [""])
+        for entry in os.scandir(root / each)
+        if not found._leads_nowhere(entry) and entry.is_dir()
     )
     root = root / split
     if not names:
         raise RunError(f"folder `{root}` has no class subfolders with images")
-    found = _Found(root)
     for name in names:
         if (root / name).is_dir():
             found.walk(root / name, numbers[name])
@@ -140,6 +154,8 @@ def _imagenet(location: str, named: str, split: str) -> ImageData:
     root = root / split
     found, folders, flat = _Found(root), [], False
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
+        if found._leads_nowhere(entry):
+            continue
         if entry.is_dir():
             if re.fullmatch(r"n\d{8}", entry.name):
                 folders.append(entry.name)
@@ -201,13 +217,24 @@ class _Found:
         if here in above:
             self.faults[folder.relative_to(self.root).as_posix()] = "a symbolic link leads back above it"
             return
-        prefix = folder.relative_to(self.root).as_posix().removeprefix(".")
+        prefix = "" if folder == self.root else folder.relative_to(self.root).as_posix()
         for entry in os.scandir(folder):
+            if self._leads_nowhere(entry):
+                continue
             if entry.is_dir():
                 yield from self._below(folder / entry.name, (*above, here))
             elif _is_image(entry.name):
                 size = entry.stat().st_size if entry.is_file() else -1
                 yield (f"{prefix}/{entry.name}" if prefix else entry.name), size
+
+    def _leads_nowhere(self, entry: os.DirEntry) -> bool:
+        """Whether a link goes round in a circle; then it is a fault."""
+        try:
+            entry.is_dir()
+        except OSError as error:
+            self.faults[os.path.relpath(entry.path, self.root).replace(os.sep, "/")] = reason(error)
+            return True
+        return False
 
     def data(self, name: str, split: str, classes: Sequence[str]) -> ImageData:
         if not self.names and not self.faults:
@@ -226,10 +253,10 @@ def _tar(location: str, named: str, split: str) -> ImageData:
     for name, offset, size in members(path):
         if not _is_image(name):
             continue
-        if fault := outside(name):
+        if fault := outside(name) or (LINK if size < 0 else None):
             faults[name] = fault
         else:
-            found.append((*_in_split(name.removeprefix("./").split("/")), offset, size))
+            found.append((*_in_split(posixpath.normpath(name).split("/")), offset, size))
     have = [each for each in SPLITS if any(where == each for where, *_ in found)]
     if (named or have) and (named or split) not in have:
         raise UsageError(f"tar `{location}` has no split `{named or split}`; it has {', '.join(have) or 'none'}")
@@ -237,12 +264,18 @@ def _tar(location: str, named: str, split: str) -> ImageData:
         raise UsageError(f"tar `{location}` has no folder `{split}`; expected train and val in it")
     split = (named or split) if have else ""
     around = 0 if have else _folders_around([parts for _, parts, *_ in found])
-    described = []
+    described, seen = [], set()
     for where, parts, offset, size in found:
-        if len(parts := parts[around:]) < 2:
-            faults["/".join(parts)] = "it is in no class folder"
-        elif where or not have:
-            described.append((parts[0], "/".join(parts), where, offset, size))
+        name = "/".join(parts := parts[around:])
+        if len(parts) < 2:
+            faults[name] = "it is in no class folder"
+        elif have and not where:
+            faults[name] = "it is in no split"
+        elif (where, name) in seen:
+            faults[f"{name} (again)"] = "another image has its name"
+        else:
+            seen.add((where, name))
+            described.append((parts[0], name, where, offset, size))
     names, numbers = class_numbers([each[0] for each in described])  # splits share one numbering
     described = sorted((each for each in described if each[2] == split), key=lambda each: each[1])
     if not described and not faults:
@@ -260,10 +293,12 @@ def _in_split(parts: list[str]) -> tuple[str, list[str]]:
 
 
 def _folders_around(paths: list[list[str]]) -> int:
-    """How many folders are around all the class folders."""
+    """How many folders are around all the class folders: those that hold everything, and several folders of images."""
     around = 0
-    while paths and all(len(parts) > around + 2 for parts in paths) and len({parts[around] for parts in paths}) == 1:
-        around += 1
+    while len({parts[around] for parts in paths}) == 1:
+        if len({parts[around + 1] for parts in paths if len(parts) > around + 2}) < 2:
+            break
+        paths, around = [parts for parts in paths if len(parts) > around + 2], around + 1
     return around
 
 
@@ -272,19 +307,27 @@ def _webdataset(location: str, named: str, split: str) -> ImageData:
     paths = _files(location, "webdataset:GLOB of tar files, such as webdataset:shards/val-*.tar", named, split)
     names, labels, places, faults = [], [], [], {}
     for number, path in enumerate(paths):
-        for key, fields in _samples(path, faults):
-            image = next((name for name in fields if _is_image(f".{name}")), None)
-            if image is None:
-                continue
-            try:
-                labels.append(_label_of(path, fields))
-            except (ValueError, KeyError, TypeError) as error:
-                faults[f"{key}.{image}"] = f"it has no label: {reason(error)}"
-                continue
-            names.append(f"{key}.{image}")
-            places.append((number, *fields[image]))
+        with path.open("rb") as file:
+            for key, fields in _samples(path, faults):
+                images = [name for name in fields if _is_image(f".{name}")]
+                if not images:
+                    continue
+                image = min(images, key=lambda name: name.count("."))  # KEY.jpg, not KEY.mask.png
+                try:
+                    labels.append(_label_of(file, fields))
+                except (ValueError, KeyError, TypeError) as error:
+                    faults[f"{key}.{image}"] = f"it has no label: {reason(error)}"
+                    continue
+                names.append(f"{key}.{image}")
+                places.append((number, *fields[image]))
     if not names and not faults:
         raise RunError(f"`{location}` has no samples of an image and a .cls or .json")
+    if len(set(names)) < len(names):  # shards that all count from 0
+        names = [f"{paths[number].name}/{name}" for name, (number, *_) in zip(names, places, strict=True)]
+    if len(set(names)) < len(names):
+        raise RunError(
+            f"`{location}` has {len(names) - len(set(names))} samples of keys that others have in their shard"
+        )
     files, offsets, sizes = np.array(places, dtype=np.int64).reshape(-1, 3).T
     reader, classes = TarReader(paths, files, offsets, sizes), _classes_by_key(names, labels)
     return ImageData(f"webdataset:{location}", "", classes, labels, names, reader, sizes=sizes, faults=faults)
@@ -294,10 +337,10 @@ def _samples(path: Path, faults: dict[str, str]) -> Iterator[tuple[str, dict[str
     """Neighbouring members of one key: by what follows the key's first dot, first byte and size."""
     key, fields = None, {}
     for name, offset, size in members(path):
-        if fault := outside(name):
+        if fault := outside(name) or (LINK if size < 0 else None):
             faults[name] = fault
             continue
-        folder, _, base = name.removeprefix("./").rpartition("/")
+        folder, _, base = posixpath.normpath(name).rpartition("/")
         stem, _, field = base.partition(".")
         mine = f"{folder}/{stem}" if folder else stem
         if mine != key and fields:
@@ -309,14 +352,16 @@ def _samples(path: Path, faults: dict[str, str]) -> Iterator[tuple[str, dict[str
         yield key, fields
 
 
-def _label_of(path: Path, fields: Mapping[str, tuple[int, int]]) -> int:
-    name = "cls" if "cls" in fields else "json"
-    with path.open("rb") as file:
-        file.seek(fields[name][0])
-        text = file.read(fields[name][1])
-    label = int(text if name == "cls" else json.loads(text)["label"])
-    if label < 0:
-        raise ValueError(f"label {label}")
+def _label_of(file: BinaryIO, fields: Mapping[str, tuple[int, int]]) -> int:
+    known = {name.lower(): place for name, place in fields.items()}
+    if not {"cls", "json"} & known.keys():
+        raise ValueError("no .cls and no .json")
+    start, size = known.get("cls") or known["json"]
+    file.seek(start)
+    text = file.read(size)
+    label = int(text if "cls" in known else json.loads(text)["label"])
+    if not 0 <= label < MOST_CLASSES:
+        raise ValueError(f"label {label} is outside 0 … {MOST_CLASSES - 1}")
     return label
 
 
@@ -384,12 +429,15 @@ def _hugging_face(form: str):
         import datasets
     except ImportError as error:
         raise UsageError(f"{form}: needs the package `datasets`: pip install 'gelens[hf]'") from error
-    datasets.disable_progress_bars()
+    log.info(
+        "%s: what is read is converted once into %s, which takes as much space", form, datasets.config.HF_DATASETS_CACHE
+    )
     return datasets
 
 
 def _of_table(table, name: str, split: str) -> ImageData:
     """Images of a `datasets.Dataset`, whose bytes are decoded when they are read."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     from datasets import ClassLabel
     from datasets import Image as ImageColumn
@@ -408,16 +456,33 @@ def _of_table(table, name: str, split: str) -> ImageData:
     sizes = pc.fill_null(pc.binary_length(pc.struct_field(stored, "bytes")), -1).to_numpy()
     if None in paths or len(set(paths)) < len(paths):
         paths = [f"row-{row:07d}" for row in range(len(table))]
-    labels = np.asarray(table.data.column(labelled).to_numpy(), dtype=np.int64)
-    kind = table.features[labelled]
-    classes = kind.names if isinstance(kind, ClassLabel) else [str(label) for label in range(int(labels.max()) + 1)]
-    return ImageData(name, split, classes, labels, paths, partial(_read_row, table, column), sizes=sizes)
+    values, kind = table.data.column(labelled), table.features[labelled]
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        classes, numbers = class_numbers([value for value in values.to_pylist() if value is not None])
+        labels = np.array([numbers.get(value, -1) for value in values.to_pylist()], dtype=np.int64)
+    elif pa.types.is_integer(values.type):
+        labels = pc.fill_null(values, -1).to_numpy().astype(np.int64)
+        if len(labels) and labels.max() >= MOST_CLASSES:
+            raise UsageError(
+                f"{name}: column {labelled} has the label {labels.max()}; expected at most {MOST_CLASSES - 1}"
+            )
+        classes = [str(label) for label in range(int(labels.max(initial=-1)) + 1)]
+        classes = kind.names if isinstance(kind, ClassLabel) else classes
+    else:
+        raise UsageError(f"{name}: column {labelled} is of {values.type}; expected whole numbers or class names")
+    rows = np.flatnonzero(labels >= 0)
+    if not len(rows):
+        raise RunError(f"{name} has no labels: column {labelled} is empty or negative throughout")
+    read = partial(_read_row, table, column)
+    data = ImageData(name, split, classes, np.maximum(labels, 0), paths, read, sizes=sizes)
+    if len(rows) < len(labels):
+        data = data.subset(rows)
+        data.faults = {paths[row]: "it has no label" for row in np.flatnonzero(labels < 0)}
+    return data
 
 
 def _read_row(table, column: str, position: int) -> Image.Image:
-    import io
-
-    return Image.open(io.BytesIO(table[position][column]["bytes"] or b""))
+    return Image.open(io.BytesIO((table[position][column] or {}).get("bytes") or b""))
 
 
 def _cache(location: str, named: str, split: str) -> ImageData:

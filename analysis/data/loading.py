@@ -1,5 +1,6 @@
 """Batches of labelled images, read once and prepared for each network's geometry."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -163,16 +164,35 @@ def batches(
                 )
         loader = DataLoader(_Decoded(data, batch_size, start), None, num_workers=workers, pin_memory=pin_memory)
     else:
-        prepared = _Prepared(data, geometries)
-        remaining = Subset(prepared, range(start, len(prepared))) if start else prepared
+        prepared, passed_over = _Prepared(data, geometries), getattr(data, "passed_over", ())
+        remaining = (
+            np.setdiff1d(np.arange(start, len(prepared)), passed_over).tolist()
+            if len(passed_over)
+            else range(start, len(prepared))
+        )
+        remaining = Subset(prepared, remaining) if start or len(passed_over) else prepared
         loader = DataLoader(
-            remaining, batch_size, num_workers=workers, pin_memory=pin_memory, collate_fn=default_collate
+            remaining,
+            batch_size,
+            num_workers=workers,
+            pin_memory=pin_memory,
+            collate_fn=default_collate,
+            worker_init_fn=_leave_interrupts,
         )
     try:
         for images, labels, positions in loader:
             yield Batch(dict(zip(geometries, images, strict=True)), labels, indices[positions], positions)
     except RunError as error:  # a worker process sends its whole traceback; its last line is ours
         raise RunError(str(error).strip().splitlines()[-1].removeprefix("analysis.errors.RunError: ")) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise RunError("a process that reads images died, as of memory that ran out; try fewer --workers") from error
+
+
+def _leave_interrupts(worker: int) -> None:
+    """Ctrl-C is for the process that measures."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _check_sequential(loader: DataLoader) -> None:

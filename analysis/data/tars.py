@@ -46,7 +46,7 @@ class TarReader:
 
 
 def members(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Name, first byte and size of every file in a tar, in its order.
+    """Name, first byte and size of every file in a tar, in its order; links inside it have the size −1.
 
     Raises:
         RunError: it is compressed, damaged, or no tar.
@@ -57,6 +57,8 @@ def members(path: Path) -> Iterator[tuple[str, int, int]]:
                 archive.members = []  # else every member is remembered
                 if member.isfile():
                     yield member.name, member.offset_data, member.size
+                elif member.islnk() or member.issym():
+                    yield member.name, 0, -1
     except tarfile.TarError as error:
         raise RunError(f"`{path}` is no uncompressed tar, or is damaged: {error}") from error
 
