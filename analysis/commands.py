@@ -398,7 +398,7 @@ def cache(inputs: Inputs, out: Path, network: str | None = None, workers: int = 
         preprocessing = preprocessing_of(described)
     else:
         preprocessing = Preprocessing(224, 0.875)
-    images = checked(inputs.load_data(), inputs.skip_unreadable)
+    images = inputs.load_data()
     write_cache(images, replace(preprocessing, **inputs.changes()).geometry, out, workers, resume)
     return images
 

@@ -17,6 +17,8 @@ from analysis.errors import RunError, UsageError
 from analysis.randomness import hashes
 
 SPLITS = ("train", "val")
+MOST_CLASSES = 1_000_000
+"""A label beyond is taken for damage."""
 UNREADABLE = (
     OSError,
     ValueError,

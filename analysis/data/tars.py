@@ -1,15 +1,25 @@
-"""Images inside tar files, found once and then read where they lie: nothing is unpacked."""
+"""Images inside tar files, plain or WebDataset's, found once and then read where they lie: nothing is unpacked."""
 
 import io
+import json
 import os
+import posixpath
+import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from analysis.errors import RunError
+from analysis.data import imagenet
+from analysis.data.datasets import MOST_CLASSES, SPLITS, ImageData, class_numbers, reason
+from analysis.data.folders import files_of, is_image
+from analysis.errors import RunError, UsageError
+
+LINK = "it is a link inside the archive; pack the files themselves"
 
 
 class TarReader:
@@ -72,3 +82,134 @@ def outside(name: str) -> str | None:
     if name.startswith("/"):
         return "its path is absolute"
     return "its path leads out of the archive" if ".." in name.split("/") else None
+
+
+def tar(location: str, named: str, split: str) -> ImageData:
+    """Class folders inside a tar, below folders `train` and `val` where there are both."""
+    path = Path(location)
+    if not path.is_file():
+        raise UsageError(f"no file `{location}`; expected tar:FILE with one folder of images for each class in it")
+    found, faults = [], {}
+    for name, offset, size in members(path):
+        if not is_image(name):
+            continue
+        if fault := outside(name) or (LINK if size < 0 else None):
+            faults[name] = fault
+        else:
+            found.append((*_in_split(posixpath.normpath(name).split("/")), offset, size))
+    have = [each for each in SPLITS if any(where == each for where, *_ in found)]
+    if (named or have) and (named or split) not in have:
+        raise UsageError(f"tar `{location}` has no split `{named or split}`; it has {', '.join(have) or 'none'}")
+    if not have and split != "val":
+        raise UsageError(f"tar `{location}` has no folder `{split}`; expected train and val in it")
+    split = (named or split) if have else ""
+    around = 0 if have else _folders_around([parts for _, parts, *_ in found])
+    described, seen = [], set()
+    for where, parts, offset, size in found:
+        name = "/".join(parts := parts[around:])
+        if len(parts) < 2:
+            faults[name] = "it is in no class folder"
+        elif have and not where:
+            faults[name] = "it is in no split"
+        elif (where, name) in seen:
+            faults[f"{name} (again)"] = "another image has its name"
+        else:
+            seen.add((where, name))
+            described.append((parts[0], name, where, offset, size))
+    names, numbers = class_numbers([each[0] for each in described])  # splits share one numbering
+    described = sorted((each for each in described if each[2] == split), key=lambda each: each[1])
+    if not described and not faults:
+        raise RunError(f"tar `{location}` has no images; expected files ending in {', '.join(IMG_EXTENSIONS)}")
+    offsets, sizes = (np.array([each[place] for each in described], dtype=np.int64) for place in (3, 4))
+    reader = TarReader([path], np.zeros(len(described), dtype=np.int64), offsets, sizes)
+    labels, identifiers = [numbers[each[0]] for each in described], [each[1] for each in described]
+    return ImageData(f"tar:{location}", split, names, labels, identifiers, reader, sizes=sizes, faults=faults)
+
+
+def _in_split(parts: list[str]) -> tuple[str, list[str]]:
+    """The split in a member's path ("" if there is none), and the path below it."""
+    at = next((place for place, part in enumerate(parts[:-2]) if part in SPLITS), None)
+    return ("", parts) if at is None else (parts[at], parts[at + 1 :])
+
+
+def _folders_around(paths: list[list[str]]) -> int:
+    """How many folders are around all the class folders: those that hold everything, and several folders of images."""
+    around = 0
+    while len({parts[around] for parts in paths}) == 1:
+        if len({parts[around + 1] for parts in paths if len(parts) > around + 2}) < 2:
+            break
+        paths, around = [parts for parts in paths if len(parts) > around + 2], around + 1
+    return around
+
+
+def webdataset(location: str, named: str, split: str) -> ImageData:
+    """Shards of WebDataset: tars of KEY.jpg with KEY.cls (a number), or KEY.json with a `label`."""
+    paths = files_of(location, "webdataset:GLOB of tar files, such as webdataset:shards/val-*.tar", named, split)
+    names, labels, places, faults = [], [], [], {}
+    for number, path in enumerate(paths):
+        with path.open("rb") as file:
+            for key, fields in _samples(path, faults):
+                images = [name for name in fields if is_image(f".{name}")]
+                if not images:
+                    continue
+                image = min(images, key=lambda name: name.count("."))  # KEY.jpg, not KEY.mask.png
+                try:
+                    labels.append(_label_of(file, fields))
+                except (ValueError, KeyError, TypeError) as error:
+                    faults[f"{key}.{image}"] = f"it has no label: {reason(error)}"
+                    continue
+                names.append(f"{key}.{image}")
+                places.append((number, *fields[image]))
+    if not names and not faults:
+        raise RunError(f"`{location}` has no samples of an image and a .cls or .json")
+    if len(set(names)) < len(names):  # shards that all count from 0
+        names = [f"{paths[number].name}/{name}" for name, (number, *_) in zip(names, places, strict=True)]
+    if len(set(names)) < len(names):
+        raise RunError(
+            f"`{location}` has {len(names) - len(set(names))} samples of keys that others have in their shard"
+        )
+    files, offsets, sizes = np.array(places, dtype=np.int64).reshape(-1, 3).T
+    reader, classes = TarReader(paths, files, offsets, sizes), _classes_by_key(names, labels)
+    return ImageData(f"webdataset:{location}", "", classes, labels, names, reader, sizes=sizes, faults=faults)
+
+
+def _samples(path: Path, faults: dict[str, str]) -> Iterator[tuple[str, dict[str, tuple[int, int]]]]:
+    """Neighbouring members of one key: by what follows the key's first dot, first byte and size."""
+    key, fields = None, {}
+    for name, offset, size in members(path):
+        if fault := outside(name) or (LINK if size < 0 else None):
+            faults[name] = fault
+            continue
+        folder, _, base = posixpath.normpath(name).rpartition("/")
+        stem, _, field = base.partition(".")
+        mine = f"{folder}/{stem}" if folder else stem
+        if mine != key and fields:
+            yield key, fields
+            fields = {}
+        key = mine
+        fields[field] = (offset, size)
+    if fields:
+        yield key, fields
+
+
+def _label_of(file: BinaryIO, fields: Mapping[str, tuple[int, int]]) -> int:
+    known = {name.lower(): place for name, place in fields.items()}
+    if not {"cls", "json"} & known.keys():
+        raise ValueError("no .cls and no .json")
+    start, size = known.get("cls") or known["json"]
+    file.seek(start)
+    text = file.read(size)
+    label = int(text if "cls" in known else json.loads(text)["label"])
+    if not 0 <= label < MOST_CLASSES:
+        raise ValueError(f"label {label} is outside 0 … {MOST_CLASSES - 1}")
+    return label
+
+
+def _classes_by_key(names: Iterable[str], labels: Sequence[int]) -> list[str]:
+    """ImageNet's synsets where keys carry them and agree with the labels, else the labels themselves."""
+    found = [re.search(r"(?:^|[/_])(n\d{8})(?=[/_])", name) for name in names]
+    if all(found) and {each[1] for each in found} <= set(imagenet.synsets()):
+        expected = imagenet.labels_of([each[1] for each in found], "webdataset")
+        if np.array_equal(expected, labels):
+            return list(imagenet.synsets())
+    return [str(label) for label in range(max(labels, default=-1) + 1)]

@@ -1,0 +1,157 @@
+"""Images as files in folders: class folders, ImageNet's layouts, and patterns of files."""
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from analysis.data import imagenet
+from analysis.data.datasets import SPLITS, ImageData, class_numbers, reason
+from analysis.data.names import Names
+from analysis.errors import RunError, UsageError
+
+
+def is_image(name: str) -> bool:
+    return name.lower().endswith(IMG_EXTENSIONS)
+
+
+class FileReader:
+    """Opens image i by its path below a folder."""
+
+    def __init__(self, root: Path, names: Names):
+        self.root, self.names = root, names
+
+    def __call__(self, position: int) -> Image.Image:
+        return Image.open(self.root / self.names[position])
+
+
+def folder(location: str, named: str, split: str) -> ImageData:
+    root, split, have = _splits_of("folder", location, named, split)
+    # splits share one numbering of classes, also where one of them lacks some
+    found = _Found(root / split)
+    names, numbers = class_numbers(
+        entry.name
+        for each in (have if split else [""])
+        for entry in os.scandir(root / each)
+        if not found._leads_nowhere(entry) and entry.is_dir()
+    )
+    root = root / split
+    if not names:
+        raise RunError(f"folder `{root}` has no class subfolders with images")
+    for name in names:
+        if (root / name).is_dir():
+            found.walk(root / name, numbers[name])
+    return found.data(f"folder:{re.sub(r'/+$', '', location)}", split, names)
+
+
+def imagenet_folder(location: str, named: str, split: str) -> ImageData:
+    """torchvision's layout, plain class folders, or the 50,000 validation images in one folder with their truth."""
+    root, split, _ = _splits_of("imagenet", location, named, split)
+    root = root / split
+    found, folders, flat = _Found(root), [], False
+    for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
+        if found._leads_nowhere(entry):
+            continue
+        if entry.is_dir():
+            if re.fullmatch(r"n\d{8}", entry.name):
+                folders.append(entry.name)
+        elif is_image(entry.name):
+            flat = True
+    if folders:
+        for name, label in zip(folders, imagenet.labels_of(folders, location), strict=True):
+            found.walk(root / name, label)
+    elif flat:
+        found.walk(root, 0)
+        found.labels = imagenet.validation_labels(root, found.names)
+    return found.data(f"imagenet:{re.sub(r'/+$', '', location)}", split, imagenet.synsets())
+
+
+def _splits_of(form: str, location: str, named: str, split: str) -> tuple[Path, str, list[str]]:
+    """The folder, the split to take ("" where it has none), and those that there are."""
+    root = Path(location)
+    if not location or not root.is_dir():
+        raise UsageError(f"no folder `{location}`; expected {form}:DIR with one subfolder of images for each class")
+    have = [each for each in SPLITS if (root / each).is_dir()]
+    if have and (named or split) not in have:
+        raise UsageError(f"folder `{location}` has no split `{named or split}`; it has {', '.join(have)}")
+    if not have and (named or split != "val"):
+        raise UsageError(f"folder `{location}` has no subfolder `{named or split}`; expected train and val in it")
+    return root, (named or split) if have else "", have
+
+
+def _place(folder: Path) -> tuple[int, int]:
+    """What a folder is, whatever links lead to it."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+class _Found:
+    """Images below a folder, as they are found: names in torchvision's order, labels, sizes, and what is wrong."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.names: list[str] = []
+        self.labels: list[int] | np.ndarray = []
+        self.sizes: list[int] = []
+        self.faults: dict[str, str] = {}
+
+    def walk(self, folder: Path, label: int) -> None:
+        """Add every image in a folder and below it, in the order of their paths."""
+        around = (self.root.resolve(), *self.root.resolve().parents)
+        above = tuple(_place(each) for each in around if each != folder.resolve())
+        for name, size in sorted(self._below(folder, above)):
+            self.names.append(name)
+            self.labels.append(label)
+            self.sizes.append(size)
+
+    def _below(self, folder: Path, above: tuple) -> Iterator[tuple[str, int]]:
+        here = _place(folder)
+        if here in above:
+            self.faults[folder.relative_to(self.root).as_posix()] = "a symbolic link leads back above it"
+            return
+        prefix = "" if folder == self.root else folder.relative_to(self.root).as_posix()
+        for entry in os.scandir(folder):
+            if self._leads_nowhere(entry):
+                continue
+            if entry.is_dir():
+                yield from self._below(folder / entry.name, (*above, here))
+            elif is_image(entry.name):
+                size = entry.stat().st_size if entry.is_file() else -1
+                yield (f"{prefix}/{entry.name}" if prefix else entry.name), size
+
+    def _leads_nowhere(self, entry: os.DirEntry) -> bool:
+        """Whether a link goes round in a circle; then it is a fault."""
+        try:
+            entry.is_dir()
+        except OSError as error:
+            self.faults[os.path.relpath(entry.path, self.root).replace(os.sep, "/")] = reason(error)
+            return True
+        return False
+
+    def data(self, name: str, split: str, classes: Sequence[str]) -> ImageData:
+        if not self.names and not self.faults:
+            raise RunError(f"folder `{self.root}` has no images; expected files ending in {', '.join(IMG_EXTENSIONS)}")
+        names = Names(self.names)
+        read = FileReader(self.root, names)
+        return ImageData(name, split, classes, self.labels, names, read, sizes=self.sizes, faults=self.faults)
+
+
+def files_of(location: str, expected: str, named: str, split: str, suffix: str = ".tar") -> list[Path]:
+    """Files by pattern; of a folder, those whose names begin with the split."""
+    if Path(location).is_dir():
+        wanted = {"train": ("train",), "val": ("val", "test")}[named or split]
+        paths = [path for path in sorted(Path(location).rglob(f"*{suffix}")) if path.name.startswith(wanted)]
+        if not paths:
+            raise UsageError(f"folder `{location}` has no files {' or '.join(wanted)}*{suffix}")
+        return paths
+    if named or split != "val":
+        raise UsageError(f"`{location}` names files, which have no split `{named or split}`; name their folder")
+    paths = [Path(path) for path in sorted(glob.glob(location, recursive=True))]
+    if not location or not paths:
+        raise UsageError(f"no files `{location}`; expected {expected}")
+    return paths
