@@ -13,7 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from analysis.comparison import half_width
@@ -255,8 +255,8 @@ def contact_sheet(
     shown = most_selective(units)
     pictures = dict(zip(thumbnails["identifiers"].tolist(), thumbnails["images"], strict=True))
     columns = max(int(top_images["rank"].max()), 1)
-    figure = plt.figure(figsize=(0.5 * columns + 4.4, 0.56 * len(shown) + 0.9), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(2.2, 0.5 * columns + 2.2))
+    figure = plt.figure(figsize=(0.5 * columns + 4.0, 0.5 * len(shown) + 0.9), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(2.2, 0.5 * columns + 1.8))
     ax = left.subplots()
     rank = pd.Series(np.arange(1, len(alive) + 1), index=alive.index)
     ax.plot(rank, alive["csi_null"], ".", color="0.65", markersize=2, label="null")
@@ -265,26 +265,25 @@ def contact_sheet(
     ax.plot(rank[shown.index], shown["csi"], "v", color="black", markersize=4, label="shown")
     ax.set(xlabel="Rank of unit", ylabel=INDEX_TITLES["csi"], ylim=(np.nanmin([alive["csi_crossfit"].min(), 0]), None))
     ax.legend(frameon=False, markerscale=1.5)
-    axes = right.subplots(len(shown), columns + 1, squeeze=False, width_ratios=(3.4, *[1] * columns))
-    for row, unit in zip(axes, shown.itertuples(), strict=True):
-        for each in row:
-            each.set(xticks=[], yticks=[])
-            each.spines[:].set_visible(False)
-            each.grid(False)
+    sheet = right.subplots()
+    for row, unit in enumerate(shown.itertuples()):
         text = f"unit {unit.unit}, class {textwrap.shorten(str(unit.top_class_name), 24, placeholder=' …')}"
         numbers = {"index": unit.csi, "null": unit.csi_null, "cross-fitted": unit.csi_crossfit}
         text += "\n" + ", ".join(f"{name} {value:.2f}" for name, value in numbers.items() if not np.isnan(value))
-        text = text.replace(", cross", ",\ncross")
-        row[0].text(1, 0.5, text, ha="right", va="center", fontsize=6.5, transform=row[0].transAxes)
+        sheet.text(-0.1, row + 0.5, text.replace(", cross", ",\ncross"), ha="right", va="center", fontsize=6.5)
         mine = top_images[top_images["unit"] == unit.unit].sort_values("rank")
-        for each, image in zip(row[1:], mine.itertuples(), strict=False):
-            each.imshow(pictures[image.identifier])
+        for column, image in enumerate(mine.itertuples()):
+            left_edge, right_edge = column + 0.05, column + 0.95
+            sheet.imshow(pictures[image.identifier], extent=(left_edge, right_edge, row + 0.95, row + 0.05))
             if image.label == unit.top_class:
-                each.spines[:].set(visible=True, color=PALETTE[1], linewidth=2)
+                frame = Rectangle((left_edge, row + 0.05), 0.9, 0.9, fill=False, edgecolor=PALETTE[1], linewidth=2)
+                sheet.add_patch(frame)
+    sheet.set(xlim=(-2.6, columns), ylim=(len(shown), 0), aspect="equal")
+    sheet.set_axis_off()
     title = f"{pretty(units['network'].iloc[0])}, {paper_name(units['block'].iloc[0])}"
     figure.suptitle(f"{title}: most selective units, and the images that drive them most", fontsize=9)
     _footnote(figure, f"Framed: images of the unit's top class. {note}")
-    return figure, axes
+    return figure, np.array([ax, sheet])
 
 
 @_styled

@@ -61,12 +61,11 @@ def test_contact_sheets_rank_by_the_crossfitted_index_and_frame_the_top_class():
     assert figures.most_selective(units)["unit"].tolist() == [1, 0, 2]  # 0.25, 0.1, 0.1; the dead one has none
     top = pd.DataFrame({"unit": [1, 1, 0], "rank": [1, 2, 1], "identifier": ["a", "b", "b"], "label": [7, 3, 3]})
     pictures = np.stack([np.full((64, 64, 3), level, np.uint8) for level in (10, 200)])
-    _, axes = figures.contact_sheet(units, top, {"identifiers": np.array(["a", "b"]), "images": pictures})
-    assert axes[0, 0].texts[0].get_text().startswith("unit 1, class seven\nindex 0.30, null 0.15")
-    shown = [[each.images[0].get_array()[0, 0, 0] if each.images else None for each in row[1:]] for row in axes]
-    assert shown == [[10, 200], [200, None], [None, None]]
-    framed = [[each.spines["top"].get_visible() for each in row[1:]] for row in axes]
-    assert framed == [[True, False], [False, False], [False, False]]
+    _, (_, sheet) = figures.contact_sheet(units, top, {"identifiers": np.array(["a", "b"]), "images": pictures})
+    assert sheet.texts[0].get_text().startswith("unit 1, class seven\nindex 0.30, null 0.15")
+    shown = [(*image.get_extent()[:1], image.get_extent()[3], image.get_array()[0, 0, 0]) for image in sheet.images]
+    assert shown == [(0.05, 0.05, 10), (1.05, 0.05, 200), (0.05, 1.05, 200)], "left edge, upper edge, level"
+    assert [frame.get_xy() for frame in sheet.patches] == [(0.05, 0.05)]
 
 
 def test_selectivity_over_training_draws_every_block_and_the_accuracy():
