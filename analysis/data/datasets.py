@@ -164,6 +164,8 @@ class ImageData(Dataset):
         mapped = self.subset(range(len(self)))
         mapped.labels = imagenet.labels_of(self.synsets, self.name)[self.labels]
         mapped.classes, mapped.synsets = list(imagenet.class_names()), list(imagenet.synsets())
+        if self.listing is not self:
+            mapped.listing = self.listing.as_imagenet()
         return mapped
 
 

@@ -164,15 +164,11 @@ def batches(
                 )
         loader = DataLoader(_Decoded(data, batch_size, start), None, num_workers=workers, pin_memory=pin_memory)
     else:
-        prepared, passed_over = _Prepared(data, geometries), getattr(data, "passed_over", ())
-        remaining = (
-            np.setdiff1d(np.arange(start, len(prepared)), passed_over).tolist()
-            if len(passed_over)
-            else range(start, len(prepared))
-        )
-        remaining = Subset(prepared, remaining) if start or len(passed_over) else prepared
+        remaining = range(start, len(data))
+        if len(passed_over := getattr(data, "passed_over", ())):
+            remaining = np.setdiff1d(remaining, passed_over).tolist()
         loader = DataLoader(
-            remaining,
+            Subset(_Prepared(data, geometries), remaining),
             batch_size,
             num_workers=workers,
             pin_memory=pin_memory,
