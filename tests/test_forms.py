@@ -613,8 +613,11 @@ def test_parquet_without_labels_with_names_and_with_holes(tmp_path, files):
     data = load_data(stored(pd.array([1, None, 0, -1], dtype="Int64")))
     assert data.labels.tolist() == [1, 0] and list(data.faults.values()) == ["it has no label"] * 2
     assert np.array_equal(np.asarray(data[1][0]), np.asarray(Image.open(io.BytesIO(contents[2]))))
-    with pytest.raises(RunError, match="has no labels"):
+    with pytest.raises(UsageError, match="has no labels"):
         load_data(stored([-1] * 4))
+    pd.DataFrame({"image": [1, 2], "label": [0, 1]}).to_parquet(tmp_path / "numbers.parquet")
+    with pytest.raises(UsageError, match="column image is no column of images"):
+        load_data(f"parquet:{tmp_path}/numbers.parquet")
     with pytest.raises(UsageError, match="expected whole numbers or class names"):
         load_data(stored([0.5, 1, 2, 3]))
     data = load_data(stored([0, 1, 0, 1], [contents[0], None, contents[2], contents[3]]))

@@ -74,35 +74,52 @@ def _of_table(table, name: str, split: str) -> ImageData:
     )
     if column is None or labelled is None:
         raise UsageError(f"{name} has columns {', '.join(table.features)}; expected one of images and one of labels")
-    table = table.cast_column(column, ImageColumn(decode=False))
-    stored = table.data.column(column)
-    paths = pc.struct_field(stored, "path").to_pylist()
-    sizes = pc.fill_null(pc.binary_length(pc.struct_field(stored, "bytes")), -1).to_numpy()
+    try:
+        table = table.cast_column(column, ImageColumn(decode=False))
+        stored = table.data.column(column)
+        paths, contents = (pc.struct_field(stored, field) for field in ("path", "bytes"))
+    except (TypeError, ValueError, pa.ArrowException) as error:
+        raise UsageError(f"{name}: column {column} is no column of images: {reason(error)}") from error
+    sizes, paths = pc.fill_null(pc.binary_length(contents), -1).to_numpy(), paths.to_pylist()
     if None in paths or len(set(paths)) < len(paths):
         paths = [f"row-{row:07d}" for row in range(len(table))]
-    values, kind = table.data.column(labelled), table.features[labelled]
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        classes, numbers = class_numbers([value for value in values.to_pylist() if value is not None])
-        labels = np.array([numbers.get(value, -1) for value in values.to_pylist()], dtype=np.int64)
-    elif pa.types.is_integer(values.type):
-        labels = pc.fill_null(values, -1).to_numpy().astype(np.int64)
-        if len(labels) and labels.max() >= MOST_CLASSES:
-            raise UsageError(
-                f"{name}: column {labelled} has the label {labels.max()}; expected at most {MOST_CLASSES - 1}"
-            )
-        classes = [str(label) for label in range(int(labels.max(initial=-1)) + 1)]
-        classes = kind.names if isinstance(kind, ClassLabel) else classes
-    else:
-        raise UsageError(f"{name}: column {labelled} is of {values.type}; expected whole numbers or class names")
-    rows = np.flatnonzero(labels >= 0)
-    if not len(rows):
-        raise RunError(f"{name} has no labels: column {labelled} is empty or negative throughout")
+    try:
+        classes, labels = _labels(table.data.column(labelled))
+    except ValueError as error:
+        raise UsageError(f"{name}: column {labelled} {error}") from error
+    kind = table.features[labelled]
+    classes = kind.names if isinstance(kind, ClassLabel) else classes
     read = partial(_read_row, table, column)
     data = ImageData(name, split, classes, np.maximum(labels, 0), paths, read, sizes=sizes)
-    if len(rows) < len(labels):
-        data = data.subset(rows)
+    if (labels < 0).any():
+        data = data.subset(np.flatnonzero(labels >= 0))
         data.faults = {paths[row]: "it has no label" for row in np.flatnonzero(labels < 0)}
     return data
+
+
+def _labels(values) -> tuple[list[str], np.ndarray]:
+    """Class names, and the label of every row of a column of numbers or names: −1 for none.
+
+    Raises:
+        ValueError: other values, or no labels at all.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        names = values.to_pylist()
+        classes, numbers = class_numbers([name for name in names if name is not None])
+        labels = np.array([numbers.get(name, -1) for name in names], dtype=np.int64)
+    elif pa.types.is_integer(values.type):
+        labels = pc.fill_null(values, -1).to_numpy().astype(np.int64)
+        if labels.max(initial=-1) >= MOST_CLASSES:
+            raise ValueError(f"has the label {labels.max()}; expected at most {MOST_CLASSES - 1}")
+        classes = [str(label) for label in range(int(labels.max(initial=-1)) + 1)]
+    else:
+        raise ValueError(f"is of {values.type}; expected whole numbers or class names")
+    if not len(labels) or labels.max() < 0:
+        raise ValueError("has no labels: it is empty, or negative throughout")
+    return classes, labels
 
 
 def _read_row(table, column: str, position: int) -> Image.Image:
