@@ -129,7 +129,7 @@ def information(counts: np.ndarray) -> np.ndarray:
     return result.clip(min=0)
 
 
-def outside(counts: np.ndarray) -> np.ndarray:
+def share_outside(counts: np.ndarray) -> np.ndarray:
     """The share of each unit's active images whose activity lies beyond the bins, or in the outermost two, (U,)."""
     pooled = counts.sum(0)
     active = pooled[:, 1:].sum(1)

@@ -253,7 +253,7 @@ class ClassSelectivity(SavedMetric):
 
     def means(self) -> tuple[np.ndarray, np.ndarray]:
         """The class-conditional mean activities (K, U), 0 for classes without images, and images of each class (K,)."""
-        state = self.state_numpy()
+        state = self.state_numpy("sums", "counts")
         counts = state["counts"].sum(0)
         return _means(state["sums"].sum(0), counts), counts
 
@@ -269,8 +269,9 @@ class ClassSelectivity(SavedMetric):
                 f"defined for activities ≥ 0; measure after the ReLU, or rectify"
             )
 
-    def state_numpy(self) -> dict[str, np.ndarray]:
-        return {state: getattr(self, state).cpu().numpy() for state in self._defaults}
+    def state_numpy(self, *names: str) -> dict[str, np.ndarray]:
+        """States on the host, all of them where none is named: from a GPU all of them are gigabytes."""
+        return {state: getattr(self, state).cpu().numpy() for state in names or self._defaults}
 
     def compute(self) -> pd.DataFrame:
         """A row per unit, the columns of `selectivity.csv` from `unit` on.
@@ -284,7 +285,7 @@ class ClassSelectivity(SavedMetric):
     def table(self, samples: dict[str, np.ndarray]) -> pd.DataFrame:
         """What `compute` gives, from what `samples` gave."""
         self.check()
-        state = self.state_numpy()
+        state = self.state_numpy("sums", "counts", "active")
         counts = state["counts"].sum(0)
         if (counts > 0).sum() < 2:
             raise ValueError(f"{int((counts > 0).sum())} classes with images; the index needs at least two")

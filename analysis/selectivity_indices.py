@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.activity_histograms import ActivityHistograms, best_area, information, outside, shuffled
+from analysis.activity_histograms import ActivityHistograms, best_area, information, share_outside, shuffled
 from analysis.class_selectivity import ClassSelectivity, mean, spread
 from analysis.errors import unknown
 from analysis.top_images import TopImages
@@ -140,9 +140,9 @@ def index_table(names: Sequence[str], block: BlockMetrics, relabel: Callable | N
     """The named indices of a block's units: index, unit, value, se, null, null_sd, top_class, resolution.
 
     `null` is the index's mean under permutations of all labels, `se` over bootstrap replicates of the images (only of
-    ccmas). `resolution`: of auc, the most that binning can have moved it; of precision, one image's share; of
-    csi, ccmas and mi, NaN. A dead unit has no index (NaN); where no class has two images there is no null, and no
-    precision. Of a unit with more than one in a hundred of its activities beyond the histograms' bins (2⁻²⁰ … 2¹²)
+    csi and ccmas). `resolution`: of auc, the most that the greatest exact area can be away from it; of precision, one
+    image's share; of csi, ccmas and mi, NaN. A dead unit has no index (NaN); where no class has two images there is no
+    null, and no precision. Of a unit with more than one in a hundred of its activities beyond the histograms' bins (2⁻²⁰ … 2¹²)
     there are no auc and mi.
 
     Args:
@@ -152,8 +152,10 @@ def index_table(names: Sequence[str], block: BlockMetrics, relabel: Callable | N
     """
     nulls = block.shuffled(names)
     tables = [_MEASURES[name](block, relabel, nulls.get(name, ())) for name in names]
-    dead = block.selectivity.state_numpy()["active"] == 0
-    beyond = np.zeros(len(dead), bool) if block.histograms is None else outside(block.histograms.compute()) > BEYOND
+    dead = block.selectivity.state_numpy("active")["active"] == 0
+    beyond = (
+        np.zeros(len(dead), bool) if block.histograms is None else share_outside(block.histograms.compute()) > BEYOND
+    )
     if beyond.any():
         log.warning(
             "%s: %d units are active beyond the histograms' bins and have no auc and mi",
@@ -170,7 +172,7 @@ def index_table(names: Sequence[str], block: BlockMetrics, relabel: Callable | N
     return pd.concat(tables, ignore_index=True)
 
 
-def _row(value, top, null=(), replicates=(), resolution=np.nan) -> pd.DataFrame:
+def _index_rows(value, top, null=(), replicates=(), resolution=np.nan) -> pd.DataFrame:
     null, replicates = (np.asarray(each, dtype=float).reshape(-1, len(value)) for each in (null, replicates))
     table = {"unit": np.arange(len(value)), "value": value, "se": spread(replicates), "null": mean(null)}
     return pd.DataFrame(table | {"null_sd": spread(null), "top_class": top, "resolution": resolution})
@@ -179,7 +181,7 @@ def _row(value, top, null=(), replicates=(), resolution=np.nan) -> pd.DataFrame:
 def _csi_table(block: BlockMetrics, relabel, null) -> pd.DataFrame:
     samples = block.selectivity.samples()
     table = block.selectivity.table(samples)
-    return _row(table["csi"].to_numpy(), table["top_class"].to_numpy(), samples["null"], samples["csi"])
+    return _index_rows(table["csi"].to_numpy(), table["top_class"].to_numpy(), samples["null"], samples["csi"])
 
 
 def _ccmas_table(block: BlockMetrics, relabel, null) -> pd.DataFrame:
@@ -188,27 +190,27 @@ def _ccmas_table(block: BlockMetrics, relabel, null) -> pd.DataFrame:
     value, top = ccmas(state["sums"].sum(0), counts)
     null = [ccmas(sums, counts)[0] for sums in state["null_sums"]] if counts.max() > 1 else ()
     replicates = () if (counts == 1).any() else zip(state["boot_sums"], state["boot_counts"], strict=True)
-    return _row(value, top, null, [ccmas(sums.sum(0), weights.sum(0))[0] for sums, weights in replicates])
+    return _index_rows(value, top, null, [ccmas(sums.sum(0), weights.sum(0))[0] for sums, weights in replicates])
 
 
 def _precision_table(block: BlockMetrics, relabel, null) -> pd.DataFrame:
-    counts = block.selectivity.state_numpy()["counts"].sum(0)
+    counts = block.selectivity.state_numpy("counts")["counts"].sum(0)
     looked_at = min(PRECISION_IMAGES, int(counts.max()))
     indices, labels = (each[:, :looked_at] for each in (block.top_images.indices(), block.top_images.labels()))
     value, top = precision(labels if looked_at > 1 else np.full_like(labels, -1))
     null = [precision(row)[0] for row in relabel(indices)] if relabel and looked_at > 1 else ()
     with np.errstate(divide="ignore"):
-        return _row(value, top, null, resolution=1 / (labels >= 0).sum(1))
+        return _index_rows(value, top, null, resolution=1 / (labels >= 0).sum(1))
 
 
 def _auc_table(block: BlockMetrics, relabel, null) -> pd.DataFrame:
     value, top, resolution = best_area(block.histograms.compute())
-    return _row(value, top, null, resolution=resolution)
+    return _index_rows(value, top, null, resolution=resolution)
 
 
 def _mi_table(block: BlockMetrics, relabel, null) -> pd.DataFrame:
     value = information(block.histograms.compute())
-    return _row(value, np.full(len(value), -1), null)
+    return _index_rows(value, np.full(len(value), -1), null)
 
 
 _MEASURES = {

@@ -14,7 +14,7 @@ from analysis.randomness import hashes
 
 QUICK_SECONDS = 10
 _SMALL = (64, 64)
-_looked_at: dict[tuple, dict[str, str]] = {}  # what this process found before: several trainings share their images
+_found_good: set[tuple] = set()  # by this process: several trainings share their images
 _CHUNK = 512
 
 
@@ -49,11 +49,14 @@ def checked(data, skip: bool = False, progress: bool = True) -> ImageData:
 
 
 def bad_images(data: ImageData, thorough: bool = False, progress: bool = True) -> dict[str, str]:
-    """What is wrong with which images, by identifier; images are looked at once in a process."""
+    """What is wrong with which images, by identifier; images that are found good are looked at once in a process."""
     key = (str(data), data.fingerprint, thorough)
-    if key not in _looked_at:
-        _looked_at[key] = _find_bad_images(data, thorough, progress)
-    return _looked_at[key]
+    if key in _found_good:
+        return {}
+    bad = _find_bad_images(data, thorough, progress)
+    if not bad:  # bad ones may be mended meanwhile
+        _found_good.add(key)
+    return bad
 
 
 def _find_bad_images(data: ImageData, thorough: bool, progress: bool) -> dict[str, str]:
