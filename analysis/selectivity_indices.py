@@ -142,8 +142,8 @@ def index_table(names: Sequence[str], block: BlockMetrics, relabel: Callable | N
     `null` is the index's mean under permutations of all labels, `se` over bootstrap replicates of the images (only of
     csi and ccmas). `resolution`: of auc, the most that the greatest exact area can be away from it; of precision, one
     image's share; of csi, ccmas and mi, NaN. A dead unit has no index (NaN); where no class has two images there is no
-    null, and no precision. Of a unit with more than one in a hundred of its activities beyond the histograms' bins (2⁻²⁰ … 2¹²)
-    there are no auc and mi.
+    null, and no precision. Of a unit with more than one in a hundred of its activities beyond the histograms' bins
+    (2⁻²⁰ … 2¹²) there are no auc and mi.
 
     Args:
         names: of `INDICES`.
