@@ -79,11 +79,15 @@ _inputs = _options(
     _geometry,
 )
 _untrained = click.option("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, with random ones.")
+_device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+_workers = click.option(
+    "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read images."
+)
 _running = _options(
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."),
+    _device,
     click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or fp16."),
     click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images in a batch."),
-    click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read images."),
+    _workers,
 )
 _where = _options(
     click.option("--stage", type=int, default=4, show_default=True, help="4 is conv4_x (layer3)."),
@@ -92,7 +96,7 @@ _where = _options(
     ),
 )
 _recipe = _options(
-    click.option("--recipe", default="small", show_default=True, help="small, or imagenet (the paper's)."),
+    click.option("--recipe", default="small", show_default=True, help="small, cifar, or imagenet (the paper's)."),
     click.option("--epochs", type=int, help="Instead of the recipe's."),
     click.option("--learning-rate", type=float, help="Instead of the recipe's."),
     click.option("--train-batch-size", type=int, help="Instead of the recipe's."),
@@ -125,7 +129,8 @@ def _take_inputs(networks, options: dict, seed: int):
 
 
 def _take_sweep_options(options: dict):
-    from analysis.sweep import SweepOptions, keep_freed_memory
+    from analysis.devices import keep_freed_memory
+    from analysis.sweep import SweepOptions
 
     chosen = SweepOptions(**_take(options, "device", "precision", "batch_size", "workers"))
     chosen.check()
@@ -300,19 +305,43 @@ def pruning(networks, stage, blocks, out, resume, means_from, selectivity_from, 
 @main.command()
 @click.argument("network")
 @_data
+@_subset
 @_skip
 @_recipe
 @click.option("--keep-epochs", is_flag=True, help="Keep every epoch's weights, in OUT/epochs.")
+@click.option(
+    "--keep",
+    type=click.FloatRange(0, min_open=True),
+    multiple=True,
+    metavar="EPOCHS",
+    help="Keep the weights after so many epochs, whole or not, such as 0.25; repeatable.",
+)
 @_seed
-@_running
+@_device
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    help="fp32, bf16, fp16, or auto: bf16 where the device computes in it and a few steps show it to be faster.",
+)
+@_workers
 @_out
-def train(network, data, skip_unreadable, keep_epochs, seed, out, resume, **options):
-    """Train a network: weights.safetensors, recipe.json and training.csv."""
+def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, resume, **options):
+    """Train a network: weights.safetensors, recipe.json and training.csv.
+
+    --limit and --per-class take a subset of each split.
+    """
+    from analysis.devices import keep_freed_memory
+    from analysis.errors import UsageError
     from analysis.training import train as run_training
 
-    how, recipe = _take_sweep_options(options), _take_recipe(options, seed)
-    keep = {"keep_epochs": keep_epochs, "skip_unreadable": skip_unreadable}
-    table = run_training(network, data, out, recipe, how.device, how.precision, how.workers, resume, **keep)
+    if keep_epochs and keep:
+        raise UsageError("--keep-epochs keeps every epoch's weights already: give it, or --keep")
+    recipe = _take_recipe(options | {"recipe": recipe}, seed)
+    how = _take(options, "device", "precision", "workers", "skip_unreadable", "limit")
+    keep_freed_memory()
+    kept = True if keep_epochs else keep
+    table = run_training(network, data, out, recipe, resume=resume, keep_epochs=kept, per_class=per_class_limit, **how)
     last = table[table["split"] == "val"].iloc[-1]
     click.echo(f"{network}: {last.top1_error:.2f} % top-1 error on the validation images after {last.epoch} epochs")
     click.echo(f"Weights: {out / 'weights.safetensors'}")

@@ -10,18 +10,21 @@ from analysis.networks.checkpoints import SUFFIXES
 log = logging.getLogger(__name__)
 
 
-def epoch_of(name: str) -> int | None:
+def epoch_of(name: str) -> float | None:
     """The epoch in a checkpoint's name: the number after "epoch" or "ep", else a number that ends it, else None.
 
-    >>> [epoch_of(name) for name in ("step=900-epoch=3.ckpt", "checkpoint-12.pth.tar", "resnet50_ep7.pt")]
-    [3, 12, 7]
+    >>> [epoch_of(name) for name in ("step=900-epoch=3.ckpt", "checkpoint-12.pth.tar", "epoch-000.125.safetensors")]
+    [3, 12, 0.125]
     >>> [epoch_of(name) for name in ("last.pth", "last-v1.ckpt", "resnet50_best.pth")]
     [None, None, None]
     """
     stem = stem_of(name)
-    found = re.search(r"(?<![a-z])ep(?:och)?[-_= ]?(\d+)", stem, re.IGNORECASE)
-    found = found or re.search(r"(?<![^-_=. ])(\d+)$", stem)
-    return int(found[1]) if found else None
+    found = re.search(r"(?<![a-z])ep(?:och)?[-_= ]?(\d+(?:\.\d+)?)", stem, re.IGNORECASE)
+    found = found or re.search(r"(?<![^-_=. ])(\d+(?:\.\d+)?)$", stem)
+    if not found:
+        return None
+    epoch = float(found[1])
+    return int(epoch) if epoch.is_integer() else epoch
 
 
 def stem_of(name: str) -> str:
@@ -35,7 +38,7 @@ def stem_of(name: str) -> str:
     return name
 
 
-def checkpoint_files(folder: Path | str) -> dict[int, Path]:
+def checkpoint_files(folder: Path | str) -> dict[float, Path]:
     """The checkpoints of a folder by epoch, in their order; files without a number, such as `last.pth`, are left out.
 
     Raises:

@@ -17,6 +17,7 @@ from analysis.checkpoint_series import checkpoint_files, stem_of
 from analysis.comparison import Samples, selectivity_gaps, sentences
 from analysis.data import ImageData, checked, load_data
 from analysis.data.datasets import image_differences
+from analysis.devices import resolve_device
 from analysis.errors import RunError, UsageError
 from analysis.feature_importance import Dropping
 from analysis.files import file_hash
@@ -29,7 +30,7 @@ from analysis.references import Reference, parse
 from analysis.results import Run, read_record, read_table, weights_hash
 from analysis.selectivity_indices import INDICES
 from analysis.sites import resolve_blocks
-from analysis.sweep import SweepOptions, resolve_device
+from analysis.sweep import SweepOptions
 from analysis.training import WEIGHTS, Recipe, train
 
 log = logging.getLogger(__name__)
@@ -201,7 +202,7 @@ def selectivity_over_training(
         arguments = run.record["arguments"] | {"checkpoint": path.name, "weights": file_hash(path)}
         part = Run(run.path("checkpoints") / stem_of(path.name), "selectivity", arguments, resume=True)
         if not part.finished:
-            log.info("epoch %d: %s", epoch, path.name)
+            log.info("epoch %g: %s", epoch, path.name)
             try:
                 selectivity(part, mine, options, stage, blocks, statistics, save_means=save_means)
             except (UsageError, RunError):

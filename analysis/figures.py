@@ -35,6 +35,8 @@ _STYLE |= {"font.size": 8, "axes.titlesize": 9, "legend.fontsize": 7.5}
 
 _PRETTY = {
     "mini_resnet": "mini ResNet",
+    "thin_resnet50": "thin ResNet-50",
+    "thin_shufflenet": "thin ShuffleNet",
     "resnet50": "ResNet-50",
     "mini_shufflenet": "mini ShuffleNet",
     "shufflenet": "ShuffleNet",

@@ -1,6 +1,5 @@
 """One pass over the data that feeds every measurement of every network: device, precision, progress, resuming."""
 
-import ctypes
 import hashlib
 import signal
 import sys
@@ -18,12 +17,12 @@ from torch import nn
 from tqdm import tqdm
 
 from analysis.data.loading import Batch, batches, known_indices
-from analysis.errors import RunError, UsageError, unknown
+from analysis.devices import PRECISIONS, check_precision, resolve_device
+from analysis.errors import RunError
 from analysis.files import save_tensors
 from analysis.hooks import evaluating, logits_of
 from analysis.networks.preprocessing import Preprocessing
 
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 CHECKPOINT_SECONDS = 60
 
 
@@ -75,30 +74,7 @@ class SweepOptions:
 
     def check(self) -> None:
         """Raise a UsageError where the device or the precision is unknown or not to be had."""
-        if self.precision not in PRECISIONS:
-            raise unknown("precision", self.precision, PRECISIONS)
-        resolve_device(self.device)
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device of a name; "auto" is CUDA, else MPS, else the CPU.
-
-    Raises:
-        UsageError: an unknown device, or one that this machine lacks.
-    """
-    have = ["cpu"]
-    if torch.backends.mps.is_available():
-        have.insert(0, "mps")
-    if torch.cuda.is_available():
-        have.insert(0, "cuda")
-    if name == "auto":
-        return torch.device(have[0])
-    if name.split(":")[0] not in have:
-        raise UsageError(f"device `{name}` is not on this machine; it has {', '.join(have)}")
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"device `{name}` cannot be meant: {str(error).splitlines()[0]}") from error
+        check_precision(self.precision, resolve_device(self.device))
 
 
 @contextmanager
@@ -111,17 +87,6 @@ def prepared(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
             yield network
     finally:
         network.to(home)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what is freed, for the whole process: giving large maps back at every layer costs some percent.
-
-    Without effect where there is another C library. Memory in use at the peak stays the process's.
-    """
-    never_map, never_trim = (-4, 0), (-1, -1)  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    for setting in (never_map, never_trim) if mallopt else ():
-        mallopt(*setting)
 
 
 @contextmanager

@@ -26,8 +26,8 @@ from torchvision.datasets import ImageFolder
 from analysis.data import ImageData, batches, imagenet, load_data
 from analysis.data.cached import write_cache
 from analysis.data.loading import _geometry_transform
+from analysis.devices import keep_freed_memory
 from analysis.networks import load_network
-from analysis.sweep import keep_freed_memory
 
 BATCH = 50
 

@@ -26,12 +26,13 @@ import torch
 
 from analysis.chunks import wait
 from analysis.commands import Inputs
+from analysis.devices import keep_freed_memory
 from analysis.feature_importance import FeatureImportance, drop_ranks, dropped_maps
 from analysis.hooks import hooked
 from analysis.measure import Request, measure
 from analysis.networks import load_network
 from analysis.sites import find_sites, gate_values, resolve_blocks
-from analysis.sweep import SweepOptions, keep_freed_memory
+from analysis.sweep import SweepOptions
 
 
 class PlainLoop:

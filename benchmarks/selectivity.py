@@ -26,12 +26,13 @@ from PIL import Image
 import analysis
 from analysis.commands import Inputs
 from analysis.data import ImageData, batches
+from analysis.devices import keep_freed_memory, resolve_device
 from analysis.measure import Request, measure
 from analysis.networks import load_network
 from analysis.randomness import permuted_labels, stratified_halves
 from analysis.selectivity_indices import BlockMetrics
 from analysis.sites import resolve_blocks
-from analysis.sweep import SweepOptions, keep_freed_memory, resolve_device
+from analysis.sweep import SweepOptions
 
 CLASSES, UNITS, BLOCKS = 1000, 1024, 6
 

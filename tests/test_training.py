@@ -1,15 +1,24 @@
 """Training: its tables, its resuming, and that it learns."""
 
 import json
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 import analysis
-from analysis.errors import UsageError
+from analysis import training
+from analysis.checkpoint_series import checkpoint_files
+from analysis.data import load_data
+from analysis.data.cached import write_cache
+from analysis.errors import RunError, UsageError
 from analysis.networks.checkpoints import read_checkpoint
-from analysis.training import Recipe, recipe_of, train
+from analysis.networks.preprocessing import Preprocessing
+from analysis.training import Recipe, recipe_of
+from analysis.training.reading import cropped, training_batches
+from tests.conftest import make_data
 
 
 @pytest.fixture
@@ -26,13 +35,15 @@ def few_digits(monkeypatch):
 
 
 RECIPE = Recipe(3, 32, 0.05)
+train = partial(training.train, precision="fp32", progress=False)
+"""In the precision of evaluations, so that their errors are equal, and without steps to choose it by."""
 
 
 def test_an_interrupted_training_resumes_to_the_same_end(tmp_path, few_digits, monkeypatch):
-    whole = train("mini_shufflenet_ge_theta", "digits", tmp_path / "whole", RECIPE, progress=False)
-    from analysis.training import _Loop
+    whole = train("mini_shufflenet_ge_theta", "digits", tmp_path / "whole", RECIPE)
+    from analysis.training.loop import Loop
 
-    save, saved = _Loop._save, []
+    save, saved = Loop._save, []
 
     def save_then_stop(self, path, history):
         save(self, path, history)
@@ -40,14 +51,14 @@ def test_an_interrupted_training_resumes_to_the_same_end(tmp_path, few_digits, m
         if len(saved) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(_Loop, "_save", save_then_stop)
+    monkeypatch.setattr(Loop, "_save", save_then_stop)
     with pytest.raises(KeyboardInterrupt):
-        train("mini_shufflenet_ge_theta", "digits", tmp_path / "parts", RECIPE, progress=False)
+        train("mini_shufflenet_ge_theta", "digits", tmp_path / "parts", RECIPE)
     assert not (tmp_path / "parts" / "weights.safetensors").exists()
-    monkeypatch.setattr(_Loop, "_save", save)
+    monkeypatch.setattr(Loop, "_save", save)
     with pytest.raises(UsageError, match="unfinished run of these arguments: add --resume"):
-        train("mini_shufflenet_ge_theta", "digits", tmp_path / "parts", RECIPE, progress=False)
-    parts = train("mini_shufflenet_ge_theta", "digits", tmp_path / "parts", RECIPE, progress=False, resume=True)
+        train("mini_shufflenet_ge_theta", "digits", tmp_path / "parts", RECIPE)
+    parts = train("mini_shufflenet_ge_theta", "digits", tmp_path / "parts", RECIPE, resume=True)
     assert parts.equals(whole)
     one, two = (read_checkpoint(str(tmp_path / name / "weights.safetensors")).state for name in ("whole", "parts"))
     assert all(torch.equal(one[key], two[key]) for key in one)
@@ -55,7 +66,7 @@ def test_an_interrupted_training_resumes_to_the_same_end(tmp_path, few_digits, m
 
 
 def test_tables_recipe_and_weights(tmp_path, few_digits):
-    table = train("mini_shufflenet", "digits", tmp_path / "run", RECIPE, progress=False)
+    table = train("mini_shufflenet", "digits", tmp_path / "run", RECIPE)
     assert list(table.columns) == ["network", "epoch", "split", "loss", "top1_error", "top5_error", "learning_rate"]
     assert table["split"].tolist() == ["train", "val"] * 3 and table["epoch"].tolist() == [1, 1, 2, 2, 3, 3]
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["epochs"] == 3
@@ -70,7 +81,7 @@ def test_tables_recipe_and_weights(tmp_path, few_digits):
 def test_the_imagenet_recipe_divides_by_ten_every_thirty_epochs(tmp_path, few_digits):
     recipe = recipe_of("imagenet", epochs=31, batch_size=70)
     assert (recipe.momentum, recipe.weight_decay, recipe.learning_rate) == (0.9, 1e-4, 0.1)
-    table = train("mini_shufflenet", "digits", tmp_path / "run", recipe, progress=False)
+    table = train("mini_shufflenet", "digits", tmp_path / "run", recipe)
     rates = table.loc[table["split"] == "train", "learning_rate"].to_numpy()
     assert np.allclose(rates, [0.1] * 29 + [0.01] * 2), "the rate at an epoch's end is the next epoch's"
 
@@ -86,18 +97,18 @@ def test_bad_recipes(tmp_path):
 
 def test_a_network_learns_the_digits(tmp_path):
     """The demo's recipe on its smallest network; `make demo` trains them all."""
-    table = train("mini_shufflenet", "digits", tmp_path / "run", "small", progress=False)
+    table = train("mini_shufflenet", "digits", tmp_path / "run", "small")
     assert table["top1_error"].iloc[-1] <= 5
 
 
 def test_two_trainings_of_one_process_may_differ_in_precision(tmp_path, few_digits):
     for precision in ("fp32", "bf16"):
-        train("mini_shufflenet", "digits", tmp_path / precision, Recipe(1, 32, 0.05), "cpu", precision, progress=False)
+        train("mini_shufflenet", "digits", tmp_path / precision, Recipe(1, 32, 0.05), "cpu", precision=precision)
 
 
 def test_a_last_batch_of_one_image_is_left_out(tmp_path, few_digits):
     """70 images in batches of 23: batch norm over the single value of a global gather would fail."""
-    train("mini_shufflenet_ge_theta", "digits", tmp_path / "run", Recipe(1, 23, 0.05), progress=False)
+    train("mini_shufflenet_ge_theta", "digits", tmp_path / "run", Recipe(1, 23, 0.05))
 
 
 def test_no_space_while_training(tmp_path, few_digits, monkeypatch):
@@ -108,7 +119,7 @@ def test_no_space_while_training(tmp_path, few_digits, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(RunError, match=r"cannot write .*checkpoint\.pt.*No space left"):
-        train("mini_shufflenet", "digits", tmp_path / "run", Recipe(1, 32, 0.05), progress=False)
+        train("mini_shufflenet", "digits", tmp_path / "run", Recipe(1, 32, 0.05))
     assert not list((tmp_path / "run").glob("*.pt"))
 
 
@@ -120,6 +131,151 @@ def test_a_users_own_network_is_trained_and_found_again(tmp_path, few_digits):
         "nn.Linear(8, 10))\n"
     )
     reference = f"{tmp_path}/mine.py:build"
-    table = train(reference, "digits", tmp_path / "run", Recipe(1, 32, 0.05), progress=False)
+    table = train(reference, "digits", tmp_path / "run", Recipe(1, 32, 0.05))
     row = analysis.evaluate(f"{reference}@{tmp_path}/run/weights.safetensors", "digits").iloc[0]
     assert row.top1_error == pytest.approx(table["top1_error"].iloc[-1], abs=1e-4)
+
+
+PADDED = Recipe(2, 32, 0.05, padding=4)
+
+
+def test_padded_crops_are_those_of_the_obvious_loop():
+    """Against torchvision's pad, crop and flip of each image by itself."""
+    from torchvision.transforms import functional as tf
+
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (9, 3, 6, 5), generator=generator, dtype=torch.uint8)
+    rows, columns = (torch.randint(0, 5, (9,), generator=generator) for _ in range(2))
+    flips = torch.rand(9, generator=generator) < 0.5
+    expected = []
+    for image, row, column, flip in zip(images, rows, columns, flips, strict=True):
+        crop = tf.crop(tf.pad(image, [2, 2, 2, 2]), int(row), int(column), 6, 5)
+        expected.append(tf.hflip(crop) if flip else crop)
+    assert torch.equal(cropped(images, 2, rows, columns, flips), torch.stack(expected))
+
+
+@pytest.mark.parametrize("recipe", [PADDED, replace(PADDED, padding=None)])
+def test_an_epoch_shows_each_image_once_in_an_order_of_its_own(recipe):
+    data = make_data(70)
+    reader = training_batches(data, recipe, Preprocessing(32), torch.device("cpu"))
+    epochs = [torch.cat([labels for _, labels in reader.epoch(epoch)]).tolist() for epoch in (1, 2, 1)]
+    assert len(reader) == 3
+    assert all(sorted(each) == sorted(data.labels.tolist()) for each in epochs)
+    assert epochs[0] == epochs[2] != epochs[1]
+
+
+def test_what_is_drawn_of_an_image_does_not_hang_on_the_others():
+    data = make_data(20)
+    recipe = replace(PADDED, batch_size=4)
+    whole, part = (
+        dict(_by_pixels(training_batches(each, recipe, Preprocessing(32), torch.device("cpu")).epoch(1)))
+        for each in (data, data.subset([3, 8, 11]))
+    )
+    assert part.items() <= whole.items()
+
+
+def _by_pixels(batches):
+    """Augmented images as hashable values."""
+    for images, labels in batches:
+        for image, label in zip(images, labels.tolist(), strict=True):
+            yield image.numpy().tobytes(), label
+
+
+def test_small_images_are_decoded_once(tmp_path, monkeypatch):
+    from analysis.data import forms
+
+    read, (training_images, validation) = [], (make_data(40, seed=seed) for seed in (0, 1))
+    training_images.split = "train"
+    by_split = {"train": training_images, "val": validation}
+    for each in by_split.values():
+        each.read = lambda position, inner=each.read: (read.append(position), inner(position))[1]
+    monkeypatch.setitem(forms.FORMS, "noise", lambda at, named, split: by_split[split])
+    train("mini_shufflenet", "noise", tmp_path / "run", replace(PADDED, epochs=3))
+    assert len(read) <= 2 * 80, "looked at once by the check, decoded once"
+
+
+def test_the_precision_is_what_the_device_computes_in(tmp_path, few_digits, monkeypatch, caplog):
+    monkeypatch.setattr("analysis.devices.has_bfloat16", lambda device: False)
+    monkeypatch.setattr("analysis.training.precision.has_bfloat16", lambda device: False)
+    with caplog.at_level("WARNING"):
+        train("mini_shufflenet", "digits", tmp_path / "bf16", Recipe(1, 70, 0.05), "cpu", precision="bf16")
+    assert "emulates bfloat16" in caplog.text
+    train("mini_shufflenet", "digits", tmp_path / "auto", Recipe(1, 70, 0.05), "cpu", precision="auto")
+    assert json.loads((tmp_path / "auto" / "run.json").read_text())["precision"] == "fp32"
+
+
+def test_the_faster_precision_is_taken(monkeypatch):
+    from analysis.training import precision
+
+    network = analysis.load_network("mini_shufflenet")
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
+    for seconds, chosen in (({None: 2.0, torch.bfloat16: 1.0}, "bf16"), ({None: 1.0, torch.bfloat16: 2.0}, "fp32")):
+        monkeypatch.setattr(precision, "_seconds", lambda network, images, dtype, seconds=seconds: seconds[dtype])
+        assert precision.faster_precision(network, 8, 32, torch.device("cpu")) == chosen
+
+
+def test_a_training_goes_on_in_the_precision_it_began_in(tmp_path, few_digits, monkeypatch):
+    from analysis.training.loop import Loop
+
+    monkeypatch.setattr(training, "faster_precision", lambda *args: "bf16")
+    save = Loop._save
+
+    def save_then_stop(self, path, history):
+        save(self, path, history)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Loop, "_save", save_then_stop)
+    with pytest.raises(KeyboardInterrupt):
+        train("mini_shufflenet", "digits", tmp_path / "run", PADDED, precision="auto")
+    monkeypatch.setattr(Loop, "_save", save)
+    monkeypatch.setattr(training, "faster_precision", lambda *args: "fp32")
+    train("mini_shufflenet", "digits", tmp_path / "run", PADDED, precision="auto", resume=True)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["precision"] == "bf16"
+
+
+def test_weights_are_kept_within_epochs(tmp_path, few_digits):
+    kept = [1 / 3, 1, 1.5]
+    train("mini_shufflenet", "digits", tmp_path / "run", PADDED, keep_epochs=kept)
+    found = checkpoint_files(tmp_path / "run" / "epochs")
+    assert list(found) == [0.333, 1, 1.5]
+    states = [read_checkpoint(str(path)).state["fc.weight"] for path in found.values()]
+    assert not torch.equal(states[0], states[1])
+
+
+def test_subsets_are_trained_on(tmp_path, few_digits):
+    recipe = replace(PADDED, epochs=1)
+    train("mini_shufflenet", "digits", tmp_path / "run", recipe, limit=40)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["data"]["images"] == 40
+    with pytest.raises(UsageError, match="limit was 40, now None"):
+        train("mini_shufflenet", "digits", tmp_path / "run", recipe, per_class=4, resume=True)
+
+
+def test_caches_of_both_splits_are_trained_on(tmp_path):
+    folder = tmp_path / "caches"
+    for split in ("train", "val"):
+        write_cache(load_data(f"digits#{split}").limited(60), (32, 1.0, "bilinear"), folder / split, progress=False)
+    recipe = replace(PADDED, epochs=1)
+    table = train("mini_shufflenet", f"cache:{folder}", tmp_path / "run", recipe)
+    assert len(table) == 2
+    with pytest.raises(UsageError, match="needs both splits"):
+        train("mini_shufflenet", f"cache:{folder}/val", tmp_path / "other", recipe)
+    (folder / "val").rename(folder / "gone")
+    with pytest.raises(UsageError, match=r"0 caches of the split `val`; expected one. Its caches: train \(train\)"):
+        train("mini_shufflenet", f"cache:{folder}", tmp_path / "other", recipe)
+
+
+def test_a_training_that_diverges_leaves_no_weights(tmp_path, few_digits):
+    with pytest.raises(RunError, match="diverged; a lower learning rate than 1e"):
+        train("mini_shufflenet", "digits", tmp_path / "run", replace(PADDED, learning_rate=1e30))
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+
+
+def test_label_smoothing_is_in_the_training_loss_alone(tmp_path, few_digits):
+    """With rates too small to learn anything, both trainings' first losses are those of one network."""
+    still = replace(PADDED, epochs=1, learning_rate=1e-12)
+    plain, smoothed = (
+        train("mini_shufflenet", "digits", tmp_path / str(amount), replace(still, label_smoothing=amount))
+        for amount in (0.0, 0.5)
+    )
+    same = plain.set_index("split")["loss"] == smoothed.set_index("split")["loss"]
+    assert same["val"] and not same["train"]

@@ -22,17 +22,31 @@ from analysis.files import atomic_path
 _EVERY = 2000
 """Images between two notes of how far the cache is."""
 
+LARGEST_IN_MEMORY = 2 * 2**30
+"""Bytes of decoded images that are kept in memory at most."""
+
 
 class CachedData(ImageData):
-    """Images that are decoded already, for one `geometry`: rows of a memory-mapped array (N, size, size, 3) of bytes.
+    """Images that are decoded already, for one `geometry`: rows of an array (N, size, size, 3) of bytes.
 
     Args:
-        path: the array's file; worker processes open it again.
+        path: the file of the array, which is memory-mapped; worker processes open it again.
+        pixels: the array itself, where it is in memory.
         rows: of these images, all by default.
     """
 
-    def __init__(self, *arguments, path: Path, geometry: Geometry, rows: np.ndarray | None = None, **settings):
+    def __init__(
+        self,
+        *arguments,
+        geometry: Geometry,
+        path: Path | None = None,
+        pixels: np.ndarray | None = None,
+        rows: np.ndarray | None = None,
+        **settings,
+    ):
         self.path, self.geometry = path, geometry
+        if pixels is not None:
+            self.pixels = pixels
         super().__init__(*arguments, read=self._picture, **settings)
         self.rows = np.arange(len(self)) if rows is None else rows
         self.checked = True
@@ -42,7 +56,7 @@ class CachedData(ImageData):
         return np.load(self.path, mmap_mode="r")
 
     def __getstate__(self) -> dict:
-        return {name: value for name, value in vars(self).items() if name != "pixels"}
+        return {name: value for name, value in vars(self).items() if name != "pixels" or self.path is None}
 
     def _picture(self, position: int) -> Image.Image:
         return Image.fromarray(self.pixels[self.rows[position]])
@@ -58,6 +72,31 @@ class CachedData(ImageData):
         chosen = super().subset(positions)
         chosen.rows, chosen.read = self.rows[np.asarray(positions, dtype=np.int64)], chosen._picture
         return chosen
+
+
+def decoded_in_memory(data: ImageData, geometry: Geometry, workers: int = 0, progress: bool = True) -> CachedData:
+    """The same images, decoded, resized and cropped into memory once.
+
+    Raises:
+        UsageError: they would take more than `LARGEST_IN_MEMORY`.
+        RunError: an image that cannot be read.
+    """
+    shape = (len(data), geometry[0], geometry[0], 3)
+    needed = int(np.prod(shape))
+    if needed > LARGEST_IN_MEMORY:
+        raise UsageError(
+            f"{len(data)} images of {geometry[0]} px would take {needed / 2**30:.1f} GiB in memory, more than "
+            f"{LARGEST_IN_MEMORY / 2**30:.0f} GiB: fewer images, smaller ones, or a recipe that reads them one by one"
+        )
+    pixels = np.empty(shape, dtype=np.uint8)
+    bar = tqdm(total=len(data), unit="img", desc="decoding", mininterval=0.5, leave=False, disable=not progress)
+    with bar:
+        for batch in batches(data, [geometry], 256, workers):
+            pixels[batch.positions.numpy()] = batch.images[geometry].permute(0, 2, 3, 1).numpy()
+            bar.update(len(batch))
+    described = {"indices": data.indices, "note": data.note, "sizes": data.sizes}
+    names = (data.name, data.split, data.classes, data.labels, data.identifiers)
+    return CachedData(*names, geometry=tuple(geometry), pixels=pixels, **described)
 
 
 def write_cache(
@@ -176,13 +215,20 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def load_cache(location: str, split: str = "") -> CachedData:
+def load_cache(location: str, named: str = "", split: str = "val") -> CachedData:
     """The images of a cache; they are the same images as those it was made from, by their fingerprint.
+
+    Args:
+        location: its file, or a folder with a cache for each split in it.
+        named: the split that was asked for.
+        split: the one taken of a folder where none was.
 
     Raises:
         UsageError: there is no such file, it is of another split, or is unfinished.
         RunError: it is damaged.
     """
+    if Path(location).is_dir():
+        return _of_folder(Path(location), named or split)
     path = Path(location)
     manifest = _beside(path, ".json")
     if _beside(path, ".part.json").exists():
@@ -210,6 +256,19 @@ def load_cache(location: str, split: str = "") -> CachedData:
         data.skipped = made["skipped"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise RunError(f"the cache `{location}` is damaged: {error}") from error
-    if split and split != made["split"]:
-        raise UsageError(f"the cache `{location}` is of the split `{made['split']}`, not of `{split}`")
+    if named and named != made["split"]:
+        raise UsageError(f"the cache `{location}` is of the split `{made['split']}`, not of `{named}`")
     return data
+
+
+def _of_folder(folder: Path, split: str) -> CachedData:
+    """The cache of a split among those in a folder."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and _beside(path, ".json").is_file())
+    caches = [load_cache(str(path)) for path in files]
+    fitting = [cache for cache in caches if cache.split == split]
+    if len(fitting) != 1:
+        have = ", ".join(f"{cache.path.name} ({cache.split or 'no split'})" for cache in caches) or "none"
+        raise UsageError(
+            f"`{folder}` has {len(fitting)} caches of the split `{split}`; expected one. Its caches: {have}"
+        )
+    return fitting[0]

@@ -107,7 +107,7 @@ def _read_array(pixels: np.ndarray, position: int) -> Image.Image:
 def _cache(location: str, named: str, split: str) -> ImageData:
     from analysis.data.cached import load_cache
 
-    return load_cache(location, named)
+    return load_cache(location, named, split)
 
 
 FORMS = {

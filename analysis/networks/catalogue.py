@@ -17,13 +17,20 @@ from analysis.references import Reference
 
 @dataclass(frozen=True)
 class Family:
-    """A backbone: how to build it with a gate, its default classes and size, its gates, and settings of its own."""
+    """A backbone: how to build it with a gate, its default classes and size, its gates, and settings of its own.
+
+    Families of small images take pixels between −1 and 1, whole; the others are normalised and cropped as for ImageNet.
+    """
 
     build: Callable[..., nn.Module]
     classes: int
     size: int
     gates: tuple[str, ...]
     settings: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def small_images(self) -> bool:
+        return self.size < 64
 
 
 GATES = ("", "se", "ge_theta_minus", "ge_theta", "ge_theta_plus")
@@ -36,10 +43,19 @@ FAMILIES = {
     "mini_resnet": Family(
         partial(residual_network, depths=(1, 1, 6, 1), widths=(8, 16, 32, 64), small_images=True), 10, 32, GATES
     ),
+    # ResNet-50's layout at an eighth of its width, for CIFAR-10 and its like
+    "thin_resnet50": Family(
+        partial(residual_network, depths=(3, 4, 6, 3), widths=(8, 16, 32, 64), small_images=True, stem=16),
+        10,
+        32,
+        GATES,
+    ),
     "shufflenet": Family(ShuffleNet, 1000, 224, _SHUFFLE_GATES),
     "mini_shufflenet": Family(
         partial(ShuffleNet, depths=(2, 4, 2), widths=(60, 120, 240), small_images=True), 10, 32, _SHUFFLE_GATES
     ),
+    # ShuffleNet's layout at half its width
+    "thin_shufflenet": Family(partial(ShuffleNet, widths=(120, 240, 480), small_images=True), 10, 32, _SHUFFLE_GATES),
 }
 
 NAMES = {

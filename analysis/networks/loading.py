@@ -104,7 +104,7 @@ def _catalogue_network(reference: Reference, checkpoint: Checkpoint | None, defa
     network = catalogue.build(reference, **defaults)
     full = Reference(reference.name, tuple((key, str(value).lower()) for key, value in settings.items()))
     network.reference = str(full)
-    if catalogue.NAMES[reference.name][0].startswith("mini"):
+    if catalogue.FAMILIES[catalogue.NAMES[reference.name][0]].small_images:
         network.preprocessing = Preprocessing(settings["size"], 1.0, "bilinear", HALF, HALF)
     else:
         network.preprocessing = Preprocessing(settings["size"], 0.875, "bilinear", IMAGENET_MEAN, IMAGENET_STD)

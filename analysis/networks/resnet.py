@@ -19,6 +19,7 @@ def residual_network(
     classes: int = 1000,
     size: int = 224,
     small_images: bool = False,
+    stem: int = 64,
     stride_in: str = "3x3",
     port: str = "",
 ) -> ResNet:
@@ -31,17 +32,19 @@ def residual_network(
         classes: number of outputs.
         size: height and width of the input in pixels; fixes the maps that a global parametric gather spans.
         small_images: a 3×3 stem of stride 1 without pooling, for images of about 32 px.
+        stem: channels of the first convolution; even.
         stride_in: where a stage's first block has its stride of 2: "3x3" (torchvision, timm), with a max pool that
             is padded by 1; or "1x1" (the published definitions, Caffe's and Cadene's SE networks), with an unpadded
             max pool in ceil mode. The shapes of weights are the same.
         port: "mindspore" pads strided layers as TensorFlow's SAME does, and has a stem batch norm with ε = 1e-4.
     """
     # He initialisation throughout, as published: a last batch norm of zero would slow a short training
-    network = ResNet(Bottleneck, depths, num_classes=classes, channels=widths, zero_init_last=False)
+    # timm takes other widths of the stem only of its deep one, whose convolutions make way for ours
+    narrow = {} if stem == 64 else {"stem_type": "deep", "stem_width": stem // 2}
+    network = ResNet(Bottleneck, depths, num_classes=classes, channels=widths, zero_init_last=False, **narrow)
     if small_images:
-        stem = nn.Conv2d(3, network.conv1.out_channels, 3, padding=1, bias=False)
-        nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
-        network.conv1, network.maxpool = stem, nn.Identity()
+        network.conv1, network.maxpool = nn.Conv2d(3, stem, 3, padding=1, bias=False), nn.Identity()
+        nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
     if stride_in == "1x1":
         _stride_in_first(network)
     if port:

@@ -1,0 +1,120 @@
+"""Trained networks, and the optimisation curves of figure 1: recipes, and the loop that follows them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+from accelerate.utils import set_seed
+
+from analysis.data import checked, load_data
+from analysis.devices import check_precision, resolve_device
+from analysis.errors import UsageError, unknown
+from analysis.files import atomic_path
+from analysis.networks import load_network, preprocessing_of, save_weights
+from analysis.references import parse
+from analysis.results import Run
+from analysis.training.loop import KeptEpochs, Loop
+from analysis.training.precision import faster_precision
+from analysis.training.recipes import RECIPES, Recipe, check_recipe, recipe_of
+
+__all__ = ["RECIPES", "WEIGHTS", "Recipe", "recipe_of", "train"]
+
+WEIGHTS = "weights.safetensors"
+
+
+def train(
+    reference: str,
+    data: str,
+    out: Path | str,
+    recipe: Recipe | str = "small",
+    device: str = "auto",
+    precision: str = "auto",
+    workers: int = 0,
+    resume: bool = False,
+    progress: bool = True,
+    label: str | None = None,
+    keep_epochs: bool | Sequence[float] = False,
+    skip_unreadable: bool = False,
+    limit: int | None = None,
+    per_class: int | None = None,
+) -> pd.DataFrame:
+    """Train a network and leave its weights, recipe and curves in a run's folder.
+
+    After every epoch the state is saved: an interrupted training goes on from there with `resume`, to the same end.
+
+    Args:
+        reference: the network; its number of classes is the data's unless the reference says otherwise.
+        data: a data reference with a training and a validation split.
+        out: the run's folder: training.csv, weights.safetensors, recipe.json, run.json.
+        recipe: a `Recipe`, or the name of one of `RECIPES`.
+        device: "auto", "cpu", "cuda" or "mps".
+        precision: "fp32", "bf16", "fp16", or "auto": bfloat16 where the device computes in it and a few steps show it
+            to be faster, else float32. What was chosen is in run.json, and taken again when a training goes on.
+        workers: processes that decode images.
+        label: the network's name in tables; its reference by default.
+        keep_epochs: after how many epochs weights are kept, such as 0.25, 0.5, 1 and 2, as
+            epochs/epoch-000.250.safetensors and so on; True keeps those of every epoch.
+        skip_unreadable: leave out images that cannot be read, instead of stopping.
+        limit, per_class: a class-balanced subset of each split, of so many images or of so many of each class, drawn
+            by the recipe's seed.
+
+    Returns:
+        `training.csv`: network, epoch, split ("train", "val"), loss, top1_error, top5_error (percent), learning_rate
+        (at the epoch's end). The training set's are running averages over the epoch, in training mode.
+
+    Raises:
+        UsageError: an unknown name, or a folder that holds something else.
+        RunError: images that cannot be read, or a loss that is no number any more.
+    """
+    parsed = parse(reference)
+    if isinstance(recipe, str):
+        if recipe not in RECIPES:
+            raise unknown("recipe", recipe, RECIPES)
+        recipe = RECIPES[recipe]
+    check_recipe(recipe)
+    target = resolve_device(device)
+    check_precision(precision, target, ("auto",))
+    training, validation = (load_data(data, split) for split in ("train", "val"))
+    if training.split != "train" or validation.split != "val":
+        raise UsageError(
+            f"training needs both splits of the data, train and val, but `{data}` gives "
+            f"{training.split or 'one without a name'} alone; name data that has both, without a split"
+        )
+    if limit is not None or per_class is not None:
+        training, validation = (each.limited(limit, per_class, recipe.seed) for each in (training, validation))
+    training, validation = (checked(each, skip_unreadable, progress) for each in (training, validation))
+    set_seed(recipe.seed)
+    network = load_network(parsed, classes=len(training.classes))
+    network.preprocessing = preprocessing_of(network)
+    run = Run(
+        out,
+        "train",
+        {"network": str(reference), "data": str(data), "recipe": asdict(recipe), "precision": precision}
+        | {"limit": limit, "per_class": per_class},
+        resume,
+    )
+    if run.finished:
+        return pd.read_csv(run.path("training.csv"))
+    if precision == "auto":
+        size = network.preprocessing.size
+        precision = run.record.get("precision") or faster_precision(network, recipe.batch_size, size, target)
+    run.save(device=str(target), precision=precision, seed=recipe.seed)
+    loop = Loop(network, training, validation, recipe, target, precision, workers, progress)
+    label = label or parsed.architecture
+    with run.timed("train"):
+        history = loop.run(run.path("checkpoint.pt"), label, KeptEpochs(run.path("epochs"), keep_epochs))
+    table = pd.DataFrame(history)
+    run.write_table("training.csv", table)
+    with atomic_path(run.path(WEIGHTS)) as temporary:
+        save_weights(network, temporary, data=str(data), seed=str(recipe.seed))
+    with atomic_path(run.path("recipe.json")) as temporary:
+        temporary.write_text(json.dumps(asdict(recipe), indent=2) + "\n")
+    network.notes, network.training_seed = [], recipe.seed
+    run.add_network(label, network)
+    described = {"name": str(data), "note": training.note, "images": len(training)}
+    run.save(data=described | {"train": training.fingerprint, "val": validation.fingerprint})
+    run.path("checkpoint.pt").unlink(missing_ok=True)
+    run.finish()
+    return table
