@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from analysis.names import pretty
+
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
@@ -115,7 +117,7 @@ def _take(options: dict, *names: str) -> dict:
 
 
 def _take_inputs(networks, options: dict, seed: int):
-    from analysis.commands import Inputs
+    from analysis.commands.all import Inputs
 
     names = ("data", "limit", "image_size", "crop_pct", "interpolation", "skip_unreadable")
     per_class = options.pop("per_class_limit")
@@ -130,7 +132,7 @@ def _take_inputs(networks, options: dict, seed: int):
 
 def _take_sweep_options(options: dict):
     from analysis.devices import keep_freed_memory
-    from analysis.sweep import SweepOptions
+    from analysis.sweep.passing import SweepOptions
 
     chosen = SweepOptions(**_take(options, "device", "precision", "batch_size", "workers"))
     chosen.check()
@@ -148,7 +150,7 @@ def _take_recipe(options: dict, seed: int):
 def _execute(command: str, out: Path, resume: bool, arguments: dict, work, whole=lambda run: True) -> None:
     """Open the run, do the work unless it is finished and whole, and print what came of it."""
     from analysis.errors import RunError, UsageError
-    from analysis.results import Run
+    from analysis.results.run import Run
 
     run = Run(out, command, arguments, resume)
     if run.finished and whole(run):
@@ -164,8 +166,7 @@ def _execute(command: str, out: Path, resume: bool, arguments: dict, work, whole
 
 
 def _summary(run) -> None:
-    from analysis.figures import pretty
-    from analysis.results import read_table
+    from analysis.results.run import read_table
 
     if run.path("evaluation.csv").exists():
         click.echo("\nTop-1 accuracy on the images measured:")
@@ -192,7 +193,7 @@ def _summary(run) -> None:
 @_out
 def evaluate(networks, seed, out, resume, **options):
     """Top-1 and top-5 error, parameters and multiply-accumulates (table 1)."""
-    from analysis import commands
+    from analysis.commands import all as commands
 
     inputs, how = _take_inputs(networks, options, seed), _take_sweep_options(options)
     arguments = inputs.as_arguments() | {"precision": how.precision}
@@ -226,10 +227,10 @@ def evaluate(networks, seed, out, resume, **options):
 @_out
 def selectivity(networks, stage, blocks, reference, save_means, checkpoints, out, resume, **options):
     """Class selectivity of every unit, block by block (figure 2 and the gap against depth)."""
-    from analysis import commands
+    from analysis.commands import all as commands
     from analysis.errors import UsageError
-    from analysis.references import parse
-    from analysis.selectivity_indices import check_indices
+    from analysis.networks.references import parse
+    from analysis.statistics.indices import check_indices
 
     check_indices(options["indices"])
     inputs, how = _take_inputs(networks, options, options["seed"]), _take_sweep_options(options)
@@ -284,8 +285,8 @@ def pruning(networks, stage, blocks, out, resume, means_from, selectivity_from, 
     Networks without gates are measured whole and with each block's shortcut alone: the figure's stars. Other scores
     than the gate give every network its curves.
     """
-    from analysis import commands
-    from analysis.feature_importance import ORDERS, RATIOS, Dropping, check_ratios
+    from analysis.commands import all as commands
+    from analysis.probes.dropping import ORDERS, RATIOS, Dropping, check_ratios
 
     chosen = {"ratios": check_ratios(options.pop("ratios") or RATIOS), "orders": list(options.pop("orders") or ORDERS)}
     chosen |= {"scores": list(options.pop("scores") or ("gate",)), "per_image": not options.pop("one_order")}
@@ -352,7 +353,7 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
 @_out
 def curves(runs, out, resume):
     """Optimisation curves of trainings, from their folders (figure 1)."""
-    from analysis import commands
+    from analysis.commands import all as commands
 
     _execute("curves", out, resume, {"runs": [str(run) for run in runs]}, lambda run: commands.curves(run, runs))
 
@@ -363,7 +364,7 @@ def curves(runs, out, resume):
 @_out
 def compare(runs, reference, out, resume):
     """Compare the selectivity of networks in finished runs on the same images, from their folders alone."""
-    from analysis import commands
+    from analysis.commands import all as commands
 
     arguments = {"runs": [str(run) for run in runs], "reference": reference}
     _execute("compare", out, resume, arguments, lambda run: commands.compare(run, runs, reference))
@@ -381,7 +382,7 @@ def compare(runs, reference, out, resume):
 @_resume
 def cache(data, out, network, seed, workers, resume, **options):
     """Decode, resize and crop images once, into a file that every command takes as --data cache:FILE."""
-    from analysis import commands
+    from analysis.commands import all as commands
 
     images = commands.cache(_take_inputs((), options | {"data": data}, seed), out, network, workers, resume)
     left_out = f", {len(images.skipped)} left out as unreadable" if images.skipped else ""
@@ -393,13 +394,13 @@ def cache(data, out, network, seed, workers, resume, **options):
 @_out
 def diagram(networks, out, resume):
     """Diagrams of Gather-Excite operators: the paper's four, or those of given networks (figure 4)."""
-    from analysis import commands
+    from analysis.commands import all as commands
 
     _execute("diagram", out, resume, {"networks": networks}, lambda run: commands.diagram(run, networks))
 
 
 def _supplementary(command, inputs, how, recipe, seed, out, resume) -> None:
-    from analysis import commands
+    from analysis.commands import all as commands
 
     statistics = commands.Statistics(seed)
     arguments = inputs.as_arguments() | vars(statistics) | {"recipe": vars(recipe), "precision": how.precision}
@@ -424,7 +425,7 @@ def supplementary(networks, seed, out, resume, **options):
 
     Without NETWORKs: the paper's own. A NETWORK without @WEIGHTS is trained first, by the recipe.
     """
-    from analysis import commands
+    from analysis.commands import all as commands
 
     recipe, how = _take_recipe(options, seed), _take_sweep_options(options)
     inputs = _take_inputs(networks or commands.supplementary_networks(), options, seed)
@@ -439,7 +440,7 @@ def supplementary(networks, seed, out, resume, **options):
 @_resume
 def demo(seed, epochs, out, resume, **options):
     """The whole supplementary material in miniature, on scans of digits, from networks trained on the spot."""
-    from analysis import commands
+    from analysis.commands import all as commands
     from analysis.training import recipe_of
 
     inputs = commands.Inputs(commands.supplementary_networks("mini_resnet", "mini_shufflenet"), "digits")
@@ -450,7 +451,7 @@ def demo(seed, epochs, out, resume, **options):
 @main.command("indices")
 def list_indices():
     """The indices of selectivity: what each is, whose, and between what it lies."""
-    from analysis.selectivity_indices import INDICES
+    from analysis.statistics.indices import INDICES
 
     for name, index in INDICES.items():
         click.echo(f"{name}: {index.definition}.\n    Between {index.range}. {index.source}.")
@@ -478,8 +479,8 @@ def list_networks(as_json):
 @click.argument("network")
 def layers(network):
     """The stages and blocks of a network: the names to measure, with units, map sizes, branch and gate."""
+    from analysis.anatomy.sites import site_table
     from analysis.networks import load_network
-    from analysis.sites import site_table
 
     click.echo(site_table(load_network(network)).to_string(index=False))
 

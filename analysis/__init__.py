@@ -7,19 +7,24 @@ the figures and tables of the supplementary material of Hu et al., "Gather-Excit
 import importlib
 
 _HOMES = {
-    "capture": "analysis.hooks",
+    "capture": "analysis.anatomy.hooks",
     "load_data": "analysis.data",
     "load_network": "analysis.networks",
-    "evaluate": "analysis.measure",
-    "selectivity": "analysis.measure",
-    "pruning": "analysis.measure",
+    "evaluate": "analysis.api",
+    "selectivity": "analysis.api",
+    "pruning": "analysis.api",
     "train": "analysis.training",
-    "ClassSelectivity": "analysis.class_selectivity",
-    "FeatureImportance": "analysis.feature_importance",
+    "ClassSelectivity": "analysis.probes.class_selectivity",
+    "FeatureImportance": "analysis.probes.dropping",
     "GatherExcite": "analysis.networks.gather_excite",
-    "SweepOptions": "analysis.sweep",
+    "SweepOptions": "analysis.sweep.passing",
 }
-_MODULES = ("figures", "diagrams", "networks", "data")
+_MODULES = {
+    "figures": "analysis.figures",
+    "diagrams": "analysis.figures.diagrams",
+    "networks": "analysis.networks",
+    "data": "analysis.data",
+}
 
 __all__ = [*_HOMES, *_MODULES]
 __version__ = "0.1.0"
@@ -30,7 +35,7 @@ def __getattr__(name: str):
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name in _MODULES:
-        return importlib.import_module(f"analysis.{name}")
+        return importlib.import_module(_MODULES[name])
     raise AttributeError(f"module 'analysis' has no attribute '{name}'")
 
 

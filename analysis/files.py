@@ -1,13 +1,10 @@
 """Files written whole or not at all."""
 
 import hashlib
-import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import torch
 
 from analysis.errors import RunError
 
@@ -26,14 +23,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
-
-
-def save_tensors(path: Path, state: object) -> None:
-    """torch.save, whole or not at all. Through memory: torch's own writer hides why a disk refused."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
 
 
 def file_hash(path: Path) -> str:

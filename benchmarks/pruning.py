@@ -24,15 +24,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from analysis.chunks import wait
-from analysis.commands import Inputs
+from analysis.ablation.chunks import wait
+from analysis.anatomy.hooks import hooked
+from analysis.anatomy.sites import find_sites, gate_values, resolve_blocks
+from analysis.api import Request, measure
+from analysis.commands.all import Inputs
 from analysis.devices import keep_freed_memory
-from analysis.feature_importance import FeatureImportance, drop_ranks, dropped_maps
-from analysis.hooks import hooked
-from analysis.measure import Request, measure
 from analysis.networks import load_network
-from analysis.sites import find_sites, gate_values, resolve_blocks
-from analysis.sweep import SweepOptions
+from analysis.probes.dropping import FeatureImportance, drop_ranks, dropped_maps
+from analysis.sweep.passing import SweepOptions
 
 
 class PlainLoop:

@@ -24,15 +24,15 @@ import torch
 from PIL import Image
 
 import analysis
-from analysis.commands import Inputs
+from analysis.anatomy.sites import resolve_blocks
+from analysis.api import Request, measure
+from analysis.commands.all import Inputs
 from analysis.data import ImageData, batches
 from analysis.devices import keep_freed_memory, resolve_device
-from analysis.measure import Request, measure
 from analysis.networks import load_network
 from analysis.randomness import permuted_labels, stratified_halves
-from analysis.selectivity_indices import BlockMetrics
-from analysis.sites import resolve_blocks
-from analysis.sweep import SweepOptions
+from analysis.statistics.indices import BlockMetrics
+from analysis.sweep.passing import SweepOptions
 
 CLASSES, UNITS, BLOCKS = 1000, 1024, 6
 

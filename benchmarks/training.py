@@ -58,7 +58,7 @@ class Bare:
 @click.option("--precision", default="auto", show_default=True)
 def main(network, data, recipe, images, device, precision):
     keep_freed_memory()
-    recipe, target = recipe_of(recipe, epochs=1), resolve_device(device)
+    recipe, target = recipe_of(recipe, epochs=2), resolve_device(device)
     built = load_network(network)
     if precision == "auto":
         precision = faster_precision(built, recipe.batch_size, built.preprocessing.size, target)

@@ -8,7 +8,7 @@ from torch import nn
 
 from analysis.data.datasets import ImageData
 from analysis.networks import load_network
-from analysis.sweep import SweepOptions
+from analysis.sweep.passing import SweepOptions
 
 DEVICES = ["cpu", "cuda", "mps"]
 

@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 import analysis
+from analysis.ablation.importance import BranchMeans, Prior
+from analysis.anatomy.hooks import _depth
+from analysis.anatomy.sites import resolve_blocks
 from analysis.errors import RunError, UsageError
-from analysis.feature_importance import FeatureImportance
-from analysis.hooks import _depth
-from analysis.importance import BranchMeans, Prior
 from analysis.networks import load_network
-from analysis.sites import resolve_blocks
+from analysis.probes.dropping import FeatureImportance
 
 from .conftest import count_hooks, make_data, make_network, shake
 from .test_sites import FAMILIES

@@ -337,7 +337,7 @@ def test_arrays_of_objects_are_never_unpickled(tmp_path):
 
 
 def test_published_names():
-    from analysis.references import parse
+    from analysis.networks.references import parse
 
     known = published.choices(parse("resnet50_se"))
     assert known["a1_in1k"] == ("timm", "seresnet50.a1_in1k")
@@ -516,7 +516,7 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
 
 def test_published_numbers_are_shown_of_the_published_networks_only():
     from analysis.networks.catalogue import published_errors, published_gmacs
-    from analysis.references import parse
+    from analysis.networks.references import parse
 
     assert published_errors(parse("resnet50_ge_theta_minus")) == (22.14, 6.24)
     assert published_errors(parse("resnet50_ge_theta:port=mindspore")) == (21.93, 6.07)

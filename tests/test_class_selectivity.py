@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import comparison
-from analysis.class_selectivity import ClassSelectivity, block_means, crossfitted_index, selectivity_index
+from analysis.probes.class_selectivity import ClassSelectivity, block_means, crossfitted_index, selectivity_index
 from analysis.randomness import permuted_labels, poisson_weights, stratified_halves
+from analysis.statistics import comparison
 from studies import selectivity_bias
 
 

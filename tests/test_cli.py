@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cli
-from analysis.class_selectivity import selectivity_index
 from analysis.data import load_data
 from analysis.networks import save_weights
+from analysis.probes.class_selectivity import selectivity_index
 
 from .conftest import make_network
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 import analysis
+from analysis.anatomy.sites import resolve_blocks
+from analysis.api import Request, measure
 from analysis.errors import UsageError
-from analysis.feature_importance import FeatureImportance, drop_ranks, dropped_maps
-from analysis.measure import Request, measure
-from analysis.sites import resolve_blocks
+from analysis.probes.dropping import FeatureImportance, drop_ranks, dropped_maps
 
 from .conftest import count_hooks, make_data, make_network
 

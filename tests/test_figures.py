@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from analysis import diagrams, figures
-from analysis.commands import _paper_errors
+from analysis.commands.all import _paper_errors
 from analysis.errors import UsageError
 from analysis.networks.gather_excite import EXTENTS, VARIANTS, GatherExcite
 

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 import analysis
+from analysis.anatomy.hooks import aside, evaluating, hooked
+from analysis.api import Request, measure
 from analysis.errors import UsageError
-from analysis.feature_importance import FeatureImportance
-from analysis.hooks import aside, evaluating, hooked
-from analysis.measure import Request, measure
+from analysis.probes.dropping import FeatureImportance
 
 from .conftest import count_hooks, make_data, make_network
 

@@ -9,7 +9,7 @@ from torch import nn
 from analysis.errors import RunError, UsageError
 from analysis.networks import load_network, preprocessing_of, save_weights
 from analysis.networks.catalogue import NAMES
-from analysis.references import parse
+from analysis.networks.references import parse
 
 from .conftest import make_network
 

@@ -8,7 +8,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from analysis.errors import UsageError
-from analysis.pruning_statistics import Curves, areas, class_curves, differences, holm, point_tests
+from analysis.statistics.curves import Curves, areas, class_curves, differences, holm, point_tests
 
 RATIOS = (0.0, 0.25, 0.5, 1.0)
 

@@ -10,7 +10,7 @@ from timm.utils import accuracy
 import analysis
 from analysis.data import load_data
 from analysis.networks import load_network
-from analysis.sweep import SweepOptions
+from analysis.sweep.passing import SweepOptions
 
 from .conftest import make_network
 

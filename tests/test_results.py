@@ -8,7 +8,8 @@ import pytest
 
 from analysis.errors import RunError, UsageError
 from analysis.files import atomic_path
-from analysis.results import Run, read_record, read_table, weights_hash
+from analysis.networks.weights import weights_hash
+from analysis.results.run import Run, read_record, read_table
 
 from .conftest import make_network
 

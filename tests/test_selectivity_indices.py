@@ -8,11 +8,11 @@ from sklearn.metrics import mutual_info_score, roc_auc_score
 from torch import multiprocessing
 
 import analysis
-from analysis.activity_histograms import ActivityHistograms, best_area, information, shuffled
-from analysis.class_selectivity import ClassSelectivity
 from analysis.errors import UsageError
-from analysis.selectivity_indices import INDICES, BlockMetrics, ccmas, check_indices, index_table, precision
-from analysis.top_images import TopImages
+from analysis.probes.activity_histograms import ActivityHistograms, best_area, information, shuffled
+from analysis.probes.class_selectivity import ClassSelectivity
+from analysis.probes.top_images import TopImages
+from analysis.statistics.indices import INDICES, BlockMetrics, ccmas, check_indices, index_table, precision
 
 from .conftest import make_data, make_network
 

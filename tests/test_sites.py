@@ -4,18 +4,18 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.errors import UsageError
-from analysis.networks import load_network
-from analysis.sites import (
+from analysis.anatomy.sites import (
     Site,
     block_names,
     find_sites,
     gate_values,
-    paper_name,
     resolve_blocks,
     signed_blocks,
     site_table,
 )
+from analysis.errors import UsageError
+from analysis.names import paper_name
+from analysis.networks import load_network
 
 from .conftest import count_hooks, shake
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 import analysis
-from analysis import sweep as sweeping
+from analysis.anatomy.sites import resolve_blocks
+from analysis.api import Request, measure
 from analysis.data import batches
 from analysis.errors import RunError, UsageError
-from analysis.feature_importance import Dropping
-from analysis.measure import Request, measure
 from analysis.networks import load_network
-from analysis.sites import resolve_blocks
-from analysis.sweep import SweepOptions
+from analysis.probes.dropping import Dropping
+from analysis.sweep import passing as sweeping
+from analysis.sweep.passing import SweepOptions
 
 from .conftest import make_data, make_network
 

@@ -10,10 +10,10 @@ import torch
 
 import analysis
 from analysis import training
-from analysis.checkpoint_series import checkpoint_files
 from analysis.data import load_data
 from analysis.data.cached import write_cache
 from analysis.errors import RunError, UsageError
+from analysis.networks.checkpoint_series import checkpoint_files
 from analysis.networks.checkpoints import read_checkpoint
 from analysis.networks.preprocessing import Preprocessing
 from analysis.training import Recipe, recipe_of

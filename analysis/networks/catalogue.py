@@ -10,9 +10,9 @@ from torch import nn
 
 from analysis.errors import UsageError, unknown
 from analysis.networks.gather_excite import EXTENTS, POOLS, GatherExcite
+from analysis.networks.references import Reference
 from analysis.networks.resnet import residual_network
 from analysis.networks.shufflenet import ShuffleNet
-from analysis.references import Reference
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from analysis.networks import catalogue
 from analysis.networks.gather_excite import MapConv2d
 from analysis.networks.loading import load_network
 from analysis.networks.preprocessing import preprocessing_of
-from analysis.references import Reference
+from analysis.networks.references import Reference
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -13,7 +13,7 @@ from analysis.errors import RunError, UsageError, unknown
 from analysis.networks import catalogue, published
 from analysis.networks.checkpoints import Checkpoint, State, read_checkpoint
 from analysis.networks.preprocessing import HALF, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, from_timm
-from analysis.references import Reference, parse
+from analysis.networks.references import Reference, parse
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,8 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
     """Build the network that a reference names and load its weights.
 
     Args:
-        reference: `NAME[:key=value,…][@WEIGHTS]`, see `analysis.references`; WEIGHTS is a file of any layout that
-            `analysis.networks.checkpoints` knows, or a name published by timm or torchvision, such as `a1_in1k`.
+        reference: `NAME[:key=value,…][@WEIGHTS]`, see `analysis.networks.references`; WEIGHTS is a file of any layout
+            that `analysis.networks.checkpoints` knows, or a name published by timm or torchvision, such as `a1_in1k`.
             A module is returned as it is.
         defaults: settings for a catalogue network that the reference and its weights may override, such as `classes`.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from analysis.errors import RunError, unknown
 from analysis.networks.checkpoints import SUFFIXES, Checkpoint, recognise
 from analysis.networks.preprocessing import Preprocessing, from_config
-from analysis.references import Reference
+from analysis.networks.references import Reference
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,9 @@ from analysis.devices import check_precision, resolve_device
 from analysis.errors import UsageError, unknown
 from analysis.files import atomic_path
 from analysis.networks import load_network, preprocessing_of, save_weights
-from analysis.references import parse
-from analysis.results import Run
+from analysis.networks.references import parse
+from analysis.networks.weights import network_card
+from analysis.results.run import Run
 from analysis.training.loop import KeptEpochs, Loop
 from analysis.training.precision import faster_precision
 from analysis.training.recipes import RECIPES, Recipe, check_recipe, recipe_of
@@ -112,7 +113,7 @@ def train(
     with atomic_path(run.path("recipe.json")) as temporary:
         temporary.write_text(json.dumps(asdict(recipe), indent=2) + "\n")
     network.notes, network.training_seed = [], recipe.seed
-    run.add_network(label, network)
+    run.add_network(label, network_card(network))
     described = {"name": str(data), "note": training.note, "images": len(training)}
     run.save(data=described | {"train": training.fingerprint, "val": validation.fingerprint})
     run.path("checkpoint.pt").unlink(missing_ok=True)

@@ -17,8 +17,9 @@ from tqdm import tqdm
 from analysis.data import ImageData, batches
 from analysis.data.cached import decoded_in_memory
 from analysis.errors import RunError
-from analysis.files import atomic_path, save_tensors
+from analysis.files import atomic_path
 from analysis.networks import save_weights
+from analysis.networks.weights import save_tensors
 from analysis.randomness import hashes
 from analysis.training.reading import training_batches
 from analysis.training.recipes import Recipe

@@ -23,9 +23,9 @@ import analysis
 from analysis.errors import RunError, UsageError
 from analysis.files import atomic_path, file_hash
 from analysis.networks import load_network, save_weights
-from analysis.references import parse
-from analysis.results import read_record
-from analysis.sweep import SweepOptions
+from analysis.networks.references import parse
+from analysis.results.run import read_record
+from analysis.sweep.passing import SweepOptions
 from analysis.training import RECIPES, WEIGHTS, recipe_of, train
 
 HERE = Path(__file__).parent

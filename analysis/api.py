@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -12,22 +12,23 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from analysis.accuracy import Accuracy
-from analysis.class_selectivity import PERMUTATIONS, REPLICATES, ClassSelectivity, block_means
+from analysis.ablation.importance import MEAN_SCORES, BranchMeans, Prior
+from analysis.anatomy.hooks import capture, channel_means, layout_of, logits_of
+from analysis.anatomy.sites import block_depths, resolve_blocks, signed_blocks
 from analysis.data import ImageData, checked, load_data
 from analysis.data.loading import known_classes, known_indices, known_labels
 from analysis.errors import RunError, UsageError
-from analysis.feature_importance import Dropping, FeatureImportance
-from analysis.hooks import capture, channel_means, layout_of, logits_of
-from analysis.importance import MEAN_SCORES, BranchMeans, Prior
+from analysis.names import unique_label
 from analysis.networks import catalogue, count_gmacs, count_parameters, load_network, preprocessing_of
 from analysis.networks.preprocessing import Preprocessing
+from analysis.networks.references import Reference, parse
+from analysis.probes.accuracy import Accuracy
+from analysis.probes.class_selectivity import PERMUTATIONS, REPLICATES, ClassSelectivity, block_means
+from analysis.probes.dropping import Dropping, FeatureImportance
+from analysis.probes.top_images import KEPT
 from analysis.randomness import permuted_labels, poisson_weights, stratified_halves
-from analysis.references import Reference, parse
-from analysis.selectivity_indices import BlockMetrics, check_indices, index_table
-from analysis.sites import block_depths, resolve_blocks, signed_blocks
-from analysis.sweep import Subject, SweepOptions, prepared, sweep
-from analysis.top_images import KEPT
+from analysis.statistics.indices import BlockMetrics, check_indices, index_table
+from analysis.sweep.passing import Subject, SweepOptions, prepared, sweep
 
 log = logging.getLogger(__name__)
 
@@ -403,19 +404,6 @@ def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
     return labelled
 
 
-def unique_label(base: str, taken: Collection[str]) -> str:
-    """The label, or the label with the first free number.
-
-    >>> unique_label("a", {"a", "a-2"})
-    'a-3'
-    """
-    label, number = base, 1
-    while label in taken:
-        number += 1
-        label = f"{base}-{number}"
-    return label
-
-
 def evaluate(networks: Networks, data, options: SweepOptions | None = None) -> pd.DataFrame:
     """Top-1 and top-5 error of networks on data: the columns of `evaluation.csv`, errors in percent.
 
@@ -446,7 +434,7 @@ def selectivity(
         data: a reference, or a torch Dataset or sequential DataLoader of (image, label).
         stage: 4 is conv4_x, `layer3`.
         blocks: module names, instead of a stage.
-        indices: names of other indices, of `analysis.selectivity_indices.INDICES`.
+        indices: names of other indices, of `analysis.statistics.indices.INDICES`.
         settings: `seed`, `permutations`, `replicates`, `rectify` of `measure`.
     """
     labelled = label_networks(networks)
@@ -477,7 +465,7 @@ def pruning(
     Args:
         means_from: other images than `data`, for the fill "mean" and for one order for all (`per_image=False`).
         selectivity: a table of `analysis.selectivity` of these networks on other images, for the score "selectivity".
-        settings: fields of `analysis.feature_importance.Dropping`: ratios, orders, scores, fill, scope …
+        settings: fields of `analysis.probes.dropping.Dropping`: ratios, orders, scores, fill, scope …
     """
     labelled = label_networks(networks)
     data = fit_classes(labelled.values(), load_data(data))

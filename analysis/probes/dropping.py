@@ -13,12 +13,12 @@ import torch
 from scipy.stats import binomtest
 from torch import nn
 
-from analysis.ablation import Ablation, Variant
+from analysis.ablation.engine import Ablation, Variant
+from analysis.ablation.importance import MEAN_SCORES, SCORES, Importance, Prior, random_scores
+from analysis.anatomy.folding import batch_norm_pairs, folded
+from analysis.anatomy.sites import Site, example_images, find_sites
 from analysis.errors import UsageError, unknown
-from analysis.folding import batch_norm_pairs, folded
-from analysis.importance import MEAN_SCORES, SCORES, Importance, Prior, random_scores
-from analysis.metric import SavedMetric
-from analysis.sites import Site, example_images, find_sites
+from analysis.probes.metric import SavedMetric
 
 RATIOS = tuple(step / 10 for step in range(11))
 ORDERS = ("most", "least")
@@ -46,7 +46,8 @@ class Dropping:
     Args:
         ratios: in [0, 1].
         orders: "most" and "least" important first.
-        scores: what importance is, of `analysis.importance.SCORES`; a random order has one curve, the first order's.
+        scores: what importance is, of `analysis.ablation.importance.SCORES`; a random order has one curve, the first
+            order's.
         per_image: each image's own order, or one order for all, by the mean score of other images.
         fill: "zero", or "mean": that of the gated branch over other images.
         scope: "block", each alone, or "stage": all at once, of each the same ratio, ranked by the intact pass.

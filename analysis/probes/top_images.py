@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from analysis.metric import SavedMetric
+from analysis.probes.metric import SavedMetric
 from analysis.randomness import hashes
 
 KEPT = 9

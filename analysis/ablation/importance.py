@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from analysis.ablation import Ablation
+from analysis.ablation.engine import Ablation
+from analysis.anatomy.sites import find_sites, gate_values
 from analysis.errors import UsageError
-from analysis.metric import SavedMetric
+from analysis.probes.metric import SavedMetric
 from analysis.randomness import hashes
-from analysis.sites import find_sites, gate_values
 
 SCORES = ("gate", "random", "activation", "selectivity", "gradient")
 """The gate's value (the paper's); a hash of seed, image and channel; the mean of |gated branch|; the class selectivity

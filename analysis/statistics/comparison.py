@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.class_selectivity import over_units, spread
 from analysis.errors import UsageError
+from analysis.probes.class_selectivity import over_units, spread
 
 log = logging.getLogger(__name__)
 

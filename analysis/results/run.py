@@ -13,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import nn
 
 from analysis.errors import UsageError
 from analysis.files import atomic_path
@@ -30,15 +28,6 @@ def code_hash() -> str:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def weights_hash(network: nn.Module) -> str:
-    """A hash of a network's state: names, types, shapes and values."""
-    digest = hashlib.sha256()
-    for key, value in sorted(network.state_dict().items()):
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -115,18 +104,9 @@ class Run:
         with atomic_path(self.path("run.json")) as temporary:
             temporary.write_text(json.dumps(self.record, indent=2, ensure_ascii=False) + "\n")
 
-    def add_network(self, label: str, network: nn.Module, **facts) -> None:
-        """Record what a label stands for."""
-        preprocessing = getattr(network, "preprocessing", None)
-        self.record["networks"][label] = {
-            "reference": getattr(network, "reference", type(network).__name__),
-            "weights_hash": weights_hash(network),
-            "preprocessing": preprocessing.as_dict() if preprocessing else None,
-            "preprocessing_hash": preprocessing.fingerprint if preprocessing else None,
-            "layout": getattr(network, "layout", None),
-            "notes": getattr(network, "notes", []),
-            "training_seed": getattr(network, "training_seed", None),
-        } | facts
+    def add_network(self, label: str, card: Mapping, **facts) -> None:
+        """Record what a label stands for, by its card of `analysis.networks.weights.network_card`."""
+        self.record["networks"][label] = dict(card) | facts
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from analysis.metric import SavedMetric
+from analysis.probes.metric import SavedMetric
 
 LOWEST, OCTAVES = -20, 32
 """Bins are equal in the logarithm of activity, from 2⁻²⁰ to 2¹², after one for silence."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from analysis.chunks import ChunkSize, is_out_of_memory
-from analysis.folding import TOLERANCE
-from analysis.hooks import aside, find_module, hooked
-from analysis.sites import Site
-from analysis.tracing import rest_after, rest_from, without_inputs
+from analysis.ablation.chunks import ChunkSize, is_out_of_memory
+from analysis.anatomy.folding import TOLERANCE
+from analysis.anatomy.hooks import aside, find_module, hooked
+from analysis.anatomy.sites import Site
+from analysis.anatomy.tracing import rest_after, rest_from, without_inputs
 
 log = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from analysis.anatomy.hooks import evaluating, logits_of
 from analysis.data.loading import Batch, batches, known_indices
 from analysis.devices import PRECISIONS, check_precision, resolve_device
 from analysis.errors import RunError
-from analysis.files import save_tensors
-from analysis.hooks import evaluating, logits_of
 from analysis.networks.preprocessing import Preprocessing
+from analysis.networks.weights import save_tensors
 
 CHECKPOINT_SECONDS = 60
 

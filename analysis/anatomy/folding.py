@@ -8,7 +8,7 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from analysis.hooks import evaluating, hooked
+from analysis.anatomy.hooks import evaluating, hooked
 
 TOLERANCE = {"full": 1e-3, "reduced": 0.3}
 """How far logits of the copy may be from the network's, in standard deviations of its logits: float32, autocast."""

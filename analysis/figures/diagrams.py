@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from torch import nn
 
-from analysis.hooks import hooked
+from analysis.anatomy.hooks import hooked
 from analysis.networks.gather_excite import GatherExcite, Interpolate, Pool
 
 _GATHER, _EXCITE = "#d9e8f5", "#fbe5cf"

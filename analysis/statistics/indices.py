@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.activity_histograms import ActivityHistograms, best_area, information, share_outside, shuffled
-from analysis.class_selectivity import ClassSelectivity, mean, spread
 from analysis.errors import unknown
-from analysis.top_images import TopImages
+from analysis.probes.activity_histograms import ActivityHistograms, best_area, information, share_outside, shuffled
+from analysis.probes.class_selectivity import ClassSelectivity, mean, spread
+from analysis.probes.top_images import TopImages
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ import pandas as pd
 import torch
 from torch import nn
 
+from analysis.anatomy.hooks import aside, evaluating, find_module, hooked
 from analysis.errors import UsageError
-from analysis.hooks import aside, evaluating, find_module, hooked
+from analysis.names import paper_name
 from analysis.networks.preprocessing import preprocessing_of
 
 STAGES = (
@@ -114,18 +115,6 @@ def block_depths(network: nn.Module, blocks: Sequence[str]) -> list[int]:
         if set(blocks) <= set(names):
             return [names.index(block) + 1 for block in blocks]
     return list(range(1, len(blocks) + 1))
-
-
-def paper_name(block: str) -> str:
-    """A block's name in the paper, or the block itself.
-
-    >>> paper_name("layer3.0"), paper_name("layer3"), paper_name("features.2")
-    ('conv4-1', 'conv4', 'features.2')
-    """
-    match = re.fullmatch(r"layer(\d+)(?:\.(\d+))?", block)
-    if not match:
-        return block
-    return f"conv{int(match[1]) + 1}" + (f"-{int(match[2]) + 1}" if match[2] else "")
 
 
 @dataclass(frozen=True)

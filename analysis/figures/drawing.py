@@ -16,9 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from analysis.comparison import half_width
 from analysis.errors import UsageError
-from analysis.sites import paper_name
+from analysis.names import paper_name, pretty
+from analysis.statistics.comparison import half_width
 
 PALETTE = sns.color_palette("colorblind")
 BINS = np.linspace(0, 1, 41)
@@ -32,33 +32,6 @@ INDEX_TITLES = {
 UNITS_SHOWN = 8
 _STYLE = {"axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False, "axes.spines.right": False}
 _STYLE |= {"font.size": 8, "axes.titlesize": 9, "legend.fontsize": 7.5}
-
-_PRETTY = {
-    "mini_resnet": "mini ResNet",
-    "thin_resnet50": "thin ResNet-50",
-    "thin_shufflenet": "thin ShuffleNet",
-    "resnet50": "ResNet-50",
-    "mini_shufflenet": "mini ShuffleNet",
-    "shufflenet": "ShuffleNet",
-}
-_GATES = {"_se": "SE", "_ge_theta_plus": "GE-θ⁺", "_ge_theta_minus": "GE-θ⁻", "_ge_theta": "GE-θ"}
-
-
-def pretty(label: str) -> str:
-    """A network's label as a legend shows it.
-
-    >>> pretty("mini_resnet_ge_theta_minus:extent=4,pool=max"), pretty("mine")
-    ('mini ResNet GE-θ⁻ (E4, max)', 'mine')
-    """
-    name, _, settings = label.partition(":")
-    for suffix, gate in _GATES.items():
-        if name.endswith(suffix) and name.removesuffix(suffix) in _PRETTY:
-            name = f"{_PRETTY[name.removesuffix(suffix)]} {gate}"
-            break
-    name = _PRETTY.get(name, name)
-    short = [re.sub(r"^extent=(\d)", r"E\1", each) for each in settings.split(",")]
-    short = [re.sub(r"^(extent|pool)=", "", each) for each in short]
-    return f"{name} ({', '.join(short)})" if settings else name
 
 
 def _styled(draw: Callable) -> Callable:

@@ -12,25 +12,27 @@ import torch
 from PIL import ImageOps
 from torch import nn
 
-from analysis import figures
-from analysis.checkpoint_series import checkpoint_files, stem_of
-from analysis.comparison import Samples, selectivity_gaps, sentences
+from analysis.anatomy.sites import resolve_blocks
+from analysis.api import Measured, Request, add_priors, fit_classes, label_networks, measure
 from analysis.data import ImageData, checked, load_data
 from analysis.data.datasets import image_differences
 from analysis.devices import resolve_device
 from analysis.errors import RunError, UsageError
-from analysis.feature_importance import Dropping
+from analysis.figures import drawing as figures
 from analysis.files import file_hash
-from analysis.measure import Measured, Request, add_priors, fit_classes, label_networks, measure, unique_label
+from analysis.names import unique_label
 from analysis.networks import catalogue, preprocessing_of
+from analysis.networks.checkpoint_series import checkpoint_files, stem_of
 from analysis.networks.loading import UNTRAINED
 from analysis.networks.preprocessing import Preprocessing
-from analysis.pruning_statistics import Curves, areas, class_curves, differences, point_tests
-from analysis.references import Reference, parse
-from analysis.results import Run, read_record, read_table, weights_hash
-from analysis.selectivity_indices import INDICES
-from analysis.sites import resolve_blocks
-from analysis.sweep import SweepOptions
+from analysis.networks.references import Reference, parse
+from analysis.networks.weights import network_card, weights_hash
+from analysis.probes.dropping import Dropping
+from analysis.results.run import Run, read_record, read_table
+from analysis.statistics.comparison import Samples, selectivity_gaps, sentences
+from analysis.statistics.curves import Curves, areas, class_curves, differences, point_tests
+from analysis.statistics.indices import INDICES
+from analysis.sweep.passing import SweepOptions
 from analysis.training import WEIGHTS, Recipe, train
 
 log = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ PAPER_POOLING = {
 
 @dataclass(frozen=True)
 class Statistics:
-    """How selectivity and its uncertainty are measured, as `analysis.measure.measure` takes it."""
+    """How selectivity and its uncertainty are measured, as `analysis.api.measure` takes it."""
 
     seed: int = 0
     permutations: int = 10
@@ -406,7 +408,7 @@ def cache(inputs: Inputs, out: Path, network: str | None = None, workers: int = 
 
 def diagram(run: Run, networks: Sequence[str] = ()) -> list[Path]:
     """Figure 4: the paper's operators, or those of the given networks' first stage-four block."""
-    from analysis import diagrams
+    from analysis.figures import diagrams
     from analysis.networks.gather_excite import GatherExcite
 
     if not networks:
@@ -516,7 +518,7 @@ def _measure(
     """Measure, and write every table that came of it."""
     for label, request in requests.items():
         before = run.record["networks"].get(label)
-        run.add_network(label, request.network)
+        run.add_network(label, network_card(request.network))
         now = run.record["networks"][label]
         log.info("%s: %s", label, request.network.preprocessing)
         if before and before["weights_hash"] != now["weights_hash"]:

@@ -2,7 +2,7 @@
 
 import torch
 
-from analysis.metric import SavedMetric
+from analysis.probes.metric import SavedMetric
 
 
 def correct_at(logits: torch.Tensor, labels: torch.Tensor, k: int) -> torch.Tensor:

@@ -1,0 +1,1 @@
+"""Running what follows a block with feature maps dropped."""

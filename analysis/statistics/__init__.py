@@ -1,0 +1,1 @@
+"""Arrays in, tables out: no torch, no network."""
