@@ -117,7 +117,7 @@ def _take(options: dict, *names: str) -> dict:
 
 
 def _take_inputs(networks, options: dict, seed: int):
-    from analysis.commands.all import Inputs
+    from analysis.commands.inputs import Inputs
 
     names = ("data", "limit", "image_size", "crop_pct", "interpolation", "skip_unreadable")
     per_class = options.pop("per_class_limit")
@@ -441,9 +441,10 @@ def supplementary(networks, seed, out, resume, **options):
 def demo(seed, epochs, out, resume, **options):
     """The whole supplementary material in miniature, on scans of digits, from networks trained on the spot."""
     from analysis.commands import all as commands
+    from analysis.commands.inputs import Inputs
     from analysis.training import recipe_of
 
-    inputs = commands.Inputs(commands.supplementary_networks("mini_resnet", "mini_shufflenet"), "digits")
+    inputs = Inputs(commands.supplementary_networks("mini_resnet", "mini_shufflenet"), "digits")
     recipe = recipe_of("small", epochs=epochs, seed=seed)
     _supplementary("demo", inputs, _take_sweep_options(options), recipe, seed, out, resume)
 

@@ -1,8 +1,7 @@
 """Networks and data in, tables out: accuracy, selectivity and feature importance, in one reading of the data."""
 
 import logging
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -10,29 +9,25 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from analysis.ablation.importance import MEAN_SCORES, BranchMeans, Prior
-from analysis.anatomy.hooks import capture, channel_means, layout_of, logits_of
+from analysis.anatomy.hooks import capture, channel_means, layout_of
 from analysis.anatomy.sites import block_depths, resolve_blocks, signed_blocks
 from analysis.data import ImageData, checked, load_data
 from analysis.data.loading import known_classes, known_indices, known_labels
 from analysis.errors import RunError, UsageError
-from analysis.names import unique_label
-from analysis.networks import catalogue, count_gmacs, count_parameters, load_network, preprocessing_of
-from analysis.networks.preprocessing import Preprocessing
-from analysis.networks.references import Reference, parse
+from analysis.networks import catalogue, count_parameters, preprocessing_of
+from analysis.networks.references import parse
 from analysis.probes.accuracy import Accuracy
 from analysis.probes.class_selectivity import PERMUTATIONS, REPLICATES, ClassSelectivity, block_means
 from analysis.probes.dropping import Dropping, FeatureImportance
 from analysis.probes.top_images import KEPT
 from analysis.randomness import permuted_labels, poisson_weights, stratified_halves
 from analysis.statistics.indices import BlockMetrics, check_indices, index_table
-from analysis.sweep.passing import Subject, SweepOptions, prepared, sweep
+from analysis.subjects import Networks, fit_classes, gmacs_of, image_shape, label_networks, probe
+from analysis.sweep.passing import Subject, SweepOptions, sweep
 
 log = logging.getLogger(__name__)
-
-Networks = nn.Module | str | Sequence[nn.Module | str] | Mapping[str, nn.Module | str]
 
 
 @dataclass
@@ -126,9 +121,9 @@ def measure(
     for label, request in requests.items():
         network = request.network
         preprocessing = preprocessing_of(network)
-        shape = _image_shape(data, preprocessing)
-        outputs, units = _probe(network, request.selectivity, shape)
-        gmacs = _gmacs(network, shape)
+        shape = image_shape(data, preprocessing)
+        outputs, units = probe(network, request.selectivity, shape)
+        gmacs = gmacs_of(network, shape)
         if not rectify:
             _refuse_signed(network, request.selectivity, shape)
         classes = int(labels.max()) + 1 if labels is not None else outputs
@@ -226,57 +221,6 @@ class _Resampling:
                 drawn |= {"null_labels": self.null[:, batch.positions], "halves": self.halves[batch.positions]}
             self._last = (batch, drawn)
         return self._last[1]
-
-
-def _image_shape(data, preprocessing: Preprocessing) -> tuple[int, ...]:
-    """(3, H, W) of an image as the network gets it."""
-    if not isinstance(data, ImageData):  # a foreign data set may give tensors of a shape of its own
-        first = (data.dataset if isinstance(data, DataLoader) else data)[0][0]
-        if isinstance(first, torch.Tensor):
-            return tuple(first.shape)
-    return 3, preprocessing.size, preprocessing.size
-
-
-def fit_classes(networks: Iterable[nn.Module], data):
-    """The data with labels as the networks have them: some of ImageNet's classes become ones of its 1000.
-
-    Nothing else is changed: data of other classes, and networks of other outputs, stay as they are.
-    """
-    synsets = getattr(data, "synsets", ())
-    if not synsets or len(synsets) == 1000:
-        return data
-    outputs = {_probe(network, (), _image_shape(data, preprocessing_of(network)))[0] for network in networks}
-    if 1000 not in outputs:
-        return data
-    if len(outputs) > 1:
-        raise UsageError(
-            f"networks of {', '.join(map(str, sorted(outputs)))} outputs: {len(synsets)} of ImageNet's classes have "
-            f"other labels for 1000 outputs than for others; measure them apart"
-        )
-    log.info("the %d classes of %s are taken as those of ImageNet's 1000, by their synsets", len(synsets), data)
-    return data.as_imagenet()
-
-
-def _probe(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> tuple[int, dict[str, int]]:
-    """The number of outputs, and of units of each block, from one blank image."""
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    with prepared(network, device), torch.inference_mode(), capture(network, blocks, "mean") as features:
-        try:
-            outputs = network(torch.zeros(1, *shape, device=device))
-        except (RuntimeError, ValueError) as error:
-            if isinstance(error, UsageError):
-                raise
-            size = "×".join(map(str, shape))
-            raise UsageError(f"{type(network).__name__} does not take images of {size}: {error}") from error
-    return logits_of(outputs).shape[1], {block: value.shape[1] for block, value in features.items()}
-
-
-def _gmacs(network: nn.Module, shape: tuple[int, ...]) -> float:
-    """10⁹ multiply–accumulates of an image."""
-    try:
-        return count_gmacs(network, shape)
-    except Exception:  # a count is no reason to fail: a network may branch on its values, which meta tensors lack
-        return math.nan
 
 
 def _refuse_signed(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> None:
@@ -383,25 +327,6 @@ def _evaluation_row(label: str, network: nn.Module, accuracy: Accuracy, gmacs: f
         "published_top5_error": published[1],
         "published_gmacs": catalogue.published_gmacs(reference) or np.nan,
     }
-
-
-def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
-    """Networks by a label unique among them: the mapping's own, or the reference without its weights.
-
-    >>> list(label_networks(["mini_resnet", "mini_resnet", "mini_resnet_se"]))
-    ['mini_resnet', 'mini_resnet-2', 'mini_resnet_se']
-    """
-    if isinstance(networks, Mapping):
-        return {label: load_network(network, **defaults) for label, network in networks.items()}
-    several = [networks] if isinstance(networks, nn.Module | str | Reference) else list(networks)
-    labelled: dict[str, nn.Module] = {}
-    for network in several:
-        if isinstance(network, nn.Module):
-            base = parse(getattr(network, "reference", type(network).__name__)).name
-        else:
-            base = parse(network).architecture
-        labelled[unique_label(base, labelled)] = load_network(network, **defaults)
-    return labelled
 
 
 def evaluate(networks: Networks, data, options: SweepOptions | None = None) -> pd.DataFrame:
@@ -533,7 +458,7 @@ def _branch_means(requests: Mapping[str, Request], data, options: SweepOptions) 
     for label, request in requests.items():
         preprocessing = preprocessing_of(request.network)
         scores = [] if request.dropping.per_image else [s for s in request.dropping.scores if s in MEAN_SCORES]
-        metric = BranchMeans(request.network, request.pruning, scores, _image_shape(data, preprocessing))
+        metric = BranchMeans(request.network, request.pruning, scores, image_shape(data, preprocessing))
         metrics[label] = metric
         watched = _Watched(
             nn.ModuleList([metric]),

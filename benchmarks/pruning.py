@@ -28,7 +28,7 @@ from analysis.ablation.chunks import wait
 from analysis.anatomy.hooks import hooked
 from analysis.anatomy.sites import find_sites, gate_values, resolve_blocks
 from analysis.api import Request, measure
-from analysis.commands.all import Inputs
+from analysis.commands.inputs import Inputs
 from analysis.devices import keep_freed_memory
 from analysis.networks import load_network
 from analysis.probes.dropping import FeatureImportance, drop_ranks, dropped_maps

@@ -26,7 +26,7 @@ from PIL import Image
 import analysis
 from analysis.anatomy.sites import resolve_blocks
 from analysis.api import Request, measure
-from analysis.commands.all import Inputs
+from analysis.commands.inputs import Inputs
 from analysis.data import ImageData, batches
 from analysis.devices import keep_freed_memory, resolve_device
 from analysis.networks import load_network

@@ -219,8 +219,8 @@ def test_a_flat_folder_without_truths_and_strange_synsets_are_refused(tmp_path, 
 
 def test_class_names_come_along_and_labels_follow_the_network(tmp_path, files):
     """A folder of three of ImageNet's classes: three outputs see labels 0, 1, 2, a thousand see 0, 482, 701."""
-    from analysis.api import fit_classes
     from analysis.networks import load_network
+    from analysis.subjects import fit_classes
 
     data = load_data(f"folder:{write(tmp_path, files)}")
     three, thousand = (load_network(f"mini_resnet:classes={classes}") for classes in (3, 1000))

@@ -2,19 +2,18 @@
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from PIL import ImageOps
-from torch import nn
 
 from analysis.anatomy.sites import resolve_blocks
-from analysis.api import Measured, Request, add_priors, fit_classes, label_networks, measure
-from analysis.data import ImageData, checked, load_data
+from analysis.api import Measured, Request, add_priors, measure
+from analysis.commands.inputs import Inputs
+from analysis.data import ImageData
 from analysis.data.datasets import image_differences
 from analysis.devices import resolve_device
 from analysis.errors import RunError, UsageError
@@ -23,7 +22,6 @@ from analysis.files import file_hash
 from analysis.names import unique_label
 from analysis.networks import catalogue, preprocessing_of
 from analysis.networks.checkpoint_series import checkpoint_files, stem_of
-from analysis.networks.loading import UNTRAINED
 from analysis.networks.preprocessing import Preprocessing
 from analysis.networks.references import Reference, parse
 from analysis.networks.weights import network_card, weights_hash
@@ -32,6 +30,7 @@ from analysis.results.run import Run, read_record, read_table
 from analysis.statistics.comparison import Samples, selectivity_gaps, sentences
 from analysis.statistics.curves import Curves, areas, class_curves, differences, point_tests
 from analysis.statistics.indices import INDICES
+from analysis.subjects import label_networks
 from analysis.sweep.passing import SweepOptions
 from analysis.training import WEIGHTS, Recipe, train
 
@@ -68,70 +67,6 @@ def supplementary_networks(family: str = "resnet50", shuffle: str = "shufflenet"
     pooling = [f"extent={extent},pool={pool}" for extent, pool in PAPER_POOLING if extent]
     theta_minus = [f"{family}_ge_theta_minus:{settings}" for settings in pooling]
     return [family, *theta_minus, f"{family}_se", shuffle, f"{shuffle}_ge_theta"]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What every measuring command is given: networks and images, and how the images are shown to the networks.
-
-    Args:
-        networks: references, by label where they are a mapping.
-        data: a reference.
-        limit, per_class: a class-balanced subset of so many images, or of so many of each class.
-        seed: of the subset.
-        skip_unreadable: leave out images that cannot be read, instead of stopping.
-        image_size, crop_pct, interpolation: instead of what each network was trained with.
-        untrained: whether networks without weights are measured, with random ones.
-    """
-
-    networks: Sequence[str] | Mapping[str, str]
-    data: str
-    limit: int | None = None
-    per_class: int | None = None
-    seed: int = 0
-    skip_unreadable: bool = False
-    image_size: int | None = None
-    crop_pct: float | None = None
-    interpolation: str | None = None
-    untrained: bool = False
-
-    def load_data(self, networks: Iterable[nn.Module] = ()) -> ImageData:
-        """The images, readable as far as a quick look tells, with labels as the networks have them."""
-        images = load_data(self.data)
-        if self.limit is not None or self.per_class is not None:
-            images = images.limited(self.limit, self.per_class, self.seed)
-        return fit_classes(networks, checked(images, self.skip_unreadable))
-
-    def load_networks(self) -> dict[str, nn.Module]:
-        """The networks by label.
-
-        Raises:
-            UsageError: one without weights, unless `untrained` networks are wanted.
-        """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # random weights are the same ones when a run is resumed
-            labelled = label_networks(self.networks)
-        random = [label for label, network in labelled.items() if getattr(network, "notes", None) == [UNTRAINED]]
-        if random and not self.untrained:
-            raise UsageError(
-                f"`{random[0]}` has no weights: write {random[0]}@FILE, or @ and a name that timm or torchvision "
-                f"publish; --untrained measures random weights"
-            )
-        for network in labelled.values():
-            network.preprocessing = replace(preprocessing_of(network), **self.changes())
-        return labelled
-
-    def changes(self) -> dict:
-        """What is to be otherwise than in a network's own preprocessing."""
-        changes = {"size": self.image_size, "crop_pct": self.crop_pct, "interpolation": self.interpolation}
-        return {key: value for key, value in changes.items() if value is not None}
-
-    def as_arguments(self) -> dict:
-        """What a run's results depend on: these values, and what the weights files hold."""
-        files = {parse(text).weights for text in self.networks} - {None}
-        hashes = {file: file_hash(Path(file)) for file in sorted(files) if Path(file).is_file()}
-        depended = {name: value for name, value in vars(self).items() if name != "skip_unreadable"}
-        return depended | {"networks": list(self.networks), "weights": hashes}
 
 
 def evaluate(run: Run, inputs: Inputs, options: SweepOptions) -> list[Path]:
