@@ -36,7 +36,7 @@ def class_sums(activity: np.ndarray, resampling: Resampling) -> ClassSums:
     for rows, memberships in resampling.chunks():
         part = activity[rows].astype(np.float64)
         total = memberships @ part + total
-        squares = memberships[: 2 * classes] @ part**2 + squares
+        squares = memberships[: 2 * classes] @ np.square(part, out=part) + squares
     units = activity.shape[1]
     ends = np.cumsum([2 * classes, resampling.permutations * classes])
     halves, null, replicates = np.split(total, ends)
