@@ -47,14 +47,21 @@ def poisson_weights(seed: int, indices: np.ndarray, replicates: int, first: int 
     ).reshape(replicates, *np.shape(indices))
 
 
-def permuted_labels(seed: int, labels: np.ndarray, indices: np.ndarray, permutations: int) -> np.ndarray:
-    """The labels of the whole data set, permuted as often as asked: shape (permutations, images)."""
+def permuted_labels(
+    seed: int, labels: np.ndarray, indices: np.ndarray, permutations: int, first: int = 0
+) -> np.ndarray:
+    """The labels of the whole data set, permuted as often as asked: shape (permutations, images), dtype of `labels`.
+
+    Args:
+        first: the number of the first permutation.
+    """
     labels = np.asarray(labels)
     order = np.argsort(indices, kind="stable")
-    result = np.empty((permutations, len(labels)), dtype=np.int64)
-    for permutation in range(permutations):
-        shuffled = np.argsort(hashes(seed, "permutation", np.asarray(indices)[order], permutation), kind="stable")
-        result[permutation, order] = labels[order][shuffled]
+    sorted_indices, sorted_labels = np.asarray(indices)[order], labels[order]
+    result = np.empty((permutations, len(labels)), dtype=labels.dtype)
+    for row in range(permutations):
+        shuffled = np.argsort(hashes(seed, "permutation", sorted_indices, first + row), kind="stable")
+        result[row, order] = sorted_labels[shuffled]
     return result
 
 
