@@ -222,7 +222,7 @@ def selectivity(
         stage: 4 is conv4_x, `layer3`.
         blocks: module names, instead of a stage.
         options: how the pass is run.
-        indices: names of other indices, of `analysis.statistics.indices.INDICES`.
+        indices: names of other indices, of `analysis.statistics.INDICES`.
         seed: of all that is drawn.
         permutations: of the labels, for the null.
         replicates: of the bootstrap over images.

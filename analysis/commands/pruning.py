@@ -52,9 +52,7 @@ class Pruning:
         labelled = self.inputs.load_networks()
         images = self.inputs.load_data(labelled.values())
         requests = {
-            label: Request(
-                network, pruning=resolve_blocks(network, self.stage, self.blocks), dropping=self.dropping
-            )
+            label: Request(network, pruning=resolve_blocks(network, self.stage, self.blocks), dropping=self.dropping)
             for label, network in labelled.items()
         }
         index = None if self.selectivity_from is None else _selectivity_of(self.selectivity_from, requests, images)

@@ -23,7 +23,7 @@ from analysis.recording import Recording, open_recording
 from analysis.results.run import Run, read_table
 from analysis.statistics.comparison import selectivity_gaps, sentences
 from analysis.tables.evaluation import evaluation_table
-from analysis.tables.selectivity import Selectivity, Statistics, selectivity_tables
+from analysis.tables.selectivity import DEFAULT_STATISTICS, Selectivity, Statistics, selectivity_tables
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class MeasureSelectivity:
 
     inputs: Inputs
     measuring: Measuring
-    statistics: Statistics = Statistics()
+    statistics: Statistics = DEFAULT_STATISTICS
     stage: int | None = 4
     blocks: Sequence[str] = ()
     rectify: bool = False
@@ -82,7 +82,7 @@ class SelectivityFrom:
 
     recording: Path
     networks: Sequence[str] = ()
-    statistics: Statistics = Statistics()
+    statistics: Statistics = DEFAULT_STATISTICS
     tap: str = "output"
     reference: str | None = None
     save_means: bool = False

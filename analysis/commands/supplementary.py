@@ -18,7 +18,7 @@ from analysis.names import unique_label
 from analysis.networks import catalogue
 from analysis.networks.references import Reference, parse
 from analysis.results.run import Run
-from analysis.tables.selectivity import Statistics, selectivity_tables
+from analysis.tables.selectivity import DEFAULT_STATISTICS, Statistics, selectivity_tables
 from analysis.training import WEIGHTS, Recipe, train
 
 
@@ -51,7 +51,7 @@ class Supplementary:
     inputs: Inputs
     measuring: Measuring
     recipe: Recipe
-    statistics: Statistics = Statistics()
+    statistics: Statistics = DEFAULT_STATISTICS
 
     def arguments(self) -> dict:
         settings = vars(self.statistics) | {"rectify": False, "recipe": vars(self.recipe)}
@@ -59,8 +59,8 @@ class Supplementary:
 
     def run(self, run: Run) -> list[Path]:
         references: dict[str, Reference] = {}
-        for label, text in self.inputs.labelled_references():
-            references[unique_label(label, references)] = parse(text)
+        for text in self.inputs.networks:
+            references[unique_label(parse(text).architecture, references)] = parse(text)
         trainings = self._train(run, references)
         trained = replace(self.inputs, networks={label: str(each) for label, each in references.items()})
         labelled = trained.load_networks()

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.errors import UsageError
-from analysis.probes.class_selectivity import over_units, spread
+from analysis.statistics.samples import over_units, spread
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.errors import RunError, UsageError
 from analysis.recording import Recording
 from analysis.statistics import PERMUTATIONS, REPLICATES
-from analysis.statistics.indices import check_indices
+from analysis.statistics.registry import check_indices
 from analysis.statistics.resampling import Resampling
 from analysis.statistics.selectivity import block_means, unit_statistics
 
@@ -43,6 +43,9 @@ class Statistics:
         check_indices(self.indices)
 
 
+DEFAULT_STATISTICS = Statistics()
+
+
 @dataclass
 class Selectivity:
     """Tables of class selectivity: `selectivity.csv`, `…_blocks.csv`, `…_indices.csv` and `…_images.csv`.
@@ -61,7 +64,7 @@ class Selectivity:
 
 
 def selectivity_tables(
-    recording: Recording, statistics: Statistics = Statistics(), tap: str = "output", networks: Sequence[str] = ()
+    recording: Recording, statistics: Statistics = DEFAULT_STATISTICS, tap: str = "output", networks: Sequence[str] = ()
 ) -> Selectivity:
     """Class selectivity of every recorded unit at a tap.
 
