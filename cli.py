@@ -300,13 +300,13 @@ def selectivity(
     keep,
     out,
     resume,
-    **options,
+    **more,
 ):
     """Class selectivity of every unit, block by block (figure 2 and the gap against depth)."""
     from analysis.commands.selectivity import MeasureSelectivity, SelectivityFrom, SelectivityOverTraining
     from analysis.errors import UsageError
 
-    statistics = _take_statistics(options, seed)
+    statistics = _take_statistics(more, seed)
     if source:
         if checkpoints:
             raise UsageError("--from takes one recording, --checkpoints makes several: give one of them")
@@ -315,8 +315,8 @@ def selectivity(
         return
     if not networks:
         raise UsageError("no NETWORK is named, and no recording by --from")
-    inputs = _take_inputs(networks, options, seed)
-    measuring = _take_measuring(options, keep)
+    inputs = _take_inputs(networks, more, seed)
+    measuring = _take_measuring(more, keep)
     request = MeasureSelectivity(inputs, measuring, statistics, stage, blocks, rectify, reference, save_means)
     if checkpoints:
         series = SelectivityOverTraining(request, checkpoints)
