@@ -1,7 +1,6 @@
 """What each command does with a run's folder: measure, write the tables, draw the figures."""
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,19 +16,19 @@ from analysis.data import ImageData
 from analysis.data.datasets import image_differences
 from analysis.devices import resolve_device
 from analysis.errors import RunError, UsageError
-from analysis.figures import drawing as figures
+from analysis.figures import draw, most_selective
 from analysis.files import file_hash
-from analysis.names import unique_label
+from analysis.names import file_name, pretty, unique_label
 from analysis.networks import catalogue, preprocessing_of
 from analysis.networks.checkpoint_series import checkpoint_files, stem_of
 from analysis.networks.preprocessing import Preprocessing
 from analysis.networks.references import Reference, parse
 from analysis.networks.weights import network_card, weights_hash
+from analysis.paper import POOLING_ERRORS
 from analysis.probes.dropping import Dropping
 from analysis.results.run import Run, read_record, read_table
 from analysis.statistics.comparison import Samples, selectivity_gaps, sentences
 from analysis.statistics.curves import Curves, areas, class_curves, differences, point_tests
-from analysis.statistics.indices import INDICES
 from analysis.subjects import label_networks
 from analysis.sweep.passing import SweepOptions
 from analysis.training import WEIGHTS, Recipe, train
@@ -38,13 +37,6 @@ log = logging.getLogger(__name__)
 
 MEASURING = "measuring.pt"
 """The state of an unfinished pass, in a run's folder."""
-
-PAPER_POOLING = {
-    (None if extent is None else str(extent), pool): errors
-    for (name, extent, pool), errors in catalogue.PUBLISHED_ERRORS.items()
-    if name in ("resnet50", "resnet50_ge_theta_minus")
-}
-"""Table 1 of the supplementary material: ResNet-50's errors on ImageNet by (extent, pooling)."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +56,7 @@ def supplementary_networks(family: str = "resnet50", shuffle: str = "shufflenet"
     >>> supplementary_networks("mini_resnet", "mini_shufflenet")[-3:]
     ['mini_resnet_se', 'mini_shufflenet', 'mini_shufflenet_ge_theta']
     """
-    pooling = [f"extent={extent},pool={pool}" for extent, pool in PAPER_POOLING if extent]
+    pooling = [f"extent={extent},pool={pool}" for extent, pool in POOLING_ERRORS if extent]
     theta_minus = [f"{family}_ge_theta_minus:{settings}" for settings in pooling]
     return [family, *theta_minus, f"{family}_se", shuffle, f"{shuffle}_ge_theta"]
 
@@ -74,8 +66,8 @@ def evaluate(run: Run, inputs: Inputs, options: SweepOptions) -> list[Path]:
     labelled = inputs.load_networks()
     images = inputs.load_data(labelled.values())
     requests = {label: Request(network) for label, network in labelled.items()}
-    measured = _measure(run, requests, images, options, Statistics())
-    return _table1(run, measured.evaluation, images)
+    _measure(run, requests, images, options, Statistics())
+    return draw(run.folder)
 
 
 def selectivity(
@@ -105,13 +97,9 @@ def selectivity(
     measured = _measure(run, requests, images, options, statistics)
     if save_means:
         _write_means(run, measured, images)
-    drawn = _figure2(run, measured, images, statistics, reference or next(iter(labelled)))
-    for name in dict.fromkeys(statistics.indices):
-        rows = measured.selectivity_indices[measured.selectivity_indices["index"] == name]
-        if name != "csi" and rows["value"].notna().any():
-            figure, _ = figures.selectivity(rows, reference, _note(images, f"{INDICES[name].definition}."), name)
-            drawn += run.write_figure(f"fig2_{name}", figure)
-    return drawn + _contact_sheets(run, measured, images)
+    _write_gaps(run, measured, statistics, reference or next(iter(labelled)))
+    _write_thumbnails(run, measured, images)
+    return draw(run.folder)
 
 
 def selectivity_over_training(
@@ -159,8 +147,7 @@ def selectivity_over_training(
     run.write_table("selectivity_epochs.csv", epochs)
     if others:
         run.write_table("selectivity_indices_epochs.csv", pd.concat(others, ignore_index=True))
-    figure, _ = figures.selectivity_over_training(epochs, statistics.replicates, _note(inputs.load_data()))
-    return run.write_figure("fig_epochs", figure)
+    return draw(run.folder)
 
 
 def series_is_whole(run: Run, folder: Path) -> bool:
@@ -175,29 +162,17 @@ def _write_means(run: Run, measured: Measured, images: ImageData) -> None:
     run.write_arrays("selectivity_means.npz", arrays)
 
 
-def _contact_sheets(run: Run, measured: Measured, images: ImageData) -> list[Path]:
-    """For every network, the most selective units of its deepest block with the images that drive them most."""
-    chosen, drawn = [], []
+def _write_thumbnails(run: Run, measured: Measured, images: ImageData) -> None:
+    """For every network, the images that drive the most selective units of its deepest block most."""
+    chosen = []
     for network, rows in measured.selectivity.dropna(subset="csi").groupby("network", sort=False):
         deepest = rows["block"].iloc[-1]
         top = measured.top_images
         top = top[(top["network"] == network) & (top["block"] == deepest)]
-        units = figures.most_selective(rows[rows["block"] == deepest])["unit"]
-        chosen.append((network, deepest, top[top["unit"].isin(units)]))
-    if not chosen:
-        return []
-    thumbnails = _thumbnails(images, pd.concat([top["identifier"] for *_, top in chosen]).unique())
-    run.write_arrays("selectivity_thumbnails.npz", thumbnails)
-    for network, block, top in chosen:
-        rows = measured.selectivity
-        rows = rows[(rows["network"] == network) & (rows["block"] == block)]
-        figure, _ = figures.contact_sheet(rows, top, thumbnails, _note(images))
-        drawn += run.write_figure(f"fig2_units_{_file_name(network)}", figure)
-    return drawn
-
-
-def _file_name(label: str) -> str:
-    return re.sub(r"[^\w.=-]+", "_", label)
+        units = most_selective(rows[rows["block"] == deepest])["unit"]
+        chosen.append(top.loc[top["unit"].isin(units), "identifier"])
+    if chosen:
+        run.write_arrays("selectivity_thumbnails.npz", _thumbnails(images, pd.concat(chosen).unique()))
 
 
 def _thumbnails(images: ImageData, identifiers: Sequence[str]) -> dict[str, np.ndarray]:
@@ -233,10 +208,11 @@ def pruning(
     }
     index = None if selectivity_from is None else _selectivity_of(selectivity_from, requests, images)
     add_priors(requests, images, options, means_from, index)
-    measured = _measure(run, requests, images, options, Statistics(dropping.seed))
+    _measure(run, requests, images, options, Statistics(dropping.seed))
     if per_class:
         run.write_table("pruning_classes.csv", class_curves(Curves.read(run.folder)))
-    return _figure3(run, measured, images, dropping.seed)
+    _write_pruning_statistics(run, dropping.seed)
+    return draw(run.folder)
 
 
 def _selectivity_of(folder: Path, requests: Mapping[str, Request], data: ImageData) -> pd.DataFrame:
@@ -261,7 +237,9 @@ def curves(run: Run, trainings: Sequence[Path | str]) -> list[Path]:
         label = unique_label(str(table["network"].iloc[0]), tables)
         tables[label] = table.assign(network=label)
         notes.add(read_record(folder).get("data", {}).get("note", ""))
-    return _figure1(run, pd.concat(tables.values(), ignore_index=True), " ".join(sorted(notes)))
+    run.save(data={"note": " ".join(sorted(notes))})
+    run.write_table("training.csv", pd.concat(tables.values(), ignore_index=True))
+    return draw(run.folder)
 
 
 def compare(run: Run, runs: Sequence[Path | str], reference: str | None = None) -> list[Path]:
@@ -296,8 +274,10 @@ def compare(run: Run, runs: Sequence[Path | str], reference: str | None = None) 
     run.save(data=data)
     for name, table in zip(tables, (units, blocks), strict=True):
         run.write_table(name, table)
-    note = f"{data['name']}, {data['read']} images."
-    return _figure2_of(run, units, blocks, samples, records[0]["arguments"]["replicates"], reference or labels[0], note)
+    replicates = records[0]["arguments"]["replicates"]
+    run.save(replicates=replicates, reference=reference or labels[0])
+    _write_gaps_of(run, units, blocks, samples, replicates, reference or labels[0])
+    return draw(run.folder)
 
 
 def _check_comparable(folder: Path | str, record: dict, first: Path | str, other: dict) -> None:
@@ -343,24 +323,26 @@ def cache(inputs: Inputs, out: Path, network: str | None = None, workers: int = 
 
 def diagram(run: Run, networks: Sequence[str] = ()) -> list[Path]:
     """Figure 4: the paper's operators, or those of the given networks' first stage-four block."""
-    from analysis.figures import diagrams
-    from analysis.networks.gather_excite import GatherExcite
+    _write_operators(run, networks)
+    return draw(run.folder)
 
-    if not networks:
-        figure, _ = diagrams.operators()
-    else:
-        modules, sizes = {}, set()
-        for label, network in label_networks(networks).items():
-            block = resolve_blocks(network)[0]
-            gate = getattr(network.get_submodule(block), "se", None)
-            if not isinstance(gate, GatherExcite):
-                raise UsageError(f"`{label}` has no Gather-Excite operator to draw")
-            modules[f"{figures.pretty(label.partition(':')[0])}\n{diagrams.operator_name(gate)}"] = gate
-            sizes.add(gate.size)
-        if len(sizes) > 1:
-            raise UsageError(f"these networks' maps differ in size ({sizes}); draw them one at a time")
-        figure, _ = diagrams.operators(modules, sizes.pop())
-    return run.write_figure("fig4_operators", figure)
+
+def _write_operators(run: Run, networks: Sequence[str] = ()) -> None:
+    from analysis.networks.gather_excite import GatherExcite
+    from analysis.networks.operators import operator_name, operator_table
+
+    modules, sizes = {}, set()
+    for label, network in label_networks(networks).items():
+        block = resolve_blocks(network)[0]
+        gate = getattr(network.get_submodule(block), "se", None)
+        if not isinstance(gate, GatherExcite):
+            raise UsageError(f"`{label}` has no Gather-Excite operator to draw")
+        modules[f"{pretty(label.partition(':')[0])}\n{operator_name(gate)}"] = gate
+        sizes.add(gate.size)
+    if len(sizes) > 1:
+        raise UsageError(f"these networks' maps differ in size ({sizes}); draw them one at a time")
+    table = operator_table(modules, sizes.pop()) if modules else operator_table()
+    run.write_table("operators.csv", table)
 
 
 def supplementary(
@@ -384,7 +366,7 @@ def supplementary(
     trainings: dict[str, pd.DataFrame] = {}
     for label, reference in references.items():
         if reference.weights is None:
-            folder = run.path("training") / _file_name(label)
+            folder = run.path("training") / file_name(label)
             trainings[label] = train(
                 str(reference),
                 inputs.data,
@@ -411,18 +393,15 @@ def supplementary(
     for label in roles.pruning:
         requests[label].pruning = resolve_blocks(labelled[label])
     measured = _measure(run, requests, images, options, statistics)
-    drawn = []
+    run.save(roles=vars(roles), reference=roles.plain)
     if trainings:
         run.write_table("training.csv", pd.concat(trainings.values(), ignore_index=True))
-    if optimised := [trainings[label] for label in roles.shuffle if label in trainings]:
-        drawn += _figure1(run, pd.concat(optimised, ignore_index=True), images.note)
-    if roles.pooling:
-        drawn += _table1(run, measured.evaluation[measured.evaluation["network"].isin(roles.pooling)], images)
     if len(roles.selectivity) > 1:
-        drawn += _figure2(run, measured, images, statistics, roles.plain)
+        _write_gaps(run, measured, statistics, roles.plain)
     if roles.pruning:
-        drawn += _figure3(run, measured, images, statistics.seed)
-    return drawn + diagram(run)
+        _write_pruning_statistics(run, statistics.seed)
+    _write_operators(run)
+    return draw(run.folder)
 
 
 class _Roles:
@@ -437,7 +416,7 @@ class _Roles:
         parametric = [label for label, gate in gates.items() if gate in ("se", "ge_theta", "ge_theta_plus")]
         others = [label for label, gate in gates.items() if gate == "other" or (gate == "" and label not in plain)]
         self.plain = plain[0] if plain else None
-        self.shuffle = [label for label in references if label not in residual]
+        self.optimisation = [label for label in references if label not in residual]
         self.pooling = plain + theta_minus
         self.selectivity = plain + best + parametric + others if plain else []
         self.pruning = plain + parametric if parametric else []
@@ -466,7 +445,7 @@ def _measure(
     kept, data = data, _as_begun(run, data)
     parts = data.parts
     description = {"name": str(data), "fingerprint": data.fingerprint, "parts": parts, "classes": data.classes}
-    description |= {"images": len(kept), "left_out": len(data.skipped), "skipped": data.skipped}
+    description |= {"note": data.note, "images": len(kept), "left_out": len(data.skipped), "skipped": data.skipped}
     if data.skipped:
         log.warning("%d images that cannot be read are left out; run.json names them", len(data.skipped))
     run.save(
@@ -536,79 +515,28 @@ def _changed(before: Mapping, now: Mapping) -> str:
     return ", ".join(f"{name} was {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name])
 
 
-def _note(data: ImageData, text: str = "") -> str:
-    described = f"{data.name}: {data.note}" if data.note else data.name
-    return f"{text} {described}, {len(data)} images.".strip()
-
-
-def _figure1(run: Run, table: pd.DataFrame, note: str) -> list[Path]:
-    run.save()
-    figure, _ = figures.optimisation(table, note)
-    return run.write_figure("fig1_optimisation", figure)
-
-
-def _table1(run: Run, evaluation: pd.DataFrame, data: ImageData) -> list[Path]:
-    paper = [_paper_errors(label, row) for label, row in evaluation.set_index("network").iterrows()]
-    figure, _ = figures.pooling_table(evaluation.assign(paper=paper), _note(data))
-    return run.write_figure("table1_pooling", figure)
-
-
-def _paper_errors(label: str, row: pd.Series) -> tuple[float, float] | None:
-    """The paper's errors of a ResNet-50 with this network's gate, where its table 1 has one."""
-    family, gate = catalogue.NAMES.get(parse(label).name, ("", "other"))
-    if "resnet" not in family or gate not in ("", "ge_theta_minus"):
-        return None
-    extent, pool = (None if pd.isna(row[name]) else row[name] for name in ("extent", "pool"))
-    return PAPER_POOLING.get((extent, pool))
-
-
-def _figure2(run: Run, measured: Measured, data: ImageData, statistics: Statistics, reference: str) -> list[Path]:
+def _write_gaps(run: Run, measured: Measured, statistics: Statistics, reference: str) -> None:
+    run.save(reference=reference)
     tables = (measured.selectivity, measured.selectivity_blocks, measured.samples)
-    return _figure2_of(run, *tables, statistics.replicates, reference, _note(data))
+    _write_gaps_of(run, *tables, statistics.replicates, reference)
 
 
-def _figure2_of(
-    run: Run, units: pd.DataFrame, blocks: pd.DataFrame, samples: Samples, replicates: int, reference: str, note: str
-) -> list[Path]:
-    drawn = run.write_figure("fig2_selectivity", figures.selectivity(units, reference, note)[0])
-    if units["csi"].notna().any():
-        drawn += run.write_figure("fig2_violin", figures.selectivity_by_depth(units, note)[0])
-    if units["csi_null"].notna().any():
-        drawn += run.write_figure("fig2_null", figures.selectivity_against_null(units, note)[0])
-    if units["network"].nunique() > 1:
-        gaps, trends = selectivity_gaps(units, blocks, samples, reference)
-    else:
-        gaps = trends = pd.DataFrame()
+def _write_gaps_of(
+    run: Run, units: pd.DataFrame, blocks: pd.DataFrame, samples: Samples, replicates: int, reference: str
+) -> None:
+    if units["network"].nunique() < 2:
+        return
+    gaps, trends = selectivity_gaps(units, blocks, samples, reference)
     if len(gaps):
         run.write_table("selectivity_gap.csv", gaps)
         run.write_table("selectivity_trend.csv", trends)
         run.save(findings=sentences(gaps, replicates))
-        figure, _ = figures.selectivity_gap(gaps, replicates, note, trends)
-        drawn += run.write_figure("fig2_gap", figure)
-    return drawn
 
 
-def _figure3(run: Run, measured: Measured, data: ImageData, seed: int = 0) -> list[Path]:
-    """Figure 3 and its like, and the statistics of its curves."""
-    table, curves = measured.pruning, Curves.read(run.folder)
-    bands = "Bands: Wilson 95 % intervals."
-    first, *others = figures.curve_scores(table)
-    drawn = run.write_figure("fig3_pruning", figures.pruning(table, _note(data, bands), first)[0])
-    for score in others:
-        figure, _ = figures.pruning(table, _note(data, bands), score)
-        drawn += run.write_figure(f"fig3_pruning_{score}", figure)
-    if len(tests := point_tests(curves)):
-        run.write_table("pruning_tests.csv", tests)
-    if (table["order"] == "none").all():
-        return drawn
-    drawn += run.write_figure("fig3_networks", figures.pruning_by_network(table, _note(data), first)[0])
-    if "random" in others:
-        drawn += run.write_figure("fig3_random", figures.pruning_against_random(table, _note(data), first)[0])
-    if len(summary := areas(curves, seed)):
-        run.write_table("pruning_summary.csv", summary)
-        if summary["area"].notna().any():
-            figure, _ = figures.pruning_areas(summary, _note(data, "95 % intervals over images, not over trainings."))
-            drawn += run.write_figure("fig3_area", figure)
-    if len(pairs := differences(curves, seed)):
-        run.write_table("pruning_differences.csv", pairs)
-    return drawn
+def _write_pruning_statistics(run: Run, seed: int = 0) -> None:
+    """The statistics of a run's pruning curves, those that it has."""
+    curves = Curves.read(run.folder)
+    tables = {"tests": point_tests(curves), "summary": areas(curves, seed), "differences": differences(curves, seed)}
+    for name, table in tables.items():
+        if len(table):
+            run.write_table(f"pruning_{name}.csv", table)
