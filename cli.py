@@ -468,6 +468,21 @@ def diagram(networks, out, resume):
     _execute("diagram", Diagram(networks), out, resume)
 
 
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--format", "formats", multiple=True, help="png, pdf or svg; repeatable.  [default: png and pdf]")
+@click.option("--width", type=float, help="Inches, of every figure; 3.3 is one column. Each figure's own by default.")
+@click.option("--blocks", multiple=True, metavar="NAME", help="Only these, such as layer3.0 or layer3.*; repeatable.")
+@click.option("--bins", type=int, help="Of the distributions; 40 by default.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to draw, instead of RUN/figures.")
+def figures(run, formats, **options):
+    """Draw the figures of a finished run again, from its tables alone."""
+    from analysis.commands.figures import DEFAULT_FORMATS, Figures
+
+    paths = Figures(run, formats or DEFAULT_FORMATS, **options).draw()
+    click.echo("\n".join(map(str, paths)))
+
+
 def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> None:
     from analysis.commands.supplementary import Supplementary
     from analysis.tables.selectivity import Statistics

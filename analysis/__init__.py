@@ -24,7 +24,7 @@ _HOMES = {
 }
 _MODULES = {
     "figures": "analysis.figures",
-    "diagrams": "analysis.figures.diagrams",
+    "diagrams": "analysis.diagrams",
     "networks": "analysis.networks",
     "data": "analysis.data",
 }

@@ -19,8 +19,6 @@ from analysis.files import atomic_path
 
 log = logging.getLogger(__name__)
 
-FIGURE_FORMATS = ("png", "pdf")
-
 
 @cache
 def code_hash() -> str:
@@ -127,17 +125,6 @@ class Run:
         with atomic_path(self.path(name)) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
         return self.path(name)
-
-    def write_figure(self, name: str, figure) -> list[Path]:
-        """Write a figure into `figures/`, as PNG and PDF, and close it."""
-        import matplotlib.pyplot as plt
-
-        paths = [self.path(f"figures/{name}.{kind}") for kind in FIGURE_FORMATS]
-        for path in paths:
-            with atomic_path(path) as temporary:
-                figure.savefig(temporary, dpi=200, bbox_inches="tight")
-        plt.close(figure)
-        return paths
 
     def discard_if_empty(self) -> None:
         """Take back a run that came to nothing but its record, so that its folder is free for the next try."""
