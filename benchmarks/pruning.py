@@ -27,7 +27,7 @@ import torch
 from analysis.ablation.chunks import wait
 from analysis.anatomy.hooks import hooked
 from analysis.anatomy.sites import find_sites, gate_values, resolve_blocks
-from analysis.api import Request, measure
+from analysis.api import Request, record_requests
 from analysis.commands.inputs import Inputs
 from analysis.devices import keep_freed_memory
 from analysis.networks import load_network
@@ -212,7 +212,9 @@ def demo(folder: Path, options) -> None:
         requests = {name: Request(network, pruning=resolve_blocks(network))}
         data = inputs.load_data()
         results = [
-            measure(requests, data, SweepOptions(options.device, precision, progress=False)).correctness[name]
+            record_requests(requests, data, SweepOptions(options.device, precision, progress=False)).array(
+                name, "dropping.top1"
+            )
             for precision in ("fp32", "bf16")
         ]
         differ = (results[0] != results[1]).sum()
