@@ -191,7 +191,7 @@ def sentences(gaps: pd.DataFrame, replicates: int) -> list[str]:
 
 def _said(rows: pd.DataFrame, replicates: int) -> Iterator[str]:
     others = rows[rows["stage_blocks"] != rows["reference_stage_blocks"]]
-    for stage, its in others.groupby(others["block"].str.rpartition(".")[0], sort=False):
+    for stage, its in others.groupby(others["block"].map(_stage), sort=False):
         mine, theirs = its["stage_blocks"].iloc[0], its["reference_stage_blocks"].iloc[0]
         yield (
             f"{paper_name(stage)} has {mine} blocks against {theirs}, so blocks of equal name are at other depths: no "
