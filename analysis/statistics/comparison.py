@@ -148,12 +148,13 @@ def _error(replicates: np.ndarray, null: np.ndarray | None) -> float:
 
 
 def _stage_sizes(units: Mapping[tuple[str, str], pd.DataFrame], block: str, network: str, reference: str) -> dict:
-    stage = block.rpartition(".")[0]
-    sizes = [
-        sum(label == each and name.rpartition(".")[0] == stage for label, name in units)
-        for each in (network, reference)
-    ]
-    return {"stage_blocks": sizes[0], "reference_stage_blocks": sizes[1]}
+    measured = [label for label, name in units if _stage(name) == _stage(block)]
+    return {"stage_blocks": measured.count(network), "reference_stage_blocks": measured.count(reference)}
+
+
+def _stage(block: str) -> str:
+    """The module that a block is in."""
+    return block.rpartition(".")[0]
 
 
 def _trend(kind: str, depth: np.ndarray, pairs: Sequence[_Pair]) -> dict:
