@@ -116,12 +116,12 @@ class AreaUnderCurve:
         own, permuted = null_sums(units.mid_ranks, drawn)
         least = (drawn.counts * (drawn.counts + 1) / 2)[:, None]  # the rank sum of a class that is below all others
         sizes = drawn.counts[:, None].astype(float)
-        area = areas(own - least, sizes)
-        null = np.nanmax(areas(permuted - least, sizes), 1) if drawn.permutations else _rows([], units)
+        area = areas(own - least, sizes, drawn.images)
+        null = np.nanmax(areas(permuted - least, sizes, drawn.images), 1) if drawn.permutations else _rows([], units)
         replicates = np.empty((drawn.replicates, units.number))
         for unit, ranking in enumerate(units.rankings):
-            for number, weights in enumerate(drawn.weights):
-                replicates[number, unit] = _greatest(ranking.weighted_areas(weights, drawn.labels, drawn.classes))
+            drawn_areas = ranking.weighted_areas(drawn.weights, drawn.labels, drawn.replicate_weights.sum(1))
+            replicates[:, unit] = np.fmax.reduce(drawn_areas, 1)
         return Measured(np.nanmax(area, 0), np.nanargmax(area, 0), null, replicates)
 
 
@@ -214,9 +214,3 @@ def ccmas(sums: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _rows(values: list[np.ndarray], units: Units) -> np.ndarray:
     return np.array(values).reshape(-1, units.number)
-
-
-def _greatest(values: np.ndarray) -> float:
-    """The greatest that is not NaN, if there is one."""
-    known = values[~np.isnan(values)]
-    return known.max() if len(known) else np.nan

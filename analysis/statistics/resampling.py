@@ -148,6 +148,8 @@ class Resampling:
         parts += [_sorted_by(cells, weights[start:stop], 2 * self.classes) for weights in self.weights]
         columns, values, counts = (np.concatenate(each) for each in zip(*parts, strict=True))
         ends = np.concatenate([[0], np.cumsum(counts)])
+        if ends[-1] < 2**31:  # else scipy would widen the columns to eight bytes as well
+            ends = ends.astype(np.int32)
         return sparse.csr_array((values, columns, ends), shape=(self.rows, stop - start))
 
 
