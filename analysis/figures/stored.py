@@ -78,7 +78,10 @@ class StoredRun:
 
     def _read(self, path: Path) -> pd.DataFrame:
         try:
-            return pd.read_csv(path, converters=dict.fromkeys(TEXTS, str))
+            columns = pd.read_csv(path, nrows=0).columns
+            numbers = {name: [""] for name in columns if name not in TEXTS}
+            texts = {name: str for name in columns if name in TEXTS}
+            return pd.read_csv(path, dtype=texts, na_values=numbers, keep_default_na=False)
         except pd.errors.EmptyDataError:
             return pd.DataFrame()
         except (ValueError, OSError) as error:
