@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.errors import RunError, UsageError
+from analysis.errors import RunError, UsageError, unknown
 from analysis.recording import Recording
 from analysis.statistics import PERMUTATIONS, REPLICATES
 from analysis.statistics.registry import check_indices
@@ -75,6 +75,7 @@ def selectivity_tables(
         UsageError: a tap that was not recorded, or groups that leave a class out.
         RunError: activities that have no index, or fewer than two classes with images.
     """
+    _check_tap(recording, tap)
     labels, classes = _labels(recording, statistics.groups)
     present = len(np.unique(labels))
     if present < 2:
