@@ -86,10 +86,6 @@ def unit_statistics(
     """
     check_indices(indices)
     _check(activity, resampling, name)
-    # read here, before threads could both come to make them
-    resampling.replicate_weights  # noqa: B018
-    resampling.null_labels  # noqa: B018
-    next(resampling.chunks())
     blocks = list(_blocks_of_units(activity, resampling))
     parts = []
     with ThreadPoolExecutor(max(min(MOST_THREADS, _processors()), 1)) as pool:
