@@ -17,7 +17,7 @@ from analysis.statistics.top_images import KEPT, top_images_table
 from analysis.statistics.units import Units
 
 SUMS_BYTES = 2**27
-ACTIVITY_BYTES = 2**26
+ACTIVITY_BYTES = 2**27
 """What the sums, and the activities, of the units that one thread works on may take."""
 
 MOST_THREADS = 4
@@ -192,7 +192,7 @@ def _blocks_of_units(activity: np.ndarray, resampling: Resampling) -> Iterator[s
     """Columns whose sums and activities fit in the memory that one thread may take."""
     images, units = activity.shape
     by_sums = SUMS_BYTES // (8 * resampling.rows)
-    by_activity = ACTIVITY_BYTES // (4 * images)
+    by_activity = ACTIVITY_BYTES // (4 * images + 8 * min(images, ROWS))  # as they are, and a part in float64
     step = max(min(by_sums, by_activity, units), 1)
     for start in range(0, units, step):
         yield slice(start, min(start + step, units))
