@@ -88,11 +88,14 @@ def unit_statistics(
     _check(activity, resampling, name)
     blocks = list(_blocks_of_units(activity, resampling))
     parts = []
-    with ThreadPoolExecutor(max(min(MOST_THREADS, _processors()), 1)) as pool:
+    pool = ThreadPoolExecutor(max(min(MOST_THREADS, _processors()), 1))
+    try:
         for part in pool.map(partial(_block_statistics, activity, resampling, indices), blocks):
             parts.append(part)
             if progress is not None:
                 progress(len(part.table))
+    finally:
+        pool.shutdown(cancel_futures=True)  # else an interruption would wait for all that is left to do
     return _joined(parts, blocks, indices, rectified)
 
 
