@@ -44,7 +44,6 @@ def case(path: Path, blocks: int, permutations: int, replicates: int, indices: l
     start = time.perf_counter()
     images = np.arange(len(activity))
     drawn = Resampling(images % CLASSES, images, CLASSES, 0, permutations, replicates)
-    drawn.null_labels, drawn.replicate_weights  # noqa: B018 - drawn when first read
     drawing = time.perf_counter() - start
     for _ in range(blocks):
         unit_statistics(activity, drawn, indices)

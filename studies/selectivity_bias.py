@@ -2,7 +2,8 @@
 
 Units of known truth, as many images as ImageNet's validation set. An activity is half-normal, silent on all but a share
 of the images, times the gain of the image's class for the unit: the true index is that of the gains. Gains are
-log-normal over classes, all equal (no class information: the true index is 0), or equal but for one class's.
+log-normal over classes, all equal (no class information: the true index is 0), or equal but for one class's. So noise
+grows with the mean, and is greatest in the preferred class.
 
 Printed, as markdown: bias and root mean square error of every estimate; the gap of two networks of equal truth and
 unequal sparsity; how often intervals over images hold the truth; and how often a gap is claimed where there is none.

@@ -105,7 +105,7 @@ class ClassConditionalMeanActivity:
 
 @dataclass(frozen=True)
 class AreaUnderCurve:
-    """Exact, from mid-ranks. A replicate takes about 6 ns an image and unit: 0.3 ms a unit of 50,000 images."""
+    """Exact, from mid-ranks. A replicate takes about 0.3 ms a unit of 50,000 images, a permutation a tenth of it."""
 
     definition: str = "the greatest area under the ROC curve of one class against the rest, activity being the score"
     source: str = "Hanley and McNeil, Radiology 1982"
@@ -127,7 +127,10 @@ class AreaUnderCurve:
 
 @dataclass(frozen=True)
 class MutualInformation:
-    """Exact, over groups of images of the data set as it is, under permutations and replicates too."""
+    """Exact, over groups of images of the data set as it is, under permutations and replicates too.
+
+    A permutation or replicate takes about 0.2 ms a unit of 50,000 images.
+    """
 
     definition: str = (
         f"mutual information of class and activity in bits, in {INFORMATION_GROUPS} groups of images as equal in size "

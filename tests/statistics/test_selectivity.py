@@ -8,7 +8,15 @@ import pytest
 
 from analysis.errors import UsageError
 from analysis.randomness import hashes
-from analysis.statistics import INDICES, Resampling, block_means, corrected_index, selectivity_index, unit_statistics
+from analysis.statistics import (
+    INDICES,
+    Resampling,
+    block_means,
+    corrected_index,
+    selectivity,
+    selectivity_index,
+    unit_statistics,
+)
 
 from .conftest import activities
 
@@ -116,6 +124,47 @@ def test_dead_units_have_no_index_and_only_they(drawn):
     assert (summary["units"], summary["dead"]) == (6, 1)
     assert summary["mean_corrected"] == pytest.approx(done.table["csi_corrected"].mean())
     assert summary["mean_corrected_se"] == pytest.approx(done.samples["corrected"][:, :5].mean(1).std(ddof=1))
+
+
+def test_a_layer_that_is_dead_as_a_whole_has_a_table_all_the_same():
+    labels = np.arange(20) % 4
+    done = unit_statistics(np.zeros((20, 3), dtype=np.float32), Resampling(labels, np.arange(20), 4), INDICES)
+    assert done.table["csi"].isna().all() and done.others["value"].isna().all() and done.top_images.empty
+    summary = block_means(done.table, done.samples)
+    assert summary["dead"] == 3 and np.isnan(summary["mean_corrected"]) and np.isnan(summary["mean_corrected_se"])
+
+
+def test_classes_without_images_change_no_index():
+    """Ten classes of which five have images, or the five alone."""
+    activity, labels = activities()
+    few = unit_statistics(activity, Resampling(labels, np.arange(300), 5, 0, 3, 3), INDICES)
+    many = unit_statistics(activity, Resampling(2 * labels, np.arange(300), 10, 0, 3, 3), INDICES)
+    for name in ("table", "others"):
+        first, second = (getattr(each, name).drop(columns="top_class") for each in (few, many))
+        # which half has the odd image of a class is a hash of the class
+        first, second = (each.drop(columns="csi_crossfit", errors="ignore") for each in (first, second))
+        pd.testing.assert_frame_equal(first, second, rtol=0, atol=1e-12)
+
+
+def test_an_interruption_does_not_wait_for_what_is_left(drawn, monkeypatch):
+    """What is told of progress raises: no further block of units is begun."""
+    activity, mine = drawn
+    begun = []
+    monkeypatch.setattr(selectivity, "SUMS_BYTES", 1)
+    monkeypatch.setattr(selectivity, "_processors", lambda: 1)
+    honest = selectivity._block_statistics
+
+    def counted(*arguments):
+        begun.append(arguments[-1])
+        return honest(*arguments)
+
+    def interrupt(units):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(selectivity, "_block_statistics", counted)
+    with pytest.raises(KeyboardInterrupt):
+        unit_statistics(np.tile(activity, 20), mine, progress=interrupt)
+    assert len(begun) < 120
 
 
 def test_one_image_a_class_has_neither_null_nor_error_nor_correction():
