@@ -14,7 +14,7 @@ from analysis.networks import load_network
 from analysis.probes.dropping import FeatureImportance
 
 from .conftest import count_hooks, make_data, make_network, shake
-from .test_sites import FAMILIES
+from .anatomy.test_sites import FAMILIES
 
 SHAPE = (3, 64, 64)
 

@@ -12,7 +12,7 @@ from analysis.api import Request, measure
 from analysis.errors import UsageError
 from analysis.probes.dropping import FeatureImportance
 
-from .conftest import count_hooks, make_data, make_network
+from ..conftest import count_hooks, make_data, make_network
 
 
 class InPlace(nn.Module):
