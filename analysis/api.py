@@ -13,10 +13,10 @@ from torch import nn
 from analysis.ablation.importance import MEAN_SCORES, BranchMeans, Prior
 from analysis.anatomy.hooks import capture, channel_means, layout_of
 from analysis.anatomy.sites import block_depths, resolve_blocks, signed_blocks
-from analysis.data import ImageData, checked, load_data
-from analysis.data.loading import known_classes, known_indices, known_labels
+from analysis.data import ImageData, adapted, checked, load_data, preprocessing_for
+from analysis.data.adapting import known_classes, known_indices, known_labels
 from analysis.errors import RunError, UsageError
-from analysis.networks import catalogue, count_parameters, preprocessing_of
+from analysis.networks import catalogue, count_parameters
 from analysis.networks.references import parse
 from analysis.probes.accuracy import Accuracy
 from analysis.probes.class_selectivity import PERMUTATIONS, REPLICATES, ClassSelectivity, block_means
@@ -109,6 +109,7 @@ def measure(
             raise UsageError(f"{value} {name} cannot be; expected at least 0")
     data = checked(data, progress=options.progress)
     labels, known = known_labels(data), known_indices(data)
+    images = adapted(data)
     if len(known) == 0:
         raise RunError(f"no images in {data}")
     wanted = any(request.selectivity for request in requests.values())
@@ -120,8 +121,8 @@ def measure(
     subjects, metrics = [], {}
     for label, request in requests.items():
         network = request.network
-        preprocessing = preprocessing_of(network)
-        shape = image_shape(data, preprocessing)
+        preprocessing = preprocessing_for(network, images, name=label)
+        shape = image_shape(images, preprocessing)
         outputs, units = probe(network, request.selectivity, shape)
         gmacs = gmacs_of(network, shape)
         if not rectify:
@@ -237,7 +238,9 @@ def _say_what_is_missing(data, labels: np.ndarray | None) -> None:
     """What the tables will lack, and why, once."""
     if labels is None:
         kind = type(getattr(data, "dataset", data)).__name__
-        log.warning("the labels of %s are not known before it is read: no null, and halves not stratified", kind)
+        text = "the labels of %s are not known before it is read: no null, and halves not stratified; an attribute "
+        text += "`targets`, a whole number for every image, tells them (and `classes` their names)"
+        log.warning(text, kind)
         return
     counts = np.bincount(labels[labels >= 0])
     names = known_classes(data) or range(len(counts))
@@ -456,7 +459,7 @@ def _shared_images(first, second) -> int:
 def _branch_means(requests: Mapping[str, Request], data, options: SweepOptions) -> dict[str, dict[str, Prior]]:
     subjects, metrics = [], {}
     for label, request in requests.items():
-        preprocessing = preprocessing_of(request.network)
+        preprocessing = preprocessing_for(request.network, data, name=label)
         scores = [] if request.dropping.per_image else [s for s in request.dropping.scores if s in MEAN_SCORES]
         metric = BranchMeans(request.network, request.pruning, scores, image_shape(data, preprocessing))
         metrics[label] = metric

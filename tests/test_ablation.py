@@ -13,8 +13,8 @@ from analysis.errors import RunError, UsageError
 from analysis.networks import load_network
 from analysis.probes.dropping import FeatureImportance
 
-from .conftest import count_hooks, make_data, make_network, shake
 from .anatomy.test_sites import FAMILIES
+from .conftest import count_hooks, make_data, make_network, shake
 
 SHAPE = (3, 64, 64)
 

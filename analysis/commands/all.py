@@ -24,6 +24,7 @@ from analysis.networks import catalogue, preprocessing_of
 from analysis.networks.checkpoint_series import checkpoint_files, stem_of
 from analysis.networks.preprocessing import Preprocessing
 from analysis.networks.references import Reference, parse
+from analysis.networks.references import labelled as labelled_references
 from analysis.networks.weights import network_card, weights_hash
 from analysis.probes.dropping import Dropping
 from analysis.results.run import Run, read_record, read_table
@@ -72,7 +73,7 @@ def supplementary_networks(family: str = "resnet50", shuffle: str = "shufflenet"
 def evaluate(run: Run, inputs: Inputs, options: SweepOptions) -> list[Path]:
     """Top-1 and top-5 error of networks: `evaluation.csv` and table 1."""
     labelled = inputs.load_networks()
-    images = inputs.load_data(labelled.values())
+    images = inputs.load_data(labelled)
     requests = {label: Request(network) for label, network in labelled.items()}
     measured = _measure(run, requests, images, options, Statistics())
     return _table1(run, measured.evaluation, images)
@@ -95,7 +96,7 @@ def selectivity(
         save_means: also write the class-conditional means, `selectivity_means.npz`.
     """
     labelled = inputs.load_networks()
-    images = inputs.load_data(labelled.values())
+    images = inputs.load_data(labelled)
     if reference is not None and reference not in labelled:
         raise UsageError(f"no network `{reference}` to compare with; labels: {', '.join(labelled)}")
     requests = {
@@ -133,6 +134,7 @@ def selectivity_over_training(
         folder: of checkpoints with epochs in their names.
     """
     (network,) = inputs.networks
+    label = parse(network).label or parse(network).short
     tables, others = [], []
     for epoch, path in checkpoint_files(folder).items():
         mine = replace(inputs, networks={stem_of(path.name): str(parse(network).with_weights(path))})
@@ -147,12 +149,12 @@ def selectivity_over_training(
                 raise
             part.finish()
         error = read_table(part.folder, "evaluation.csv")["top1_error"].iloc[0]
-        table = read_table(part.folder, "selectivity_blocks.csv").assign(network=network, top1_error=error)
+        table = read_table(part.folder, "selectivity_blocks.csv").assign(network=label, top1_error=error)
         table.insert(1, "epoch", epoch)
         tables.append(table)
         if statistics.indices:
             means = read_table(part.folder, "selectivity_indices.csv").groupby(["block", "index"], sort=False)
-            others.append(means[["value", "null"]].mean().reset_index().assign(network=network, epoch=epoch))
+            others.append(means[["value", "null"]].mean().reset_index().assign(network=label, epoch=epoch))
         run.record["networks"] |= part.record["networks"]
     run.save(data=part.record["data"])
     epochs = pd.concat(tables, ignore_index=True)
@@ -226,7 +228,7 @@ def pruning(
         per_class: also write each class's own curves.
     """
     labelled = inputs.load_networks()
-    images = inputs.load_data(labelled.values())
+    images = inputs.load_data(labelled)
     requests = {
         label: Request(network, pruning=resolve_blocks(network, stage, blocks), dropping=dropping)
         for label, network in labelled.items()
@@ -296,7 +298,7 @@ def compare(run: Run, runs: Sequence[Path | str], reference: str | None = None) 
     run.save(data=data)
     for name, table in zip(tables, (units, blocks), strict=True):
         run.write_table(name, table)
-    note = f"{data['name']}, {data['read']} images."
+    note = f"{data.get('title', data['name'])}, {data['read']} images."
     return _figure2_of(run, units, blocks, samples, records[0]["arguments"]["replicates"], reference or labels[0], note)
 
 
@@ -378,9 +380,7 @@ def supplementary(
     paper's is SE). ShuffleNets make figure 1, from their training in this run or from the training.csv beside their
     weights.
     """
-    references: dict[str, Reference] = {}
-    for text in inputs.networks:
-        references[unique_label(parse(text).architecture, references)] = parse(text)
+    references = labelled_references(inputs.networks)
     trainings: dict[str, pd.DataFrame] = {}
     for label, reference in references.items():
         if reference.weights is None:
@@ -403,7 +403,7 @@ def supplementary(
             trainings[label] = pd.read_csv(beside).assign(network=label)
     trained = replace(inputs, networks={label: str(reference) for label, reference in references.items()})
     labelled = trained.load_networks()
-    images = inputs.load_data(labelled.values())
+    images = inputs.load_data(labelled)
     roles = _Roles(references)
     requests = {label: Request(network) for label, network in labelled.items()}
     for label in roles.selectivity:
@@ -465,7 +465,8 @@ def _measure(
             raise UsageError(f"`{run.folder}` was begun with other preprocessing of {label}: {changed}")
     kept, data = data, _as_begun(run, data)
     parts = data.parts
-    description = {"name": str(data), "fingerprint": data.fingerprint, "parts": parts, "classes": data.classes}
+    description = {"name": str(data), "title": data.title, "note": data.note}
+    description |= {"fingerprint": data.fingerprint, "parts": parts, "classes": data.classes}
     description |= {"images": len(kept), "left_out": len(data.skipped), "skipped": data.skipped}
     if data.skipped:
         log.warning("%d images that cannot be read are left out; run.json names them", len(data.skipped))
@@ -537,7 +538,7 @@ def _changed(before: Mapping, now: Mapping) -> str:
 
 
 def _note(data: ImageData, text: str = "") -> str:
-    described = f"{data.name}: {data.note}" if data.note else data.name
+    described = f"{data.title}: {data.note}" if data.note else data.title
     return f"{text} {described}, {len(data)} images.".strip()
 
 
