@@ -32,13 +32,14 @@ def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
     Raises:
         UsageError: a network is of another kind, or a label is given twice.
     """
+    one = nn.Module | str | Reference
     if isinstance(networks, Mapping):
         return {label: load_network(network, **defaults) for label, network in networks.items()}
-    several = [networks] if isinstance(networks, nn.Module | str | Reference) else list(networks)
+    several = list(networks) if isinstance(networks, Iterable) and not isinstance(networks, one) else [networks]
     for network in several:
-        if not isinstance(network, nn.Module | str | Reference):
+        if not isinstance(network, one):
             raise UsageError(
-                f"a {type(network).__name__} is no network; expected a torch.nn.Module, a reference such as "
+                f"{type(network).__name__} {network!r:.60} is no network; expected a torch.nn.Module, a reference such as "
                 f"mini_resnet@weights.pth, several of them, or a mapping from labels to them"
             )
     references = [

@@ -51,9 +51,7 @@ def layer_table(network: nn.Module, image_size: int | None = None) -> pd.DataFra
     """
     size = image_size or preprocessing_of(network).size
     if not (image_size or card_of(network).preprocessing.size):
-        log.warning(
-            "%s does not say the size of its images: maps are listed at %d px", card_of(network).reference, size
-        )
+        log.warning("%s does not say its images' size: maps are as of %d px", card_of(network).reference, size)
     stages = {block: stage for stage, blocks in block_names(network).items() for block in blocks}
     outputs = _outputs(network, list(stages) or _opened(network), (3, size, size))
     if not stages:

@@ -6,6 +6,7 @@ tensor (3, H, W); `targets` (or `labels`), a whole number for every image, tells
 """
 
 import numbers
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +16,7 @@ import torch
 from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from analysis.data.datasets import UNREADABLE, ImageData
+from analysis.data.datasets import UNREADABLE, ImageData, reason
 from analysis.errors import UsageError
 from analysis.randomness import hashes
 
@@ -153,11 +154,11 @@ def known_labels(data) -> np.ndarray | None:
         parts = [known_labels(part) for part in dataset.datasets]
         return None if any(part is None for part in parts) else np.concatenate(parts)
     if isinstance(dataset, TensorDataset) and len(dataset.tensors) > 1:
-        return _whole_numbers(dataset.tensors[1].cpu(), "the second tensor of the TensorDataset")
+        return _whole_numbers(dataset.tensors[1].cpu(), "the labels (second tensor) of the TensorDataset")
     for name in ("labels", "targets"):
         labels = getattr(dataset, name, None)
         if isinstance(labels, Sequence | np.ndarray | torch.Tensor) and len(labels) == len(dataset):
-            return _whole_numbers(labels, f"`{name}` of {type(dataset).__name__}")
+            return _whole_numbers(labels, f"the `{name}` of {type(dataset).__name__}")
     return None
 
 
@@ -168,11 +169,11 @@ def _whole_numbers(labels, what: str) -> np.ndarray:
         found = np.asarray(labels, dtype=object)
     if found.ndim == 2:
         raise UsageError(
-            f"{what} has the shape {found.shape}; expected one whole number an image: of one-hot labels "
-            f"their .argmax(1)"
+            f"{what} are of shape {found.shape}; expected one whole number an image: .argmax(1) of one-hot"
         )
-    if found.ndim != 1 or found.dtype.kind not in "iub":
-        raise UsageError(f"{what} holds {found.dtype.name}; expected one whole number an image, 0 to classes - 1")
+    whole = found.dtype.kind in "iub" or (found.dtype.kind == "f" and (found == np.floor(found)).all())
+    if found.ndim != 1 or not whole:
+        raise UsageError(f"{what} are of type {found.dtype.name}; expected one whole number an image, from 0 on")
     return found.astype(np.int64)
 
 
@@ -193,6 +194,10 @@ def known_indices(data) -> np.ndarray:
     dataset = _inner(data)
     if isinstance(dataset, ImageData):
         return dataset.indices
+    if isinstance(dataset, str | os.PathLike):
+        raise UsageError(
+            f"`{dataset}` is a path; expected a reference, such as the text folder:{dataset}, or {WAY_OUT}"
+        )
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
         raise UsageError(f"data of type {type(dataset).__name__} has no length; expected a data set or a DataLoader")
     if not hasattr(dataset, "__getitem__") or isinstance(dataset, Mapping | np.ndarray | torch.Tensor):
@@ -209,9 +214,15 @@ def _first_image(data):
         check_image(image, type(data).__name__)
         whole_label(label, type(data).__name__)
         return image
-    item, collate = data.dataset[0], data.collate_fn  # by hand: an iterator would start the loader's processes
-    images, _ = checked_batch(item if data.batch_size is None and data.batch_sampler is None else collate([item]))
-    return images[0]
+    item = data.dataset[0]  # collated by hand: an iterator would start the loader's processes
+    try:
+        batch = item if data.batch_size is None and data.batch_sampler is None else data.collate_fn([item])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"the DataLoader cannot make a batch of {type(data.dataset).__name__}: {reason(error)}; a transform that "
+            f"ends in ToTensor and Normalize gives it tensors, or give the data set itself"
+        ) from error
+    return checked_batch(batch)[0][0]
 
 
 def pair_of(item, name: str):
@@ -221,10 +232,10 @@ def pair_of(item, name: str):
         UsageError: it is something else.
     """
     if isinstance(item, Mapping):
-        keys = ", ".join(map(str, item))
+        keys = ", ".join(map(repr, item))
         raise UsageError(
-            f"{name} gives dictionaries with {keys}; expected {WAY_OUT}: let __getitem__ (of a loader, its collate_fn) "
-            f"return the image and the label as a pair"
+            f"{name} gives dictionaries of {keys}; expected pairs of image and label: let its __getitem__, or a loader's "
+            f"collate_fn, return them"
         )
     if not isinstance(item, tuple | list) or len(item) < 2:
         raise UsageError(f"{name} gives {_described(item)}; expected {WAY_OUT}")
@@ -259,12 +270,12 @@ def whole_label(label, name: str) -> int:
     Raises:
         UsageError: it is none.
     """
-    if isinstance(label, numbers.Integral):
+    if isinstance(label, numbers.Integral) or (isinstance(label, numbers.Real) and float(label).is_integer()):
         return int(label)
     if isinstance(label, np.ndarray | torch.Tensor | list | tuple):
         values = np.asarray(label)
-        if values.size == 1 and values.dtype.kind in "iub":
-            return int(values.item())
+        if values.size == 1:
+            return whole_label(values.item(), name)
         if values.size > 1:
             raise UsageError(
                 f"{name} gives labels of {values.size} values; expected one whole number: of a one-hot label the place "
@@ -285,7 +296,11 @@ def checked_batch(batch) -> tuple[torch.Tensor, torch.Tensor]:
             f"the DataLoader gives {_described(images)} as images; expected a tensor (N, 3, H, W), as of a data set "
             f"whose transform ends in ToTensor and Normalize"
         )
-    return images, torch.from_numpy(_whole_numbers(labels, "the batch's labels"))
+    if images.shape[-1] == 3 and images.shape[1] != 3:
+        raise UsageError(
+            f"the DataLoader gives images of shape {tuple(images.shape)}; expected (N, 3, H, W): .permute(0, 3, 1, 2)"
+        )
+    return images, torch.from_numpy(_whole_numbers(labels, "the labels of a batch"))
 
 
 def _described(value) -> str:

@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +15,6 @@ from analysis.data.folders import files_of, prefixes, tested_instead
 from analysis.errors import RunError, UsageError
 
 log = logging.getLogger(__name__)
-
-HUB = "hf://datasets/"
 
 
 def parquet(location: str, named: str, split: str) -> ImageData:
@@ -53,20 +52,20 @@ def hub(location: str, named: str, split: str) -> ImageData:
 
 
 def _what_was_read(table, location: str) -> tuple[str, str]:
-    """What a data set that was asked for by a name was read from, as a reference, and its version in words.
+    """What was read where a name of the hub was asked for, as a reference; and its version in words, for a note.
 
-    The package `datasets` takes a folder of this machine, or what it once converted of one, for a name of the hub.
+    The package `datasets` takes a folder of this machine, or what it once converted of one, for a name of the hub. Its
+    cache is by commit where the files are the hub's, by a shorter hash where they are a machine's own.
     """
-    sources = list(table.info.download_checksums or {})
-    remote = [each for each in sources if each.startswith(HUB)]
-    if remote:
-        owner, _, commit = remote[0].removeprefix(HUB).partition("@")
-        return f"hf:{owner}", f"the hub's {owner} at {commit.partition('/')[0][:12]}"
     if Path(location).is_dir() and os.sep in location:
         return f"hf:{location}", ""
-    origin = f"the folder {Path(sources[0]).parent.name}" if sources else "this machine's cache, of unknown origin"
-    log.warning("hf:%s was read from %s, not from the hub", location, origin)
-    return f"hf:{location} (from {origin}, not the hub)", ""
+    stored = table.cache_files[0]["filename"] if table.cache_files else ""
+    made_of = Path(stored).parent.name
+    if re.fullmatch(r"[0-9a-f]{40}", made_of):
+        return f"hf:{location}", f"the hub's commit {made_of[:12]}"
+    origin = "the folder of that name" if Path(location).is_dir() else "a copy of some folder in the cache"
+    log.warning("hf:%s was read from %s on this machine, not from the hub", location, origin)
+    return f"hf:{location} (from {origin}, {made_of}, not from the hub)", ""
 
 
 def _hugging_face(form: str):
