@@ -39,8 +39,8 @@ def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
     for network in several:
         if not isinstance(network, one):
             raise UsageError(
-                f"{type(network).__name__} {network!r:.60} is no network; expected a torch.nn.Module, a reference such as "
-                f"mini_resnet@weights.pth, several of them, or a mapping from labels to them"
+                f"{type(network).__name__} {network!r:.60} is no network; expected a torch.nn.Module, a reference such "
+                f"as mini_resnet@weights.pth, several of them, or a mapping from labels to them"
             )
     references = [
         Reference(parse(card_of(network).reference).name) if isinstance(network, nn.Module) else parse(network)

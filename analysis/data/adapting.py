@@ -234,8 +234,8 @@ def pair_of(item, name: str):
     if isinstance(item, Mapping):
         keys = ", ".join(map(repr, item))
         raise UsageError(
-            f"{name} gives dictionaries of {keys}; expected pairs of image and label: let its __getitem__, or a loader's "
-            f"collate_fn, return them"
+            f"{name} gives dictionaries of {keys}; expected pairs of image and label: let its __getitem__, or a "
+            f"loader's collate_fn, return them"
         )
     if not isinstance(item, tuple | list) or len(item) < 2:
         raise UsageError(f"{name} gives {_described(item)}; expected {WAY_OUT}")

@@ -63,9 +63,9 @@ def _what_was_read(table, location: str) -> tuple[str, str]:
     made_of = Path(stored).parent.name
     if re.fullmatch(r"[0-9a-f]{40}", made_of):
         return f"hf:{location}", f"the hub's commit {made_of[:12]}"
-    origin = "the folder of that name" if Path(location).is_dir() else "a copy of some folder in the cache"
-    log.warning("hf:%s was read from %s on this machine, not from the hub", location, origin)
-    return f"hf:{location} (from {origin}, {made_of}, not from the hub)", ""
+    origin = "a local folder" if Path(location).is_dir() else "a folder cached earlier"
+    log.warning("hf:%s was read from %s of this machine, not from the hub", location, origin)
+    return f"hf:{location} ({origin}, {made_of})", ""
 
 
 def _hugging_face(form: str):
