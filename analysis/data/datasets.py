@@ -19,6 +19,8 @@ from analysis.randomness import hashes
 
 SPLITS = ("train", "val", "test")
 """The splits that a reference can name. Folders are taken for splits where there is one of train or val."""
+_CONTAINERS = ("folder", "tar", "webdataset", "parquet", "hf")
+"""Forms that may hold any images, so that the place says more than the form."""
 MOST_CLASSES = 1_000_000
 """A label beyond is taken for damage."""
 UNREADABLE = (
@@ -108,7 +110,7 @@ class ImageData(Dataset):
         'birds'
         """
         form, _, location = self.name.partition(":")
-        return self.label or PurePath(location).name or form
+        return self.label or (PurePath(location).name if form in _CONTAINERS else "") or form
 
     @property
     def parts(self) -> dict[str, str | int]:

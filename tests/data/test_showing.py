@@ -53,7 +53,9 @@ def test_images_of_many_sizes_or_of_large_ones_are_taken_as_of_imagenet(said, tm
         Image.new("RGB", (300 + number, 280)).save(tmp_path / "a" / f"{number}.png")
     assert preprocessing_for(silent(), load_data(f"folder:{tmp_path}")).geometry == (224, 0.875, "bicubic")
     assert preprocessing_for(silent(), make_data(size=300)).geometry == (224, 0.875, "bicubic")
-    assert all("does not say the size of its images: taken to be 224 px, with ImageNet's mean" in text for text in said())
+    assert all(
+        "does not say the size of its images: taken to be 224 px, with ImageNet's mean" in text for text in said()
+    )
 
 
 def test_what_is_said_is_taken_and_nothing_is_warned_of(said):

@@ -52,7 +52,8 @@ def test_what_a_network_says_of_its_preprocessing():
 
 
 @pytest.mark.parametrize(
-    "value, message", [("32", "is a str; expected analysis.networks.Preprocessing"), ({"means": 1}, "has `means`; expe")]
+    "value, message",
+    [("32", "is a str; expected analysis.networks.Preprocessing"), ({"means": 1}, "has `means`; expe")],
 )
 def test_preprocessing_that_cannot_be_meant(value, message):
     network = nn.Linear(2, 2)
