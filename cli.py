@@ -368,7 +368,9 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
     kept = True if keep_epochs else keep
     table = run_training(network, data, out, recipe, resume=resume, keep_epochs=kept, per_class=per_class_limit, **how)
     last = table[table["split"] == "val"].iloc[-1]
-    click.echo(f"{network}: {last.top1_error:.2f} % top-1 error on the validation images after {last.epoch} epochs")
+    click.echo(
+        f"{last.network}: {last.top1_error:.2f} % top-1 error on the validation images after {last.epoch} epochs"
+    )
     click.echo(f"Weights: {out / 'weights.safetensors'}")
 
 

@@ -13,14 +13,15 @@ from PIL import ImageOps
 from analysis.anatomy.sites import resolve_blocks
 from analysis.api import Measured, Request, add_priors, measure
 from analysis.commands.inputs import Inputs
-from analysis.data import ImageData
+from analysis.data import ImageData, adapted, preprocessing_for
 from analysis.data.datasets import image_differences
+from analysis.data.showing import enlargement
 from analysis.devices import resolve_device
 from analysis.errors import RunError, UsageError
 from analysis.figures import drawing as figures
 from analysis.files import file_hash
 from analysis.names import unique_label
-from analysis.networks import catalogue, preprocessing_of
+from analysis.networks import catalogue
 from analysis.networks.checkpoint_series import checkpoint_files, stem_of
 from analysis.networks.preprocessing import Preprocessing
 from analysis.networks.references import Reference, parse
@@ -333,13 +334,15 @@ def cache(inputs: Inputs, out: Path, network: str | None = None, workers: int = 
     """
     from analysis.data.cached import write_cache
 
-    if network:
-        (described,) = label_networks([network]).values()
-        preprocessing = preprocessing_of(described)
-    else:
-        preprocessing = Preprocessing(224, 0.875)
     images = inputs.load_data()
-    write_cache(images, replace(preprocessing, **inputs.changes()).geometry, out, workers, resume)
+    if network:
+        ((label, described),) = label_networks([network]).items()
+        preprocessing = preprocessing_for(described, images, inputs.stated(), label)
+    else:
+        preprocessing = inputs.stated().completed(Preprocessing(224, 0.875))
+        if said := enlargement(adapted(images), preprocessing):
+            log.warning("the cache has %s", said)
+    write_cache(images, preprocessing.geometry, out, workers, resume)
     return images
 
 

@@ -43,15 +43,20 @@ def preprocessing_for(network: nn.Module, data, options: Stated | None = None, n
             f"{name} does not say {missing}; --image-size, --mean and --std say it, in Python network.preprocessing = "
             f"analysis.networks.Preprocessing({shown.size}, mean=(…), std=(…))",
         )
-    resized = round(shown.size / shown.crop_pct)
-    if not images.shape and images.side and resized >= ENLARGED * images.side:
-        _warn_once(
-            network,
-            ("enlarged", images.side, resized),
-            f"{name} is shown images of {images.side} px enlarged {resized / images.side:.3g} times, to {resized} px: "
-            f"right if it was trained so; --image-size {images.side} shows them as they are",
-        )
+    if larger := enlargement(images, shown):
+        _warn_once(network, ("enlarged", shown.geometry), f"{name} is shown {larger}: right if it was trained so")
     return shown
+
+
+def enlargement(images: Images, shown: Preprocessing) -> str:
+    """In words, that images are enlarged several times; empty where they are not."""
+    resized = round(shown.size / shown.crop_pct)
+    if images.shape or images.geometry or not images.side or resized < ENLARGED * images.side:
+        return ""
+    return (
+        f"images of {images.side} px enlarged {resized / images.side:.3g} times, to {resized} px (--image-size "
+        f"{images.side} shows them as they are)"
+    )
 
 
 def _assumed(images: Images) -> Preprocessing:

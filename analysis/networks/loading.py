@@ -4,7 +4,7 @@ import importlib.util
 import json
 import logging
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from safetensors.torch import save
 from torch import nn
@@ -77,7 +77,7 @@ def _finish(network: nn.Module, checkpoint: Checkpoint, reference: Reference, fo
     if foreign:
         # other libraries' networks have names of their own: no conversion, and no settings that they could not take
         trained = checkpoint.metadata.get("reference", reference.name)
-        if parse(trained).name != reference.name:
+        if PurePath(parse(trained).name).name != PurePath(reference.name).name:  # a file may be elsewhere by now
             raise UsageError(f"weights `{reference.weights}` are of {trained}, not of {reference.name}")
         state, checkpoint.layout = checkpoint.raw, reference.name
     _load_strictly(network, state, checkpoint, reference, hint=not foreign)

@@ -95,11 +95,9 @@ def test_what_gives_no_features_and_what_is_never_called():
 def test_a_size_that_a_network_does_not_take_is_one_line(tmp_path):
     with pytest.raises(UsageError, match=r"fails on images of 3×64×64: Input height.*it states 224 px"):
         layer_table(load_network("timm/vit_tiny_patch16_224"), 64)
-    for command in (
-        ("layers", "timm/vit_tiny_patch16_224", "--image-size", "64"),
-        ("evaluate", "timm/vit_tiny_patch16_224", "--untrained", "--image-size", "64", "--limit", "10")
-        + ("--device", "cpu", "--out", str(tmp_path / "a")),
-    ):
+    small = ("timm/vit_tiny_patch16_224", "--image-size", "64")
+    measured = ("--untrained", "--limit", "10", "--device", "cpu", "--out", tmp_path / "a")
+    for command in (("layers", *small), ("evaluate", *small, *measured)):
         code, output = run(*command)
         assert code == 2 and "fails on images of 3×64×64" in output and "Traceback" not in output
     assert not (tmp_path / "a").exists()

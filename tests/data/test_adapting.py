@@ -111,7 +111,7 @@ def test_what_is_refused_at_the_door(data, message):
 
 
 def test_a_path_is_no_reference(tmp_path):
-    with pytest.raises(UsageError, match=r"is a path; expected a reference, as the text folder:"):
+    with pytest.raises(UsageError, match=r"is a path; expected a reference, such as the text folder:"):
         load_data(tmp_path)
 
 

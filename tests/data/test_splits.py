@@ -63,7 +63,7 @@ def test_folders_of_a_test_split_number_no_classes(form, tmp_path):
     Image.new("RGB", (8, 8)).save(root / "test" / "bears" / "a.png")
     where = root if form == "folder" else pack(root, tmp_path / "x.tar")
     assert load_data(f"{form}:{where}#val").classes == ["cat", "dog"]
-    with pytest.raises(UsageError, match="`bears`.*lack"):
+    with pytest.raises(UsageError, match=r"`bears`.*lack"):
         load_data(f"{form}:{where}#test")
 
 
