@@ -77,7 +77,7 @@ def _finish(network: nn.Module, checkpoint: Checkpoint, reference: Reference, fo
     if foreign:
         # other libraries' networks have names of their own: no conversion, and no settings that they could not take
         trained = checkpoint.metadata.get("reference", reference.name)
-        if PurePath(parse(trained).name).name != PurePath(reference.name).name:  # a file may be elsewhere by now
+        if not _same_network(parse(trained).name, reference.name):
             raise UsageError(f"weights `{reference.weights}` are of {trained}, not of {reference.name}")
         state, checkpoint.layout = checkpoint.raw, reference.name
     _load_strictly(network, state, checkpoint, reference, hint=not foreign)
@@ -93,6 +93,16 @@ def _finish(network: nn.Module, checkpoint: Checkpoint, reference: Reference, fo
     log.info("%s: names of %s", reference, checkpoint.layout)
     for note in checkpoint.notes:
         log.warning("%s: %s", reference, note)
+
+
+def _same_network(name: str, other: str) -> bool:
+    """Whether two names are of one network; a factory's file may be in another folder by now.
+
+    >>> _same_network("lab/mine.py:build", "/home/a/mine.py:build"), _same_network("timm/vit", "torchvision/vit")
+    (True, False)
+    """
+    both_factories = ".py:" in name and ".py:" in other
+    return name == other or (both_factories and PurePath(name).name == PurePath(other).name)
 
 
 def _checkpoint(reference: Reference) -> Checkpoint | None:
