@@ -13,8 +13,8 @@ from analysis.errors import RunError, UsageError
 from analysis.networks import load_network
 from analysis.probes.dropping import FeatureImportance
 
+from .anatomy.test_sites import FAMILIES
 from .conftest import count_hooks, make_data, make_network, shake
-from .test_sites import FAMILIES
 
 SHAPE = (3, 64, 64)
 

@@ -54,7 +54,7 @@ class MeasureSelectivity:
 
     def run(self, run: Run) -> list[Path]:
         labelled = self.inputs.load_networks()
-        images = self.inputs.load_data(labelled.values())
+        images = self.inputs.load_data(labelled)
         if self.reference is not None and self.reference not in labelled:
             raise UsageError(f"no network `{self.reference}` to compare with; labels: {', '.join(labelled)}")
         requests = {
@@ -206,16 +206,17 @@ class SelectivityOverTraining:
 
     def run(self, run: Run) -> list[Path]:
         (network,) = self.each.inputs.networks
+        label = parse(network).label or parse(network).short
         tables, others, part = [], [], None
         for epoch, path in checkpoint_files(self.folder).items():
             part = self._measure(run, network, epoch, path)
             error = read_table(part.folder, "evaluation.csv")["top1_error"].iloc[0]
-            table = read_table(part.folder, "selectivity_blocks.csv").assign(network=network, top1_error=error)
+            table = read_table(part.folder, "selectivity_blocks.csv").assign(network=label, top1_error=error)
             table.insert(1, "epoch", epoch)
             tables.append(table)
             if self.each.statistics.indices:
                 means = read_table(part.folder, "selectivity_indices.csv").groupby(["block", "index"], sort=False)
-                others.append(means[["value", "null"]].mean().reset_index().assign(network=network, epoch=epoch))
+                others.append(means[["value", "null"]].mean().reset_index().assign(network=label, epoch=epoch))
             run.record["networks"] |= part.record["networks"]
         run.save(data=part.record["data"])
         run.write_table("selectivity_epochs.csv", pd.concat(tables, ignore_index=True))

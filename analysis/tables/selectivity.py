@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.errors import RunError, UsageError, unknown
+from analysis.errors import RunError, UsageError
 from analysis.recording import Recording
 from analysis.statistics import PERMUTATIONS, REPLICATES
 from analysis.statistics.registry import check_indices
@@ -105,6 +105,13 @@ def selectivity_tables(
         if tables:
             setattr(result, name, pd.concat(tables, ignore_index=True))
     return result
+
+
+def _check_tap(recording: Recording, tap: str) -> None:
+    networks = recording.described["taps"].values()
+    taps = sorted({each for blocks in networks for several in blocks.values() for each in several})
+    if tap not in taps:
+        raise unknown("tap in the recording called", tap, taps)
 
 
 def _block(recording: Recording, network: str, block: str, tap: str, resampling: Resampling, statistics: Statistics):

@@ -12,7 +12,7 @@ from analysis.api import Request, measure
 from analysis.errors import UsageError
 from analysis.probes.dropping import FeatureImportance
 
-from .conftest import count_hooks, make_data, make_network
+from ..conftest import count_hooks, make_data, make_network
 
 
 class InPlace(nn.Module):
@@ -85,7 +85,7 @@ class Midway(nn.Module):
 def test_no_hook_is_left_when_a_network_fails_midway(what, error, quiet):
     network = Midway(error)
     before = count_hooks(network)
-    with pytest.raises(type(error)):
+    with pytest.raises((type(error), UsageError)):  # what is tried before the pass is told as a usage error
         if what == "capture":
             with analysis.capture(network, ["layer3.1"]):
                 for _ in range(3):
