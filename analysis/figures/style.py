@@ -105,8 +105,8 @@ def _advance(character: str) -> float:
 
 
 def text_width(text: str, size: float) -> float:
-    """Inches that a line of text takes at a size in points."""
-    return sum(map(_advance, text)) * size / 72
+    """Inches that a line of text takes at a size in points, at most: letters are set on whole pixels."""
+    return sum(map(_advance, text)) * size / 72 * 1.04
 
 
 def wrapped(text: str, size: float, inches: float, lines: int | None = None) -> str:
@@ -236,8 +236,9 @@ def hide_rest(axes: np.ndarray, used: int) -> None:
     """Hide the panels that nothing is drawn in; those above them get the numbers of their axis."""
     for ax in axes.flat[used:]:
         ax.set_axis_off()
-    for ax in axes.flat[max(used - axes.shape[1], 0) : used]:
-        ax.tick_params(labelbottom=True)
+    if used < axes.size:
+        for ax in axes.flat[max(used - axes.shape[1], 0) : used]:
+            ax.tick_params(labelbottom=True)
 
 
 def unit_ticks(axis: Axis, highest: float, inches: float) -> None:

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from analysis import diagrams, figures
-from analysis.commands.all import _paper_errors
 from analysis.errors import UsageError
 from analysis.networks.gather_excite import EXTENTS, VARIANTS, GatherExcite
 
@@ -167,8 +166,7 @@ def test_the_pooling_table_shows_measured_beside_published():
         {"network": "resnet50_se", "extent": None, "pool": None, "top1_error": 2.0, "top5_error": 0.5},
     ]
     table = pd.DataFrame(rows)
-    papers = [_paper_errors(label, row) for label, row in table.set_index("network").iterrows()]
-    _, ax = figures.pooling_table(table.assign(paper=papers))
+    _, ax = figures.pooling_table(table)
     cells = {position: cell.get_text().get_text() for position, cell in ax.tables[0].get_celld().items()}
     assert [cells[1, column] for column in range(6)] == ["ResNet-50", "—", "—", "24.50", "7.25", "23.30 / 6.55"]
     assert cells[2, 1] == "4" and cells[2, 5] == "23.10 / 6.39" and cells[3, 5] == "—"
