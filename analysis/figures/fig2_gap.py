@@ -25,7 +25,7 @@ from analysis.figures.style import (
     wrapped,
 )
 from analysis.names import pretty
-from analysis.statistics.intervals import half_width
+from analysis.statistics.samples import half_width
 
 NEEDS = ("selectivity_gap.csv",)
 KINDS = {

@@ -126,7 +126,7 @@ def _lines(text: str, size: float, inches: float) -> list[str]:
     lines = []
     for paragraph in text.split("\n"):
         line = ""
-        for part in re.findall(r"[^\s_\-/.,:=]*[\s_\-/.,:=]*", paragraph):
+        for part in re.findall(r"[^ _\-/.,:=]*[ _\-/.,:=]*", paragraph):
             if line and text_width(line + part.rstrip(), size) > inches:
                 lines.append(line.rstrip())
                 line = ""
@@ -192,7 +192,7 @@ def panels(
     """
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options)
     legend = legend_above(figure, handles, title)
-    note = wrapped(" ".join(note.split()), NOTE_SIZE, width - 0.2)
+    note = wrapped(re.sub("[ \n]+", " ", note).strip(), NOTE_SIZE, width - 0.2)
     strip = (len(note.split("\n")) * NOTE_SIZE * 1.25 / 72 + 0.06) if note else 0.0
     xlabel = wrapped(xlabel, 8, width - _MARGIN)
     below = strip + (0.14 * (xlabel.count("\n") + 1) + 0.03 if xlabel else 0.0)

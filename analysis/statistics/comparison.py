@@ -9,7 +9,6 @@ from scipy import stats
 
 from analysis.errors import UsageError
 from analysis.probes.class_selectivity import over_units, spread
-from analysis.statistics.intervals import half_width
 
 log = logging.getLogger(__name__)
 
@@ -171,3 +170,12 @@ def _trend(network: str, reference: str, kind: str, depth: np.ndarray, values: n
         "slope_low": slope - reach,
         "slope_high": slope + reach,
     }
+
+
+def half_width(replicates: int, level: float = 0.95) -> float:
+    """Half the width of an interval in standard errors, by t with replicates − 1 degrees of freedom.
+
+    >>> round(half_width(10), 3)
+    2.262
+    """
+    return float(stats.t.ppf((1 + level) / 2, max(replicates - 1, 1)))

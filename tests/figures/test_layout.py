@@ -25,7 +25,6 @@ CASES = {
     ("case", "width"),
     [
         ("one of each", 3.3),
-        ("as the demo", None),
         ("as the demo", 3.3),
         ("hard names", None),
         ("hard names", 3.3),

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from analysis import figures
 from analysis.errors import UsageError
@@ -173,7 +174,8 @@ def test_names_are_shown_as_they_are():
         figure, _ = figures.optimisation(making.training_table([name], 2))
         assert legend_of(figure) == [name]
         figure.draw_without_rendering()
-        assert not any(text.get_parse_math() for text in figure.findobj(style.plt.Text))
+        (text,) = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text() == name)
+        assert not text.get_parse_math()
 
 
 def test_long_names_keep_both_their_ends():

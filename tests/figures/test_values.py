@@ -47,9 +47,9 @@ def selectivity_rows() -> pd.DataFrame:
 
 def test_violins_and_index_against_null_hold_the_units():
     table = selectivity_rows()
-    _, ax = figures.selectivity_by_depth(table)
+    figure, ax = figures.selectivity_by_depth(table)
     assert [text.get_text() for text in ax.get_xticklabels()] == ["conv4-6"]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["plain", "se"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["plain", "se"]
     _, axes = figures.selectivity_against_null(table)
     dots = axes[1, 0].lines[1]
     assert dots.get_xdata() == pytest.approx([0.05, 0.15, 0.1]) and dots.get_ydata() == pytest.approx([0.4, 0.6, 0.5])
