@@ -276,7 +276,7 @@ def epoch_axis(ax: Axes, epochs: pd.Series) -> None:
         ax.set_xlim(found[0] - 1, found[0] + 1)
         ax.set_xticks(found, [f"{epoch:g}" for epoch in found])
     else:
-        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=found[-1] - found[0] >= 3))
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=all(epoch % 1 == 0 for epoch in found)))
 
 
 def block_ticks(ax: Axes, positions: Sequence[float], blocks: Sequence[str], inches: float) -> None:

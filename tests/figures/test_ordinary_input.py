@@ -174,8 +174,8 @@ def test_names_are_shown_as_they_are():
         figure, _ = figures.optimisation(making.training_table([name], 2))
         assert legend_of(figure) == [name]
         figure.draw_without_rendering()
-        (text,) = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text() == name)
-        assert not text.get_parse_math()
+        (shown,) = [text for text in figure.findobj(Text) if text.get_text() == name]
+        assert not shown.get_parse_math()
 
 
 def test_long_names_keep_both_their_ends():
