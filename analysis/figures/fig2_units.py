@@ -67,7 +67,7 @@ def contact_sheet(
     side_by_side = width >= 5.5
     room = width * 0.66 if side_by_side else width - 0.1
     beside = min(1.55, room * 0.42)
-    cell = (room - beside) / columns
+    cell = min((room - beside) / columns, 0.5)
     pitch = max(cell, 0.36) / cell
     tall = pitch * cell * len(shown) + 0.2
     note = f"Framed: images of the unit's top class. {note}"
@@ -82,7 +82,7 @@ def contact_sheet(
         )
     ax, sheet = axes.flat
     _ranks(ax, units, shown)
-    sheet.set(xlim=(-beside / cell, columns), ylim=(pitch * len(shown), 0), aspect="equal")
+    sheet.set(xlim=(-beside / cell, (room - beside) / cell), ylim=(pitch * len(shown), 0), aspect="equal")
     sheet.set_axis_off()
     for row, unit in enumerate(shown.to_dict("records")):
         sheet.text(-0.1, pitch * row + 0.5, _described(unit, beside), ha="right", va="center", fontsize=_SMALL)

@@ -105,8 +105,8 @@ def _advance(character: str) -> float:
 
 
 def text_width(text: str, size: float) -> float:
-    """Inches that a line of text takes at a size in points."""
-    return sum(map(_advance, text)) * size / 72
+    """Inches that a line of text takes at a size in points, at most: letters are set on whole pixels."""
+    return sum(map(_advance, text)) * size / 72 * 1.04
 
 
 def wrapped(text: str, size: float, inches: float, lines: int | None = None) -> str:
@@ -126,7 +126,7 @@ def _lines(text: str, size: float, inches: float) -> list[str]:
     lines = []
     for paragraph in text.split("\n"):
         line = ""
-        for part in re.findall(r"[^\s_\-/.,:=]*[\s_\-/.,:=]*", paragraph):
+        for part in re.findall(r"[^ _\-/.,:=]*[ _\-/.,:=]*", paragraph):
             if line and text_width(line + part.rstrip(), size) > inches:
                 lines.append(line.rstrip())
                 line = ""
@@ -192,7 +192,7 @@ def panels(
     """
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options)
     legend = legend_above(figure, handles, title)
-    note = wrapped(" ".join(note.split()), NOTE_SIZE, width - 0.2)
+    note = wrapped(re.sub("[ \n]+", " ", note).strip(), NOTE_SIZE, width - 0.2)
     strip = (len(note.split("\n")) * NOTE_SIZE * 1.25 / 72 + 0.06) if note else 0.0
     xlabel = wrapped(xlabel, 8, width - _MARGIN)
     below = strip + (0.14 * (xlabel.count("\n") + 1) + 0.03 if xlabel else 0.0)
@@ -236,8 +236,9 @@ def hide_rest(axes: np.ndarray, used: int) -> None:
     """Hide the panels that nothing is drawn in; those above them get the numbers of their axis."""
     for ax in axes.flat[used:]:
         ax.set_axis_off()
-    for ax in axes.flat[max(used - axes.shape[1], 0) : used]:
-        ax.tick_params(labelbottom=True)
+    if used < axes.size:
+        for ax in axes.flat[max(used - axes.shape[1], 0) : used]:
+            ax.tick_params(labelbottom=True)
 
 
 def unit_ticks(axis: Axis, highest: float, inches: float) -> None:
@@ -275,7 +276,7 @@ def epoch_axis(ax: Axes, epochs: pd.Series) -> None:
         ax.set_xlim(found[0] - 1, found[0] + 1)
         ax.set_xticks(found, [f"{epoch:g}" for epoch in found])
     else:
-        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=found[-1] - found[0] >= 3))
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=all(epoch % 1 == 0 for epoch in found)))
 
 
 def block_ticks(ax: Axes, positions: Sequence[float], blocks: Sequence[str], inches: float) -> None:

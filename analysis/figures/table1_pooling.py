@@ -36,7 +36,7 @@ def pooling_table(evaluation: pd.DataFrame, note: str = "", width: float | None 
     kept = [at for at in range(len(header)) if at in (0, 3, 4) or any(row[at] != NONE for row in rows)]
     header, rows = [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
     size, inches = _fitted(header, rows, width)
-    rows = [[wrapped(row[0], size, inches[0] - 0.12, 3), *row[1:]] for row in rows]
+    rows = [[wrapped(row[0], size, inches[0] - 0.08, 3), *row[1:]] for row in rows]
     tall = [max(cell.count("\n") + 1 for cell in row) for row in (header, *rows)]
     line = size * 1.3 / 72
     heights = [lines * line + 0.1 for lines in tall]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.errors import RunError, UsageError
+from analysis.errors import RunError, UsageError, unknown
 from analysis.recording import Recording
 from analysis.statistics import PERMUTATIONS, REPLICATES
 from analysis.statistics.registry import check_indices
