@@ -4,9 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from analysis.commands.all import _paper_errors
 
 from analysis import diagrams, figures
-from analysis.commands.all import _paper_errors
 from analysis.errors import UsageError
 from analysis.networks.gather_excite import EXTENTS, VARIANTS, GatherExcite
 

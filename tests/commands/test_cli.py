@@ -14,9 +14,8 @@ from PIL import Image
 import cli
 from analysis.data import load_data
 from analysis.networks import save_weights
-from analysis.probes.class_selectivity import selectivity_index
-
-from .conftest import make_network
+from analysis.statistics import selectivity_index
+from tests.conftest import make_network
 
 FAST = ["--limit", "40", "--device", "cpu"]
 
