@@ -15,6 +15,7 @@ import pytest
 from analysis.errors import RunError, UsageError
 from analysis.recording import Kept, Recording, open_recording, store
 
+ROOT = Path(__file__).parents[2]
 KEPT = {
     "a net/with:signs": [Kept("layer3.0.output", (3,)), Kept("layer3.0.gate", (3,))],
     "other": [Kept("top_classes", (5,), "int32"), Kept("rank", (), "int32")],
@@ -139,7 +140,7 @@ def test_what_is_not_in_it_is_named_with_what_is(tmp_path):
 
 def test_labels_that_fall_on_one_folder_have_one_each(tmp_path):
     kept = {label: [Kept("rank", (), "int32")] for label in ("a/b", "a:b", "..", "a_b")}
-    facts = FACTS | {"networks": dict.fromkeys(kept, {}), "taps": {}, "settings": {}}
+    facts = FACTS | {"networks": {label: {} for label in kept}, "taps": {}, "settings": {}}
     recording = Recording.create(kept, images(2), facts, tmp_path / "r")
     for number, label in enumerate(kept):
         recording.write(0, {(label, "rank"): np.full(2, number, np.int32)}, 2)
@@ -318,14 +319,14 @@ def test_a_disk_that_is_full_after_all_leaves_nothing_in_the_way(tmp_path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store.os, "posix_fallocate", full)
-    with pytest.raises(RunError, match="cannot write the recording .*No space left on device"):
+    with pytest.raises(RunError, match=r"cannot write the recording .*No space left on device"):
         make(tmp_path / "r")
     monkeypatch.undo()
     make(tmp_path / "r")
 
 
-def test_what_a_killed_process_had_just_begun_is_begun_again(tmp_path, monkeypatch):
-    """Killed between the arrays and recording.json: with --resume, and without, it is made anew."""
+def test_what_a_killed_process_had_just_begun_is_begun_again(tmp_path):
+    """Killed between the arrays and recording.json."""
     folder = tmp_path / "r"
     program = textwrap.dedent(f"""
         import os
@@ -335,9 +336,7 @@ def test_what_a_killed_process_had_just_begun_is_begun_again(tmp_path, monkeypat
         store._write_json = lambda *arguments: os._exit(9)
         make(Path({str(folder)!r}))
     """)
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parents[2]
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 9, done.stderr
     assert (folder / "other" / "rank.npy").exists() and not (folder / "recording.json").exists()
     Recording.create(KEPT, images(), FACTS, folder, resume=True).close()
@@ -379,7 +378,7 @@ def test_another_process_that_writes_is_seen(tmp_path):
             sys.stdin.read()
     """)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    other = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[2], **pipes)
+    other = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, **pipes)
     try:
         assert other.stdout.readline() == "mine\n"
         with pytest.raises(UsageError, match="another process is writing into"):
