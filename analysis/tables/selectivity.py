@@ -76,9 +76,7 @@ def selectivity_tables(
         RunError: activities that have no index, or fewer than two classes with images.
     """
     labels, classes = _labels(recording, statistics.groups)
-    present = len(np.unique(labels))
-    if present < 2:
-        raise RunError(f"{present} classes with images; the index needs at least two")
+    check_classes(labels)
     _say_what_is_missing(labels, classes)
     drawn = (statistics.seed, statistics.permutations, statistics.replicates)
     resampling = Resampling(labels, recording.indices, max(len(classes), int(labels.max()) + 1), *drawn)
@@ -104,6 +102,13 @@ def selectivity_tables(
         if tables:
             setattr(result, name, pd.concat(tables, ignore_index=True))
     return result
+
+
+def check_classes(labels: np.ndarray) -> None:
+    """Raise a RunError where there are fewer than two classes."""
+    present = len(np.unique(labels))
+    if present < 2:
+        raise RunError(f"{present} classes with images; the index needs at least two")
 
 
 def _block(recording: Recording, network: str, block: str, tap: str, resampling: Resampling, statistics: Statistics):
