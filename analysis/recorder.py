@@ -11,6 +11,7 @@ from torch import nn
 from analysis.anatomy.hooks import capture, channel_means, layout_of
 from analysis.errors import UsageError
 from analysis.recording import Kept, Recording
+from analysis.statistics import PERMUTATIONS, REPLICATES
 from analysis.tables.selectivity import Statistics, selectivity_tables
 
 
@@ -78,11 +79,21 @@ class ActivityRecorder:
 
         Args:
             classes: names, by label.
+
+        Raises:
+            UsageError: nothing was added, an image twice, or a label below 0.
         """
         if not self._rows:
             raise UsageError("nothing was recorded: `recorder.add(labels, indices)` keeps a batch")
         labels, indices = (np.concatenate([part[at] for part in self._rows]) for at in (0, 1))
         order = np.argsort(indices, kind="stable")
+        if (twice := np.flatnonzero(np.diff(indices[order]) == 0)).size:
+            raise UsageError(
+                f"{twice.size} images were added twice, such as that of index {indices[order][twice[0]]}: what a "
+                f"sampler repeats, such as a distributed one's padding, is to be left out"
+            )
+        if labels.min() < 0:
+            raise UsageError(f"a label is {labels.min()}; expected 0 or more")
         names = list(classes) + [str(label) for label in range(len(classes), int(labels.max()) + 1)]
         kept = [Kept(name, values.shape[1:]) for name, values in self._rows[0][2].items()]
         images = pd.DataFrame(
@@ -110,7 +121,7 @@ class ActivityRecorder:
         return recording
 
     def selectivity(
-        self, seed: int = 0, permutations: int | None = None, replicates: int | None = None
+        self, seed: int = 0, permutations: int = PERMUTATIONS, replicates: int = REPLICATES
     ) -> pd.DataFrame:
         """The columns of `selectivity.csv`: index, null, corrected index, errors.
 

@@ -9,11 +9,12 @@ import pandas as pd
 from analysis.anatomy.sites import resolve_blocks
 from analysis.api import Request, with_priors
 from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import Measuring
+from analysis.commands.measuring import RECORDING, Measuring
 from analysis.errors import UsageError
 from analysis.networks.weights import weights_hash
 from analysis.probes.dropping import Dropping
 from analysis.recording import Recording
+from analysis.recording.store import discard
 from analysis.results.run import Run, read_record, read_table
 from analysis.statistics.curves import Curves, areas, class_curves, differences, point_tests
 from analysis.tables.pruning import correctness, pruning_table
@@ -56,12 +57,14 @@ class Pruning:
             for label, network in labelled.items()
         }
         index = None if self.selectivity_from is None else _selectivity_of(self.selectivity_from, requests, images)
-        others = run.path("recording-of-means")
+        others = run.path(f"{RECORDING}-of-means")
         requests = with_priors(requests, images, self.measuring.options, self.means_from, index, others)
         recording = self.measuring.measure(run, requests, images, self.dropping.seed)
         write_pruning(run, recording, self.dropping.seed)
         if self.per_class:
             run.write_table("pruning_classes.csv", class_curves(Curves.read(run.folder)))
+        if not self.measuring.keep:
+            discard(others)
         return self.measuring.finish(run)
 
 

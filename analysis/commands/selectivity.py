@@ -23,7 +23,7 @@ from analysis.recording import Recording, open_recording
 from analysis.results.run import Run, read_table
 from analysis.statistics.comparison import selectivity_gaps, sentences
 from analysis.tables.evaluation import evaluation_table
-from analysis.tables.selectivity import DEFAULT_STATISTICS, Selectivity, Statistics, selectivity_tables
+from analysis.tables.selectivity import DEFAULT_STATISTICS, Selectivity, Statistics, check_classes, selectivity_tables
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ class MeasureSelectivity:
         images = self.inputs.load_data(labelled)
         if self.reference is not None and self.reference not in labelled:
             raise UsageError(f"no network `{self.reference}` to compare with; labels: {', '.join(labelled)}")
+        check_classes(images.labels)  # before the pass, not after it
         requests = {
             label: Request(network, resolve_blocks(network, self.stage, self.blocks), rectify=self.rectify)
             for label, network in labelled.items()
@@ -100,13 +101,13 @@ class SelectivityFrom:
         kept = self.networks or list(recording.networks)
         if self.reference is not None and self.reference not in kept:
             raise UsageError(f"no network `{self.reference}` to compare with; labels: {', '.join(kept)}")
+        with run.timed("statistics"):  # before anything is written: what was not recorded is refused here
+            tables = selectivity_tables(recording, self.statistics, self.tap, kept)
         for label in kept:
             run.add_network(label, recording.networks[label])
         run.save(data=recording.described["data"] | {"read": len(recording.images)}, seed=self.statistics.seed)
         evaluation = evaluation_table(recording)
         run.write_table("evaluation.csv", evaluation[evaluation["network"].isin(kept)])
-        with run.timed("statistics"):
-            tables = selectivity_tables(recording, self.statistics, self.tap, kept)
         write_selectivity(run, tables, self.reference, self.statistics, self.save_means)
         log.info("contact sheets need the images themselves, which a recording does not hold: none is drawn")
         return figures.draw(run.folder)

@@ -18,7 +18,7 @@ from analysis.networks import catalogue
 from analysis.networks.references import Reference
 from analysis.networks.references import labelled as labelled_references
 from analysis.results.run import Run
-from analysis.tables.selectivity import DEFAULT_STATISTICS, Statistics, selectivity_tables
+from analysis.tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes, selectivity_tables
 from analysis.training import WEIGHTS, Recipe, train
 
 
@@ -64,6 +64,8 @@ class Supplementary:
         labelled = trained.load_networks()
         images = trained.load_data(labelled)
         roles = _Roles(references)
+        if roles.selectivity:
+            check_classes(images.labels)
         requests = {
             label: Request(
                 network,

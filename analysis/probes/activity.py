@@ -58,6 +58,7 @@ class Activity:
             self._check_gates()
         if "sum" in taps:
             self.sums = sum_modules(network, list(units), shape)
+            self._check_sums()
         self._seen: dict[str, torch.Tensor] = {}
 
     def _check_gates(self) -> None:
@@ -68,6 +69,16 @@ class Activity:
                     raise UsageError(
                         f"block `{block}` of {name} has no gate, so no tap `{tap}`; it has branch and output"
                     )
+
+    def _check_sums(self) -> None:
+        """A block that ends in a batch norm or a convolution has no activation function that a sum could be before."""
+        for block, (name, _) in self.sums.items():
+            last = find_module(self.network, name)
+            if isinstance(last, nn.modules.batchnorm._BatchNorm | nn.modules.conv._ConvNd):
+                raise UsageError(
+                    f"block `{block}` of {type(self.network).__name__} ends in no activation function but in "
+                    f"`{name}`, so no tap `sum`; it has the tap output"
+                )
 
     def taps(self) -> dict[str, list[str]]:
         return {block: list(self.chosen) for block in self.units}

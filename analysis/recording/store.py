@@ -274,25 +274,46 @@ def _folders(networks: Mapping) -> dict[str, str]:
 
 
 def _on_disk(folder: Path, described: dict, images: pd.DataFrame, resume: bool) -> Recording:
+    _refuse_others(folder, described)  # before a lock is written among them
+    lock = _locked(folder)
+    try:
+        recording = _begun(folder, described, images, resume)
+    except BaseException:
+        lock.close()
+        raise
+    recording._lock = lock
+    return recording
+
+
+def _begun(folder: Path, described: dict, images: pd.DataFrame, resume: bool) -> Recording:
+    """A recording in a folder that no other process writes."""
     if (folder / "recording.json").is_file():
         before = _read_json(folder)
         if not resume:
             raise UsageError(f"`{folder}` holds a recording already: add --resume to go on, or choose another folder")
         _check_same(folder, before, described)
         return _resumed(folder, before, described, images)
-    if folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
-        raise UsageError(f"`{folder}` is not empty and holds no recording; choose another folder")
-    lock = _locked(folder)
+    for network in described["folders"].values():  # of a process that was killed as it began
+        shutil.rmtree(folder / network, ignore_errors=True)
     _make_arrays(folder, described)
     recording = Recording(described, images, _open_arrays(folder, described, "r+"), folder)
-    recording._lock = lock
     recording.flush()
     return recording
 
 
+def _refuse_others(folder: Path, described: dict) -> None:
+    """A folder of something else is not written into; one that was locked for a recording holds the beginning of it."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if "recording.json" in names:
+        return
+    begun = set(described["folders"].values()) | {"images.csv"} if ".lock" in names else set()
+    if any(name not in begun and not name.startswith(".") for name in names):
+        raise UsageError(f"`{folder}` is not empty and holds no recording; choose another folder")
+
+
 def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) -> Recording:
     """An unfinished recording to go on with; images after those that are done may have been taken out meanwhile."""
-    lock, done = _locked(folder), before["rows_done"]
+    done = before["rows_done"]
     recorded = _read_images(folder, before)
     if before["finished"] and len(recorded) != len(images):
         raise UsageError(f"`{folder}` is of {len(recorded)} images, now {len(images)}; choose another folder")
@@ -309,9 +330,7 @@ def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
     if len(recorded) != len(images):
         _shorten(folder, before, described, done)
     described = described | {"rows_done": done, "finished": before["finished"]}
-    recording = Recording(described, images, _open_arrays(folder, described, "r+"), folder)
-    recording._lock = lock
-    return recording
+    return Recording(described, images, _open_arrays(folder, described, "r+"), folder)
 
 
 def _shorten(folder: Path, before: dict, described: dict, done: int) -> None:

@@ -195,9 +195,11 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
                 with autocast():
                     observed = _observe(subject, inputs[subject.preprocessing], batch, labels)
                 rows |= {(subject.label, name): values for name, values in observed.items()}
-            waiting.add(done, batch, rows)
-            done += len(batch)
-            bar.update(len(batch))
+            # a foreign loader's batches need not begin where the pass was interrupted
+            start = int(batch.positions[0])
+            waiting.add(start, batch, rows)
+            bar.update(start + len(batch) - done)
+            done = start + len(batch)
             stop = asked.is_set()
             if stop or time.monotonic() - flushed > interval:
                 waiting.write()

@@ -77,9 +77,7 @@ def selectivity_tables(
     """
     _check_tap(recording, tap)
     labels, classes = _labels(recording, statistics.groups)
-    present = len(np.unique(labels))
-    if present < 2:
-        raise RunError(f"{present} classes with images; the index needs at least two")
+    check_classes(labels)
     _say_what_is_missing(labels, classes)
     drawn = (statistics.seed, statistics.permutations, statistics.replicates)
     resampling = Resampling(labels, recording.indices, max(len(classes), int(labels.max()) + 1), *drawn)
@@ -112,6 +110,13 @@ def _check_tap(recording: Recording, tap: str) -> None:
     taps = sorted({each for blocks in networks for several in blocks.values() for each in several})
     if tap not in taps:
         raise unknown("tap in the recording called", tap, taps)
+
+
+def check_classes(labels: np.ndarray) -> None:
+    """Raise a RunError where there are fewer than two classes."""
+    present = len(np.unique(labels))
+    if present < 2:
+        raise RunError(f"{present} classes with images; the index needs at least two")
 
 
 def _block(recording: Recording, network: str, block: str, tap: str, resampling: Resampling, statistics: Statistics):

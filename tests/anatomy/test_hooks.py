@@ -8,9 +8,10 @@ from torch import nn
 
 import analysis
 from analysis.anatomy.hooks import aside, evaluating, hooked
-from analysis.api import Request, measure
+from analysis.api import Request
 from analysis.errors import UsageError
 from analysis.probes.dropping import FeatureImportance
+from tests.conftest import measure
 
 from ..conftest import count_hooks, make_data, make_network
 
@@ -92,7 +93,8 @@ def test_no_hook_is_left_when_a_network_fails_midway(what, error, quiet):
                     network(torch.randn(1, 3, 32, 32))
         else:
             blocks = ["layer3.0", "layer3.5"]
-            request = Request(network, **({what: blocks} if what != "accuracy" else {}))
+            kept = {"selectivity": {"blocks": blocks}, "pruning": {"pruning": blocks}, "accuracy": {}}[what]
+            request = Request(network, **kept)
             measure({"it": request}, make_data(), quiet)
     assert count_hooks(network) == before
 

@@ -5,12 +5,10 @@ import pytest
 import torch
 
 import analysis
-from analysis.anatomy.sites import resolve_blocks
-from analysis.api import Request, measure
+from analysis.api import Request
 from analysis.errors import UsageError
 from analysis.probes.dropping import FeatureImportance, drop_ranks, dropped_maps
-
-from .conftest import count_hooks, make_data, make_network
+from tests.conftest import count_hooks, make_data, make_network, measure
 
 
 def plain_loop(network, block, images, order, ratio) -> torch.Tensor:
@@ -65,7 +63,7 @@ def test_every_point_equals_a_plain_loop(reference, device):
 def pruned_logits(network, block, images, order, ratio, rows=None, way=None, **settings) -> torch.Tensor:
     """Logits by the engine, for one point."""
     metric = FeatureImportance(network, [block], ratios=(ratio,), orders=(order,), rows=rows, exact=True, **settings)
-    (target,) = metric._targets
+    (target,) = metric.probe._targets
     ablation, kept = target.ablation, []
     inner = ablation.logits
     ablation.logits = lambda variants, images=None: kept.append(list(inner(variants, images))) or kept[-1]
@@ -179,7 +177,7 @@ def test_gates_are_ranked_in_float32_under_autocast():
     metric = FeatureImportance(network, ["layer3.1"], ratios=(0.5,), orders=("most",))
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         metric.update(images, torch.zeros(4, dtype=torch.long), torch.arange(4))
-    values = metric._targets[0].importance.of("gate", None)[0]
+    values = metric.probe._targets[0].importance.of("gate", None)[0]
     assert values.dtype == torch.float32
     assert not torch.equal(values, values.bfloat16().float())
 
@@ -225,11 +223,11 @@ def test_one_reading_of_the_data_serves_everything(quiet):
     data.read = lambda position: reads.append(position) or inner(position)
     networks = {name: make_network(f"{name}:classes=4") for name in ("mini_resnet", "mini_resnet_se")}
     requests = {
-        label: Request(network, resolve_blocks(network), resolve_blocks(network)) for label, network in networks.items()
+        label: Request(network, ["layer3.0", "layer3.4"], pruning=["layer3.4"]) for label, network in networks.items()
     }
     measured = measure(requests, data, quiet)
     assert reads == list(range(40))
-    alone = analysis.pruning(networks["mini_resnet_se"], data, options=quiet)
+    alone = analysis.pruning(networks["mini_resnet_se"], data, blocks=["layer3.4"], options=quiet)
     together = measured.pruning[measured.pruning["network"] == "mini_resnet_se"].reset_index(drop=True)
     assert np.array_equal(alone["top1"], together["top1"])
     assert all(count_hooks(network) == 0 for network in networks.values())

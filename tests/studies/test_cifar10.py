@@ -13,7 +13,7 @@ from analysis.errors import UsageError
 from analysis.networks import load_network
 from studies.cifar10.train import TRAININGS, alone
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_training_is_there_once_and_can_be_built():

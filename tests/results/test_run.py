@@ -8,10 +8,9 @@ import pytest
 
 from analysis.errors import RunError, UsageError
 from analysis.files import atomic_path
-from analysis.networks.weights import weights_hash
+from analysis.networks.weights import network_card, weights_hash
 from analysis.results.run import Run, read_record, read_table
-
-from .conftest import make_network
+from tests.conftest import make_network
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path):
@@ -66,7 +65,7 @@ def test_the_record_tells_networks_by_their_weights(tmp_path):
     one, two = make_network("mini_resnet", 0), make_network("mini_resnet", 1)
     assert weights_hash(one) == weights_hash(make_network("mini_resnet", 0)) != weights_hash(two)
     run = Run(tmp_path / "run", "evaluate", {})
-    run.add_network("one", one)
+    run.add_network("one", network_card(one))
     run.save()
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["networks"]["one"]["weights_hash"] == weights_hash(one)

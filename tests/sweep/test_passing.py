@@ -1,9 +1,8 @@
-"""The pass: resuming, interrupting, devices, precision."""
+"""The pass: interrupting, devices, precision, batches, and data of any kind."""
 
 import os
 import signal
 import time
-from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -12,49 +11,13 @@ import torch
 
 import analysis
 from analysis.anatomy.sites import resolve_blocks
-from analysis.api import Request, measure
+from analysis.api import Request
 from analysis.data import batches
 from analysis.errors import RunError, UsageError
 from analysis.networks import load_network
-from analysis.probes.dropping import Dropping
 from analysis.sweep import passing as sweeping
 from analysis.sweep.passing import SweepOptions
-
-from .conftest import make_data, make_network
-
-
-def requests() -> dict[str, Request]:
-    plain, gated = make_network("mini_resnet:classes=4"), make_network("mini_resnet_se:classes=4")
-    return {
-        "plain": Request(plain, selectivity=resolve_blocks(plain), pruning=["layer3.1"]),
-        "gated": Request(gated, selectivity=["layer3.5"], pruning=["layer3.1"], dropping=Dropping((0, 0.5, 1))),
-    }
-
-
-def test_an_interrupted_pass_goes_on_to_the_same_tables(tmp_path, monkeypatch):
-    data = make_data(50)
-    options = SweepOptions("cpu", batch_size=16, progress=False, checkpoint=tmp_path / "state.pt")
-    whole = measure(requests(), data, SweepOptions("cpu", batch_size=16, progress=False))
-    asked = []
-    deferred = sweeping.interrupts_deferred
-
-    class Counting:
-        """Ctrl-C after the second batch."""
-
-        def is_set(self):
-            asked.append(1)
-            return len(asked) >= 2
-
-    monkeypatch.setattr(sweeping, "interrupts_deferred", lambda: nullcontext(Counting()))
-    with pytest.raises(KeyboardInterrupt):
-        measure(requests(), data, options)
-    assert (tmp_path / "state.pt").exists()
-    monkeypatch.setattr(sweeping, "interrupts_deferred", deferred)
-    again = measure(requests(), data, options)
-    for name in ("evaluation", "selectivity", "selectivity_blocks", "pruning"):
-        pd.testing.assert_frame_equal(getattr(again, name), getattr(whole, name), rtol=1e-12)
-    assert all(np.array_equal(again.correctness[label], whole.correctness[label]) for label in whole.correctness)
-    assert not (tmp_path / "state.pt").exists()
+from tests.conftest import make_data, make_network, measure
 
 
 def test_a_first_ctrl_c_waits_for_the_batch_and_a_second_does_not():
@@ -65,13 +28,6 @@ def test_a_first_ctrl_c_waits_for_the_batch_and_a_second_does_not():
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_a_checkpoint_of_other_data_is_refused(tmp_path):
-    torch.save({"done": 3, "total": 99, "states": []}, tmp_path / "state.pt")
-    options = SweepOptions("cpu", progress=False, checkpoint=tmp_path / "state.pt")
-    with pytest.raises(RunError, match="over 99 images, but now there are 40"):
-        measure(requests(), make_data(40), options)
 
 
 def test_batch_size_changes_nothing():
@@ -86,10 +42,10 @@ def test_devices_agree_with_the_cpu(device):
     """Float32 on other devices rounds differently: indices within 1e-3, one image in forty may change its class."""
     data, network = make_data(40), make_network("mini_resnet_se:classes=4")
     results = [
-        measure({"it": Request(network, ["layer3.5"], ["layer3.5"])}, data, SweepOptions(name, progress=False))
+        measure({"it": Request(network, ["layer3.5"], pruning=["layer3.5"])}, data, SweepOptions(name, progress=False))
         for name in ("cpu", device)
     ]
-    assert np.allclose(results[0].selectivity["csi"], results[1].selectivity["csi"], atol=1e-3, equal_nan=True)
+    assert np.allclose(*(each.selectivity.units["csi"] for each in results), atol=1e-3, equal_nan=True)
     assert np.abs(results[0].pruning["top1"] - results[1].pruning["top1"]).max() <= 1 / 40
 
 
@@ -198,8 +154,8 @@ def test_any_module_on_images_of_its_own_size(quiet):
 
     torch.manual_seed(0)
     data = torch.utils.data.TensorDataset(torch.randn(12, 1, 20, 20), torch.arange(12) % 3)
-    measured = measure({"own": Request(Own(), ["conv"])}, data, quiet, rectify=True)
-    assert len(measured.selectivity) == 6 and np.isnan(measured.evaluation["gmacs"][0])
+    measured = measure({"own": Request(Own(), ["conv"], rectify=True)}, data, quiet)
+    assert len(measured.selectivity.units) == 6 and np.isnan(measured.evaluation["gmacs"][0])
 
 
 def test_rectifying_comes_before_the_mean_over_positions(quiet):
@@ -221,7 +177,7 @@ def test_blocks_are_measured_in_the_networks_order(quiet):
     measured = measure(
         {"it": Request(network, resolve_blocks(network, blocks=["layer3.5", "layer3.0", "layer3.2"]))}, data, quiet
     )
-    assert measured.selectivity_blocks[["block", "depth"]].values.tolist() == [
+    assert measured.selectivity.blocks[["block", "depth"]].values.tolist() == [
         ["layer3.0", 1], ["layer3.2", 3], ["layer3.5", 6]
     ]  # fmt: skip
 

@@ -14,9 +14,8 @@ from PIL import Image
 import cli
 from analysis.data import load_data
 from analysis.networks import save_weights
-from analysis.probes.class_selectivity import selectivity_index
-
-from .conftest import make_network
+from analysis.statistics import selectivity_index
+from tests.conftest import make_network
 
 FAST = ["--limit", "40", "--device", "cpu"]
 
@@ -42,22 +41,22 @@ def test_selectivity_leaves_every_table_and_figure(tmp_path, weights):
     assert code == 0, output
     folder = tmp_path / "run"
     table = pd.read_csv(folder / "selectivity.csv")
-    assert ",".join(table.columns) == (
-        "network,block,unit,csi,csi_se,csi_null,csi_null_sd,csi_crossfit,active_fraction,mu_max,mu_rest,top_class,"
-        "top_class_name"
+    assert ",".join(table.columns).startswith(
+        "network,block,unit,csi,csi_se,csi_null,csi_null_sd,csi_crossfit,active_fraction,mu_max,mu_rest,top_class"
     )
+    assert {"csi_corrected", "csi_corrected_se", "reliability", "variation", "top_class_name"} <= set(table.columns)
     assert len(table) == 3 * 6 * 128 and set(table["block"]) == {f"layer3.{block}" for block in range(6)}
     blocks = pd.read_csv(folder / "selectivity_blocks.csv")
-    assert ",".join(blocks.columns) == (
+    assert ",".join(blocks.columns).startswith(
         "network,block,depth,units,dead,classes,images,mean_csi,mean_csi_se,mean_null,mean_excess,mean_crossfit"
     )
     gaps = pd.read_csv(folder / "selectivity_gap.csv")
-    assert ",".join(gaps.columns) == (
+    assert ",".join(gaps.columns).startswith(
         "block,depth,network,reference,mean_gap,mean_gap_se,excess_gap,excess_gap_se,crossfit_gap,"
         "crossfit_gap_se,wasserstein,wasserstein_halves,ks,ks_halves"
     )
     samples = np.load(folder / "selectivity_replicates.npz")
-    assert samples["mini_resnet_se/layer3.2/csi"].shape == (10, 128)
+    assert samples["mini_resnet_se/layer3.2/csi"].shape == (100, 128)
     assert samples["mini_resnet_se/layer3.2/halves"].shape == (2, 128)
     top = pd.read_csv(folder / "selectivity_images.csv")
     data = load_data("digits").limited(40)
@@ -70,6 +69,7 @@ def test_selectivity_leaves_every_table_and_figure(tmp_path, weights):
     record = json.loads((folder / "run.json").read_text())
     assert record["finished"] and record["data"]["images"] == 40 and len(record["networks"]) == 3
     assert not list(folder.glob(".*")) and not list(folder.glob("*.pt"))
+    assert (folder / "recording" / "recording.json").is_file()
 
 
 def test_other_indices_and_means_on_request(tmp_path, weights):
@@ -276,7 +276,7 @@ def test_train_curves_and_supplementary(tmp_path, monkeypatch):
     code, output = run("supplementary", *arguments, *options)
     assert code == 0, output
     names = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
-    assert names == {
+    assert names >= {
         "fig1_optimisation", "table1_pooling", "fig2_selectivity", "fig2_gap", "fig3_pruning", "fig3_networks",
         "fig3_area", "fig4_operators", "fig2_violin", "fig2_null",
     }  # fmt: skip
@@ -319,7 +319,7 @@ def test_networks_and_layers():
         (["train", "mini_resnet", "--data", "digits#val"], 2, "both splits"),
         (["curves", "EMPTY"], 2, "has no training.csv"),
         (["diagram", "mini_resnet_se"], 2, "no Gather-Excite operator"),
-        (["selectivity"], 2, "Missing argument"),
+        (["selectivity"], 2, "no NETWORK is named"),
     ],
 )  # fmt: skip
 def test_one_line_and_a_code_for_every_mistake(arguments, code, message, tmp_path, weights):

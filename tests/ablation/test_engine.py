@@ -6,15 +6,16 @@ import torch
 from torch import nn
 
 import analysis
-from analysis.ablation.importance import BranchMeans, Prior
+from analysis.ablation.importance import Prior
 from analysis.anatomy.hooks import _depth
 from analysis.anatomy.sites import resolve_blocks
+from analysis.api import Request, record_requests
 from analysis.errors import RunError, UsageError
 from analysis.networks import load_network
+from analysis.probes.branch_means import BranchMeans, priors
 from analysis.probes.dropping import FeatureImportance
-
-from .anatomy.test_sites import FAMILIES
-from .conftest import count_hooks, make_data, make_network, shake
+from tests.anatomy.test_sites import FAMILIES
+from tests.conftest import count_hooks, make_data, make_network, shake
 
 SHAPE = (3, 64, 64)
 
@@ -52,7 +53,7 @@ def engine(network, blocks, images, **settings) -> tuple[list[torch.Tensor], Fea
     settings = {"exact": True, "rows": len(images)} | settings
     metric = FeatureImportance(network, blocks, shape=images.shape[1:], **settings)
     kept = []
-    for target in metric._targets:
+    for target in metric.probe._targets:
         inner = target.ablation.logits
 
         def spy(variants, images=None, inner=inner):
@@ -64,7 +65,7 @@ def engine(network, blocks, images, **settings) -> tuple[list[torch.Tensor], Fea
     with torch.inference_mode():
         metric.update(images, torch.zeros(len(images), dtype=torch.long), torch.arange(len(images)))
     assert count_hooks(network) == 0
-    return [each for logits in kept[-len(metric._targets) :] for each in logits], metric
+    return [each for logits in kept[-len(metric.probe._targets) :] for each in logits], metric
 
 
 def plain(network, importance, images, order, ratio, fill=None) -> torch.Tensor:
@@ -128,7 +129,7 @@ def test_bit_equal_to_a_plain_loop(reference, batch):
         for point in (("most", 0.37), ("least", 0.37), ("most", 0.8), ("least", 0.8), ("most", 1))
     ]
     # DenseNet's layers take a list, so that they cannot be run again by themselves
-    assert (metric._targets[0].ablation.way == "passes") == ("densenet" in reference)
+    assert (metric.probe._targets[0].ablation.way == "passes") == ("densenet" in reference)
     for got, wanted in zip(logits, expected, strict=True):
         assert torch.equal(got, wanted)
     assert not torch.equal(logits[0], logits[1])
@@ -190,7 +191,7 @@ def test_folding_stays_within_its_tolerance_and_decides_alike():
         network = shake(load_network(reference))
         exact, _ = engine(network, [block], images)
         fast, metric = engine(network, [block], images, exact=False)
-        ablation = metric._targets[0].ablation
+        ablation = metric.probe._targets[0].ablation
         assert ablation.tail is not ablation.exact, "nothing was folded"
         norms = [each for each in ablation.tail.network.modules() if isinstance(each, nn.BatchNorm2d)]
         assert not norms
@@ -225,7 +226,7 @@ def test_chunks_are_halved_when_memory_runs_out(error, most, caplog):
     network, images = make_network("mini_resnet_se"), torch.randn(6, 3, 32, 32)
     expected, _ = engine(network, ["layer3.1"], images, rows=24)
     metric = FeatureImportance(network, ["layer3.1"], rows=24, exact=True)
-    ablation = metric._targets[0].ablation
+    ablation = metric.probe._targets[0].ablation
     inner = network.layer4.forward
 
     def scarce(x):
@@ -284,6 +285,7 @@ def test_counts_do_not_depend_on_batches_and_chunks():
             network,
             data,
             blocks=["layer3.0", "layer3.4"],
+            ratios=(0, 0.2, 0.7, 1),
             rows=rows,
             options=analysis.SweepOptions(device="cpu", batch_size=batch, progress=False),
         )
@@ -297,7 +299,7 @@ def test_the_state_is_the_counts_alone():
     """Whatever the engine keeps of a network is not saved with it."""
     network, images = make_network("mini_resnet_se"), torch.randn(4, 3, 32, 32)
     _, metric = engine(network, ["layer3.1"], images, exact=False)
-    assert metric._targets[0].ablation.tail is not metric._targets[0].ablation.exact
+    assert metric.probe._targets[0].ablation.tail is not metric.probe._targets[0].ablation.exact
     assert set(metric.state_dict()) == {"images", "top1", "top5", "correct"}
 
 
@@ -308,7 +310,7 @@ def test_ratios_cost_time_and_not_memory():
     network.layer4.register_forward_pre_hook(lambda module, args: rows.append(len(args[0])))
     ratios = [step / 100 for step in range(101)]
     metric = FeatureImportance(network, resolve_blocks(network), ratios=ratios, rows=8)
-    ablations = [target.ablation for target in metric._targets]
+    ablations = [target.ablation for target in metric.probe._targets]
     network.layer4.register_forward_pre_hook(
         lambda module, args: held.append(sum(ablation.whole is not None for ablation in ablations))
     )
@@ -323,7 +325,7 @@ def test_gradient_score_against_autograd():
     network, images = make_network("mini_resnet_se"), torch.randn(3, 3, 32, 32)
     metric = FeatureImportance(network, ["layer3.2"], scores=["gradient"], ratios=[0.5], exact=True)
     seen = []
-    target = metric._targets[0]
+    target = metric.probe._targets[0]
     inner = target.importance.of
     target.importance.of = lambda *args: seen.append(inner(*args)) or seen[-1]
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
@@ -375,7 +377,7 @@ def test_random_orders_are_each_images_own_and_hang_on_nothing_else():
     other, _ = engine(network, ["layer3.1"], images, seed=1, **settings)
     assert not torch.allclose(together[0], other[0])
     single = FeatureImportance(network, ["layer3.1"], exact=True, **settings)
-    target = single._targets[0]
+    target = single.probe._targets[0]
     ranks = []
     for part in (torch.tensor([2]), torch.tensor([0, 1, 2, 3])):
         with torch.inference_mode():
@@ -424,16 +426,14 @@ def test_a_whole_stage_is_ranked_by_the_intact_pass():
     assert table["dropped"].tolist() == [0, 6 * 38, 6 * 38, 6 * 128]
 
 
-def test_means_of_other_images():
-    network, images = make_network("mini_resnet_se"), torch.randn(9, 3, 32, 32)
-    metric = BranchMeans(network, ["layer3.1"], ["gate", "activation", "gradient"])
-    with torch.inference_mode():
-        for part in images.split(4):
-            with metric.watch():
-                logits = network(part)
-            metric.update(part, logits)
-    prior = metric.compute()["layer3.1"]
-    seen = outputs(network, ["layer3.1.se", "layer3.1.se.gate"], images)
+def test_means_of_other_images(quiet):
+    """The means and scores that a pass over other images records are those of the maps by hand."""
+    network, data = make_network("mini_resnet_se:classes=4"), make_data(9)
+    probe = BranchMeans(network, ["layer3.1"], ["gate", "activation", "gradient"])
+    recording = record_requests({"it": Request(network, probes=[probe])}, data, quiet)
+    prior = priors(recording, "it", ["gate", "activation", "gradient"])["layer3.1"]
+    images = torch.stack([torch.from_numpy(np.array(data[at][0])).permute(2, 0, 1) for at in range(9)])
+    seen = outputs(network, ["layer3.1.se", "layer3.1.se.gate"], network.preprocessing.normalize(images))
     branch, gate = seen["layer3.1.se"], seen["layer3.1.se.gate"]
     assert prior.branch == pytest.approx(branch.mean((0, 2, 3)).numpy(), abs=1e-5)
     assert prior.scores["gate"] == pytest.approx(gate.mean((0, 2, 3)).numpy(), abs=1e-5)
