@@ -13,7 +13,7 @@ from analysis.errors import UsageError
 from analysis.probes.dropping import FeatureImportance
 from tests.conftest import measure
 
-from ..conftest import count_hooks, make_data, make_network
+from tests.conftest import count_hooks, make_data, make_network
 
 
 class InPlace(nn.Module):

@@ -12,8 +12,8 @@ from analysis.anatomy.sites import block_depths, block_names, paper_names, relat
 from analysis.errors import UsageError
 from analysis.networks import load_network
 
-from ..conftest import count_hooks
-from ..test_cli import run
+from tests.conftest import count_hooks
+from tests.commands.test_cli import run
 
 
 def rows(table, *blocks) -> list[list]:

@@ -17,7 +17,7 @@ from analysis.errors import UsageError
 from analysis.names import paper_name
 from analysis.networks import load_network
 
-from ..conftest import count_hooks, shake
+from tests.conftest import count_hooks, shake
 
 SHAPE = (3, 64, 64)
 

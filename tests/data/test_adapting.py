@@ -10,7 +10,7 @@ import analysis
 from analysis.data import adapted, load_data
 from analysis.errors import UsageError
 
-from ..conftest import make_data, make_network
+from tests.conftest import make_data, make_network
 
 TENSOR, PIXELS = torch.zeros(3, 32, 32), np.zeros((32, 32, 3), dtype=np.uint8)
 PICTURE = Image.fromarray(PIXELS)
