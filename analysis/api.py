@@ -1,7 +1,9 @@
 """For people: networks and images in, a recording or tables out."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +162,24 @@ def description(data) -> dict:
     return described | {"skipped": data.skipped}
 
 
+def _takes_options(function: Callable) -> Callable:
+    """An argument that belongs into `options` is refused with the way to give it."""
+    own = {each.name for each in fields(SweepOptions)}
+
+    @wraps(function)
+    def checked_call(*args, **arguments):
+        if misplaced := [name for name in arguments if name in own - inspect.signature(function).parameters.keys()]:
+            given = ", ".join(f"{name}={arguments[name]!r}" for name in misplaced)
+            raise TypeError(
+                f"{function.__name__}() takes {', '.join(misplaced)} in its options: "
+                f"options=analysis.SweepOptions({given})"
+            )
+        return function(*args, **arguments)
+
+    return checked_call
+
+
+@_takes_options
 def record(
     networks: Networks,
     data,
@@ -193,6 +213,7 @@ def record(
     return record_requests(requests, data, options, out, resume)
 
 
+@_takes_options
 def evaluate(networks: Networks, data, options: SweepOptions | None = None) -> pd.DataFrame:
     """Top-1 and top-5 error of networks on data: the columns of `evaluation.csv`, errors in percent.
 
@@ -206,6 +227,7 @@ def evaluate(networks: Networks, data, options: SweepOptions | None = None) -> p
     return evaluation_table(record_requests({label: Request(each) for label, each in labelled.items()}, data, options))
 
 
+@_takes_options
 def selectivity(
     networks: Networks,
     data,
@@ -242,6 +264,7 @@ def selectivity(
     return tables.indices if names else tables.units
 
 
+@_takes_options
 def pruning(
     networks: Networks,
     data,

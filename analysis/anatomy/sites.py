@@ -12,6 +12,7 @@ from analysis.anatomy.hooks import aside, attempt, evaluating, find_module, hook
 from analysis.errors import UsageError
 from analysis.names import paper_name
 from analysis.networks.preprocessing import preprocessing_of
+from analysis.networks.weights import has_resnet_stages
 
 STAGES = (
     (r"layer([1-9]\d*)", 1),  # residual networks of timm, torchvision and Cadene
@@ -77,8 +78,7 @@ def paper_names(network: nn.Module, blocks: Sequence[str]) -> list[str]:
 
     Elsewhere, as in networks for CIFAR whose `layer3` is their last stage, the blocks' own names.
     """
-    residual = all(hasattr(network, f"layer{number}") for number in range(1, 5))
-    return [paper_name(block) if residual else block for block in blocks]
+    return [paper_name(block) if has_resnet_stages(network) else block for block in blocks]
 
 
 def resolve_blocks(network: nn.Module, stage: int | None = 4, blocks: Sequence[str] | None = None) -> list[str]:

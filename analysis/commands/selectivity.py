@@ -17,6 +17,7 @@ from analysis.commands.measuring import Measuring
 from analysis.data import ImageData
 from analysis.errors import RunError, UsageError
 from analysis.files import file_hash
+from analysis.names import blocks_as_in_papers
 from analysis.networks.checkpoint_series import checkpoint_files, stem_of
 from analysis.networks.references import parse
 from analysis.recording import Recording, open_recording
@@ -154,7 +155,9 @@ def write_comparison(
     if len(gaps):
         run.write_table("selectivity_gap.csv", gaps)
         run.write_table("selectivity_trend.csv", trends)
-        run.save(findings=sentences(gaps, replicates))
+        known = all(card.get("resnet_stages", True) for card in run.record["networks"].values())
+        with blocks_as_in_papers(known):
+            run.save(findings=sentences(gaps, replicates))
 
 
 def write_thumbnails(run: Run, tables: Selectivity, images: ImageData) -> None:

@@ -26,6 +26,7 @@ from analysis.figures.style import (
     wrapped,
 )
 from analysis.names import paper_name, pretty
+from analysis.statistics import INDICES
 
 NEEDS = ("selectivity.csv",)
 BINS = 40
@@ -121,5 +122,6 @@ def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
         return
     for index, rows in run.table("selectivity_indices.csv").groupby("index", sort=False):
         if index != "csi" and rows["value"].notna().any():
-            figure, _ = selectivity(rows, reference, run.caption(), index, look.bins, look.width)
+            said = run.caption(f"{INDICES[index].definition}.") if index in INDICES else run.caption()
+            figure, _ = selectivity(rows, reference, said, index, look.bins, look.width)
             yield f"fig2_{index}", figure

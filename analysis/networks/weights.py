@@ -29,6 +29,11 @@ def weights_hash(network: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
+def has_resnet_stages(network: nn.Module) -> bool:
+    """Whether, if it has a `layer1`, it has all four stages of ResNets, so that `layer3` is conv4_x."""
+    return not hasattr(network, "layer1") or all(hasattr(network, f"layer{number}") for number in range(2, 5))
+
+
 def network_card(network: nn.Module, shown: Preprocessing | None = None) -> dict:
     """What a run's folder says of a network: reference, hashes, preprocessing, notes, training seed.
 
@@ -46,4 +51,5 @@ def network_card(network: nn.Module, shown: Preprocessing | None = None) -> dict
         "layout": card.layout,
         "notes": list(card.notes),
         "training_seed": card.training_seed,
+        "resnet_stages": has_resnet_stages(network),
     }

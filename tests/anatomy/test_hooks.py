@@ -11,9 +11,7 @@ from analysis.anatomy.hooks import aside, evaluating, hooked
 from analysis.api import Request
 from analysis.errors import UsageError
 from analysis.probes.dropping import FeatureImportance
-from tests.conftest import measure
-
-from tests.conftest import count_hooks, make_data, make_network
+from tests.conftest import count_hooks, make_data, make_network, measure
 
 
 class InPlace(nn.Module):

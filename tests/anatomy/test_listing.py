@@ -11,9 +11,8 @@ from analysis.anatomy.listing import layer_table
 from analysis.anatomy.sites import block_depths, block_names, paper_names, relative_depths
 from analysis.errors import UsageError
 from analysis.networks import load_network
-
-from tests.conftest import count_hooks
 from tests.commands.test_cli import run
+from tests.conftest import count_hooks
 
 
 def rows(table, *blocks) -> list[list]:

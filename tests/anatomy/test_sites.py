@@ -16,7 +16,6 @@ from analysis.anatomy.sites import (
 from analysis.errors import UsageError
 from analysis.names import paper_name
 from analysis.networks import load_network
-
 from tests.conftest import count_hooks, shake
 
 SHAPE = (3, 64, 64)

@@ -9,7 +9,6 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset
 import analysis
 from analysis.data import adapted, load_data
 from analysis.errors import UsageError
-
 from tests.conftest import make_data, make_network
 
 TENSOR, PIXELS = torch.zeros(3, 32, 32), np.zeros((32, 32, 3), dtype=np.uint8)

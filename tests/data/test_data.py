@@ -14,7 +14,6 @@ import analysis
 from analysis.data import batches, load_data
 from analysis.errors import RunError, UsageError
 from analysis.networks.preprocessing import Preprocessing
-
 from tests.conftest import make_data, make_network
 
 

@@ -13,9 +13,8 @@ from analysis.data import adapted, load_data, preprocessing_for
 from analysis.data.cached import write_cache
 from analysis.networks import Preprocessing, load_network
 from analysis.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Stated
-
-from tests.conftest import make_data
 from tests.commands.test_cli import run
+from tests.conftest import make_data
 
 FACTORY = """
 from torch import nn

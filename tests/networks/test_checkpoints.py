@@ -16,7 +16,6 @@ from analysis.errors import RunError, UsageError
 from analysis.networks import load_network, mindspore, published, save_weights
 from analysis.networks.checkpoints import read_checkpoint
 from analysis.networks.preprocessing import IMAGENET_MEAN
-
 from tests.conftest import shake
 
 

@@ -10,7 +10,6 @@ from analysis.errors import RunError, UsageError
 from analysis.networks import load_network, preprocessing_of, save_weights
 from analysis.networks.catalogue import NAMES
 from analysis.networks.references import parse
-
 from tests.conftest import make_network
 
 
