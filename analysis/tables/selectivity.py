@@ -77,12 +77,14 @@ def selectivity_tables(
     """
     labels, classes = _labels(recording, statistics.groups)
     check_classes(labels)
+    chosen = networks or list(recording.networks)
+    _check_recorded(recording, tap, chosen)
     _say_what_is_missing(labels, classes)
     drawn = (statistics.seed, statistics.permutations, statistics.replicates)
     resampling = Resampling(labels, recording.indices, max(len(classes), int(labels.max()) + 1), *drawn)
     rows = {name: [] for name in ("units", "blocks", "indices", "images")}
     result = Selectivity(classes=classes)
-    for network in networks or recording.networks:
+    for network in chosen:
         for block in recording.blocks(network, tap):
             found = _block(recording, network, block, tap, resampling, statistics)
             where = {"network": network, "block": block}
@@ -102,6 +104,15 @@ def selectivity_tables(
         if tables:
             setattr(result, name, pd.concat(tables, ignore_index=True))
     return result
+
+
+def _check_recorded(recording: Recording, tap: str, networks: Sequence[str]) -> None:
+    """Some network has blocks at the tap; else what was recorded is said."""
+    if any(recording.blocks(network, tap) for network in networks):
+        return
+    blocks = [block for network in networks for block in recording.described["taps"].get(network, {}).values()]
+    have = ", ".join(dict.fromkeys(each for block in blocks for each in block)) or "no activity of blocks"
+    raise UsageError(f"tap `{tap}` of {', '.join(networks)} was not recorded; recorded: {have}")
 
 
 def check_classes(labels: np.ndarray) -> None:
