@@ -47,10 +47,32 @@ def main():
     """What gates do to the features of convolutional networks: class selectivity, feature importance, accuracy.
 
     A NETWORK is NAME[:key=value,…][@WEIGHTS], such as mini_resnet_ge_theta_minus:extent=4@weights.safetensors;
-    `gelens networks` lists the names. DATA is digits, imagenet:DIR, folder:DIR, tar:FILE, parquet:GLOB, hf:NAME,
-    webdataset:GLOB, cache:FILE, or cifar10, cifar100, mnist, fashion_mnist, imagenette with or without :DIR; with
-    #train or #val after it.
+    `gelens networks` lists the names; timm/NAME, torchvision/NAME and path/to/file.py:factory are others. DATA is
+    digits, imagenet:DIR, folder:DIR, tar:FILE, parquet:GLOB, hf:NAME, webdataset:GLOB, cache:FILE, or cifar10,
+    cifar100, mnist, fashion_mnist, imagenette with or without :DIR; with #train, #val or #test after it. LABEL=NETWORK
+    and LABEL=DATA choose the names in tables and figures.
     """
+
+
+class _Triple(click.ParamType):
+    """Three comma-separated numbers, a channel each."""
+
+    name = "R,G,B"
+
+    def __init__(self, least: float, most: float):
+        self.least, self.most = least, most
+
+    def convert(self, value, parameter, context) -> tuple[float, ...]:
+        try:
+            numbers = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != 3:
+            self.fail(f"`{value}` is not three comma-separated numbers, such as 0.49,0.48,0.45", parameter, context)
+        if not all(self.least <= number <= self.most for number in numbers):
+            scale = ", on the scale of pixels between 0 and 1: divide by 255" if max(numbers) > self.most else ""
+            self.fail(f"`{value}` is not within {self.least:g} … {self.most:g}{scale}", parameter, context)
+        return numbers
 
 
 def _options(*options):
@@ -69,6 +91,8 @@ _geometry = _options(
     click.option("--image-size", type=click.IntRange(1), help="Pixels, instead of each network's own."),
     click.option("--crop-pct", type=click.FloatRange(0, 1, min_open=True), help="Instead of each network's own."),
     click.option("--interpolation", type=click.Choice(["bilinear", "bicubic"]), help="Instead of each network's own."),
+    click.option("--mean", type=_Triple(0, 1), help="Of pixels in [0, 1], such as 0.49,0.48,0.45; instead of its own."),
+    click.option("--std", type=_Triple(1e-6, 1), help="Of pixels in [0, 1], such as 0.25,0.24,0.26."),
 )
 _subset = _options(
     click.option("--limit", type=int, help="Take a class-balanced subset of so many images, by --seed."),
@@ -123,7 +147,7 @@ def _take(options: dict, *names: str) -> dict:
 def _take_inputs(networks, options: dict, seed: int):
     from analysis.commands.inputs import Inputs
 
-    names = ("data", "limit", "image_size", "crop_pct", "interpolation", "skip_unreadable")
+    names = ("data", "limit", "image_size", "crop_pct", "interpolation", "mean", "std", "skip_unreadable")
     per_class = options.pop("per_class_limit")
     return Inputs(
         list(networks),
@@ -413,7 +437,9 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
     kept = True if keep_epochs else keep
     table = run_training(network, data, out, recipe, resume=resume, keep_epochs=kept, per_class=per_class_limit, **how)
     last = table[table["split"] == "val"].iloc[-1]
-    click.echo(f"{network}: {last.top1_error:.2f} % top-1 error on the validation images after {last.epoch} epochs")
+    click.echo(
+        f"{last.network}: {last.top1_error:.2f} % top-1 error on the validation images after {last.epoch} epochs"
+    )
     click.echo(f"Weights: {out / 'weights.safetensors'}")
 
 
@@ -557,12 +583,17 @@ def list_networks(as_json):
 
 @main.command()
 @click.argument("network")
-def layers(network):
-    """The stages and blocks of a network: the names to measure, with units, map sizes, branch and gate."""
-    from analysis.anatomy.sites import site_table
+@click.option("--image-size", type=click.IntRange(1), help="Pixels, instead of the network's own.")
+def layers(network, image_size):
+    """The names to measure in a network, with units, map sizes, branch, gate, and whether they are signed.
+
+    Where its stages are known, their blocks; else its modules in the order in which they are called, those within a
+    block left out. Signed ones are negative somewhere on noise: selectivity takes them with --rectify.
+    """
+    from analysis.anatomy.listing import layer_table
     from analysis.networks import load_network
 
-    click.echo(site_table(load_network(network)).to_string(index=False))
+    click.echo(layer_table(load_network(network), image_size).to_string(index=False))
 
 
 if __name__ == "__main__":

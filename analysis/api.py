@@ -1,7 +1,9 @@
 """For people: networks and images in, a recording or tables out."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,9 @@ from torch import nn
 
 from analysis.ablation.importance import MEAN_SCORES, Prior
 from analysis.anatomy.sites import block_depths, resolve_blocks, signed_blocks
-from analysis.data import ImageData, checked, load_data
-from analysis.data.loading import known_classes, known_indices, known_labels
+from analysis.data import ImageData, adapted, checked, load_data, preprocessing_for
+from analysis.data.adapting import known_classes, known_indices, known_labels
 from analysis.errors import RunError, UsageError
-from analysis.networks import preprocessing_of
 from analysis.networks.facts import network_facts
 from analysis.networks.weights import network_card
 from analysis.probes.activity import Activity
@@ -81,7 +82,8 @@ def record_requests(
     labels = known_labels(data)
     if labels is None and any(request.blocks for request in requests.values()):
         kind = type(getattr(data, "dataset", data)).__name__
-        log.info("the labels of %s are taken as they are read: it has no `targets` that tell them before", kind)
+        text = "the labels of %s are taken as they are read; an attribute `targets`, a whole number for every image, "
+        log.info(text + "tells them before (and `classes` their names)", kind)
     subjects = [_subject(label, request, data, labels) for label, request in requests.items()]
     facts = {
         "classes": _class_names(data, labels, subjects),
@@ -92,8 +94,9 @@ def record_requests(
 
 
 def _subject(label: str, request: Request, data, labels: np.ndarray | None) -> Subject:
-    network, preprocessing = request.network, preprocessing_of(request.network)
-    shape = image_shape(data, preprocessing)
+    network, images = request.network, adapted(data)
+    preprocessing = preprocessing_for(network, images, name=label)
+    shape = image_shape(images, preprocessing)
     outputs, units = probe(network, request.blocks, shape)
     _check_labels(label, data, labels, outputs)
     probes: list[Probe] = [Predictions(outputs)]
@@ -104,7 +107,7 @@ def _subject(label: str, request: Request, data, labels: np.ndarray | None) -> S
         probes.append(Activity(network, chosen, request.taps, request.rectify, shape))
     if request.pruning:
         probes.append(DroppedMaps(network, request.pruning, request.dropping, shape))
-    card = network_card(network) | {"facts": network_facts(network, shape)}
+    card = network_card(network, preprocessing) | {"facts": network_facts(network, shape)}
     return Subject(label, network, preprocessing, [*probes, *request.probes], card)
 
 
@@ -148,11 +151,35 @@ def description(data) -> dict:
     """What run.json and recording.json say of the images."""
     if not isinstance(data, ImageData):
         return {"name": type(getattr(data, "dataset", data)).__name__, "images": len(known_indices(data))}
-    described = {"name": str(data), "note": data.note, "fingerprint": data.fingerprint, "parts": data.parts}
+    described = {
+        "name": str(data),
+        "title": data.title,
+        "note": data.note,
+        "fingerprint": data.fingerprint,
+        "parts": data.parts,
+    }
     described |= {"classes": data.classes, "images": len(data), "left_out": len(data.skipped)}
     return described | {"skipped": data.skipped}
 
 
+def _takes_options(function: Callable) -> Callable:
+    """An argument that belongs into `options` is refused with the way to give it."""
+    own = {each.name for each in fields(SweepOptions)}
+
+    @wraps(function)
+    def checked_call(*args, **arguments):
+        if misplaced := [name for name in arguments if name in own - inspect.signature(function).parameters.keys()]:
+            given = ", ".join(f"{name}={arguments[name]!r}" for name in misplaced)
+            raise TypeError(
+                f"{function.__name__}() takes {', '.join(misplaced)} in its options: "
+                f"options=analysis.SweepOptions({given})"
+            )
+        return function(*args, **arguments)
+
+    return checked_call
+
+
+@_takes_options
 def record(
     networks: Networks,
     data,
@@ -186,6 +213,7 @@ def record(
     return record_requests(requests, data, options, out, resume)
 
 
+@_takes_options
 def evaluate(networks: Networks, data, options: SweepOptions | None = None) -> pd.DataFrame:
     """Top-1 and top-5 error of networks on data: the columns of `evaluation.csv`, errors in percent.
 
@@ -199,6 +227,7 @@ def evaluate(networks: Networks, data, options: SweepOptions | None = None) -> p
     return evaluation_table(record_requests({label: Request(each) for label, each in labelled.items()}, data, options))
 
 
+@_takes_options
 def selectivity(
     networks: Networks,
     data,
@@ -235,6 +264,7 @@ def selectivity(
     return tables.indices if names else tables.units
 
 
+@_takes_options
 def pruning(
     networks: Networks,
     data,
@@ -342,7 +372,7 @@ def _branch_means(
         raise UsageError(f"{shared} images of {others}, which means are taken from, are measured; expected others")
     measured = {}
     for label, request in requests.items():
-        shape = image_shape(others, preprocessing_of(request.network))
+        shape = image_shape(others, preprocessing_for(request.network, adapted(others), name=label))
         branches = BranchMeans(request.network, request.pruning, _mean_scores(request.dropping), shape)
         measured[label] = Request(request.network, probes=[branches])
     recording = record_requests(measured, others, options, folder, resume=True)

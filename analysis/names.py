@@ -2,7 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 _PRETTY = {
     "mini_resnet": "mini ResNet",
@@ -47,14 +49,31 @@ def family_and_gate(network: str) -> tuple[str, str]:
     return "", "other"
 
 
+_as_in_papers: ContextVar[bool] = ContextVar("as_in_papers", default=True)
+"""Whether `layer3` is known to be conv4_x."""
+
+
+@contextmanager
+def blocks_as_in_papers(known: bool) -> Iterator[None]:
+    """Within the with-block, blocks of ResNets are called as in papers only if their stages are known to be ResNet's.
+
+    A network for CIFAR whose `layer3` is its last stage has no conv4_x.
+    """
+    token = _as_in_papers.set(known)
+    try:
+        yield
+    finally:
+        _as_in_papers.reset(token)
+
+
 def paper_name(block: str) -> str:
-    """A block's name in the paper, or the block itself.
+    """A block's name in the paper, or the block itself; see `blocks_as_in_papers`.
 
     >>> paper_name("layer3.0"), paper_name("layer3"), paper_name("features.2")
     ('conv4-1', 'conv4', 'features.2')
     """
     match = re.fullmatch(r"layer(\d+)(?:\.(\d+))?", str(block))
-    if not match:
+    if not match or not _as_in_papers.get():
         return str(block)
     return f"conv{int(match[1]) + 1}" + (f"-{int(match[2]) + 1}" if match[2] else "")
 

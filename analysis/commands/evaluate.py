@@ -21,7 +21,7 @@ class Evaluate:
 
     def run(self, run: Run) -> list[Path]:
         labelled = self.inputs.load_networks()
-        images = self.inputs.load_data(labelled.values())
+        images = self.inputs.load_data(labelled)
         requests = {label: Request(network) for label, network in labelled.items()}
         self.measuring.measure(run, requests, images, self.inputs.seed)
         return self.measuring.finish(run)

@@ -51,7 +51,7 @@ class Pruning:
 
     def run(self, run: Run) -> list[Path]:
         labelled = self.inputs.load_networks()
-        images = self.inputs.load_data(labelled.values())
+        images = self.inputs.load_data(labelled)
         requests = {
             label: Request(network, pruning=resolve_blocks(network, self.stage, self.blocks), dropping=self.dropping)
             for label, network in labelled.items()

@@ -17,6 +17,7 @@ from analysis.commands.measuring import Measuring
 from analysis.data import ImageData
 from analysis.errors import RunError, UsageError
 from analysis.files import file_hash
+from analysis.names import blocks_as_in_papers
 from analysis.networks.checkpoint_series import checkpoint_files, stem_of
 from analysis.networks.references import parse
 from analysis.recording import Recording, open_recording
@@ -54,7 +55,7 @@ class MeasureSelectivity:
 
     def run(self, run: Run) -> list[Path]:
         labelled = self.inputs.load_networks()
-        images = self.inputs.load_data(labelled.values())
+        images = self.inputs.load_data(labelled)
         if self.reference is not None and self.reference not in labelled:
             raise UsageError(f"no network `{self.reference}` to compare with; labels: {', '.join(labelled)}")
         check_classes(images.labels)  # before the pass, not after it
@@ -154,7 +155,9 @@ def write_comparison(
     if len(gaps):
         run.write_table("selectivity_gap.csv", gaps)
         run.write_table("selectivity_trend.csv", trends)
-        run.save(findings=sentences(gaps, replicates))
+        known = all(card.get("resnet_stages", True) for card in run.record["networks"].values())
+        with blocks_as_in_papers(known):
+            run.save(findings=sentences(gaps, replicates))
 
 
 def write_thumbnails(run: Run, tables: Selectivity, images: ImageData) -> None:
@@ -207,16 +210,17 @@ class SelectivityOverTraining:
 
     def run(self, run: Run) -> list[Path]:
         (network,) = self.each.inputs.networks
+        label = parse(network).label or parse(network).short
         tables, others, part = [], [], None
         for epoch, path in checkpoint_files(self.folder).items():
             part = self._measure(run, network, epoch, path)
             error = read_table(part.folder, "evaluation.csv")["top1_error"].iloc[0]
-            table = read_table(part.folder, "selectivity_blocks.csv").assign(network=network, top1_error=error)
+            table = read_table(part.folder, "selectivity_blocks.csv").assign(network=label, top1_error=error)
             table.insert(1, "epoch", epoch)
             tables.append(table)
             if self.each.statistics.indices:
                 means = read_table(part.folder, "selectivity_indices.csv").groupby(["block", "index"], sort=False)
-                others.append(means[["value", "null"]].mean().reset_index().assign(network=network, epoch=epoch))
+                others.append(means[["value", "null"]].mean().reset_index().assign(network=label, epoch=epoch))
             run.record["networks"] |= part.record["networks"]
         run.save(data=part.record["data"])
         run.write_table("selectivity_epochs.csv", pd.concat(tables, ignore_index=True))

@@ -14,9 +14,9 @@ from analysis.commands.inputs import Inputs
 from analysis.commands.measuring import Measuring
 from analysis.commands.pruning import write_pruning
 from analysis.commands.selectivity import write_selectivity, write_thumbnails
-from analysis.names import unique_label
 from analysis.networks import catalogue
-from analysis.networks.references import Reference, parse
+from analysis.networks.references import Reference
+from analysis.networks.references import labelled as labelled_references
 from analysis.results.run import Run
 from analysis.tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes, selectivity_tables
 from analysis.training import WEIGHTS, Recipe, train
@@ -58,13 +58,11 @@ class Supplementary:
         return self.inputs.as_arguments() | self.measuring.arguments() | settings
 
     def run(self, run: Run) -> list[Path]:
-        references: dict[str, Reference] = {}
-        for text in self.inputs.networks:
-            references[unique_label(parse(text).architecture, references)] = parse(text)
+        references = labelled_references(self.inputs.networks)
         trainings = self._train(run, references)
         trained = replace(self.inputs, networks={label: str(each) for label, each in references.items()})
         labelled = trained.load_networks()
-        images = trained.load_data(labelled.values())
+        images = trained.load_data(labelled)
         roles = _Roles(references)
         if roles.selectivity:
             check_classes(images.labels)

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from functools import partial
+from pathlib import PurePath
 
 import numpy as np
 from PIL import Image
@@ -16,7 +17,10 @@ from analysis.data.names import Names
 from analysis.errors import RunError, UsageError
 from analysis.randomness import hashes
 
-SPLITS = ("train", "val")
+SPLITS = ("train", "val", "test")
+"""The splits that a reference can name. Folders are taken for splits where there is one of train or val."""
+_CONTAINERS = ("folder", "tar", "webdataset", "parquet", "hf")
+"""Forms that may hold any images, so that the place says more than the form."""
 MOST_CLASSES = 1_000_000
 """A label beyond is taken for damage."""
 UNREADABLE = (
@@ -39,7 +43,7 @@ class ImageData(Dataset):
 
     Args:
         name: the reference without its split.
-        split: "train" or "val", or "" where there is only one.
+        split: one of `SPLITS`, or "" where there is only one.
         classes: class names in label order; ImageNet's synsets become names.
         labels: label of every image, known before any is read.
         identifiers: a stable name for every image, free of absolute paths.
@@ -48,6 +52,7 @@ class ImageData(Dataset):
         note: what figures should say of these images, if anything.
         sizes: bytes of every image's file, for the fingerprint, where there are files; −1 for one that is not there.
         faults: what is wrong with images that were found but cannot be among these, by identifier.
+        label: what a person calls them, for figures.
     """
 
     def __init__(
@@ -62,8 +67,10 @@ class ImageData(Dataset):
         note: str = "",
         sizes: Sequence[int] = (),
         faults: Mapping[str, str] | None = None,
+        label: str | None = None,
     ):
         self.name, self.split, self.note, self.read = name, split, note, read
+        self.label = label
         self.classes, self.synsets = imagenet.recognised(list(classes))
         self.labels = np.asarray(labels, dtype=np.int64)
         self.identifiers = identifiers if isinstance(identifiers, Names) else Names(identifiers)
@@ -94,6 +101,16 @@ class ImageData(Dataset):
 
     def __str__(self) -> str:
         return f"{self.name}#{self.split}" if self.split else self.name
+
+    @property
+    def title(self) -> str:
+        """What figures call them: the label that a person chose, else the reference without folders of this machine.
+
+        >>> ImageData("folder:/home/a/birds", "val", ["wren"], [0], ["0"], read=None).title
+        'birds'
+        """
+        form, _, location = self.name.partition(":")
+        return self.label or (PurePath(location).name if form in _CONTAINERS else "") or form
 
     @property
     def parts(self) -> dict[str, str | int]:

@@ -18,6 +18,7 @@ from analysis.errors import UsageError, unknown
 from analysis.figures.stored import StoredRun
 from analysis.figures.style import STYLE, Look
 from analysis.files import atomic_path
+from analysis.names import blocks_as_in_papers
 
 FORMATS = ("png", "pdf", "svg")
 DEFAULT_FORMATS = ("png", "pdf")
@@ -56,10 +57,12 @@ def draw(
     run, look = StoredRun.open(folder, blocks), Look(width, bins)
     target = run.folder / "figures" if out is None else Path(out)
     paths = []
-    for module in figure_modules():
-        if run.has(*module.NEEDS):
-            for name, figure in module.pictures(run, look):
-                paths += save(figure, target / name, formats)
+    known = all(card.get("resnet_stages", True) for card in run.record.get("networks", {}).values())
+    with blocks_as_in_papers(known):
+        for module in figure_modules():
+            if run.has(*module.NEEDS):
+                for name, figure in module.pictures(run, look):
+                    paths += save(figure, target / name, formats)
     if not paths:
         needed = sorted({name for module in figure_modules() for name in module.NEEDS if name.endswith(".csv")})
         raise UsageError(f"the run in `{folder}` has no table to draw; figures are drawn from {', '.join(needed)}")

@@ -11,7 +11,6 @@ from analysis.figures.stored import StoredRun
 from analysis.figures.style import (
     NAME_SIZE,
     PALETTE,
-    WIDTH,
     Look,
     block_ticks,
     hide_rest,
@@ -22,10 +21,11 @@ from analysis.figures.style import (
     panel_width,
     panels,
     styled,
+    width_for,
     wrapped,
 )
 from analysis.names import pretty
-from analysis.statistics.intervals import half_width
+from analysis.statistics.samples import half_width
 
 NEEDS = ("selectivity_gap.csv",)
 KINDS = {
@@ -58,8 +58,9 @@ def selectivity_gap(
         width: inches.
     """
     need(gaps, "selectivity gap")
-    gaps, width = named(gaps), width or WIDTH
+    gaps = named(gaps)
     networks, kinds = list(gaps["network"].unique()), _kinds(gaps)
+    width = width or width_for(len(networks), 3.4)
     handles = [key(name, color=color, marker=marker, markersize=3.5) for name, color, marker in kinds.values()]
     known = gaps[[f"{kind}_gap_se" for kind in kinds if f"{kind}_gap_se" in gaps]].notna().any(axis=None)
     said = "95 % intervals over the sampling of images, not of trainings." if known else "No standard errors."
@@ -121,7 +122,7 @@ def _slopes(trends: pd.DataFrame, network: str, kinds: dict[str, tuple]) -> str:
         if kind in mine.index:
             slope, high = mine.loc[kind, "slope"], mine.loc[kind, "slope_high"]
             interval = "" if np.isnan(high) else f" ± {high - slope:.4f}"
-            lines.append(f"{name} {slope:+.4f}{interval}".replace("-", "−"))
+            lines.append(f"{name} " + f"{slope:+.4f}{interval}".replace("-", "−"))
     return "\n".join(lines) if len(lines) > 1 else ""
 
 

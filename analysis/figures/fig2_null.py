@@ -10,9 +10,9 @@ from analysis.figures.fig2_selectivity import INDEX_TITLES
 from analysis.figures.stored import StoredRun
 from analysis.figures.style import (
     NAME_SIZE,
-    WIDTH,
     Look,
     colors_of,
+    hide_rest,
     in_rows,
     key,
     named,
@@ -20,6 +20,8 @@ from analysis.figures.style import (
     panel_width,
     panels,
     styled,
+    unit_ticks,
+    width_for,
     wrapped,
 )
 from analysis.names import paper_name, pretty
@@ -40,33 +42,32 @@ def selectivity_against_null(
         note: what the images are.
         width: inches.
     """
-    table, width = named(selectivity), width or WIDTH
+    table = named(selectivity)
     known = table.dropna(subset=["csi", "csi_null"])
     need(known, "selectivity against null")
     blocks, colors = list(table["block"].unique()), colors_of(table["network"].unique())
+    width = width or width_for(len(blocks), 1.06)
     handles = [key(pretty(label), color=color, marker="o", linestyle="") for label, color in colors.items()]
     handles.append(key("index = null", color="0.4", linewidth=0.8))
-    lines, columns = in_rows(len(blocks), width, 0.95)
+    lines, columns = in_rows(len(blocks), width, 0.85)
     labels = {"xlabel": "Null: mean index under permuted labels", "ylabel": INDEX_TITLES["csi"]}
     height = min(panel_width(width, columns), 2.2) + 0.2
     rows = len(colors) * lines
     figure, axes = panels(rows, columns, width, height, handles, note, sharex=True, sharey=True, **labels)
     for number, (label, color) in enumerate(colors.items()):
-        for place, ax in enumerate(axes[number * lines : (number + 1) * lines].flat):
-            if place >= len(blocks):
-                ax.set_axis_off()
-                continue
-            mine = known[(known["network"] == label) & (known["block"] == blocks[place])]
+        mine = axes[number * lines : (number + 1) * lines]
+        hide_rest(mine, len(blocks))
+        for ax, block in zip(mine.flat, blocks, strict=False):
+            units = known[(known["network"] == label) & (known["block"] == block)]
             ax.plot([0, 1], [0, 1], color="0.4", linewidth=0.8)
-            ax.plot(mine["csi_null"], mine["csi"], ".", color=color, markersize=2, alpha=0.5, rasterized=True)
+            ax.plot(units["csi_null"], units["csi"], ".", color=color, markersize=2, alpha=0.5, rasterized=True)
             ax.set_aspect("equal")
             if number == 0 or lines > 1:
-                ax.set_title(wrapped(paper_name(blocks[place]), NAME_SIZE, panel_width(width, columns), 2))
+                ax.set_title(wrapped(paper_name(block), NAME_SIZE, panel_width(width, columns), 2))
     reach = 0.5 if known[["csi", "csi_null"]].max(axis=None) < 0.5 else 1
-    ticks = [0, reach / 2, reach]
     axes[0, 0].set(xlim=(0, reach), ylim=(0, reach))
-    axes[0, 0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes[0, 0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    for axis in (axes[0, 0].xaxis, axes[0, 0].yaxis):
+        unit_ticks(axis, reach, panel_width(width, columns))
     return figure, axes
 
 

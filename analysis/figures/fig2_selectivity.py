@@ -12,18 +12,21 @@ from analysis.errors import unknown
 from analysis.figures.stored import StoredRun
 from analysis.figures.style import (
     NAME_SIZE,
-    WIDTH,
     Look,
     colors_of,
+    hide_rest,
     in_rows,
     named,
     need,
     panel_width,
     panels,
     styled,
+    unit_ticks,
+    width_for,
     wrapped,
 )
 from analysis.names import paper_name, pretty
+from analysis.statistics import INDICES
 
 NEEDS = ("selectivity.csv",)
 BINS = 40
@@ -59,9 +62,10 @@ def selectivity(
         width: inches.
     """
     need(selectivity, "selectivity")
-    table, width = named(selectivity), width or WIDTH
+    table = named(selectivity)
     column = "csi" if index == "csi" else "value"
     labels, blocks = list(table["network"].unique()), list(table["block"].unique())
+    width = width or width_for(len(blocks), 1.06)
     reference = reference or labels[0]
     if reference not in labels:
         raise unknown("network", reference, labels)
@@ -70,7 +74,7 @@ def selectivity(
     highest = float(np.nanmax([table[column].max(), 0.1])) if index == "mi" else 1.0
     edges = np.linspace(0, highest, (bins or BINS) + 1)
     handles = [Patch(facecolor=(*color, 0.45), edgecolor=color, label=pretty(label)) for label, color in colors.items()]
-    lines, columns = in_rows(len(blocks), width, 0.95)
+    lines, columns = in_rows(len(blocks), width, 0.85)
     if table[column].isna().any():
         which = ", of the first network/of the second" if len(labels) > 1 else ""
         note = f"“dead”: units without activity, which have no index{which}. {note}"
@@ -79,19 +83,18 @@ def selectivity(
     figure, axes = panels(len(others) * lines, columns, width, 1.3, handles, note, **shared)
     values = {key: rows[column].to_numpy() for key, rows in table.groupby(["network", "block"], sort=False)}
     for number, other in enumerate(others):
-        mine = axes[number * lines : (number + 1) * lines].flat
-        for place, ax in enumerate(mine):
-            if place >= len(blocks):
-                ax.set_axis_off()
-                continue
+        mine = axes[number * lines : (number + 1) * lines]
+        hide_rest(mine, len(blocks))
+        for place, ax in enumerate(mine.flat[: len(blocks)]):
             pair = dict.fromkeys((reference, other))
             shown = {label: values[label, blocks[place]] for label in pair if (label, blocks[place]) in values}
             _overlay(ax, shown, colors, edges)
             if number == 0 or lines > 1:
                 ax.set_title(wrapped(paper_name(blocks[place]), NAME_SIZE, panel_width(width, columns), 2))
     axes[0, 0].set_xlim(0, highest)
-    ticks = [0, highest / 2, highest]
-    axes[0, 0].set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+    unit_ticks(axes[0, 0].xaxis, highest, panel_width(width, columns))
+    if table[column].isna().any():  # a strip for the counts, so that no bar runs into them
+        axes[0, 0].set_ylim(0, 1.25 * max(axes[0, 0].get_ylim()[1], 0.01))
     return figure, axes
 
 
@@ -119,5 +122,6 @@ def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
         return
     for index, rows in run.table("selectivity_indices.csv").groupby("index", sort=False):
         if index != "csi" and rows["value"].notna().any():
-            figure, _ = selectivity(rows, reference, run.caption(), index, look.bins, look.width)
+            said = run.caption(f"{INDICES[index].definition}.") if index in INDICES else run.caption()
+            figure, _ = selectivity(rows, reference, said, index, look.bins, look.width)
             yield f"fig2_{index}", figure

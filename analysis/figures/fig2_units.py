@@ -11,7 +11,6 @@ from matplotlib.patches import Rectangle
 from analysis.figures.fig2_selectivity import INDEX_TITLES
 from analysis.figures.stored import StoredRun
 from analysis.figures.style import (
-    NAME_SIZE,
     PALETTE,
     WIDTH,
     Look,
@@ -68,18 +67,22 @@ def contact_sheet(
     side_by_side = width >= 5.5
     room = width * 0.66 if side_by_side else width - 0.1
     beside = min(1.55, room * 0.42)
-    cell = (room - beside) / columns
-    pitch = max(cell, 0.33) / cell
+    cell = min((room - beside) / columns, 0.5)
+    pitch = max(cell, 0.36) / cell
     tall = pitch * cell * len(shown) + 0.2
     note = f"Framed: images of the unit's top class. {note}"
+    title = f"{pretty(units['network'].iloc[0])}, {paper_name(units['block'].iloc[0])}"
+    title = f"{title}: most selective units, and the images that drive them most"
     if side_by_side:
         ratios = {"width_ratios": (width - room - _AXIS, room)}
-        figure, axes = panels(1, 2, width, max(tall, 2.2), _rank_keys(units), note, **ratios)
+        figure, axes = panels(1, 2, width, max(tall, 2.2), _rank_keys(units), note, title=title, **ratios)
     else:
-        figure, axes = panels(2, 1, width, (tall + 2) / 2, _rank_keys(units), note, height_ratios=(2, tall))
+        figure, axes = panels(
+            2, 1, width, (tall + 2) / 2, _rank_keys(units), note, title=title, height_ratios=(2, tall)
+        )
     ax, sheet = axes.flat
     _ranks(ax, units, shown)
-    sheet.set(xlim=(-beside / cell, columns), ylim=(pitch * len(shown), 0), aspect="equal")
+    sheet.set(xlim=(-beside / cell, (room - beside) / cell), ylim=(pitch * len(shown), 0), aspect="equal")
     sheet.set_axis_off()
     for row, unit in enumerate(shown.to_dict("records")):
         sheet.text(-0.1, pitch * row + 0.5, _described(unit, beside), ha="right", va="center", fontsize=_SMALL)
@@ -89,9 +92,6 @@ def contact_sheet(
             if image["label"] == unit["top_class"]:
                 place = (column + 0.05, pitch * row + 0.05)
                 sheet.add_patch(Rectangle(place, 0.9, 0.9, fill=False, edgecolor=PALETTE[1], linewidth=1.5))
-    title = f"{pretty(units['network'].iloc[0])}, {paper_name(units['block'].iloc[0])}"
-    title = f"{title}: most selective units, and the images that drive them most"
-    figure.suptitle(wrapped(title, NAME_SIZE, width - 0.2, 3), fontsize=NAME_SIZE)
     return figure, np.array([ax, sheet])
 
 

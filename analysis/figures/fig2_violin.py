@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from analysis.figures.fig2_selectivity import INDEX_TITLES
 from analysis.figures.stored import StoredRun
-from analysis.figures.style import WIDTH, Look, block_ticks, colors_of, in_rows, named, need, panels, styled
+from analysis.figures.style import Look, block_ticks, colors_of, in_rows, named, need, panels, styled, width_for
 from analysis.names import pretty
 
 NEEDS = ("selectivity.csv",)
@@ -27,10 +27,11 @@ def selectivity_by_depth(selectivity: pd.DataFrame, note: str = "", width: float
         note: what the images are.
         width: inches.
     """
-    table, width = named(selectivity), width or WIDTH
+    table = named(selectivity)
     alive = table.dropna(subset="csi")
     need(alive, "selectivity")
     blocks, colors = list(table["block"].unique()), colors_of(table["network"].unique())
+    width = width or width_for(len(blocks), max(0.32 * len(colors), 0.55))
     handles = [Patch(facecolor=color, edgecolor="0.3", label=pretty(label)) for label, color in colors.items()]
     dead = alive.groupby(["network", "block"]).ngroups < table.groupby(["network", "block"]).ngroups
     if dead:
@@ -44,7 +45,7 @@ def selectivity_by_depth(selectivity: pd.DataFrame, note: str = "", width: float
             _violins(ax, mine, shown, colors)
         block_ticks(ax, range(len(shown)), shown, (width - 0.7) * len(shown) / columns)
         ax.set(xlabel="", ylabel="", xlim=(-0.5, columns - 0.5))
-    axes[0, 0].set_ylim(0, 1)
+    axes[0, 0].set_ylim(0, None)
     return figure, axes[0, 0]
 
 

@@ -11,7 +11,6 @@ from analysis.figures.stored import StoredRun
 from analysis.figures.style import (
     MARKERS,
     PALETTE,
-    WIDTH,
     Look,
     block_ticks,
     key,
@@ -19,11 +18,11 @@ from analysis.figures.style import (
     need,
     panels,
     styled,
+    width_for,
 )
 from analysis.names import pretty
 
 NEEDS = ("pruning_summary.csv",)
-BARS = "95 % intervals over images, not over trainings."
 
 
 @styled
@@ -40,12 +39,14 @@ def pruning_areas(summary: pd.DataFrame, note: str = "", width: float | None = N
     need(summary, "pruning summary")
     table = named(summary)
     blocks, lines = list(table["block"].unique()), list(table.groupby(["network", "score"], sort=False))
-    width = width or min(max(0.6 * len(blocks) + 2.0, 3.3), WIDTH)
+    width = width or width_for(len(blocks), 0.8)
     several = table["score"].nunique() > 1
     looks = [{"color": PALETTE[n % len(PALETTE)], "marker": MARKERS[n % len(MARKERS)]} for n in range(len(lines))]
     names = [f"{pretty(label)}, {score}" if several else pretty(label) for (label, score), _ in lines]
     handles = [key(name, markersize=4, **look) for name, look in zip(names, looks, strict=True)]
     title = {"ylabel": "Area between least and\nmost important first"}
+    if table["area_low"].notna().any():
+        note = f"95 % intervals over images, not over trainings. {note}"
     figure, axes = panels(1, 1, width, 2.1, handles, note, **title)
     ax = axes[0, 0]
     ax.axhline(0, color="0.4", linewidth=0.8)
@@ -60,6 +61,8 @@ def pruning_areas(summary: pd.DataFrame, note: str = "", width: float | None = N
     if missing:
         which = "No area" if missing == len(table) else f"No area for {missing} of {len(table)} points"
         text = f"{which}: the ratios 0 and 1\nwere not both measured"
+        if missing == len(table):
+            ax.set_yticks([0])
         ax.text(0.5, 0.75, text, transform=ax.transAxes, ha="center", va="center", fontsize=7, color="0.35")
     return figure, ax
 
@@ -67,4 +70,4 @@ def pruning_areas(summary: pd.DataFrame, note: str = "", width: float | None = N
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     summary = run.table("pruning_summary.csv")
     if len(summary):
-        yield "fig3_area", pruning_areas(summary, run.caption(BARS), look.width)[0]
+        yield "fig3_area", pruning_areas(summary, run.caption(), look.width)[0]

@@ -10,7 +10,6 @@ from analysis.figures import pruning_curves as curves
 from analysis.figures.stored import StoredRun
 from analysis.figures.style import (
     NAME_SIZE,
-    WIDTH,
     Look,
     accuracy_axis,
     colors_by_depth,
@@ -22,6 +21,7 @@ from analysis.figures.style import (
     panel_width,
     panels,
     styled,
+    width_for,
     wrapped,
 )
 from analysis.names import paper_name, pretty
@@ -65,9 +65,10 @@ def by_network(
         heights: of a curve's points, from them and all rows of their network and block.
     """
     need(pruning, "pruning")
-    table, width = named(pruning), width or WIDTH
+    table = named(pruning)
     score = curves.score_of(table, score)
     networks = curves.curved_networks(table, score)
+    width = width or width_for(len(networks), 3.4)
     blocks = list(table.loc[table["network"].isin(networks), "block"].unique())
     colors = colors_by_depth(blocks)
     handles = [key(paper_name(block), color=color) for block, color in colors.items()] + curves.order_handles(score)

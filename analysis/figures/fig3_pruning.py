@@ -24,6 +24,7 @@ from analysis.figures.style import (
     panel_width,
     panels,
     styled,
+    width_for,
     wrapped,
 )
 from analysis.names import paper_name, pretty
@@ -49,10 +50,11 @@ def pruning(
         width: inches.
     """
     need(pruning, "pruning")
-    table, width = named(pruning), width or WIDTH
+    table = named(pruning)
     if score is not None or curves.curve_scores(table):
         score = curves.score_of(table, score)
     labels, blocks = list(table["network"].unique()), list(table["block"].unique())
+    width = width or width_for(len(blocks), 2.1)
     curved = curves.curved_networks(table, score)
     colors = colors_of(curved)
     stars = dict(zip((label for label in labels if label not in curved), cycle("*PXD"), strict=False))
@@ -99,9 +101,8 @@ def _said(curved: list[str], stars: dict[str, str]) -> str:
     ends = "at 0 the block whole, at 1 its shortcut alone"
     if curved:
         return f"Black: separately trained networks; {ends}."
-    return (
-        f"No curves: these networks have no gates to rank feature maps by (another --score ranks them). Black: {ends}."
-    )
+    why = "no gates to rank feature maps by (`--score activation` or another one does)"
+    return f"No curves: these networks have {why}. Black: {ends}."
 
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:

@@ -31,7 +31,7 @@ def pruning_against_random(
         raise UsageError("the pruning table has no random order to compare with")
     figure, axes = by_network(pruning, note, score, width, "Top-1 accuracy, less random order", _above_random)
     for ax in axes.flat:
-        ax.axhline(0, color="0.4", linewidth=0.8, zorder=1)
+        ax.hlines(0, -0.03, 1.03, color="0.4", linewidth=0.8, zorder=1)
     percent_axis(axes[0, 0].yaxis)
     return figure, axes
 

@@ -23,7 +23,7 @@ from analysis.figures.style import (
     styled,
 )
 from analysis.names import paper_name
-from analysis.statistics.intervals import half_width
+from analysis.statistics.samples import half_width
 
 NEEDS = ("selectivity_epochs.csv",)
 MEASURES = {

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.errors import UsageError, unknown
+from analysis.errors import UsageError
 from analysis.figures.style import key, marker_of, percent
 
 ORDER_LINES = {"most": "-", "least": "--"}
@@ -26,7 +26,7 @@ def score_of(pruning: pd.DataFrame, score: str | None) -> str:
     if not known:
         raise UsageError("the pruning table has no curves: no order of feature maps was measured")
     if score is not None and score not in known:
-        raise unknown("score with curves called", score, known)
+        raise UsageError(f"the pruning table has no curves of the score `{score}`; it has {', '.join(known)}")
     return score or known[0]
 
 

@@ -11,13 +11,7 @@ import pandas as pd
 
 from analysis.errors import UsageError, unknown
 from analysis.names import paper_name
-from analysis.results.run import read_record
-
-TEXTS = (
-    *("network", "reference", "block", "split", "top_class_name", "class_name", "identifier", "extent", "pool"),
-    *("score", "order", "scope", "fill", "gap", "operator", "part", "step"),
-)
-"""Columns of names: what looks like a number there, or like a missing one, is a name still."""
+from analysis.results.run import read_record, read_table
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class StoredRun:
     def _check_blocks(self) -> None:
         if not self.blocks:
             return
-        tables = [self._read(path) for path in sorted(self.folder.glob("*.csv"))]
+        tables = [read_table(self.folder, path.name) for path in sorted(self.folder.glob("*.csv"))]
         known = dict.fromkeys(block for table in tables if "block" in table for block in table["block"])
         if not known:
             raise UsageError(f"the run in `{self.folder}` has no tables with blocks to choose from")
@@ -70,19 +64,11 @@ class StoredRun:
         Raises:
             UsageError: it cannot be read as a table.
         """
-        table = self._read(self.folder / name)
+        table = read_table(self.folder, name)
         if self.blocks and "block" in table:
             chosen = [block for block in table["block"].unique() if any(_is(block, each) for each in self.blocks)]
             table = table[table["block"].isin(chosen)].reset_index(drop=True)
         return table
-
-    def _read(self, path: Path) -> pd.DataFrame:
-        try:
-            return pd.read_csv(path, converters=dict.fromkeys(TEXTS, str))
-        except pd.errors.EmptyDataError:
-            return pd.DataFrame()
-        except (ValueError, OSError) as error:
-            raise UsageError(f"`{path}` cannot be read as a table: {error}") from None
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """An archive of arrays."""

@@ -23,8 +23,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from analysis.errors import UsageError
 from analysis.names import paper_name
 
-WIDTH = 7.0
-"""Inches: a figure across both columns. One column is 3.3."""
+COLUMN, WIDTH = 3.3, 7.0
+"""Inches: a figure in one column, and across both."""
 
 PALETTE = sns.color_palette("colorblind")
 MARKERS = "os^Dv<>pPX"
@@ -105,8 +105,8 @@ def _advance(character: str) -> float:
 
 
 def text_width(text: str, size: float) -> float:
-    """Inches that a line of text takes at a size in points."""
-    return sum(map(_advance, text)) * size / 72
+    """Inches that a line of text takes at a size in points, at most: letters are set on whole pixels."""
+    return sum(map(_advance, text)) * size / 72 * 1.04
 
 
 def wrapped(text: str, size: float, inches: float, lines: int | None = None) -> str:
@@ -126,7 +126,7 @@ def _lines(text: str, size: float, inches: float) -> list[str]:
     lines = []
     for paragraph in text.split("\n"):
         line = ""
-        for part in re.findall(r"[^\s_\-/.,:=]*[\s_\-/.,:=]*", paragraph):
+        for part in re.findall(r"[^ _\-/.,:=]*[ _\-/.,:=]*", paragraph):
             if line and text_width(line + part.rstrip(), size) > inches:
                 lines.append(line.rstrip())
                 line = ""
@@ -150,6 +150,15 @@ def in_rows(count: int, width: float, least: float) -> tuple[int, int]:
     return rows, -(-count // rows)
 
 
+def width_for(count: int, each: float) -> float:
+    """Inches of a figure of so many things side by side, from one column's width to that of both.
+
+    >>> width_for(1, 1.1), width_for(4, 1.1), width_for(12, 1.1)
+    (3.3, 5.02, 7.0)
+    """
+    return round(float(np.clip(count * each + _MARGIN, COLUMN, WIDTH)), 2)
+
+
 def panel_width(width: float, columns: int) -> float:
     """Inches that a panel has for its title."""
     return (width - _MARGIN) / columns - 0.08
@@ -164,7 +173,8 @@ def panels(
     note: str = "",
     xlabel: str = "",
     ylabel: str = "",
-    **shared,
+    title: str = "",
+    **options,
 ) -> tuple[Figure, np.ndarray]:
     """A grid of axes (rows, columns), with a legend above them and a caption below.
 
@@ -177,27 +187,29 @@ def panels(
         note: the caption.
         xlabel: of all panels.
         ylabel: of all panels.
-        shared: `sharex` and `sharey` of matplotlib's `subplots`.
+        title: of the figure, above the legend.
+        options: of matplotlib's `subplots`, such as `sharex`.
     """
-    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **shared)
-    legend = legend_above(figure, handles)
-    note = wrapped(" ".join(note.split()), NOTE_SIZE, width - 0.2)
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options)
+    legend = legend_above(figure, handles, title)
+    note = wrapped(re.sub("[ \n]+", " ", note).strip(), NOTE_SIZE, width - 0.2)
     strip = (len(note.split("\n")) * NOTE_SIZE * 1.25 / 72 + 0.06) if note else 0.0
     xlabel = wrapped(xlabel, 8, width - _MARGIN)
-    labels = 0.16 * (xlabel.count("\n") + 1) if xlabel else 0.0
-    total = rows * height + legend + strip + labels
+    below = strip + (0.14 * (xlabel.count("\n") + 1) + 0.03 if xlabel else 0.0)
+    total = rows * height + legend + below
     figure.set_size_inches(width, total)
-    figure.get_layout_engine().set(rect=(0, strip / total, 1, 1 - strip / total))
+    # the layout knows of no caption, and would put the label where the caption is: both have a strip of their own
+    figure.get_layout_engine().set(rect=(0, below / total, 1, 1 - below / total))
     if xlabel:
-        figure.supxlabel(xlabel, y=(strip + 0.04) / total, fontsize=8)
+        figure.supxlabel(xlabel, y=(strip + 0.02) / total, fontsize=8)
     if ylabel:
-        figure.supylabel(wrapped(ylabel, 8, rows * height), x=0.04 / width, fontsize=8, ha="left")
+        figure.supylabel(wrapped(ylabel, 8, rows * height - 0.6), fontsize=8)
     if note:
         figure.text(0.5, 0.03 / total, note, ha="center", va="bottom", fontsize=NOTE_SIZE, color="0.35")
     return figure, axes
 
 
-def legend_above(figure: Figure, handles: Sequence) -> float:
+def legend_above(figure: Figure, handles: Sequence, title: str = "") -> float:
     """Put a legend above the panels, in as many columns as the figure is wide enough for; the inches that it takes."""
     if not handles:
         return 0.0
@@ -205,7 +217,14 @@ def legend_above(figure: Figure, handles: Sequence) -> float:
     labels = [wrapped(handle.get_label(), LEGEND_SIZE, width - 0.75) for handle in handles]
     for columns in range(min(len(handles), 6), 0, -1):
         legend = figure.legend(
-            handles=handles, labels=labels, frameon=False, loc="outside upper center", ncols=columns, borderaxespad=0.2
+            handles=handles,
+            labels=labels,
+            title=wrapped(title, NAME_SIZE, width - 0.3, 3) or None,
+            title_fontsize=NAME_SIZE,
+            frameon=False,
+            loc="outside upper center",
+            ncols=columns,
+            borderaxespad=0.2,
         )
         box = legend.get_tightbbox()
         if columns == 1 or box.width / figure.dpi <= width - 0.1:
@@ -214,17 +233,18 @@ def legend_above(figure: Figure, handles: Sequence) -> float:
 
 
 def hide_rest(axes: np.ndarray, used: int) -> None:
-    """Panels of the grid's last row that nothing is drawn in."""
+    """Hide the panels that nothing is drawn in; those above them get the numbers of their axis."""
     for ax in axes.flat[used:]:
         ax.set_axis_off()
+    if used < axes.size:
+        for ax in axes.flat[max(used - axes.shape[1], 0) : used]:
+            ax.tick_params(labelbottom=True)
 
 
-def label_ends(axes: np.ndarray, used: int) -> None:
-    """Hide the panels without content, and give those above them the numbers of their axis."""
-    hide_rest(axes, used)
-    columns = axes.shape[1]
-    for ax in axes.flat[max(used - columns, 0) : used]:
-        ax.tick_params(labelbottom=True)
+def unit_ticks(axis: Axis, highest: float, inches: float) -> None:
+    """Ticks at 0, the middle and the end, of which the middle one is named where there is room."""
+    ticks = [0, highest / 2, highest]
+    axis.set_ticks(ticks, [f"{tick:.2g}" if inches >= 0.9 or tick != highest / 2 else "" for tick in ticks])
 
 
 def percent(share: float) -> str:
@@ -256,7 +276,7 @@ def epoch_axis(ax: Axes, epochs: pd.Series) -> None:
         ax.set_xlim(found[0] - 1, found[0] + 1)
         ax.set_xticks(found, [f"{epoch:g}" for epoch in found])
     else:
-        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=found[-1] - found[0] >= 3))
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=all(epoch % 1 == 0 for epoch in found)))
 
 
 def block_ticks(ax: Axes, positions: Sequence[float], blocks: Sequence[str], inches: float) -> None:

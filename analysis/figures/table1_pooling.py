@@ -32,11 +32,11 @@ def pooling_table(evaluation: pd.DataFrame, note: str = "", width: float | None 
     need(evaluation, "evaluation")
     table, width = named(evaluation), width or WIDTH
     rows = [_cells(row) for row in table.to_dict("records")]
-    header = ["Network", "Extent", "Pooling", "Top-1\nerror (%)", "Top-5\nerror (%)", "Paper: ResNet-50,\nImageNet"]
+    header = ["Network", "Extent", "Pooling", "Top-1\nerror (%)", "Top-5\nerror (%)", "Paper:\nResNet-50,\nImageNet"]
     kept = [at for at in range(len(header)) if at in (0, 3, 4) or any(row[at] != NONE for row in rows)]
     header, rows = [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
     size, inches = _fitted(header, rows, width)
-    rows = [[wrapped(row[0], size, inches[0] - 0.12, 3), *row[1:]] for row in rows]
+    rows = [[wrapped(row[0], size, inches[0] - 0.08, 3), *row[1:]] for row in rows]
     tall = [max(cell.count("\n") + 1 for cell in row) for row in (header, *rows)]
     line = size * 1.3 / 72
     heights = [lines * line + 0.1 for lines in tall]
@@ -75,9 +75,9 @@ def _fitted(header: list[str], rows: list[list[str]], width: float) -> tuple[flo
     """The font's size and the columns' inches; the first column takes what the others leave, or less."""
     for size in (_SIZE, 7, 6):
         bold = [max(text_width(line, size) for line in title.split("\n")) * 1.15 for title in header]
-        wanted = [max(bold[at], *(text_width(row[at], size) for row in rows)) + 0.16 for at in range(len(header))]
+        wanted = [max(bold[at], *(text_width(row[at], size) for row in rows)) + 0.1 for at in range(len(header))]
         left = width - 0.1 - sum(wanted[1:])
-        if left >= min(wanted[0], 0.9):
+        if left >= min(wanted[0], 1.0):
             break
     return size, [min(wanted[0], left), *wanted[1:]]
 

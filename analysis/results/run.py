@@ -20,11 +20,18 @@ from analysis.files import atomic_path
 log = logging.getLogger(__name__)
 
 
+TEXTS = (
+    *("network", "reference", "block", "split", "top_class_name", "class_name", "identifier", "extent", "pool"),
+    *("score", "order", "scope", "fill", "gap", "operator", "part", "step"),
+)
+"""Columns of names: what looks like a number there, or like a missing one, is a name still."""
+
+
 @cache
 def code_hash() -> str:
     """A hash of this package's own files, so that results can be told from those of other code."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -158,9 +165,14 @@ def read_table(folder: Path | str, name: str) -> pd.DataFrame:
     """A table of a run's folder.
 
     Raises:
-        UsageError: the run has no such table.
+        UsageError: the run has no such table, or it cannot be read as one.
     """
     path = Path(folder) / name
     if not path.is_file():
         raise UsageError(f"the run in `{folder}` has no {name}")
-    return pd.read_csv(path)
+    try:
+        return pd.read_csv(path, converters=dict.fromkeys(TEXTS, str))
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except (ValueError, OSError) as error:
+        raise UsageError(f"`{path}` cannot be read as a table: {error}") from None

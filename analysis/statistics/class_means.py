@@ -68,7 +68,9 @@ def corrected_index(
     B = max(0, 1 − noise / variance of the class means over classes): the share of their variance that is not noise.
     What remains of the means varies over classes as much as the true means do, so neither the maximum nor the rest
     is inflated by noise. An empirical Bayes estimate that keeps the second moment (Louis, JASA 1984; here for the
-    index: this project's). Where one class of very many stands out from a flat background it errs low.
+    index: this project's). Where one class of very many stands out from a flat background it errs low; where the noise
+    of a class mean grows with the mean, as that of sparse activities does, a hundredth or two high
+    (`studies/selectivity_bias.py`).
 
     Args:
         means: (K, U) class-conditional mean activities.

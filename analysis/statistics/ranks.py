@@ -12,14 +12,14 @@ class Ranking:
     """The images in the order of one unit's activity; equally active images form one run.
 
     Args:
-        activity: (N,).
+        activity: (N,) float32, not negative.
 
     >>> Ranking(np.array([5.0, 0.0, 0.0, 7.0])).mid_ranks()
     array([3. , 1.5, 1.5, 4. ])
     """
 
     def __init__(self, activity: np.ndarray):
-        self.order = np.argsort(activity)
+        self.order = _order(activity)
         ordered = activity[self.order]
         self._ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))  # the last place of each run
 
@@ -34,22 +34,25 @@ class Ranking:
         result[self.order] = self._middle(self._ends + 1) + 0.5
         return result
 
-    def weighted_areas(self, weights: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    def weighted_areas(self, weights: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """The area under the ROC curve of each class against the rest, images counting as often as weights say.
 
         Args:
-            weights: (N,) whole numbers.
+            weights: (R, N) whole numbers.
             labels: (N,).
+            sizes: (R, K) weight of each class.
 
         Returns:
-            (K,), NaN for a class of weight zero, or that has all of it.
+            (R, K), NaN for a class of weight zero, or that has all of it.
         """
-        ordered = weights[self.order]
-        below = np.cumsum(ordered, dtype=np.int64)[self._ends]
-        pairs = self._middle(below) * ordered
-        sums = np.bincount(labels[self.order], weights=pairs, minlength=classes)
-        size = np.bincount(labels, weights=weights, minlength=classes)
-        return areas(sums - size**2 / 2, size)
+        ordered_labels = labels[self.order]
+        wins = np.empty(sizes.shape)
+        for row, own in enumerate(weights):
+            ordered = own[self.order]
+            below = np.cumsum(ordered, dtype=np.int64)[self._ends]
+            pairs = self._middle(below) * ordered
+            wins[row] = np.bincount(ordered_labels, weights=pairs, minlength=sizes.shape[1])
+        return areas(wins - sizes**2 / 2, sizes, sizes.sum(1, keepdims=True))
 
     def _middle(self, cumulated: np.ndarray) -> np.ndarray:
         """Of each place, the middle of its run, given what is cumulated at each run's end."""
@@ -57,20 +60,29 @@ class Ranking:
         return middle[self._run]
 
 
-def areas(wins: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def _order(activity: np.ndarray) -> np.ndarray:
+    """Sorted as whole numbers with the image's below the activity's bits, which are in the order of its value: that
+    is four times as fast as `argsort`."""
+    bits = (activity.astype(np.float32) + np.float32(0)).view(np.uint32).astype(np.uint64)  # + 0: there is a −0
+    keys = (bits << np.uint64(32)) | np.arange(len(activity), dtype=np.uint64)
+    return (np.sort(keys) & np.uint64(2**32 - 1)).astype(np.int64)
+
+
+def areas(wins: np.ndarray, sizes: np.ndarray, images: np.ndarray | float) -> np.ndarray:
     """The area under the ROC curve of each class against the rest, activity being the score.
 
     The area is the chance that an image of the class is more active than one of the others, ties counted half (Hanley
     and McNeil, Radiology 1982): Mann and Whitney's U over the number of pairs.
 
     Args:
-        wins: (…, K) or (…, K, u) U of each class: the sum of its mid-ranks less n (n + 1) / 2.
-        sizes: (K,) images of each class, shaped to fit.
+        wins: U of each class: the sum of its mid-ranks less n (n + 1) / 2; any shape.
+        sizes: images of each class, shaped to fit.
+        images: of all classes, shaped to fit.
 
     Returns:
         like `wins`, NaN for a class without images and where all images are of one.
     """
-    pairs = sizes * (sizes.sum() - sizes)
+    pairs = sizes * (images - sizes)
     return np.divide(wins, pairs, out=np.full(wins.shape, np.nan), where=np.broadcast_to(pairs > 0, wins.shape))
 
 

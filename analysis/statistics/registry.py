@@ -105,7 +105,7 @@ class ClassConditionalMeanActivity:
 
 @dataclass(frozen=True)
 class AreaUnderCurve:
-    """Exact, from mid-ranks. A replicate takes about 6 ns an image and unit: 0.3 ms a unit of 50,000 images."""
+    """Exact, from mid-ranks. A replicate takes about 0.3 ms a unit of 50,000 images, a permutation a tenth of it."""
 
     definition: str = "the greatest area under the ROC curve of one class against the rest, activity being the score"
     source: str = "Hanley and McNeil, Radiology 1982"
@@ -116,18 +116,21 @@ class AreaUnderCurve:
         own, permuted = null_sums(units.mid_ranks, drawn)
         least = (drawn.counts * (drawn.counts + 1) / 2)[:, None]  # the rank sum of a class that is below all others
         sizes = drawn.counts[:, None].astype(float)
-        area = areas(own - least, sizes)
-        null = np.nanmax(areas(permuted - least, sizes), 1) if drawn.permutations else _rows([], units)
+        area = areas(own - least, sizes, drawn.images)
+        null = np.nanmax(areas(permuted - least, sizes, drawn.images), 1) if drawn.permutations else _rows([], units)
         replicates = np.empty((drawn.replicates, units.number))
         for unit, ranking in enumerate(units.rankings):
-            for number, weights in enumerate(drawn.weights):
-                replicates[number, unit] = _greatest(ranking.weighted_areas(weights, drawn.labels, drawn.classes))
+            drawn_areas = ranking.weighted_areas(drawn.weights, drawn.labels, drawn.replicate_weights.sum(1))
+            replicates[:, unit] = np.fmax.reduce(drawn_areas, 1)
         return Measured(np.nanmax(area, 0), np.nanargmax(area, 0), null, replicates)
 
 
 @dataclass(frozen=True)
 class MutualInformation:
-    """Exact, over groups of images of the data set as it is, under permutations and replicates too."""
+    """Exact, over groups of images of the data set as it is, under permutations and replicates too.
+
+    A permutation or replicate takes about 0.2 ms a unit of 50,000 images.
+    """
 
     definition: str = (
         f"mutual information of class and activity in bits, in {INFORMATION_GROUPS} groups of images as equal in size "
@@ -214,9 +217,3 @@ def ccmas(sums: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _rows(values: list[np.ndarray], units: Units) -> np.ndarray:
     return np.array(values).reshape(-1, units.number)
-
-
-def _greatest(values: np.ndarray) -> float:
-    """The greatest that is not NaN, if there is one."""
-    known = values[~np.isnan(values)]
-    return known.max() if len(known) else np.nan

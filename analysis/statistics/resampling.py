@@ -1,7 +1,6 @@
 """What indices are computed under: halves of the images, permuted labels, bootstrap weights, as one sparse matrix."""
 
 from collections.abc import Iterator
-from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -69,8 +68,19 @@ class Resampling:
         self.labels = labels.astype(np.int64)
         self.indices = indices.astype(np.int64)
         self.halves = stratified_halves(seed, labels, indices).astype(np.int8)
-        self.half_counts = np.stack([np.bincount(labels[self.halves == half], minlength=classes) for half in (0, 1)])
+        small = np.min_scalar_type(-2 * classes)  # what has two bytes is sorted by radix
+        self._cells = (self.halves.astype(np.int64) * classes + self.labels).astype(small)
+        self.null_labels = np.empty((permutations, self.images), dtype=small)
+        for number in range(permutations):
+            self.null_labels[number] = permuted_labels(seed, self.labels, self.indices, 1, number)[0]
+        self.weights = np.empty((replicates, self.images), dtype=np.int8)
+        for number in range(replicates):
+            self.weights[number] = poisson_weights(seed, self.indices, 1, number)[0]
+        self.half_counts = self._cell_sums(None)
         self.counts = self.half_counts.sum(0)
+        sums = [self._cell_sums(weights) for weights in self.weights]
+        self.replicate_weights = np.array(sums).reshape(replicates, 2, classes)
+        self._kept_chunks = self._all_chunks()
 
     @property
     def images(self) -> int:
@@ -91,35 +101,6 @@ class Resampling:
         """Whether a bootstrap can tell the error of every class mean: not where a class has a single image."""
         return not (self.counts == 1).any()
 
-    @cached_property
-    def null_labels(self) -> np.ndarray:
-        result = np.empty((self.permutations, self.images), dtype=self._small)
-        for number in range(self.permutations):
-            result[number] = permuted_labels(self.seed, self.labels, self.indices, 1, number)[0]
-        return result
-
-    @cached_property
-    def weights(self) -> np.ndarray:
-        result = np.empty((self.replicates, self.images), dtype=np.int8)
-        for number in range(self.replicates):
-            result[number] = poisson_weights(self.seed, self.indices, 1, number)[0]
-        return result
-
-    @cached_property
-    def replicate_weights(self) -> np.ndarray:
-        sums = [np.bincount(self._cells, weights=weights, minlength=2 * self.classes) for weights in self.weights]
-        return np.array(sums).reshape(self.replicates, 2, self.classes)
-
-    @cached_property
-    def _cells(self) -> np.ndarray:
-        """(N,) the class and half of each image, as one number below 2 K."""
-        return (self.halves.astype(np.int64) * self.classes + self.labels).astype(self._small)
-
-    @property
-    def _small(self) -> np.dtype:
-        """The least type that holds 2 K rows: what has two bytes is sorted by radix."""
-        return np.min_scalar_type(-2 * self.classes)
-
     @property
     def memberships(self) -> sparse.csr_array:
         """(rows, N): how often each image counts in each class of each drawing."""
@@ -129,16 +110,21 @@ class Resampling:
         """The columns of `memberships` in fixed parts of the images: which they are, and the part."""
         for start in range(0, self.images, ROWS):
             stop = min(start + ROWS, self.images)
-            kept = self._kept_chunks
-            yield slice(start, stop), kept[start] if kept else self._memberships(start, stop)
+            kept = self._kept_chunks.get(start)
+            yield slice(start, stop), self._memberships(start, stop) if kept is None else kept
 
-    @cached_property
-    def _kept_chunks(self) -> dict[int, sparse.csr_array]:
+    def _all_chunks(self) -> dict[int, sparse.csr_array]:
+        """By their first image; none where they would take too much memory."""
         entries = self.images * (1 + self.permutations) + np.count_nonzero(self.weights)
         if 12 * entries > KEPT_BYTES:  # a float64 and an int32 for each
             return {}
         starts = range(0, self.images, ROWS)
         return {start: self._memberships(start, min(start + ROWS, self.images)) for start in starts}
+
+    def _cell_sums(self, weights: np.ndarray | None) -> np.ndarray:
+        """(2, K) images of each half and class, as often as weights say."""
+        sums = np.bincount(self._cells.astype(np.int64), weights=weights, minlength=2 * self.classes)
+        return sums.reshape(2, self.classes)
 
     def _memberships(self, start: int, stop: int) -> sparse.csr_array:
         cells = self._cells[start:stop]
@@ -148,6 +134,8 @@ class Resampling:
         parts += [_sorted_by(cells, weights[start:stop], 2 * self.classes) for weights in self.weights]
         columns, values, counts = (np.concatenate(each) for each in zip(*parts, strict=True))
         ends = np.concatenate([[0], np.cumsum(counts)])
+        if ends[-1] < 2**31:  # else scipy would widen the columns to eight bytes as well
+            ends = ends.astype(np.int32)
         return sparse.csr_array((values, columns, ends), shape=(self.rows, stop - start))
 
 

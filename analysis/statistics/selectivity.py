@@ -17,7 +17,7 @@ from analysis.statistics.top_images import KEPT, top_images_table
 from analysis.statistics.units import Units
 
 SUMS_BYTES = 2**27
-ACTIVITY_BYTES = 2**26
+ACTIVITY_BYTES = 2**27
 """What the sums, and the activities, of the units that one thread works on may take."""
 
 MOST_THREADS = 4
@@ -86,17 +86,16 @@ def unit_statistics(
     """
     check_indices(indices)
     _check(activity, resampling, name)
-    # read here, before threads could both come to make them
-    resampling.replicate_weights  # noqa: B018
-    resampling.null_labels  # noqa: B018
-    next(resampling.chunks())
     blocks = list(_blocks_of_units(activity, resampling))
     parts = []
-    with ThreadPoolExecutor(max(min(MOST_THREADS, _processors()), 1)) as pool:
+    pool = ThreadPoolExecutor(max(min(MOST_THREADS, _processors()), 1))
+    try:
         for part in pool.map(partial(_block_statistics, activity, resampling, indices), blocks):
             parts.append(part)
             if progress is not None:
                 progress(len(part.table))
+    finally:
+        pool.shutdown(cancel_futures=True)  # else an interruption would wait for all that is left to do
     return _joined(parts, blocks, indices, rectified)
 
 
@@ -196,7 +195,7 @@ def _blocks_of_units(activity: np.ndarray, resampling: Resampling) -> Iterator[s
     """Columns whose sums and activities fit in the memory that one thread may take."""
     images, units = activity.shape
     by_sums = SUMS_BYTES // (8 * resampling.rows)
-    by_activity = ACTIVITY_BYTES // (4 * images)
+    by_activity = ACTIVITY_BYTES // (4 * images + 8 * min(images, ROWS))  # as they are, and a part in float64
     step = max(min(by_sums, by_activity, units), 1)
     for start in range(0, units, step):
         yield slice(start, min(start + step, units))

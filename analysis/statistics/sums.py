@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from analysis.statistics.resampling import Resampling
+
+STRIP = 16
+"""Units multiplied at a time: the product of wider ones misses the cache and takes up to four times as long."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,15 @@ def class_sums(activity: np.ndarray, resampling: Resampling) -> ClassSums:
     Each class's images are added up in the order of their rows, in fixed parts of the rows, so that nothing about how
     the rows came to be there can change the last bit.
     """
-    classes = resampling.classes
-    total = 0
-    squares = 0
+    classes, units = resampling.classes, activity.shape[1]
+    total = np.zeros((resampling.rows, units))
+    squares = np.zeros((2 * classes, units))
     for rows, memberships in resampling.chunks():
+        own = memberships[: 2 * classes]
         part = activity[rows].astype(np.float64)
-        total = memberships @ part + total
-        squares = memberships[: 2 * classes] @ np.square(part, out=part) + squares
-    units = activity.shape[1]
-    ends = np.cumsum([2 * classes, resampling.permutations * classes])
-    halves, null, replicates = np.split(total, ends)
+        _add_product(total, memberships, part)
+        _add_product(squares, own, np.square(part, out=part))
+    halves, null, replicates = np.split(total, np.cumsum([2 * classes, resampling.permutations * classes]))
     return ClassSums(
         halves.reshape(2, classes, units),
         null.reshape(resampling.permutations, classes, units),
@@ -49,10 +52,16 @@ def class_sums(activity: np.ndarray, resampling: Resampling) -> ClassSums:
 
 
 def null_sums(values: np.ndarray, resampling: Resampling) -> tuple[np.ndarray, np.ndarray]:
-    """The sums of any (N, u) values by class (K, u), and under each permutation (P, K, u)."""
+    """The sums of any (N, u) float64 values by class (K, u), and under each permutation (P, K, u)."""
     classes, drawings = resampling.classes, 2 + resampling.permutations
-    total = 0
+    total = np.zeros((drawings * classes, values.shape[1]))
     for rows, memberships in resampling.chunks():
-        total = memberships[: drawings * classes] @ values[rows] + total
+        _add_product(total, memberships[: drawings * classes], values[rows])
     total = total.reshape(drawings, classes, values.shape[1])
     return total[:2].sum(0), total[2:]
+
+
+def _add_product(total: np.ndarray, memberships: sparse.csr_array, values: np.ndarray) -> None:
+    for start in range(0, values.shape[1], STRIP):
+        strip = slice(start, start + STRIP)
+        total[:, strip] += memberships @ np.ascontiguousarray(values[:, strip])

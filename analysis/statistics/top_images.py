@@ -38,7 +38,7 @@ def strongest(activity: np.ndarray, ties: np.ndarray, images: int) -> np.ndarray
 def top_images_table(
     activity: np.ndarray, tops: list[np.ndarray], labels: np.ndarray, indices: np.ndarray
 ) -> pd.DataFrame:
-    """A row for each unit and image: unit, rank (from 1), index, label, activity; the columns of selectivity_images.csv.
+    """A row for each unit and image: unit, rank (from 1), index, label, activity.
 
     Args:
         activity: (N, U).
@@ -74,11 +74,8 @@ def precision(labels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.n
     """
     labels = labels.astype(np.int64)
     same = labels[..., :, None] == labels[..., None, :]
-    if labels.ndim == 1:
-        support = weights @ same.astype(float)  # of each image, the weight of all that have its label
-    else:
-        support = np.einsum("mn,mnk->mk", weights, same)
-    support = np.where(weights > 0, support, 0).astype(float)
+    each = np.einsum("mn,nk->mk" if labels.ndim == 1 else "mn,mnk->mk", weights, same)
+    support = np.where(weights > 0, each, 0)  # of each image, the weight of all that have its label
     most = support.max(1, initial=0)
     total = weights.sum(1)
     share = np.divide(most, total, out=np.full(len(weights), np.nan), where=total > 0)

@@ -36,11 +36,6 @@ class Units:
         return self.activity.shape[1]
 
     @cached_property
-    def columns(self) -> np.ndarray:
-        """(u, N) activities, a unit's images side by side."""
-        return np.ascontiguousarray(self.activity.T)
-
-    @cached_property
     def active(self) -> np.ndarray:
         """(u,) images on which a unit is active."""
         return (self.activity > 0).sum(0)
@@ -96,7 +91,7 @@ class Units:
 
     @cached_property
     def rankings(self) -> list[Ranking]:
-        return [Ranking(column) for column in self.columns]
+        return [Ranking(column) for column in self.activity.T]
 
     @cached_property
     def mid_ranks(self) -> np.ndarray:
@@ -111,4 +106,4 @@ class Units:
         """
         drawn = self.resampling
         ties = tie_breakers(drawn.seed, drawn.indices)
-        return [strongest(column, ties, 2 * PRECISION_IMAGES + 40) for column in self.columns]
+        return [strongest(column, ties, 2 * PRECISION_IMAGES + 40) for column in self.activity.T]

@@ -16,7 +16,8 @@ from torch import nn
 from tqdm import tqdm
 
 from analysis.anatomy.hooks import evaluating, logits_of
-from analysis.data.loading import Batch, batches, known_classes, known_indices, known_labels
+from analysis.data.adapting import known_classes, known_indices, known_labels
+from analysis.data.loading import Batch, batches
 from analysis.devices import PRECISIONS, check_precision, resolve_device
 from analysis.errors import RunError, UsageError
 from analysis.networks.preprocessing import Preprocessing

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.errors import RunError, UsageError
+from analysis.errors import RunError, UsageError, unknown
 from analysis.recording import Recording
 from analysis.statistics import PERMUTATIONS, REPLICATES
 from analysis.statistics.registry import check_indices
@@ -75,16 +75,15 @@ def selectivity_tables(
         UsageError: a tap that was not recorded, or groups that leave a class out.
         RunError: activities that have no index, or fewer than two classes with images.
     """
+    _check_tap(recording, tap)
     labels, classes = _labels(recording, statistics.groups)
     check_classes(labels)
-    chosen = networks or list(recording.networks)
-    _check_recorded(recording, tap, chosen)
     _say_what_is_missing(labels, classes)
     drawn = (statistics.seed, statistics.permutations, statistics.replicates)
     resampling = Resampling(labels, recording.indices, max(len(classes), int(labels.max()) + 1), *drawn)
     rows = {name: [] for name in ("units", "blocks", "indices", "images")}
     result = Selectivity(classes=classes)
-    for network in chosen:
+    for network in networks or recording.networks:
         for block in recording.blocks(network, tap):
             found = _block(recording, network, block, tap, resampling, statistics)
             where = {"network": network, "block": block}
@@ -106,13 +105,11 @@ def selectivity_tables(
     return result
 
 
-def _check_recorded(recording: Recording, tap: str, networks: Sequence[str]) -> None:
-    """Some network has blocks at the tap; else what was recorded is said."""
-    if any(recording.blocks(network, tap) for network in networks):
-        return
-    blocks = [block for network in networks for block in recording.described["taps"].get(network, {}).values()]
-    have = ", ".join(dict.fromkeys(each for block in blocks for each in block)) or "no activity of blocks"
-    raise UsageError(f"tap `{tap}` of {', '.join(networks)} was not recorded; recorded: {have}")
+def _check_tap(recording: Recording, tap: str) -> None:
+    networks = recording.described["taps"].values()
+    taps = sorted({each for blocks in networks for several in blocks.values() for each in several})
+    if tap not in taps:
+        raise unknown("tap in the recording called", tap, taps)
 
 
 def check_classes(labels: np.ndarray) -> None:

@@ -14,8 +14,8 @@ from analysis.errors import RunError, UsageError
 from analysis.networks import load_network
 from analysis.probes.branch_means import BranchMeans, priors
 from analysis.probes.dropping import FeatureImportance
+from tests.anatomy.test_sites import FAMILIES
 from tests.conftest import count_hooks, make_data, make_network, shake
-from tests.test_sites import FAMILIES
 
 SHAPE = (3, 64, 64)
 

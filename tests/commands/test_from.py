@@ -118,7 +118,7 @@ def test_a_run_that_is_begun_again_with_another_recording_is_not_the_same(made, 
         (["--from", "ABSENT"], "no recording in"),
         (
             ["--from", "RUN", "--tap", "gate"],
-            "tap `gate` of mini_resnet, mini_resnet_se was not recorded; ",
+            "no tap in the recording called `gate`",
         ),
         (["mini_resnet_ge", "--from", "RUN"], "no network in the recording called `mini_resnet_ge`"),
         (["--from", "RUN", "--reference", "x"], "no network `x` to compare with"),

@@ -24,8 +24,7 @@ from analysis.data.datasets import image_differences, in_rgb
 from analysis.data.forms import FORMS
 from analysis.data.names import Names
 from analysis.errors import RunError, UsageError
-
-from .test_cli import run
+from tests.commands.test_cli import run
 
 SYNSETS = ("n01440764", "n02979186", "n03888257")  # tench, cassette player, parachute: labels 0, 482, 701
 GEOMETRY = (32, 0.9, "bilinear")

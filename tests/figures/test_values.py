@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from analysis.commands.all import _paper_errors
 
 from analysis import diagrams, figures
 from analysis.errors import UsageError
@@ -48,9 +47,9 @@ def selectivity_rows() -> pd.DataFrame:
 
 def test_violins_and_index_against_null_hold_the_units():
     table = selectivity_rows()
-    _, ax = figures.selectivity_by_depth(table)
+    figure, ax = figures.selectivity_by_depth(table)
     assert [text.get_text() for text in ax.get_xticklabels()] == ["conv4-6"]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["plain", "se"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["plain", "se"]
     _, axes = figures.selectivity_against_null(table)
     dots = axes[1, 0].lines[1]
     assert dots.get_xdata() == pytest.approx([0.05, 0.15, 0.1]) and dots.get_ydata() == pytest.approx([0.4, 0.6, 0.5])
@@ -167,8 +166,7 @@ def test_the_pooling_table_shows_measured_beside_published():
         {"network": "resnet50_se", "extent": None, "pool": None, "top1_error": 2.0, "top5_error": 0.5},
     ]
     table = pd.DataFrame(rows)
-    papers = [_paper_errors(label, row) for label, row in table.set_index("network").iterrows()]
-    _, ax = figures.pooling_table(table.assign(paper=papers))
+    _, ax = figures.pooling_table(table)
     cells = {position: cell.get_text().get_text() for position, cell in ax.tables[0].get_celld().items()}
     assert [cells[1, column] for column in range(6)] == ["ResNet-50", "—", "—", "24.50", "7.25", "23.30 / 6.55"]
     assert cells[2, 1] == "4" and cells[2, 5] == "23.10 / 6.39" and cells[3, 5] == "—"

@@ -16,8 +16,7 @@ from analysis.errors import RunError, UsageError
 from analysis.networks import load_network, mindspore, published, save_weights
 from analysis.networks.checkpoints import read_checkpoint
 from analysis.networks.preprocessing import IMAGENET_MEAN
-
-from .conftest import shake
+from tests.conftest import shake
 
 
 def images(size: int = 64) -> torch.Tensor:

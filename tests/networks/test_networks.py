@@ -10,8 +10,7 @@ from analysis.errors import RunError, UsageError
 from analysis.networks import load_network, preprocessing_of, save_weights
 from analysis.networks.catalogue import NAMES
 from analysis.networks.references import parse
-
-from .conftest import make_network
+from tests.conftest import make_network
 
 
 def test_every_name_of_the_catalogue_gives_logits():

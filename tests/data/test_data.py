@@ -14,8 +14,7 @@ import analysis
 from analysis.data import batches, load_data
 from analysis.errors import RunError, UsageError
 from analysis.networks.preprocessing import Preprocessing
-
-from .conftest import make_data, make_network
+from tests.conftest import make_data, make_network
 
 
 def test_digits_are_split_once_and_stratified():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from analysis.anatomy.listing import layer_table
 from analysis.anatomy.sites import (
     Site,
     block_names,
@@ -11,13 +12,11 @@ from analysis.anatomy.sites import (
     gate_values,
     resolve_blocks,
     signed_blocks,
-    site_table,
 )
 from analysis.errors import UsageError
 from analysis.names import paper_name
 from analysis.networks import load_network
-
-from .conftest import count_hooks, shake
+from tests.conftest import count_hooks, shake
 
 SHAPE = (3, 64, 64)
 
@@ -152,7 +151,7 @@ def test_sites_come_in_the_order_called():
 
 def test_paper_names_and_table():
     assert paper_name("layer3.5") == "conv4-6"
-    table = site_table(load_network("mini_resnet_se"))
+    table = layer_table(load_network("mini_resnet_se"))
     assert table.loc[table["block"] == "layer3.2", ["stage", "units", "branch", "gate"]].values.tolist() == [
         [4, 128, "layer3.2.se", "SEModule"]
     ]

@@ -11,9 +11,7 @@ from analysis.anatomy.hooks import aside, evaluating, hooked
 from analysis.api import Request
 from analysis.errors import UsageError
 from analysis.probes.dropping import FeatureImportance
-from tests.conftest import measure
-
-from .conftest import count_hooks, make_data, make_network
+from tests.conftest import count_hooks, make_data, make_network, measure
 
 
 class InPlace(nn.Module):
@@ -86,7 +84,7 @@ class Midway(nn.Module):
 def test_no_hook_is_left_when_a_network_fails_midway(what, error, quiet):
     network = Midway(error)
     before = count_hooks(network)
-    with pytest.raises(type(error)):
+    with pytest.raises((type(error), UsageError)):  # what is tried before the pass is told as a usage error
         if what == "capture":
             with analysis.capture(network, ["layer3.1"]):
                 for _ in range(3):

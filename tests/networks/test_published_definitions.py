@@ -10,7 +10,7 @@ from torch import nn
 from analysis.networks import load_network
 from analysis.networks.gather_excite import Pool
 
-FACTS = Path(__file__).parents[2] / "shared" / "facts" / "genet_resnet50_layers.json"
+FACTS = Path(__file__).parents[3] / "shared" / "facts" / "genet_resnet50_layers.json"
 pytestmark = pytest.mark.skipif(not FACTS.exists(), reason="the layer settings are not beside this checkout")
 
 
