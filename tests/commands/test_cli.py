@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from click.testing import CliRunner
 from PIL import Image
 
 import cli
+from analysis import figures
 from analysis.data import load_data
 from analysis.networks import save_weights
 from analysis.statistics import selectivity_index
 from tests.conftest import make_network
 
 FAST = ["--limit", "40", "--device", "cpu"]
+FEW = ["--permutations", "5", "--replicates", "5"]
 
 
 @pytest.fixture
@@ -28,6 +31,12 @@ def weights(tmp_path) -> dict[str, str]:
         save_weights(make_network(name), tmp_path / f"{name}.safetensors")
         references[name] = f"{name}@{tmp_path}/{name}.safetensors"
     return references
+
+
+@pytest.fixture
+def png_alone(monkeypatch):
+    """One format of each figure, where figures are not what a test is about: most of its time would be theirs."""
+    monkeypatch.setattr(figures, "draw", partial(figures.draw, formats=("png",)))
 
 
 def run(*arguments) -> tuple[int, str]:
@@ -72,6 +81,7 @@ def test_selectivity_leaves_every_table_and_figure(tmp_path, weights):
     assert (folder / "recording" / "recording.json").is_file()
 
 
+@pytest.mark.usefixtures("png_alone")
 def test_other_indices_and_means_on_request(tmp_path, weights):
     out = tmp_path / "run"
     asked = [part for name in ("csi", "precision", "ccmas", "auc", "mi") for part in ("--index", name)]
@@ -94,6 +104,7 @@ def test_other_indices_and_means_on_request(tmp_path, weights):
     assert code == 2 and "no index `area`" in output and not (tmp_path / "no").exists()
 
 
+@pytest.mark.usefixtures("png_alone")
 def test_selectivity_over_the_checkpoints_of_a_training(tmp_path, monkeypatch):
     """The last checkpoint is damaged: what came before it is kept, and not measured again."""
     (tmp_path / "series").mkdir()
@@ -103,7 +114,7 @@ def test_selectivity_over_the_checkpoints_of_a_training(tmp_path, monkeypatch):
     (tmp_path / "series" / "epoch-10.safetensors").write_bytes(good[:1000])
     save_weights(make_network("mini_resnet"), tmp_path / "series" / "last.safetensors")
     out = tmp_path / "run"
-    command = ["selectivity", "mini_resnet", *FAST, "--blocks", "layer3.0", "--checkpoints", tmp_path / "series"]
+    command = ["selectivity", "mini_resnet", *FAST, *FEW, "--blocks", "layer3.0", "--checkpoints", tmp_path / "series"]
     code, output = run(*command, "--out", out)
     assert code != 0 and "epoch-10" in output and "Traceback" not in output
     kept = {path: path.stat().st_mtime_ns for path in out.glob("checkpoints/*/selectivity.csv")}
@@ -116,7 +127,7 @@ def test_selectivity_over_the_checkpoints_of_a_training(tmp_path, monkeypatch):
     assert table["epoch"].tolist() == [1, 2, 10] and (out / "figures" / "fig_epochs.png").exists()
     alone = tmp_path / "alone"
     weights = f"mini_resnet@{tmp_path}/series/epoch-2.safetensors"
-    assert run("selectivity", weights, *FAST, "--blocks", "layer3.0", "--out", alone)[0] == 0
+    assert run("selectivity", weights, *FAST, *FEW, "--blocks", "layer3.0", "--out", alone)[0] == 0
     assert table["mean_csi"][1] == pd.read_csv(alone / "selectivity_blocks.csv")["mean_csi"][0]
     code, output = run(*command[:1], weights, *command[2:], "--out", tmp_path / "no")
     assert code == 2 and "one NETWORK without @WEIGHTS" in output
@@ -128,6 +139,7 @@ def test_selectivity_over_the_checkpoints_of_a_training(tmp_path, monkeypatch):
     assert code == 2 and "both of epoch 2" in output
 
 
+@pytest.mark.usefixtures("png_alone")
 def test_what_has_no_null_or_is_dead_is_still_drawn(tmp_path, weights):
     """One image a class; a dead deepest block; networks without a block in common; csi asked for by name."""
     out = [tmp_path / str(number) for number in range(4)]
@@ -153,8 +165,9 @@ def test_what_has_no_null_or_is_dead_is_still_drawn(tmp_path, weights):
     assert code == 0 and "have no block in common" in output and "fig2_gap" not in output, output
 
 
+@pytest.mark.usefixtures("png_alone")
 def test_compare_refuses_what_has_no_selectivity_and_keeps_labels_apart(tmp_path, weights):
-    options = ["--blocks", "layer3.5", *FAST]
+    options = ["--blocks", "layer3.5", *FEW, *FAST]
     assert run("evaluate", weights["mini_resnet"], *FAST, "--out", tmp_path / "e")[0] == 0
     assert run("selectivity", weights["mini_resnet"], *options, "--out", tmp_path / "a")[0] == 0
     twice = [weights["mini_resnet"], weights["mini_resnet"]]
@@ -168,6 +181,7 @@ def test_compare_refuses_what_has_no_selectivity_and_keeps_labels_apart(tmp_path
     assert (pd.read_csv(tmp_path / "c" / "selectivity_gap.csv")["mean_gap"] == 0).all()
 
 
+@pytest.mark.usefixtures("png_alone")
 def test_pruning_columns_and_correctness(tmp_path, weights):
     code, output = run(
         "pruning", weights["mini_resnet"], weights["mini_resnet_se"], *FAST, "--ratio", 0, "--ratio", 0.5, "--ratio", 1,
@@ -191,6 +205,7 @@ def test_pruning_columns_and_correctness(tmp_path, weights):
     assert names == {"fig3_pruning", "fig3_networks", "fig3_area"}
 
 
+@pytest.mark.usefixtures("png_alone")
 def test_pruning_by_every_score(tmp_path, weights):
     others = tmp_path / "others"
     where = ["--blocks", "layer3.1", "--blocks", "layer3.2"]
@@ -220,8 +235,10 @@ def test_pruning_by_every_score(tmp_path, weights):
     assert code == 2 and "no network with the weights of mini_resnet" in output
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("png_alone")
 def test_compare_from_folders_alone_is_what_one_run_gives(tmp_path, weights):
-    names, where = ("mini_resnet", "mini_resnet_se"), ["--blocks", "layer3.0", "--blocks", "layer3.1"]
+    names, where = ("mini_resnet", "mini_resnet_se"), [*FEW, "--blocks", "layer3.0", "--blocks", "layer3.1"]
     runs = [tmp_path / name for name in (*names, "both")]
     for folder, networks in zip(runs, ([names[0]], [names[1]], names), strict=True):
         code, output = run("selectivity", *(weights[name] for name in networks), *FAST, *where, "--out", folder)
@@ -265,6 +282,7 @@ def test_evaluate_and_diagram(tmp_path, weights):
     assert code == 0, output
 
 
+@pytest.mark.usefixtures("png_alone")
 def test_train_curves_and_supplementary(tmp_path, monkeypatch):
     """All figures from networks trained on few digits; a second call with --resume finds the run finished."""
     from analysis.data import forms
@@ -362,6 +380,7 @@ def test_no_space_and_no_folder_to_write(tmp_path, weights, monkeypatch):
     assert run("evaluate", weights["mini_resnet"], *FAST, "--out", tmp_path / "run", "--resume")[0] == 0
 
 
+@pytest.mark.usefixtures("png_alone")
 def test_images_of_a_folder(tmp_path, weights):
     rng = np.random.default_rng(0)
     for label in ("cat", "dog"):
@@ -404,6 +423,8 @@ def test_random_weights_are_not_measured_by_mistake(tmp_path):
     assert again["networks"]["mini_resnet"]["weights_hash"] == record["networks"]["mini_resnet"]["weights_hash"]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("png_alone")
 def test_supplementary_keeps_every_network(tmp_path, weights):
     """Two networks of one architecture, a GE-θ, and no plain network: nothing is dropped, table 1 is not needed."""
     save_weights(make_network("mini_resnet_se", seed=3), tmp_path / "other.safetensors")

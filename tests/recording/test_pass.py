@@ -1,6 +1,9 @@
 """What a pass records: interrupted and gone on with, in any batches, and refused where it would mix."""
 
 import json
+import subprocess
+import sys
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +17,14 @@ import analysis
 from analysis.anatomy.sites import resolve_blocks
 from analysis.api import Request, record_requests, with_priors
 from analysis.errors import RunError, UsageError
+from analysis.files import only_writer
 from analysis.probes.dropping import Dropping, FeatureImportance
 from analysis.recording import Kept, open_recording
 from analysis.sweep import passing
 from analysis.sweep.passing import SweepOptions
 from tests.conftest import make_data, make_network, measure, tables_of
 
+ROOT = Path(__file__).parents[2]
 QUIET = SweepOptions("cpu", batch_size=16, progress=False)
 
 
@@ -138,6 +143,61 @@ def test_a_loaders_batches_need_not_end_where_the_pass_was_interrupted(tmp_path,
     whole = record_requests(wanted, torch.utils.data.DataLoader(images, 16), QUIET)
     for name in whole.names("it"):
         np.testing.assert_allclose(again.array("it", name), whole.array("it", name), rtol=1e-4, atol=1e-5)
+
+
+def test_a_pass_beside_another_says_so_and_touches_nothing(tmp_path, ctrl_c):
+    ctrl_c(1)
+    with pytest.raises(KeyboardInterrupt):
+        record_requests(requests(), make_data(40), QUIET, tmp_path / "r")
+    ctrl_c.never()
+    with only_writer(tmp_path / "r"), pytest.raises(UsageError, match="another process is writing into"):
+        record_requests(requests(), make_data(40), QUIET, tmp_path / "r", resume=True)
+    assert open_rows(tmp_path / "r") == 16
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from analysis.sweep import passing
+from tests.conftest import make_data
+from tests.recording import test_pass
+
+passing.FLUSH_SECONDS = 0
+data = make_data(200)
+options = test_pass.replace(test_pass.QUIET, batch_size=8)
+test_pass.record_requests(test_pass.requests(), data, options, Path(sys.argv[1]), resume=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_pass_that_is_killed_goes_on_to_the_same_recording(tmp_path):
+    """Whenever it is killed: rows that are said to be there are there."""
+    command = [sys.executable, "-c", KILLED]
+    subprocess.run([*command, tmp_path / "whole"], cwd=ROOT, check=True, capture_output=True)
+    for rows in (8, 64, 120):
+        process = subprocess.Popen([*command, tmp_path / "parts"], cwd=ROOT, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 300
+        while process.poll() is None and _rows_or_none(tmp_path / "parts") < rows:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    assert _rows_or_none(tmp_path / "parts") >= 8
+    subprocess.run([*command, tmp_path / "parts"], cwd=ROOT, check=True, capture_output=True)
+    whole, parts = (open_recording(tmp_path / name) for name in ("whole", "parts"))
+    for label in whole.networks:
+        for name in whole.names(label):
+            np.testing.assert_array_equal(parts.array(label, name), whole.array(label, name), err_msg=name)
+
+
+def _rows_or_none(folder: Path) -> int:
+    return open_rows(folder) if (folder / "recording.json").exists() else 0
+
+
+@pytest.mark.slow
+def test_processes_that_read_change_nothing():
+    data = make_data(40)
+    measure(requests(), data, replace(QUIET, workers=2)).equals(measure(requests(), data, QUIET))
 
 
 def _others() -> dict[str, tuple]:
