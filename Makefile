@@ -21,7 +21,7 @@ test: $(VENV)/installed
 	$(BIN)/mypy
 	$(TESTS)
 
-test-all: test
+test-all: $(VENV)/installed
 	$(TESTS) -m slow
 
 lint: $(VENV)/installed
