@@ -151,7 +151,7 @@ def description(data) -> dict:
     """What run.json and recording.json say of the images."""
     if not isinstance(data, ImageData):
         return {"name": type(getattr(data, "dataset", data)).__name__, "images": len(known_indices(data))}
-    described = {
+    described: dict = {
         "name": str(data),
         "title": data.title,
         "note": data.note,

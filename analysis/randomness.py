@@ -24,7 +24,7 @@ def hashes(seed: int, purpose: str, indices: np.ndarray, replicate: int = 0) -> 
     >>> hashes(0, "half", np.array([5, 6])) == hashes(0, "half", np.array([6, 5]))[::-1]
     array([ True,  True])
     """
-    key = np.uint64(0)
+    key = np.zeros((), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for part in (seed, zlib.crc32(purpose.encode()), replicate):
             key = _mix(key + _STEP + np.uint64(part % 2**64))

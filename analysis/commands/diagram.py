@@ -34,14 +34,15 @@ def write_operators(run: Run, networks: Sequence[str] = ()) -> None:
     Raises:
         UsageError: a network without a Gather-Excite operator, or maps of different sizes.
     """
-    modules, sizes = {}, set()
+    modules: dict[str, GatherExcite] = {}
+    sizes: set[tuple[int, int]] = set()
     for label, network in label_networks(networks).items():
         block = resolve_blocks(network)[0]
         gate = getattr(network.get_submodule(block), "se", None)
         if not isinstance(gate, GatherExcite):
             raise UsageError(f"`{label}` has no Gather-Excite operator to draw")
         modules[f"{pretty(label.partition(':')[0])}\n{operator_name(gate)}"] = gate
-        sizes.add(gate.size)
+        sizes.add(gate.size or (14, 14))
     if len(sizes) > 1:
         raise UsageError(f"these networks' maps differ in size ({sizes}); draw them one at a time")
     run.write_table("operators.csv", operator_table(modules, sizes.pop()) if modules else operator_table())

@@ -49,6 +49,7 @@ class Inputs:
         The networks, as `load_networks` gave them, are left with how the images are shown to them (`preprocessing`).
         """
         images = load_data(self.data)
+        assert isinstance(images, ImageData)  # of a reference
         if self.limit is not None or self.per_class is not None:
             images = images.limited(self.limit, self.per_class, self.seed)
         images = checked(images, self.skip_unreadable)
@@ -85,7 +86,7 @@ class Inputs:
 
     def as_arguments(self) -> dict:
         """What a run's results depend on: these values, and what the weights files hold."""
-        files = {parse(text).weights for text in self.networks} - {None}
+        files = {weights for text in self.networks if (weights := parse(text).weights)}
         hashes = {file: file_hash(Path(file)) for file in sorted(files) if Path(file).is_file()}
         depended = {name: value for name, value in vars(self).items() if name != "skip_unreadable"}
         return depended | {"networks": list(self.networks), "weights": hashes}

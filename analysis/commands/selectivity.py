@@ -92,7 +92,7 @@ class SelectivityFrom:
     def arguments(self) -> dict:
         chosen = {name: getattr(self, name) for name in ("networks", "tap", "reference", "save_means")}
         made = open_recording(self.recording)
-        chosen |= {"from": file_hash(made.folder / "recording.json")}
+        chosen |= {"from": file_hash(made.path("recording.json"))}
         return vars(self.statistics) | chosen | {"rectify": _rectified(made)}
 
     def run(self, run: Run) -> list[Path]:
@@ -211,7 +211,7 @@ class SelectivityOverTraining:
     def run(self, run: Run) -> list[Path]:
         (network,) = self.each.inputs.networks
         label = parse(network).label or parse(network).short
-        tables, others, part = [], [], None
+        tables, others, data = [], [], {}
         for epoch, path in checkpoint_files(self.folder).items():
             part = self._measure(run, network, epoch, path)
             error = read_table(part.folder, "evaluation.csv")["top1_error"].iloc[0]
@@ -222,7 +222,8 @@ class SelectivityOverTraining:
                 means = read_table(part.folder, "selectivity_indices.csv").groupby(["block", "index"], sort=False)
                 others.append(means[["value", "null"]].mean().reset_index().assign(network=label, epoch=epoch))
             run.record["networks"] |= part.record["networks"]
-        run.save(data=part.record["data"])
+            data = part.record["data"]
+        run.save(data=data)
         run.write_table("selectivity_epochs.csv", pd.concat(tables, ignore_index=True))
         if others:
             run.write_table("selectivity_indices_epochs.csv", pd.concat(others, ignore_index=True))

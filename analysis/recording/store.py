@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -118,6 +119,12 @@ class Recording:
         return _on_disk(Path(folder), described, images, resume)
 
     # -- what is in it
+
+    def path(self, name: str) -> Path:
+        """A file of its folder."""
+        if self.folder is None:
+            raise ValueError("the recording is in memory, not in a folder")
+        return self.folder / name
 
     @property
     def rows_done(self) -> int:
@@ -411,7 +418,7 @@ def _arrays_of(described: Mapping):
             yield network, kept["name"], kept
 
 
-def _open_arrays(folder: Path, described: dict, mode: str) -> dict[tuple[str, str], np.ndarray]:
+def _open_arrays(folder: Path, described: dict, mode: Literal["r", "r+"]) -> dict[tuple[str, str], np.memmap]:
     arrays = {}
     for network, name, kept in _arrays_of(described):
         path = folder / described["folders"][network] / f"{name}.npy"

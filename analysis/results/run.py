@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,7 @@ class Run:
     def __init__(self, folder: Path | str, command: str, arguments: Mapping, resume: bool = False):
         self.folder = Path(folder)
         arguments = json.loads(json.dumps(dict(arguments)))
-        self.record = {
+        self.record: dict[str, Any] = {
             "command": command,
             "arguments": arguments,
             "versions": {"python": platform.python_version(), "gelens code": code_hash()}
@@ -130,7 +131,7 @@ class Run:
 
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
         with atomic_path(self.path(name)) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]  # a name is no option
         return self.path(name)
 
     def discard_if_empty(self) -> None:

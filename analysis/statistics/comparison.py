@@ -95,7 +95,7 @@ class _Pair:
         self.draws["excess"] = self.draws["mean"]
 
     def columns(self) -> dict[str, float]:
-        row = {}
+        row: dict[str, float] = {}
         for kind in ("mean", "excess", "crossfit"):
             row |= self._estimate(kind)
         row |= self._distances()
@@ -132,7 +132,7 @@ class _Pair:
         }
 
 
-def _distance(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+def _distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     """Wasserstein-1 and Kolmogorov–Smirnov distance of two sets of indices, of living units."""
     first, second = (np.asarray(values)[~np.isnan(values)] for values in (first, second))
     if not len(first) or not len(second):
@@ -251,7 +251,7 @@ def _blocks(rows: pd.DataFrame) -> str:
     'conv4-1 … conv4-3, conv4-5'
     """
     runs: list[list[str]] = []
-    last = None
+    last = float("nan")
     for block, depth in zip(rows["block"], rows["depth"], strict=True):
         if runs and depth == last + 1:
             runs[-1].append(paper_name(block))

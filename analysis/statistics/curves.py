@@ -159,9 +159,9 @@ def _bootstrapped(
         weights = poisson_weights(seed, indices, min(_CHUNK, replicates - first), first).astype(np.float64)
         weights = weights[weights.any(1)]  # of very few images, a replicate may have none
         draws.append(weights @ table / weights.sum(1, keepdims=True))
-    draws = np.concatenate(draws)
-    low, high = np.quantile(draws, (0.025, 0.975), axis=0)
-    columns = zip(table.mean(0), draws.std(0, ddof=1), low, high, strict=True)
+    drawn = np.concatenate(draws)
+    low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
+    columns = zip(table.mean(0), drawn.std(0, ddof=1), low, high, strict=True)
     return [dict(zip(("", "_se", "_low", "_high"), column, strict=True)) for column in columns]
 
 
@@ -176,7 +176,8 @@ def point_tests(curves: Curves) -> pd.DataFrame:
         at this point only), difference (accuracy less that at ratio 0), p, p_holm. Empty where ratio 0 was not
         measured.
     """
-    rows, intact = [], {}
+    rows: list[dict] = []
+    intact: dict[str, np.ndarray] = {}
     for row, bits in curves.bits():
         if row["ratio"] == 0:
             intact.setdefault(row["network"], bits)

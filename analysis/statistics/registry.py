@@ -38,9 +38,14 @@ class Measured:
 class Index(Protocol):
     """An index of selectivity: what it is, whose it is, between what it lies, and how it is measured."""
 
-    definition: str
-    source: str
-    range: str
+    @property
+    def definition(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def range(self) -> str: ...
 
     def measure(self, units: Units) -> Measured: ...
 

@@ -57,8 +57,8 @@ def null_sums(values: np.ndarray, resampling: Resampling) -> tuple[np.ndarray, n
     total = np.zeros((drawings * classes, values.shape[1]))
     for rows, memberships in resampling.chunks():
         _add_product(total, memberships[: drawings * classes], values[rows])
-    total = total.reshape(drawings, classes, values.shape[1])
-    return total[:2].sum(0), total[2:]
+    by_drawing = total.reshape(drawings, classes, values.shape[1])
+    return by_drawing[:2].sum(0), by_drawing[2:]
 
 
 def _add_product(total: np.ndarray, memberships: sparse.csr_array, values: np.ndarray) -> None:

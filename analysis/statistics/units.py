@@ -58,7 +58,7 @@ class Units:
     def samples(self) -> dict[str, np.ndarray]:
         """The index (csi), `crossfit` and `corrected` of each replicate, `null` of each permutation, `halves`."""
         drawn = self.resampling
-        result = {"csi": [], "crossfit": [], "null": [], "halves": [], "corrected": []}
+        result: dict[str, list[np.ndarray]] = {"csi": [], "crossfit": [], "null": [], "halves": [], "corrected": []}
         for sums, weights in zip(self.sums.replicates, drawn.replicate_weights, strict=True):
             csi, crossfit, corrected = self._replicate(sums, weights)
             result["csi"].append(csi)

@@ -71,7 +71,7 @@ def prepared(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
     first = next(network.parameters(), None)
     home = torch.device("cpu") if first is None else first.device
     try:
-        with evaluating(network.to(device, memory_format=torch.channels_last)):
+        with evaluating(network.to(device).to(memory_format=torch.channels_last)):
             yield network
     finally:
         network.to(home)
@@ -184,7 +184,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
         reading = batches(
             data, geometries, options.batch_size, options.workers, start=done, pin_memory=device.type == "cuda"
         )
-        flushed, interval = time.monotonic(), FLUSH_SECONDS
+        flushed, interval = time.monotonic(), float(FLUSH_SECONDS)
         for batch in _told_what_is_kept(reading, recording, waiting):
             labels = batch.labels.to(device, non_blocking=True)
             inputs: dict[Preprocessing, torch.Tensor] = {}

@@ -81,7 +81,7 @@ def selectivity_tables(
     _say_what_is_missing(labels, classes)
     drawn = (statistics.seed, statistics.permutations, statistics.replicates)
     resampling = Resampling(labels, recording.indices, max(len(classes), int(labels.max()) + 1), *drawn)
-    rows = {name: [] for name in ("units", "blocks", "indices", "images")}
+    rows: dict[str, list[pd.DataFrame]] = {name: [] for name in ("units", "blocks", "indices", "images")}
     result = Selectivity(classes=classes)
     for network in networks or recording.networks:
         for block in recording.blocks(network, tap):
@@ -147,7 +147,7 @@ def _labels(recording: Recording, groups: Mapping[str, str] | None) -> tuple[np.
     labels, classes = recording.labels, list(recording.described["classes"])
     if groups is None:
         return labels, classes
-    missing = [classes[label] for label in np.unique(labels) if classes[label] not in groups]
+    missing = [classes[label] for label in np.unique(labels).tolist() if classes[label] not in groups]
     if missing:
         raise UsageError(f"{len(missing)} classes are in no group: {', '.join(missing[:10])}")
     names = sorted({groups[each] for each in classes if each in groups})
@@ -173,7 +173,9 @@ def read_groups(path: Path | str) -> dict[str, str]:
 def _say_what_is_missing(labels: np.ndarray, classes: Sequence[str]) -> None:
     """What the tables will lack, and why, once."""
     counts = np.bincount(labels, minlength=len(classes))
-    empty = [str(classes[label]) if label < len(classes) else str(label) for label in np.flatnonzero(counts == 0)]
+    empty = [
+        str(classes[label]) if label < len(classes) else str(label) for label in np.flatnonzero(counts == 0).tolist()
+    ]
     if empty:
         log.warning("%d classes without images are left out: %s", len(empty), ", ".join(empty[:10]))
     if counts.max() == 1:
