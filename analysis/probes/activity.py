@@ -62,7 +62,7 @@ class Activity:
         self._seen: dict[str, torch.Tensor] = {}
 
     def _check_gates(self) -> None:
-        for tap in {"gate", "gated"} & set(self.chosen):
+        for tap in [each for each in self.chosen if each in ("gate", "gated")]:
             for block, site in self.sites.items():
                 if site.gate is None:
                     name = type(self.network).__name__

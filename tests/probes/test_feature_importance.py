@@ -8,6 +8,7 @@ import analysis
 from analysis.api import Request
 from analysis.errors import UsageError
 from analysis.probes.dropping import FeatureImportance, drop_ranks, dropped_maps
+from analysis.sweep import passing
 from tests.conftest import count_hooks, make_data, make_network, measure
 
 
@@ -215,18 +216,23 @@ def test_ratio_outside_its_range(ratio):
         FeatureImportance(make_network("mini_resnet_se"), ["layer3.0"], ratios=(0.5, ratio))
 
 
-def test_one_reading_of_the_data_serves_everything(quiet):
-    reads = []
+def test_one_reading_of_the_data_serves_everything(quiet, monkeypatch):
+    reads, passes = [], []
     data = make_data()
-    data.checked = True  # no look before the pass
-    inner = data.read
+    inner, batches = data.read, passing.batches
     data.read = lambda position: reads.append(position) or inner(position)
+
+    def read_from_here(*arguments, **more):
+        passes.append(len(reads))  # what was looked at before the pass, as at images' sizes
+        return batches(*arguments, **more)
+
+    monkeypatch.setattr(passing, "batches", read_from_here)
     networks = {name: make_network(f"{name}:classes=4") for name in ("mini_resnet", "mini_resnet_se")}
     requests = {
         label: Request(network, ["layer3.0", "layer3.4"], pruning=["layer3.4"]) for label, network in networks.items()
     }
     measured = measure(requests, data, quiet)
-    assert reads == list(range(40))
+    assert len(passes) == 1 and reads[passes[0] :] == list(range(40))
     alone = analysis.pruning(networks["mini_resnet_se"], data, blocks=["layer3.4"], options=quiet)
     together = measured.pruning[measured.pruning["network"] == "mini_resnet_se"].reset_index(drop=True)
     assert np.array_equal(alone["top1"], together["top1"])
