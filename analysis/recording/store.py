@@ -273,7 +273,7 @@ def _folders(networks: Mapping) -> dict[str, str]:
     for label in networks:
         base = re.sub(r"[^\w.=-]+", "_", label).lstrip(".") or "network"
         name, number = base, 1
-        while name in folders.values():
+        while name in (*folders.values(), "images.csv", "recording.json"):
             number += 1
             name = f"{base}-{number}"
         folders[label] = name
