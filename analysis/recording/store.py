@@ -28,8 +28,13 @@ FORMAT = 1
 """Of the folder: another number is another layout."""
 
 IMAGE_COLUMNS = ("row", "index", "identifier", "label", "class", "bytes")
-LABELS = "labels"
-"""The array of labels that are not known before images are read."""
+OTHERS = {
+    "identifier": "they have other names",
+    "index": "they have other places in their split",
+    "label": "they have other labels",
+    "bytes": "their files have changed in size",
+}
+"""What another value in a column of images.csv says."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +246,12 @@ class Recording:
         """Let other processes write it."""
         self._lock.close()
 
+    def discard(self) -> None:
+        """Let it go: its files are deleted."""
+        self.close()
+        if self.folder is not None:
+            discard(self.folder)
+
 
 def open_recording(folder: Path | str) -> Recording:
     """A finished recording: its folder, or that of a run which kept one.
@@ -330,7 +341,7 @@ def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
             continue  # not known before they are read
         if len(then) != len(now) or (then != now).any():
             raise RunError(
-                f"the {done} images that `{folder}` has recorded already are others now ({column} differs); begin "
+                f"the {done} images that `{folder}` has recorded already are others now: {OTHERS[column]}; begin "
                 f"again in another folder"
             )
     images.loc[: done - 1, "label"] = recorded["label"].iloc[:done].to_numpy()

@@ -172,7 +172,10 @@ def read_table(folder: Path | str, name: str) -> pd.DataFrame:
     if not path.is_file():
         raise UsageError(f"the run in `{folder}` has no {name}")
     try:
-        return pd.read_csv(path, converters=dict.fromkeys(TEXTS, str))
+        columns = pd.read_csv(path, nrows=0).columns
+        names = {column: str for column in columns if column in TEXTS}
+        missing = {column: ["", "nan", "NaN"] for column in columns if column not in TEXTS}
+        return pd.read_csv(path, dtype=names, na_values=missing, keep_default_na=False)
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except (ValueError, OSError) as error:

@@ -133,8 +133,11 @@ def record(
         if not recording.finished:
             _fill(recording, subjects, data, options, device)
             recording.finish()
-    except (RunError, KeyboardInterrupt):
-        recording.flush()
+    except (UsageError, RunError, KeyboardInterrupt) as error:
+        if recording.rows_done or isinstance(error, KeyboardInterrupt):
+            recording.flush()
+        else:
+            recording.discard()  # nothing came of it: its folder is free for the next try
         raise
     finally:
         recording.close()

@@ -432,7 +432,7 @@ def test_supplementary_keeps_every_network(tmp_path, weights):
     out = tmp_path / "run"
     code, output = run("supplementary", weights["mini_resnet"], weights["mini_resnet_se"], other, *FAST, "--out", out)
     assert code == 0, output
-    labels = {"mini_resnet", "mini_resnet_se", "mini_resnet_se-2"}
+    labels = {"mini_resnet", "mini_resnet_se", "other"}
     for name in ("evaluation", "selectivity", "pruning"):
         assert set(pd.read_csv(out / f"{name}.csv")["network"]) == labels
     code, output = run("supplementary", weights["mini_resnet_se"], *FAST, "--out", tmp_path / "alone")

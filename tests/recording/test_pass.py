@@ -229,9 +229,9 @@ def _others() -> dict[str, tuple]:
         ),
         "folding": (request(dropping=replace(dropping, exact=True)), data, QUIET, "dropping exact was False, now True"),
         "precision": (request(), data, replace(QUIET, precision="bf16"), "precision was fp32, now bf16"),
-        "labels": (request(), swapped, QUIET, r"others now \(label differs\)"),
-        "order": (request(), turned, QUIET, r"others now \(identifier differs\)"),
-        "images": (request(), make_data(40, classes=4, seed=1), QUIET, "label differs"),
+        "labels": (request(), swapped, QUIET, "they have other labels"),
+        "order": (request(), turned, QUIET, "they have other names"),
+        "images": (request(), make_data(40, classes=4, seed=1), QUIET, "they have other labels"),
     }
 
 
