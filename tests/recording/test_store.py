@@ -201,7 +201,7 @@ def test_other_images_do_not_go_on(tmp_path, column, value):
         other = images()
         other.loc[row, column] = value
         if refused:
-            with pytest.raises(RunError, match=rf"the 3 images .* are others now \({column} differs\)"):
+            with pytest.raises(RunError, match="are others now: t"):
                 Recording.create(KEPT, other, FACTS, tmp_path / "r", resume=True)
         else:
             Recording.create(KEPT, other, FACTS, tmp_path / "r", resume=True).close()
