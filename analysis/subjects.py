@@ -1,7 +1,6 @@
 """Networks and images brought together: labels, what a network is shown, whose classes are whose."""
 
 import logging
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -10,7 +9,7 @@ from torch import nn
 from analysis.anatomy.hooks import attempt, capture, logits_of
 from analysis.data import adapted, preprocessing_for
 from analysis.errors import UsageError
-from analysis.networks import card_of, count_gmacs, load_network
+from analysis.networks import card_of, load_network
 from analysis.networks.preprocessing import Preprocessing
 from analysis.networks.references import Reference, labelled, parse
 from analysis.sweep.passing import prepared
@@ -84,11 +83,3 @@ def probe(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> 
     with prepared(network, device), torch.inference_mode(), capture(network, blocks, "mean") as features:
         outputs = attempt(network, torch.zeros(1, *shape, device=device))
     return logits_of(outputs).shape[1], {block: value.shape[1] for block, value in features.items()}
-
-
-def gmacs_of(network: nn.Module, shape: tuple[int, ...]) -> float:
-    """10⁹ multiply–accumulates of an image."""
-    try:
-        return count_gmacs(network, shape)
-    except Exception:  # a count is no reason to fail: a network may branch on its values, which meta tensors lack
-        return math.nan

@@ -81,10 +81,6 @@ class ImageData(Dataset):
         """What was left out of these as unreadable, and why, by identifier."""
         self.checked = False
         """Whether the images were looked at, and none found that cannot be read."""
-        self.passed_over = np.empty(0, dtype=np.int64)
-        """Positions that are not read, but keep their place: for a pass that met them when it was under way."""
-        self.listing = self
-        """These images and those that were left out of them."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -117,8 +113,6 @@ class ImageData(Dataset):
         """Hashes of what identifies the images: equal for the same images in the same order anywhere."""
         named = {"names": self.identifiers.tobytes(), "labels": self.labels.tobytes()}
         named |= {"places in the split": self.indices.tobytes(), "sizes of files": self.sizes.tobytes()}
-        if len(self.passed_over):
-            named["images left out"] = self.passed_over.tobytes()
         return {"images": len(self)} | {name: hashlib.sha256(each).hexdigest()[:16] for name, each in named.items()}
 
     @property
@@ -155,20 +149,11 @@ class ImageData(Dataset):
         chosen.identifiers = self.identifiers.take(positions)
         chosen.sizes = self.sizes[positions] if len(self.sizes) else self.sizes
         chosen.read = partial(read_chosen, self.read, positions)
-        chosen.listing = chosen
         return chosen
 
     def without(self, bad: Mapping[str, str]) -> "ImageData":
         """These images but the bad ones, which are remembered with what is wrong with them."""
         kept = self.subset([position for position, name in enumerate(self.identifiers) if name not in bad])
-        kept.skipped, kept.faults, kept.checked = self.skipped | dict(bad), {}, True
-        kept.listing = self
-        return kept
-
-    def passing_over(self, bad: Mapping[str, str]) -> "ImageData":
-        """The same listing, but the bad images are not read."""
-        kept = copy(self)
-        kept.passed_over = np.array([at for at, name in enumerate(self.identifiers) if name in bad], dtype=np.int64)
         kept.skipped, kept.faults, kept.checked = self.skipped | dict(bad), {}, True
         return kept
 
@@ -181,8 +166,6 @@ class ImageData(Dataset):
         mapped = self.subset(range(len(self)))
         mapped.labels = imagenet.labels_of(self.synsets, self.name)[self.labels]
         mapped.classes, mapped.synsets = list(imagenet.class_names()), list(imagenet.synsets())
-        if self.listing is not self:
-            mapped.listing = self.listing.as_imagenet()
         return mapped
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
 import torch
 from timm.data import create_transform
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler, Subset, default_collate
@@ -121,11 +120,8 @@ def batches(
                 )
         loader = DataLoader(_Decoded(data, batch_size, start), None, num_workers=workers, pin_memory=pin_memory)
     else:
-        remaining = range(start, len(data))
-        if len(passed_over := getattr(data, "passed_over", ())):
-            remaining = np.setdiff1d(remaining, passed_over).tolist()
         loader = DataLoader(
-            Subset(_Prepared(data, geometries), remaining),
+            Subset(_Prepared(data, geometries), range(start, len(data))),
             batch_size,
             num_workers=workers,
             pin_memory=pin_memory,
