@@ -190,6 +190,17 @@ def _take_recipe(options: dict, seed: int):
     return recipe_of(options.pop("recipe"), **changes, batch_size=options.pop("train_batch_size"), seed=seed)
 
 
+def _refuse_unread(*names: str) -> None:
+    """Options that a recording has answered already are refused, not ignored."""
+    from analysis.errors import UsageError
+
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
+        if parameter.name in names and given:
+            raise UsageError(f"{parameter.opts[0]} is of a pass over images, and --from makes none: leave it out")
+
+
 def _execute(command: str, request, out: Path, resume: bool, whole=lambda run: True) -> None:
     """Open the run, do what is requested unless it is finished and whole, and print what came of it."""
     from analysis.errors import RunError, UsageError
@@ -287,7 +298,7 @@ def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options)
     metavar="RECORDING",
     help="Compute from a recording, or from a run that kept one, without a network; NETWORKs are labels in it then.",
 )
-@click.option("--tap", default="output", show_default=True, help="Of the recording of --from.")
+@click.option("--tap", default="output", show_default=True, help="Whose activity is taken; `gelens record` lists them.")
 @click.option("--groups", type=click.Path(path_type=Path), help="A csv of class and group: the index of groups.")
 @click.option("--reference", help="Label of the network that the others are compared with; the first by default.")
 @click.option("--permutations", type=click.IntRange(0), help="Of labels, for the null.  [default: 100]")
@@ -334,6 +345,9 @@ def selectivity(
     if source:
         if checkpoints:
             raise UsageError("--from takes one recording, --checkpoints makes several: give one of them")
+        _refuse_unread(
+            "stage", "blocks", "rectify", "data", "limit", "per_class_limit", "skip_unreadable", "image_size"
+        )
         request = SelectivityFrom(source, networks, statistics, tap, reference, save_means)
         _execute("selectivity", request, out, resume)
         return
@@ -341,7 +355,7 @@ def selectivity(
         raise UsageError("no NETWORK is named, and no recording by --from")
     inputs = _take_inputs(networks, more, seed)
     measuring = _take_measuring(more, keep)
-    request = MeasureSelectivity(inputs, measuring, statistics, stage, blocks, rectify, reference, save_means)
+    request = MeasureSelectivity(inputs, measuring, statistics, stage, blocks, rectify, tap, reference, save_means)
     if checkpoints:
         series = SelectivityOverTraining(request, checkpoints)
         _execute("selectivity", series, out, resume, series.is_whole)

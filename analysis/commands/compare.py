@@ -97,10 +97,16 @@ def _check_comparable(folder: Path | str, record: dict, first: Path | str, other
         )
     if not record["finished"]:
         raise UsageError(f"the run in `{folder}` is not finished; its own command with --resume goes on")
-    for name in ("seed", "replicates", "permutations", "rectify"):
-        mine, theirs = (each["arguments"].get(name) for each in (record, other))
+    for name, usual in (
+        *dict.fromkeys(("seed", "replicates", "permutations", "rectify", "groups")).items(),
+        ("tap", "output"),
+    ):
+        mine, theirs = (each["arguments"].get(name, usual) for each in (record, other))
         if mine != theirs:
             raise UsageError(f"`{folder}` was measured with {name} {mine}, and `{first}` with {theirs}")
+    for where, each in ((folder, record), (first, other)):
+        if "fingerprint" not in each["data"]:
+            raise UsageError(f"`{where}` is of images that have no names to know them by, so it cannot be compared")
     if record["data"]["fingerprint"] != other["data"]["fingerprint"]:
         raise UsageError(
             f"`{folder}` measured {record['data']['name']}, {record['data']['images']} images, and `{first}` "

@@ -10,6 +10,7 @@ from analysis.anatomy.sites import resolve_blocks
 from analysis.api import Request, with_priors
 from analysis.commands.inputs import Inputs
 from analysis.commands.measuring import RECORDING, Measuring
+from analysis.data import checked, load_data
 from analysis.errors import UsageError
 from analysis.networks.weights import weights_hash
 from analysis.probes.dropping import Dropping
@@ -58,7 +59,8 @@ class Pruning:
         }
         index = None if self.selectivity_from is None else _selectivity_of(self.selectivity_from, requests, images)
         others = run.path(f"{RECORDING}-of-means")
-        requests = with_priors(requests, images, self.measuring.options, self.means_from, index, others)
+        means_from = self.means_from and checked(load_data(self.means_from), self.inputs.skip_unreadable)
+        requests = with_priors(requests, images, self.measuring.options, means_from, index, others)
         recording = self.measuring.measure(run, requests, images, self.dropping.seed)
         write_pruning(run, recording, self.dropping.seed)
         if self.per_class:
@@ -87,6 +89,9 @@ def _selectivity_of(folder: Path, requests: Mapping[str, Request], data) -> pd.D
     record, table = read_record(folder), read_table(folder, "selectivity.csv")
     if record["data"]["name"] == str(data):
         raise UsageError(f"the run in `{folder}` measured {data}, as this one would; expected a run on other images")
+    of = record["arguments"]
+    if of.get("groups") or of.get("tap", "output") != "output":
+        raise UsageError(f"the run in `{folder}` is of groups of classes, or of another tap than output")
     labels = {entry["weights_hash"]: label for label, entry in record["networks"].items()}
     tables = []
     for label, request in requests.items():

@@ -36,6 +36,7 @@ class MeasureSelectivity:
     Args:
         blocks: module names, instead of a stage.
         rectify: take the positive part of signed activities.
+        tap: whose activity is taken.
         reference: label of the network that the others are compared with; the first by default.
         save_means: also write the class-conditional means, `selectivity_means.npz`.
     """
@@ -46,11 +47,13 @@ class MeasureSelectivity:
     stage: int | None = 4
     blocks: Sequence[str] = ()
     rectify: bool = False
+    tap: str = "output"
     reference: str | None = None
     save_means: bool = False
 
     def arguments(self) -> dict:
-        chosen = {name: getattr(self, name) for name in ("stage", "blocks", "rectify", "reference", "save_means")}
+        names = ("stage", "blocks", "rectify", "tap", "reference", "save_means")
+        chosen = {name: getattr(self, name) for name in names}
         return self.inputs.as_arguments() | self.measuring.arguments() | vars(self.statistics) | chosen
 
     def run(self, run: Run) -> list[Path]:
@@ -60,12 +63,12 @@ class MeasureSelectivity:
             raise UsageError(f"no network `{self.reference}` to compare with; labels: {', '.join(labelled)}")
         check_classes(images.labels)  # before the pass, not after it
         requests = {
-            label: Request(network, resolve_blocks(network, self.stage, self.blocks), rectify=self.rectify)
+            label: Request(network, resolve_blocks(network, self.stage, self.blocks), (self.tap,), self.rectify)
             for label, network in labelled.items()
         }
         recording = self.measuring.measure(run, requests, images, self.statistics.seed)
         with run.timed("statistics"):
-            tables = selectivity_tables(recording, self.statistics)
+            tables = selectivity_tables(recording, self.statistics, self.tap)
         write_selectivity(run, tables, self.reference, self.statistics, self.save_means)
         write_thumbnails(run, tables, images)
         return self.measuring.finish(run)
@@ -148,7 +151,7 @@ def write_comparison(
     run: Run, units: pd.DataFrame, blocks: pd.DataFrame, samples: dict, reference: str, replicates: int
 ) -> None:
     """Write gaps to the reference and their trends with depth, where there are several networks, and the findings."""
-    run.save(reference=reference)
+    run.save(reference=reference, replicates=replicates)
     if units["network"].nunique() < 2:
         return
     gaps, trends = selectivity_gaps(units, blocks, samples, reference)

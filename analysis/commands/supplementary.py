@@ -17,7 +17,7 @@ from analysis.commands.selectivity import write_selectivity, write_thumbnails
 from analysis.networks import catalogue
 from analysis.networks.references import Reference
 from analysis.networks.references import labelled as labelled_references
-from analysis.results.run import Run
+from analysis.results.run import Run, read_table
 from analysis.tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes, selectivity_tables
 from analysis.training import WEIGHTS, Recipe, train
 
@@ -110,7 +110,7 @@ class Supplementary:
                 )
                 references[label] = reference.with_weights(folder / WEIGHTS)
             elif (beside := Path(reference.weights).parent / "training.csv").is_file():
-                trainings[label] = pd.read_csv(beside).assign(network=label)
+                trainings[label] = read_table(beside.parent, beside.name).assign(network=label)
         return trainings
 
 

@@ -78,6 +78,9 @@ class StoredRun:
     def caption(self, *said: str, images: bool = True) -> str:
         """Sentences about a figure, then what the run's images are, and how many were read."""
         data = self.record.get("data", {})
+        tap = self.record["arguments"].get("tap", "output")
+        if tap != "output":
+            said = (*said, f"At the tap {tap}.")
         words = data.get("name") or ""
         if data.get("note"):
             words = f"{words}: {data['note']}" if words else data["note"]

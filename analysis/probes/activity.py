@@ -45,6 +45,8 @@ class Activity:
         rectify: bool = False,
         shape: Sequence[int] | None = None,
     ):
+        if isinstance(taps, str):
+            raise UsageError(f'Expected argument `taps` to be a list of names, but got {taps!r}: write ["{taps}"]')
         for tap in taps:
             if tap not in TAPS:
                 raise unknown("tap", tap, TAPS)

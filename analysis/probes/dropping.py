@@ -83,6 +83,10 @@ class Dropping:
             ("fill", (self.fill,), FILLS),
             ("scope", (self.scope,), SCOPES),
         ):
+            if isinstance(values, str):
+                raise UsageError(
+                    f'Expected argument `{what}s` to be a list of names, but got {values!r}: write ["{values}"]'
+                )
             for value in values:
                 if value not in choices:
                     raise unknown(what, value, choices)

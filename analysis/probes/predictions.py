@@ -13,6 +13,8 @@ TOP = 5
 class Predictions:
     """Keeps `top_classes` (≤ 5, the most likely first) and `rank`, how many logits are above the label's.
 
+    A rank is −1 where logits are not finite.
+
     Args:
         outputs: of the network.
     """
@@ -35,7 +37,8 @@ class Predictions:
     def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
         logits = moment.logits
         own = logits.gather(1, moment.labels[:, None])
+        rank = (logits > own).sum(1, dtype=torch.int32)
         return {
             "top_classes": logits.topk(self.kept, dim=1).indices.to(torch.int32),
-            "rank": (logits > own).sum(1, dtype=torch.int32),
+            "rank": torch.where(logits.isfinite().all(1), rank, -1),
         }

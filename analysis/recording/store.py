@@ -9,6 +9,7 @@ On disk it is a folder that anyone opens without this package:
 """
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -24,8 +25,12 @@ import pandas as pd
 from analysis.errors import RunError, UsageError, unknown
 from analysis.files import atomic_path, only_writer
 
+log = logging.getLogger(__name__)
+
 FORMAT = 1
 """Of the folder: another number is another layout."""
+
+_ROWS = 4096
 
 IMAGE_COLUMNS = ("row", "index", "identifier", "label", "class", "bytes")
 OTHERS = {
@@ -215,14 +220,25 @@ class Recording:
 
     def write(self, start: int, rows: Mapping[tuple[str, str], np.ndarray], images: int) -> None:
         """Rows of so many images from `start` on, of every array; they count as done."""
+        if rows.keys() != self._arrays.keys():
+            network, name = next(iter(rows.keys() ^ self._arrays.keys()))
+            raise UsageError(f"array `{name}` of {network} was announced or is given, but not both")
         stop = start + images
-        for key, values in rows.items():
-            self._arrays[key][start:stop] = values
+        for (network, name), values in rows.items():
+            array = self._arrays[network, name]
+            if values.shape != (images, *array.shape[1:]):
+                raise UsageError(
+                    f"array `{name}` of {network} has rows {values.shape}, expected {images} of {array.shape[1:]}"
+                )
+            array[start:stop] = values
         self.described["rows_done"] = stop
 
     def write_labels(self, start: int, labels: np.ndarray) -> None:
         """Labels that were not known before the images were read."""
-        self.images.loc[start : start + len(labels) - 1, "label"] = labels
+        classes, rows = self.described["classes"], slice(start, start + len(labels) - 1)
+        classes += [str(label) for label in range(len(classes), int(labels.max()) + 1)]
+        self.images.loc[rows, "label"] = labels
+        self.images.loc[rows, "class"] = [classes[label] for label in labels.tolist()]
         self._listed = False
 
     def flush(self) -> None:
@@ -344,26 +360,39 @@ def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
                 f"the {done} images that `{folder}` has recorded already are others now: {OTHERS[column]}; begin "
                 f"again in another folder"
             )
-    images.loc[: done - 1, "label"] = recorded["label"].iloc[:done].to_numpy()
+    for column in ("label", "class"):
+        images.loc[: done - 1, column] = recorded[column].iloc[:done].to_numpy()
+    if before.get("versions") != described.get("versions"):
+        log.warning("the recording in %s was begun with other versions: %s", folder, before.get("versions"))
+    progress = {name: before[name] for name in ("rows_done", "finished", "folders", "classes")}
+    described = described | progress
     if len(recorded) != len(images):
-        _shorten(folder, before, described, done)
-    described = described | {"rows_done": done, "finished": before["finished"]}
+        _shorten(folder, before, described, images)
     return Recording(described, images, _open_arrays(folder, described, "r+"), folder)
 
 
-def _shorten(folder: Path, before: dict, described: dict, done: int) -> None:
-    """Arrays for another number of images, with the rows that are done."""
-    old = _open_arrays(folder, before, "r")
-    kept = {key: np.array(array[:done]) for key, array in old.items()}
-    old.clear()
+def _shorten(folder: Path, before: dict, described: dict, images: pd.DataFrame) -> None:
+    """Arrays for another number of images, with the rows that are done, beside the old ones until they are whole."""
+    taken = set(before["folders"].values())
+    described["folders"] = {label: f"{name}-" for label, name in before["folders"].items()}
+    if taken & set(described["folders"].values()):
+        described["folders"] = {label: f"{name}--" for label, name in before["folders"].items()}
     _make_arrays(folder, described)
+    old, done = _open_arrays(folder, before, "r"), described["rows_done"]
     for key, array in _open_arrays(folder, described, "r+").items():
-        array[:done] = kept[key]
+        for start in range(0, done, _ROWS):
+            array[start : min(start + _ROWS, done)] = old[key][start : min(start + _ROWS, done)]
         array.flush()
+    _write_images(folder, images)
+    _write_json(folder, described)
+    for name in taken:
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _check_same(folder: Path, before: dict, now: dict) -> None:
-    progress = {"rows_done", "finished", "images", "data", "versions"}
+    progress = {"rows_done", "finished", "images", "data", "versions", "folders"}
+    if not now.get("labels_known", True):  # classes come with the labels
+        progress.add("classes")
     for key in dict.fromkeys([*now, *before]):
         if key not in progress and before.get(key) != now.get(key):
             raise UsageError(

@@ -37,6 +37,14 @@ def code_hash() -> str:
     return digest.hexdigest()[:16]
 
 
+def versions() -> dict[str, str]:
+    """Of Python, of this code, and of what it computes with."""
+    libraries = ("torch", "torchvision", "timm", "numpy", "scipy", "pandas")
+    return {"python": platform.python_version(), "gelens code": code_hash()} | {
+        each: version(each) for each in libraries
+    }
+
+
 class Run:
     """A folder of results of one command with its arguments.
 
@@ -57,8 +65,7 @@ class Run:
         self.record: dict[str, Any] = {
             "command": command,
             "arguments": arguments,
-            "versions": {"python": platform.python_version(), "gelens code": code_hash()}
-            | {name: version(name) for name in ("torch", "torchvision", "timm", "numpy", "scipy", "pandas")},
+            "versions": versions(),
             "networks": {},
             "timings": {},
             "finished": False,

@@ -56,7 +56,15 @@ class Curves:
                 if name.startswith("correct/")
             }
             labels, classes = stored["labels"], stored["classes"].tolist()
-        return cls(pd.read_csv(Path(folder) / "pruning.csv"), correct, indices, labels, classes)
+        return cls(
+            pd.read_csv(
+                Path(folder) / "pruning.csv", dtype=dict.fromkeys(("network", "block"), str), keep_default_na=False
+            ),
+            correct,
+            indices,
+            labels,
+            classes,
+        )
 
     def bits(self) -> Iterator[tuple[pd.Series, np.ndarray]]:
         """Each row of the table with its images' correctness."""

@@ -1,5 +1,6 @@
 """One pass over the data: what the probes of every network keep of each image becomes a recording."""
 
+import logging
 import signal
 import sys
 import threading
@@ -17,14 +18,19 @@ from tqdm import tqdm
 
 from analysis.anatomy.hooks import evaluating, logits_of
 from analysis.data.adapting import known_classes, known_indices, known_labels
+from analysis.data.datasets import ImageData
 from analysis.data.loading import Batch, batches
 from analysis.devices import PRECISIONS, check_precision, resolve_device
 from analysis.errors import RunError, UsageError
 from analysis.networks.preprocessing import Preprocessing
 from analysis.probes.probe import Moment, Probe
-from analysis.recording import Recording
+from analysis.recording import Kept, Recording
+
+log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 10
+SAID_BYTES = 50_000_000
+"""Of a recording: its size is said before the pass from here on."""
 
 
 @dataclass
@@ -128,20 +134,39 @@ def record(
         "labels_known": known_labels(data) is not None,
     }
     kept = {subject.label: [each for probe in subject.probes for each in probe.arrays()] for subject in subjects}
-    recording = Recording.create(kept, image_table(data), described | dict(facts or {}), folder, resume)
+    _check_names(kept)
+    images = image_table(data)
+    _say_size(kept, len(images), folder)
+    recording = Recording.create(kept, images, described | dict(facts or {}), folder, resume)
     try:
         if not recording.finished:
             _fill(recording, subjects, data, options, device)
             recording.finish()
-    except (UsageError, RunError, KeyboardInterrupt) as error:
-        if recording.rows_done or isinstance(error, KeyboardInterrupt):
+    except (UsageError, RunError):
+        if recording.rows_done:
             recording.flush()
         else:
             recording.discard()  # nothing came of it: its folder is free for the next try
         raise
+    except BaseException:  # interrupted, or whatever somebody's data set or network raises
+        recording.flush()
+        raise
     finally:
         recording.close()
     return recording
+
+
+def _check_names(kept: Mapping[str, Sequence[Kept]]) -> None:
+    for label, several in kept.items():
+        names = [each.name for each in several]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UsageError(f"two probes of {label} keep an array called `{twice[0]}`; expected one")
+
+
+def _say_size(kept: Mapping[str, Sequence[Kept]], images: int, folder: Path | str | None) -> None:
+    needed = images * sum(each.bytes_an_image for several in kept.values() for each in several)
+    if folder is not None and needed > SAID_BYTES:
+        log.info("the recording takes %.2f GB in %s", needed / 1e9, folder)
 
 
 def _merged(dictionaries) -> dict:
@@ -154,7 +179,8 @@ def _merged(dictionaries) -> dict:
 def image_table(data) -> pd.DataFrame:
     """The columns of images.csv but `row`, as far as they are known before images are read."""
     indices, labels, classes = known_indices(data), known_labels(data), known_classes(data)
-    identifiers, sizes = getattr(data, "identifiers", None), getattr(data, "sizes", ())
+    ours = isinstance(data, ImageData)  # an attribute of somebody's data set may mean anything
+    identifiers, sizes = (data.identifiers, data.sizes) if ours else (None, ())
     if labels is None:
         labels = np.full(len(indices), -1)
     named = [classes[label] if 0 <= label < len(classes) else "" for label in labels.tolist()]
@@ -212,6 +238,12 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
                 interval = max(FLUSH_SECONDS, 100 * (flushed - begun))
             if stop:
                 raise KeyboardInterrupt
+        waiting.write()
+        if recording.rows_done != total:
+            raise RunError(
+                f"{data} gave {recording.rows_done} images, but has {total} by its length: those that it left "
+                f"out moved the others to wrong places; expected every image, in order"
+            )
 
 
 def _told_what_is_kept(reading: Iterator[Batch], recording: Recording, waiting: "_Waiting") -> Iterator[Batch]:
@@ -258,9 +290,22 @@ class _Waiting:
         start, batch, copies, arrived = pending
         if arrived is not None:
             arrived.synchronize()
-        if not self.recording.described["labels_known"]:
+        if self.recording.described["labels_known"]:
+            self._check_labels(start, batch)
+        else:
             self.recording.write_labels(start, batch.labels.numpy())
         self.recording.write(start, {key: copy.numpy() for key, copy in copies.items()}, len(batch))
+
+    def _check_labels(self, start: int, batch: Batch) -> None:
+        """The labels that the data told beforehand are those that came with the images."""
+        told = self.recording.images.iloc[start : start + len(batch)]
+        others = np.flatnonzero(told["label"].to_numpy() != batch.labels.numpy())
+        if len(others):
+            row = told.iloc[others[0]]
+            raise UsageError(
+                f"image `{row['identifier']}` comes with the label {int(batch.labels[others[0]])}, but the data's "
+                f"`targets` or `labels` say {row['label']}: they are to be what its items give, or absent"
+            )
 
 
 def _to_host(values: torch.Tensor) -> torch.Tensor:

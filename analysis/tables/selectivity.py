@@ -87,6 +87,8 @@ def selectivity_tables(
         for block in recording.blocks(network, tap):
             found = _block(recording, network, block, tap, resampling, statistics)
             where = {"network": network, "block": block}
+            if statistics.groups is not None:
+                _without_correction(found)
             result.samples[network, block] = found.samples
             result.means[network, block] = found.means, found.counts
             rows["units"].append(_placed(found.table, where, top_class_name=_named(found.table["top_class"], classes)))
@@ -121,7 +123,8 @@ def check_classes(labels: np.ndarray) -> None:
 
 def _block(recording: Recording, network: str, block: str, tap: str, resampling: Resampling, statistics: Statistics):
     name = f"{network} {block}"
-    rectified = recording.described["settings"][network]["rectified"] and tap == "output"
+    settings = recording.described["settings"][network]
+    rectified = settings["rectified"] if tap == "output" else tap in settings.get("positive_part", ())
     activity = recording.matrix(network, block, tap)
     if tap == "output" and not rectified:
         _refuse_negative(recording, network, block)
@@ -150,9 +153,24 @@ def _labels(recording: Recording, groups: Mapping[str, str] | None) -> tuple[np.
     missing = [classes[label] for label in np.unique(labels).tolist() if classes[label] not in groups]
     if missing:
         raise UsageError(f"{len(missing)} classes are in no group: {', '.join(missing[:10])}")
+    counts = np.bincount(labels, minlength=len(classes))
+    for group in sorted(set(groups.values())):
+        sizes = {int(counts[at]) for at, each in enumerate(classes) if groups.get(each) == group} - {0}
+        if len(sizes) > 1:
+            raise UsageError(
+                f"classes of the group {group} have {', '.join(map(str, sorted(sizes)))} images: each class is to "
+                f"weigh the same within its group, so they must be of equal size (--per-class takes so many of each)"
+            )
     names = sorted({groups[each] for each in classes if each in groups})
     number = np.array([names.index(groups[each]) if each in groups else -1 for each in classes])
     return number[labels], names
+
+
+def _without_correction(found) -> None:
+    """Classes of a group differ: what varies within a group is not noise alone, so nothing is corrected for it."""
+    for column in ("csi_corrected", "csi_corrected_se", "reliability", "variation"):
+        found.table[column] = np.nan
+    found.samples["corrected"] = np.full_like(found.samples["corrected"], np.nan)
 
 
 def read_groups(path: Path | str) -> dict[str, str]:

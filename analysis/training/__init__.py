@@ -15,7 +15,7 @@ from analysis.files import atomic_path
 from analysis.networks import load_network, save_weights
 from analysis.networks.references import parse
 from analysis.networks.weights import network_card
-from analysis.results.run import Run
+from analysis.results.run import Run, read_table
 from analysis.training.loop import KeptEpochs, Loop
 from analysis.training.precision import faster_precision
 from analysis.training.recipes import RECIPES, Recipe, check_recipe, recipe_of
@@ -93,11 +93,12 @@ def train(
         out,
         "train",
         {"network": str(reference), "data": str(data), "recipe": asdict(recipe), "precision": precision}
-        | {"limit": limit, "per_class": per_class},
+        | {"limit": limit, "per_class": per_class}
+        | {"keep_epochs": keep_epochs if isinstance(keep_epochs, bool) else list(keep_epochs)},
         resume,
     )
     if run.finished:
-        return pd.read_csv(run.path("training.csv"))
+        return read_table(run.folder, "training.csv")
     if precision == "auto":
         size = network.preprocessing.size
         precision = run.record.get("precision") or faster_precision(network, recipe.batch_size, size, target)

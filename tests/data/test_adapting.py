@@ -141,5 +141,6 @@ def test_a_block_given_as_text(quiet):
 
 
 def test_unknown_labels_are_said_with_how_to_tell_them(quiet, caplog):
+    caplog.set_level("INFO")
     analysis.selectivity(make_network("mini_resnet"), Own(numbered), blocks=["layer3.0"], options=quiet)
     assert "an attribute `targets`, a whole number for every image, tells them" in caplog.text

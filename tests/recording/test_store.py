@@ -142,8 +142,10 @@ def test_labels_that_fall_on_one_folder_have_one_each(tmp_path):
     kept = {label: [Kept("rank", (), "int32")] for label in ("a/b", "a:b", "..", "a_b")}
     facts = FACTS | {"networks": {label: {} for label in kept}, "taps": {}, "settings": {}}
     recording = Recording.create(kept, images(2), facts, tmp_path / "r")
-    for number, label in enumerate(kept):
-        recording.write(0, {(label, "rank"): np.full(2, number, np.int32)}, 2)
+    rows = {(label, "rank"): np.full(2, number, np.int32) for number, label in enumerate(kept)}
+    with pytest.raises(UsageError, match="announced or is given, but not both"):
+        recording.write(0, {("a/b", "rank"): np.zeros(2, np.int32)}, 2)
+    recording.write(0, rows, 2)
     recording.finish()
     again = open_recording(tmp_path / "r")
     assert [int(again.array(label, "rank")[1]) for label in kept] == [0, 1, 2, 3]

@@ -203,3 +203,70 @@ def test_tokens_are_averaged(name, block, device):
     means = np.stack([activity[data.labels == label].mean(0) for label in np.unique(data.labels)])
     assert len(table) == seen[0].shape[-1]
     np.testing.assert_allclose(table["mu_max"], means.max(0), rtol=1e-3, atol=1e-5)
+
+
+class Told(torch.utils.data.Dataset):
+    """Images whose labels are told beforehand, rightly or not."""
+
+    def __init__(self, targets, labels=None):
+        self.targets, self.labels_given = targets, targets if labels is None else labels
+        self.pixels = torch.randn(len(targets), 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+    def __len__(self):
+        return len(self.targets)
+
+    def __getitem__(self, position):
+        return self.pixels[position], self.labels_given[position]
+
+
+def test_labels_told_beforehand_are_those_that_come(quiet):
+    network = make_network("mini_resnet:classes=4")
+    with pytest.raises(UsageError, match=r"image `3` comes with the label 1, but the data's `targets` .* say 0"):
+        analysis.evaluate(network, Told([0, 1, 2, 0], [0, 1, 2, 1]), quiet)
+
+
+def test_a_loader_that_leaves_images_out_is_refused(quiet):
+    def leaving_out(items):
+        kept = [item for item in items if item[1] != 2]
+        return torch.stack([image for image, _ in kept]), torch.tensor([label for _, label in kept])
+
+    data = Told([0, 1, 2, 3, 0, 1, 3, 0])
+    data.__dict__.pop("targets")
+    loader = torch.utils.data.DataLoader(Unnamed(data), 4, collate_fn=leaving_out)
+    with pytest.raises(RunError, match="gave 7 images, but has 8 by its length"):
+        analysis.evaluate(make_network("mini_resnet:classes=4"), loader, quiet)
+
+
+class Unnamed(torch.utils.data.Dataset):
+    """The same, and nothing told."""
+
+    def __init__(self, data):
+        self.pixels, self.given = data.pixels, data.labels_given
+
+    def __len__(self):
+        return len(self.given)
+
+    def __getitem__(self, position):
+        return self.pixels[position], self.given[position]
+
+
+def test_labels_that_come_late_have_names_and_classes(quiet):
+    data = Unnamed(Told([0, 2, 1, 2]))
+    recording = analysis.record(make_network("mini_resnet:classes=4"), data, blocks=["layer3.0"], options=quiet)
+    assert recording.images["class"].tolist() == ["0", "2", "1", "2"]
+    assert recording.described["classes"] == ["0", "1", "2"]
+
+
+def test_other_pixels_of_a_foreign_set_do_not_go_on(tmp_path, quiet):
+    network, first, other = make_network("mini_resnet:classes=4"), Told([0, 1, 2, 3]), Told([0, 1, 2, 3])
+    other.pixels = other.pixels.flip(0)
+    analysis.record(network, first, blocks=["layer3.0"], out=tmp_path / "r", options=quiet)
+    with pytest.raises(UsageError, match="sample was"):
+        analysis.record(network, other, blocks=["layer3.0"], out=tmp_path / "r", options=quiet, resume=True)
+
+
+def test_logits_that_are_no_numbers_are_no_errors_of_50_percent(quiet):
+    network = make_network("mini_resnet:classes=4")
+    network.fc.weight.data.fill_(float("nan"))
+    with pytest.raises(RunError, match="logits that are NaN or infinite for 8 of 8 images, first for `noise-0`"):
+        analysis.evaluate(network, make_data(8), quiet)

@@ -243,12 +243,16 @@ def test_scale_changes_no_index():
 
 def test_groups_are_classes_of_their_own(tmp_path):
     features, labels = activities()
+    features, labels = features[: len(labels) // 5 * 5], np.arange(len(labels) // 5 * 5) % 5
     file = tmp_path / "groups.csv"
     file.write_text("class,group\nclass 0,even\nclass 2,even\nclass 4,even\nclass 1,odd\nclass 3,odd\n")
     groups = read_groups(file)
     found = tables(features, labels, Statistics(permutations=2, replicates=2, groups=groups))
     assert set(found.units["top_class_name"][:-1]) <= {"even", "odd"} and found.blocks["classes"].tolist() == [2]
     np.testing.assert_array_equal(found.units["csi"], tables(features, labels % 2).units["csi"])
+    assert found.units["csi_corrected"].isna().all(), "classes of a group differ by more than noise"
+    with pytest.raises(UsageError, match=r"classes of the group even have .* images: each class is to weigh the same"):
+        tables(features[:-1], labels[:-1], Statistics(groups=groups))
     with pytest.raises(UsageError, match="1 classes are in no group: class 3"):
         tables(features, labels, Statistics(groups={key: groups[key] for key in groups if key != "class 3"}))
     file.write_text("name,group\nx,y\n")
