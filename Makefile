@@ -12,17 +12,22 @@ $(VENV)/installed: setup.cfg pyproject.toml
 demo: $(VENV)/installed
 	$(BIN)/gelens demo --out runs/demo --resume
 
+# each test process computes on one thread: two processes on two cores would wait for each other's threads
+TESTS := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
+
 test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest
+	$(BIN)/mypy
+	$(TESTS)
 
-test-all: test
-	$(BIN)/pytest -m slow
+test-all: $(VENV)/installed
+	$(TESTS) -m slow
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/mypy
 
 bench: $(VENV)/installed
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

@@ -47,10 +47,32 @@ def main():
     """What gates do to the features of convolutional networks: class selectivity, feature importance, accuracy.
 
     A NETWORK is NAME[:key=value,…][@WEIGHTS], such as mini_resnet_ge_theta_minus:extent=4@weights.safetensors;
-    `gelens networks` lists the names. DATA is digits, imagenet:DIR, folder:DIR, tar:FILE, parquet:GLOB, hf:NAME,
-    webdataset:GLOB, cache:FILE, or cifar10, cifar100, mnist, fashion_mnist, imagenette with or without :DIR; with
-    #train or #val after it.
+    `gelens networks` lists the names; timm/NAME, torchvision/NAME and path/to/file.py:factory are others. DATA is
+    digits, imagenet:DIR, folder:DIR, tar:FILE, parquet:GLOB, hf:NAME, webdataset:GLOB, cache:FILE, or cifar10,
+    cifar100, mnist, fashion_mnist, imagenette with or without :DIR; with #train, #val or #test after it. LABEL=NETWORK
+    and LABEL=DATA choose the names in tables and figures.
     """
+
+
+class _Triple(click.ParamType):
+    """Three comma-separated numbers, a channel each."""
+
+    name = "R,G,B"
+
+    def __init__(self, least: float, most: float):
+        self.least, self.most = least, most
+
+    def convert(self, value, parameter, context) -> tuple[float, ...]:
+        try:
+            numbers = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != 3:
+            self.fail(f"`{value}` is not three comma-separated numbers, such as 0.49,0.48,0.45", parameter, context)
+        if not all(self.least <= number <= self.most for number in numbers):
+            scale = ", on the scale of pixels between 0 and 1: divide by 255" if max(numbers) > self.most else ""
+            self.fail(f"`{value}` is not within {self.least:g} … {self.most:g}{scale}", parameter, context)
+        return numbers
 
 
 def _options(*options):
@@ -69,6 +91,8 @@ _geometry = _options(
     click.option("--image-size", type=click.IntRange(1), help="Pixels, instead of each network's own."),
     click.option("--crop-pct", type=click.FloatRange(0, 1, min_open=True), help="Instead of each network's own."),
     click.option("--interpolation", type=click.Choice(["bilinear", "bicubic"]), help="Instead of each network's own."),
+    click.option("--mean", type=_Triple(0, 1), help="Of pixels in [0, 1], such as 0.49,0.48,0.45; instead of its own."),
+    click.option("--std", type=_Triple(1e-6, 1), help="Of pixels in [0, 1], such as 0.25,0.24,0.26."),
 )
 _subset = _options(
     click.option("--limit", type=int, help="Take a class-balanced subset of so many images, by --seed."),
@@ -103,6 +127,10 @@ _recipe = _options(
     click.option("--learning-rate", type=float, help="Instead of the recipe's."),
     click.option("--train-batch-size", type=int, help="Instead of the recipe's."),
 )
+_rectify = click.option("--rectify", is_flag=True, help="Take the positive part of signed activities.")
+_keep = click.option(
+    "--keep/--no-keep", default=True, show_default=True, help="Keep what was recorded of every image, in OUT/recording."
+)
 _seed = click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all that is random."
 )
@@ -119,7 +147,7 @@ def _take(options: dict, *names: str) -> dict:
 def _take_inputs(networks, options: dict, seed: int):
     from analysis.commands.inputs import Inputs
 
-    names = ("data", "limit", "image_size", "crop_pct", "interpolation", "skip_unreadable")
+    names = ("data", "limit", "image_size", "crop_pct", "interpolation", "mean", "std", "skip_unreadable")
     per_class = options.pop("per_class_limit")
     return Inputs(
         list(networks),
@@ -140,6 +168,21 @@ def _take_sweep_options(options: dict):
     return chosen
 
 
+def _take_measuring(options: dict, keep: bool):
+    from analysis.commands.measuring import Measuring
+
+    return Measuring(_take_sweep_options(options), keep)
+
+
+def _take_statistics(options: dict, seed: int):
+    from analysis.tables.selectivity import Statistics, read_groups
+
+    groups = options.pop("groups")
+    chosen = _take(options, "permutations", "replicates", "indices")
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return Statistics(seed, **given, groups=groups and read_groups(groups))
+
+
 def _take_recipe(options: dict, seed: int):
     from analysis.training import recipe_of
 
@@ -147,17 +190,28 @@ def _take_recipe(options: dict, seed: int):
     return recipe_of(options.pop("recipe"), **changes, batch_size=options.pop("train_batch_size"), seed=seed)
 
 
-def _execute(command: str, out: Path, resume: bool, arguments: dict, work, whole=lambda run: True) -> None:
-    """Open the run, do the work unless it is finished and whole, and print what came of it."""
+def _refuse_unread(*names: str) -> None:
+    """Options that a recording has answered already are refused, not ignored."""
+    from analysis.errors import UsageError
+
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
+        if parameter.name in names and given:
+            raise UsageError(f"{parameter.opts[0]} is of a pass over images, and --from makes none: leave it out")
+
+
+def _execute(command: str, request, out: Path, resume: bool, whole=lambda run: True) -> None:
+    """Open the run, do what is requested unless it is finished and whole, and print what came of it."""
     from analysis.errors import RunError, UsageError
     from analysis.results.run import Run
 
-    run = Run(out, command, arguments, resume)
+    run = Run(out, command, request.arguments(), resume)
     if run.finished and whole(run):
         click.echo(f"{out} is finished already; for a fresh run, choose another folder or delete it.")
     else:
         try:
-            work(run)
+            request.run(run)
         except (UsageError, RunError):
             run.discard_if_empty()
             raise
@@ -190,14 +244,14 @@ def _summary(run) -> None:
 @_untrained
 @_seed
 @_running
+@_keep
 @_out
-def evaluate(networks, seed, out, resume, **options):
+def evaluate(networks, seed, keep, out, resume, **options):
     """Top-1 and top-5 error, parameters and multiply-accumulates (table 1)."""
-    from analysis.commands import all as commands
+    from analysis.commands.evaluate import Evaluate
 
-    inputs, how = _take_inputs(networks, options, seed), _take_sweep_options(options)
-    arguments = inputs.as_arguments() | {"precision": how.precision}
-    _execute("evaluate", out, resume, arguments, lambda run: commands.evaluate(run, inputs, how))
+    inputs = _take_inputs(networks, options, seed)
+    _execute("evaluate", Evaluate(inputs, _take_measuring(options, keep)), out, resume)
 
 
 @main.command()
@@ -205,10 +259,51 @@ def evaluate(networks, seed, out, resume, **options):
 @_inputs
 @_untrained
 @_where
+@click.option(
+    "--tap",
+    "taps",
+    multiple=True,
+    default=["output"],
+    show_default=True,
+    metavar="TAP",
+    help="output (after the last ReLU), branch (before the gate), gate, gated, sum (before the last ReLU); repeatable.",
+)
+@_rectify
+@_seed
+@_running
+@_out
+def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options):
+    """Record what networks do with every image: predictions, and the activity of units at taps of blocks.
+
+    OUT then holds images.csv and a NumPy array for each network, block and tap, with a row for each image. The
+    statistics of `gelens selectivity --from OUT` need no network any more.
+    """
+    from analysis.commands.record import Record
+
+    inputs, how = _take_inputs(networks, options, seed), _take_sweep_options(options)
+    recording = Record(inputs, how, stage, blocks, taps, rectify).run(out, resume)
+    arrays = sum(len(recording.names(label)) for label in recording.networks)
+    click.echo(f"{len(recording.images)} images, {len(recording.networks)} networks, {arrays} arrays: {out}")
+
+
+@main.command()
+@click.argument("networks", nargs=-1, metavar="[NETWORK]...")
+@_inputs
+@_untrained
+@_where
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    metavar="RECORDING",
+    help="Compute from a recording, or from a run that kept one, without a network; NETWORKs are labels in it then.",
+)
+@click.option("--tap", default="output", show_default=True, help="Whose activity is taken; `gelens record` lists them.")
+@click.option("--groups", type=click.Path(path_type=Path), help="A csv of class and group: the index of groups.")
 @click.option("--reference", help="Label of the network that the others are compared with; the first by default.")
-@click.option("--permutations", type=click.IntRange(0), default=10, show_default=True, help="Of labels, for the null.")
-@click.option("--replicates", type=click.IntRange(0), default=10, show_default=True, help="Of the bootstrap.")
-@click.option("--rectify", is_flag=True, help="Take the positive part of signed activations.")
+@click.option("--permutations", type=click.IntRange(0), help="Of labels, for the null.  [default: 100]")
+@click.option("--replicates", type=click.IntRange(0), help="Of the bootstrap.  [default: 100]")
+@_rectify
 @click.option(
     "--index",
     "indices",
@@ -224,32 +319,48 @@ def evaluate(networks, seed, out, resume, **options):
 )
 @_seed
 @_running
+@_keep
 @_out
-def selectivity(networks, stage, blocks, reference, save_means, checkpoints, out, resume, **options):
+def selectivity(
+    networks,
+    stage,
+    blocks,
+    source,
+    tap,
+    reference,
+    save_means,
+    rectify,
+    checkpoints,
+    seed,
+    keep,
+    out,
+    resume,
+    **more,
+):
     """Class selectivity of every unit, block by block (figure 2 and the gap against depth)."""
-    from analysis.commands import all as commands
+    from analysis.commands.selectivity import MeasureSelectivity, SelectivityFrom, SelectivityOverTraining
     from analysis.errors import UsageError
-    from analysis.networks.references import parse
-    from analysis.statistics.indices import check_indices
 
-    check_indices(options["indices"])
-    inputs, how = _take_inputs(networks, options, options["seed"]), _take_sweep_options(options)
-    statistics = commands.Statistics(**options)
-    arguments = inputs.as_arguments() | vars(statistics) | {"precision": how.precision}
-    arguments |= {"stage": stage, "blocks": blocks, "reference": reference, "save_means": save_means}
-    whole = lambda run: True
-    work = lambda run: commands.selectivity(run, inputs, how, stage, blocks, statistics, reference, save_means)
-    if checkpoints:
-        if len(networks) > 1 or parse(networks[0]).weights:
-            raise UsageError(f"--checkpoints takes one NETWORK without @WEIGHTS, but got {' '.join(networks)}")
-        if reference:
-            raise UsageError(f"--checkpoints compares nothing, so takes no --reference, but got {reference}")
-        arguments |= {"checkpoints": str(checkpoints)}
-        whole = lambda run: commands.series_is_whole(run, checkpoints)
-        work = lambda run: commands.selectivity_over_training(
-            run, inputs, how, checkpoints, stage, blocks, statistics, save_means
+    statistics = _take_statistics(more, seed)
+    if source:
+        if checkpoints:
+            raise UsageError("--from takes one recording, --checkpoints makes several: give one of them")
+        _refuse_unread(
+            "stage", "blocks", "rectify", "data", "limit", "per_class_limit", "skip_unreadable", "image_size"
         )
-    _execute("selectivity", out, resume, arguments, work, whole)
+        request = SelectivityFrom(source, networks, statistics, tap, reference, save_means)
+        _execute("selectivity", request, out, resume)
+        return
+    if not networks:
+        raise UsageError("no NETWORK is named, and no recording by --from")
+    inputs = _take_inputs(networks, more, seed)
+    measuring = _take_measuring(more, keep)
+    request = MeasureSelectivity(inputs, measuring, statistics, stage, blocks, rectify, tap, reference, save_means)
+    if checkpoints:
+        series = SelectivityOverTraining(request, checkpoints)
+        _execute("selectivity", series, out, resume, series.is_whole)
+    else:
+        _execute("selectivity", request, out, resume)
 
 
 @main.command()
@@ -278,29 +389,25 @@ def selectivity(networks, stage, blocks, reference, save_means, checkpoints, out
 @click.option("--compile", "compiled", is_flag=True, help="Use torch.compile.")
 @_seed
 @_running
+@_keep
 @_out
-def pruning(networks, stage, blocks, out, resume, means_from, selectivity_from, per_class, **options):
+def pruning(networks, stage, blocks, keep, out, resume, means_from, selectivity_from, per_class, **options):
     """Accuracy after dropping feature maps by their gates' values (figure 3).
 
     Networks without gates are measured whole and with each block's shortcut alone: the figure's stars. Other scores
     than the gate give every network its curves.
     """
-    from analysis.commands import all as commands
+    from analysis.commands.pruning import Pruning
     from analysis.probes.dropping import ORDERS, RATIOS, Dropping, check_ratios
 
     chosen = {"ratios": check_ratios(options.pop("ratios") or RATIOS), "orders": list(options.pop("orders") or ORDERS)}
     chosen |= {"scores": list(options.pop("scores") or ("gate",)), "per_image": not options.pop("one_order")}
-    chosen |= _take(options, "fill", "scope", "exact", "seed")
-    dropping = Dropping(**chosen, **_take(options, "rows", "compiled"))
+    chosen |= _take(options, "fill", "scope", "exact", "seed", "rows", "compiled")
+    dropping = Dropping(**chosen)
     dropping.check()
-    inputs, how = _take_inputs(networks, options, dropping.seed), _take_sweep_options(options)
-    where = {"stage": stage, "blocks": blocks}
-    others = {"means_from": means_from, "selectivity_from": selectivity_from, "per_class": per_class}
-    arguments = inputs.as_arguments() | {"precision": how.precision} | where | chosen
-    arguments |= others | {"selectivity_from": selectivity_from and str(selectivity_from)}
-    _execute(
-        "pruning", out, resume, arguments, lambda run: commands.pruning(run, inputs, how, dropping, **where, **others)
-    )
+    inputs, measuring = _take_inputs(networks, options, dropping.seed), _take_measuring(options, keep)
+    request = Pruning(inputs, measuring, dropping, stage, blocks, means_from, selectivity_from, per_class)
+    _execute("pruning", request, out, resume)
 
 
 @main.command()
@@ -344,7 +451,9 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
     kept = True if keep_epochs else keep
     table = run_training(network, data, out, recipe, resume=resume, keep_epochs=kept, per_class=per_class_limit, **how)
     last = table[table["split"] == "val"].iloc[-1]
-    click.echo(f"{network}: {last.top1_error:.2f} % top-1 error on the validation images after {last.epoch} epochs")
+    click.echo(
+        f"{last.network}: {last.top1_error:.2f} % top-1 error on the validation images after {last.epoch} epochs"
+    )
     click.echo(f"Weights: {out / 'weights.safetensors'}")
 
 
@@ -353,9 +462,9 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
 @_out
 def curves(runs, out, resume):
     """Optimisation curves of trainings, from their folders (figure 1)."""
-    from analysis.commands import all as commands
+    from analysis.commands.curves import TrainingCurves
 
-    _execute("curves", out, resume, {"runs": [str(run) for run in runs]}, lambda run: commands.curves(run, runs))
+    _execute("curves", TrainingCurves(runs), out, resume)
 
 
 @main.command()
@@ -364,10 +473,9 @@ def curves(runs, out, resume):
 @_out
 def compare(runs, reference, out, resume):
     """Compare the selectivity of networks in finished runs on the same images, from their folders alone."""
-    from analysis.commands import all as commands
+    from analysis.commands.compare import Compare
 
-    arguments = {"runs": [str(run) for run in runs], "reference": reference}
-    _execute("compare", out, resume, arguments, lambda run: commands.compare(run, runs, reference))
+    _execute("compare", Compare(runs, reference), out, resume)
 
 
 @main.command()
@@ -382,9 +490,10 @@ def compare(runs, reference, out, resume):
 @_resume
 def cache(data, out, network, seed, workers, resume, **options):
     """Decode, resize and crop images once, into a file that every command takes as --data cache:FILE."""
-    from analysis.commands import all as commands
+    from analysis.commands.cache import Cache
 
-    images = commands.cache(_take_inputs((), options | {"data": data}, seed), out, network, workers, resume)
+    inputs = _take_inputs((), options | {"data": data}, seed)
+    images = Cache(inputs, network, workers).write(out, resume)
     left_out = f", {len(images.skipped)} left out as unreadable" if images.skipped else ""
     click.echo(f"{len(images)} images of {images}{left_out}; as data: cache:{out}")
 
@@ -394,23 +503,31 @@ def cache(data, out, network, seed, workers, resume, **options):
 @_out
 def diagram(networks, out, resume):
     """Diagrams of Gather-Excite operators: the paper's four, or those of given networks (figure 4)."""
-    from analysis.commands import all as commands
+    from analysis.commands.diagram import Diagram
 
-    _execute("diagram", out, resume, {"networks": networks}, lambda run: commands.diagram(run, networks))
+    _execute("diagram", Diagram(networks), out, resume)
 
 
-def _supplementary(command, inputs, how, recipe, seed, out, resume) -> None:
-    from analysis.commands import all as commands
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--format", "formats", multiple=True, help="png, pdf or svg; repeatable.  [default: png and pdf]")
+@click.option("--width", type=float, help="Inches, of every figure; 3.3 is one column. Each figure's own by default.")
+@click.option("--blocks", multiple=True, metavar="NAME", help="Only these, such as layer3.0 or layer3.*; repeatable.")
+@click.option("--bins", type=int, help="Of the distributions; 40 by default.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to draw, instead of RUN/figures.")
+def figures(run, formats, **options):
+    """Draw the figures of a finished run again, from its tables alone."""
+    from analysis.commands.figures import DEFAULT_FORMATS, Figures
 
-    statistics = commands.Statistics(seed)
-    arguments = inputs.as_arguments() | vars(statistics) | {"recipe": vars(recipe), "precision": how.precision}
-    _execute(
-        command,
-        out,
-        resume,
-        arguments,
-        lambda run: commands.supplementary(run, inputs, how, recipe, statistics),
-    )
+    paths = Figures(run, formats or DEFAULT_FORMATS, **options).draw()
+    click.echo("\n".join(map(str, paths)))
+
+
+def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> None:
+    from analysis.commands.supplementary import Supplementary
+    from analysis.tables.selectivity import Statistics
+
+    _execute(command, Supplementary(inputs, measuring, recipe, Statistics(seed)), out, resume)
 
 
 @main.command()
@@ -419,40 +536,42 @@ def _supplementary(command, inputs, how, recipe, seed, out, resume) -> None:
 @_recipe
 @_seed
 @_running
+@_keep
 @_out
-def supplementary(networks, seed, out, resume, **options):
+def supplementary(networks, seed, keep, out, resume, **options):
     """Every figure and table of the supplementary material, in one reading of the data.
 
     Without NETWORKs: the paper's own. A NETWORK without @WEIGHTS is trained first, by the recipe.
     """
-    from analysis.commands import all as commands
+    from analysis.commands.supplementary import supplementary_networks
 
-    recipe, how = _take_recipe(options, seed), _take_sweep_options(options)
-    inputs = _take_inputs(networks or commands.supplementary_networks(), options, seed)
-    _supplementary("supplementary", inputs, how, recipe, seed, out, resume)
+    recipe, measuring = _take_recipe(options, seed), _take_measuring(options, keep)
+    inputs = _take_inputs(networks or supplementary_networks(), options, seed)
+    _supplementary("supplementary", inputs, measuring, recipe, seed, out, resume)
 
 
 @main.command()
 @_seed
 @_running
+@_keep
 @click.option("--epochs", type=int, help="Of each training, instead of the recipe's.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
 @_resume
-def demo(seed, epochs, out, resume, **options):
+def demo(seed, keep, epochs, out, resume, **options):
     """The whole supplementary material in miniature, on scans of digits, from networks trained on the spot."""
-    from analysis.commands import all as commands
     from analysis.commands.inputs import Inputs
+    from analysis.commands.supplementary import supplementary_networks
     from analysis.training import recipe_of
 
-    inputs = Inputs(commands.supplementary_networks("mini_resnet", "mini_shufflenet"), "digits")
+    inputs = Inputs(supplementary_networks("mini_resnet", "mini_shufflenet"), "digits")
     recipe = recipe_of("small", epochs=epochs, seed=seed)
-    _supplementary("demo", inputs, _take_sweep_options(options), recipe, seed, out, resume)
+    _supplementary("demo", inputs, _take_measuring(options, keep), recipe, seed, out, resume)
 
 
 @main.command("indices")
 def list_indices():
     """The indices of selectivity: what each is, whose, and between what it lies."""
-    from analysis.statistics.indices import INDICES
+    from analysis.statistics import INDICES
 
     for name, index in INDICES.items():
         click.echo(f"{name}: {index.definition}.\n    Between {index.range}. {index.source}.")
@@ -478,12 +597,17 @@ def list_networks(as_json):
 
 @main.command()
 @click.argument("network")
-def layers(network):
-    """The stages and blocks of a network: the names to measure, with units, map sizes, branch and gate."""
-    from analysis.anatomy.sites import site_table
+@click.option("--image-size", type=click.IntRange(1), help="Pixels, instead of the network's own.")
+def layers(network, image_size):
+    """The names to measure in a network, with units, map sizes, branch, gate, and whether they are signed.
+
+    Where its stages are known, their blocks; else its modules in the order in which they are called, those within a
+    block left out. Signed ones are negative somewhere on noise: selectivity takes them with --rectify.
+    """
+    from analysis.anatomy.listing import layer_table
     from analysis.networks import load_network
 
-    click.echo(site_table(load_network(network)).to_string(index=False))
+    click.echo(layer_table(load_network(network), image_size).to_string(index=False))
 
 
 if __name__ == "__main__":

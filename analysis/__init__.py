@@ -14,6 +14,9 @@ _HOMES = {
     "selectivity": "analysis.api",
     "pruning": "analysis.api",
     "train": "analysis.training",
+    "record": "analysis.api",
+    "open_recording": "analysis.recording",
+    "ActivityRecorder": "analysis.recorder",
     "ClassSelectivity": "analysis.probes.class_selectivity",
     "FeatureImportance": "analysis.probes.dropping",
     "GatherExcite": "analysis.networks.gather_excite",
@@ -21,7 +24,7 @@ _HOMES = {
 }
 _MODULES = {
     "figures": "analysis.figures",
-    "diagrams": "analysis.figures.diagrams",
+    "diagrams": "analysis.diagrams",
     "networks": "analysis.networks",
     "data": "analysis.data",
 }

@@ -71,5 +71,6 @@ def keep_freed_memory() -> None:
     """
     never_map, never_trim = (-4, 0), (-1, -1)  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    for setting in (never_map, never_trim) if mallopt else ():
-        mallopt(*setting)
+    if mallopt is not None:
+        mallopt(*never_map)
+        mallopt(*never_trim)

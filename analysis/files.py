@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from analysis.errors import RunError
+from filelock import FileLock, Timeout
+
+from analysis.errors import RunError, UsageError
 
 
 @contextmanager
@@ -29,3 +31,27 @@ def file_hash(path: Path) -> str:
     """The start of a file's SHA-256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """No other process writes into the folder while the with-block lasts; the folder is made.
+
+    Raises:
+        UsageError: another does.
+        RunError: it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise UsageError(
+            f"another process is writing into `{folder}`: wait for it, or choose another folder"
+        ) from error
+    except OSError as error:
+        raise RunError(f"cannot write into `{folder}`: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()

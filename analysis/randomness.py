@@ -24,7 +24,7 @@ def hashes(seed: int, purpose: str, indices: np.ndarray, replicate: int = 0) -> 
     >>> hashes(0, "half", np.array([5, 6])) == hashes(0, "half", np.array([6, 5]))[::-1]
     array([ True,  True])
     """
-    key = np.uint64(0)
+    key = np.zeros((), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for part in (seed, zlib.crc32(purpose.encode()), replicate):
             key = _mix(key + _STEP + np.uint64(part % 2**64))
@@ -47,14 +47,21 @@ def poisson_weights(seed: int, indices: np.ndarray, replicates: int, first: int 
     ).reshape(replicates, *np.shape(indices))
 
 
-def permuted_labels(seed: int, labels: np.ndarray, indices: np.ndarray, permutations: int) -> np.ndarray:
-    """The labels of the whole data set, permuted as often as asked: shape (permutations, images)."""
+def permuted_labels(
+    seed: int, labels: np.ndarray, indices: np.ndarray, permutations: int, first: int = 0
+) -> np.ndarray:
+    """The labels of the whole data set, permuted as often as asked: shape (permutations, images), dtype of `labels`.
+
+    Args:
+        first: the number of the first permutation.
+    """
     labels = np.asarray(labels)
     order = np.argsort(indices, kind="stable")
-    result = np.empty((permutations, len(labels)), dtype=np.int64)
-    for permutation in range(permutations):
-        shuffled = np.argsort(hashes(seed, "permutation", np.asarray(indices)[order], permutation), kind="stable")
-        result[permutation, order] = labels[order][shuffled]
+    sorted_indices, sorted_labels = np.asarray(indices)[order], labels[order]
+    result = np.empty((permutations, len(labels)), dtype=labels.dtype)
+    for row in range(permutations):
+        shuffled = np.argsort(hashes(seed, "permutation", sorted_indices, first + row), kind="stable")
+        result[row, order] = sorted_labels[shuffled]
     return result
 
 

@@ -1,20 +1,17 @@
 """Networks and images brought together: labels, what a network is shown, whose classes are whose."""
 
 import logging
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
-from analysis.anatomy.hooks import capture, logits_of
-from analysis.data import ImageData
+from analysis.anatomy.hooks import attempt, capture, logits_of
+from analysis.data import adapted, preprocessing_for
 from analysis.errors import UsageError
-from analysis.names import unique_label
-from analysis.networks import count_gmacs, load_network, preprocessing_of
+from analysis.networks import card_of, load_network
 from analysis.networks.preprocessing import Preprocessing
-from analysis.networks.references import Reference, parse
+from analysis.networks.references import Reference, labelled, parse
 from analysis.sweep.passing import prepared
 
 log = logging.getLogger(__name__)
@@ -23,31 +20,39 @@ Networks = nn.Module | str | Sequence[nn.Module | str] | Mapping[str, nn.Module 
 
 
 def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
-    """Networks by a label unique among them: the mapping's own, or the reference without its weights.
+    """Networks by a label unique among them: the mapping's own, the one before `=` in a reference, or a short one.
 
-    >>> list(label_networks(["mini_resnet", "mini_resnet", "mini_resnet_se"]))
-    ['mini_resnet', 'mini_resnet-2', 'mini_resnet_se']
+    Short ones are as `analysis.networks.references.labelled` makes them of references; a module is called as its
+    reference, without settings.
+
+    >>> list(label_networks(["mini_resnet", "mini_resnet", "ours=mini_resnet_se"]))
+    ['mini_resnet', 'mini_resnet-2', 'ours']
+
+    Raises:
+        UsageError: a network is of another kind, or a label is given twice.
     """
+    one = nn.Module | str | Reference
     if isinstance(networks, Mapping):
         return {label: load_network(network, **defaults) for label, network in networks.items()}
-    several = [networks] if isinstance(networks, nn.Module | str | Reference) else list(networks)
-    labelled: dict[str, nn.Module] = {}
+    several = list(networks) if isinstance(networks, Iterable) and not isinstance(networks, one) else [networks]
     for network in several:
-        if isinstance(network, nn.Module):
-            base = parse(getattr(network, "reference", type(network).__name__)).name
-        else:
-            base = parse(network).architecture
-        labelled[unique_label(base, labelled)] = load_network(network, **defaults)
-    return labelled
+        if not isinstance(network, one):
+            raise UsageError(
+                f"{type(network).__name__} {network!r:.60} is no network; expected a torch.nn.Module, a reference such "
+                f"as mini_resnet@weights.pth, several of them, or a mapping from labels to them"
+            )
+    references = [
+        Reference(parse(card_of(network).reference).name) if isinstance(network, nn.Module) else parse(network)
+        for network in several
+    ]
+    return {
+        label: load_network(network, **defaults) for label, network in zip(labelled(references), several, strict=True)
+    }
 
 
 def image_shape(data, preprocessing: Preprocessing) -> tuple[int, ...]:
-    """(3, H, W) of an image as the network gets it."""
-    if not isinstance(data, ImageData):  # a foreign data set may give tensors of a shape of its own
-        first = (data.dataset if isinstance(data, DataLoader) else data)[0][0]
-        if isinstance(first, torch.Tensor):
-            return tuple(first.shape)
-    return 3, preprocessing.size, preprocessing.size
+    """(3, H, W) of an image as the network gets it; a tensor of somebody's data set has a shape of its own."""
+    return adapted(data).shape or (3, preprocessing.size, preprocessing.size)
 
 
 def fit_classes(networks: Iterable[nn.Module], data):
@@ -58,7 +63,9 @@ def fit_classes(networks: Iterable[nn.Module], data):
     synsets = getattr(data, "synsets", ())
     if not synsets or len(synsets) == 1000:
         return data
-    outputs = {probe(network, (), image_shape(data, preprocessing_of(network)))[0] for network in networks}
+    images = adapted(data)
+    shapes = {network: image_shape(images, preprocessing_for(network, images)) for network in networks}
+    outputs = {probe(network, (), shape)[0] for network, shape in shapes.items()}
     if 1000 not in outputs:
         return data
     if len(outputs) > 1:
@@ -74,19 +81,5 @@ def probe(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> 
     """The number of outputs, and of units of each block, from one blank image."""
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     with prepared(network, device), torch.inference_mode(), capture(network, blocks, "mean") as features:
-        try:
-            outputs = network(torch.zeros(1, *shape, device=device))
-        except (RuntimeError, ValueError) as error:
-            if isinstance(error, UsageError):
-                raise
-            size = "×".join(map(str, shape))
-            raise UsageError(f"{type(network).__name__} does not take images of {size}: {error}") from error
+        outputs = attempt(network, torch.zeros(1, *shape, device=device))
     return logits_of(outputs).shape[1], {block: value.shape[1] for block, value in features.items()}
-
-
-def gmacs_of(network: nn.Module, shape: tuple[int, ...]) -> float:
-    """10⁹ multiply–accumulates of an image."""
-    try:
-        return count_gmacs(network, shape)
-    except Exception:  # a count is no reason to fail: a network may branch on its values, which meta tensors lack
-        return math.nan

@@ -27,7 +27,7 @@ import torch
 from analysis.ablation.chunks import wait
 from analysis.anatomy.hooks import hooked
 from analysis.anatomy.sites import find_sites, gate_values, resolve_blocks
-from analysis.api import Request, measure
+from analysis.api import Request, record_requests
 from analysis.commands.inputs import Inputs
 from analysis.devices import keep_freed_memory
 from analysis.networks import load_network
@@ -147,7 +147,7 @@ def speed(network, images: torch.Tensor, options) -> None:
     correct = metric.correctness()
     passes = 1 + sum(point.ratio > 0 for point in metric.points)
     folding = "batch norm as it is" if options.exact else "batch norm folded"
-    sizes = [target.ablation.chunk.rows for target in metric._targets]
+    sizes = [target.ablation.chunk.rows for target in metric.probe._targets]
     print(f"resnet50_se, 224 px, {len(images)} images, {options.device}, {torch.get_num_threads()} threads")
     allocator = "keeping freed memory" if options.same_allocator else "default allocator"
     print(f"plain loop: {passes} passes in batches of {options.plain_batch}, float32, {allocator}")
@@ -166,7 +166,7 @@ def tails(metric: FeatureImportance, network, images: torch.Tensor, batch: int) 
     part = images[:batch]
     total = min(timed(images.device, network, part)[0] for _ in range(3)) * len(images) / batch
     sizes = (16, 32, 64) if images.device.type == "cpu" else (64, 256, 1024, 4096)
-    for target in metric._targets:
+    for target in metric.probe._targets:
         maps = {}
         with hooked(
             (network.get_submodule(target.name), lambda module, args, output, maps=maps: maps.update(x=output))
@@ -212,7 +212,9 @@ def demo(folder: Path, options) -> None:
         requests = {name: Request(network, pruning=resolve_blocks(network))}
         data = inputs.load_data()
         results = [
-            measure(requests, data, SweepOptions(options.device, precision, progress=False)).correctness[name]
+            record_requests(requests, data, SweepOptions(options.device, precision, progress=False)).array(
+                name, "dropping.top1"
+            )
             for precision in ("fp32", "bf16")
         ]
         differ = (results[0] != results[1]).sum()

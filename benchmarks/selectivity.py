@@ -1,20 +1,17 @@
 """Throughput and memory of the selectivity pass, in one run, as ratios.
 
-The pass over six stage-four blocks of SE-ResNet-50 at 224 px (1000 classes; index, null, cross-fitting, bootstrap)
+The pass over six stage-four blocks of SE-ResNet-50 at 224 px, which records every image's activities and predictions,
 against a bare forward loop of the same network, precision, layout and images, in turn; and against an implementation
 that stores every map and computes the index (alone) at the end. Two numbers of images tell what each image costs from
-what is paid once (a look at the network before the pass, tables after it). Weights and images are random: the time
-does not depend on them.
+what is paid once (a look at the network before the pass). Weights and images are random: the time does not depend on
+them. What the statistics cost afterwards: benchmarks/selectivity_statistics.py.
 
     python benchmarks/selectivity.py [--images 512]         throughput, and a store-everything implementation
     python benchmarks/selectivity.py --loader DIR           against a plain loop over timm's create_loader on a folder
-    python benchmarks/selectivity.py --memory               peak memory of the sums for 1,000 and 100,000 images
     python benchmarks/selectivity.py --demo runs/demo       how far bfloat16 moves the index, on trained networks
 """
 
 import argparse
-import multiprocessing
-import resource
 import statistics
 import time
 from pathlib import Path
@@ -25,16 +22,14 @@ from PIL import Image
 
 import analysis
 from analysis.anatomy.sites import resolve_blocks
-from analysis.api import Request, measure
 from analysis.commands.inputs import Inputs
 from analysis.data import ImageData, batches
 from analysis.devices import keep_freed_memory, resolve_device
 from analysis.networks import load_network
-from analysis.randomness import permuted_labels, stratified_halves
-from analysis.statistics.indices import BlockMetrics
 from analysis.sweep.passing import SweepOptions
 
 CLASSES, UNITS, BLOCKS = 1000, 1024, 6
+"""Of ImageNet, and of stage four of ResNet-50."""
 
 
 def random_images(count: int) -> ImageData:
@@ -85,25 +80,23 @@ def seconds(work, *arguments, **options) -> float:
 
 
 def throughput(options) -> None:
-    device, data, few = (
+    device, few, data = (
         resolve_device(options.device),
-        random_images(options.images),
         random_images(options.images // 4),
+        random_images(options.images),
     )
     network = load_network("resnet50_se").to(device, memory_format=torch.channels_last)
     how = SweepOptions(options.device, batch_size=options.batch, progress=False)
     plain = lambda images: bare(network, images, options.batch, device)
     ways = {
-        "index alone": lambda images: analysis.selectivity(network, images, options=how, permutations=0, replicates=0),
-        "with null and bootstrap": lambda images: analysis.selectivity(network, images, options=how),
+        "recording": lambda images: analysis.record(network, images, options=how),
         "storing every map": lambda images: store_everything(network, images, options.batch, device),
     }
     for work in (plain, *ways.values()):
         work(few)  # warm-up
-    tables = table_seconds()
     print(f"resnet50_se, 224 px, {len(few)} and {len(data)} images, batches of {options.batch}, {device}, ", end="")
     print(f"{options.rounds} rounds; images per second as a share of the bare loop's")
-    print(f"{'':24} {len(data):>8} images  each further image  fixed seconds  50,000 images")
+    print(f"{'':24} {len(data):>8} images  each further image  fixed seconds")
     for name, work in ways.items():
         # in turn with the bare loop: this machine's speed may change from one minute to the next
         spent = sum(
@@ -115,29 +108,14 @@ def throughput(options) -> None:
             (large - small) / (len(data) - len(few)) for small, large in ((base_few, base), (mine_few, mine))
         )
         fixed = max(mine_few - mine_each * len(few), 0.0)
-        projected = 50_000 * base_each / (fixed + tables.get(name, 0) + 50_000 * mine_each)
-        print(
-            f"{name:24} {base / mine:15.3f} {base_each / mine_each:19.3f} {fixed:14.1f} {projected:14.3f}", flush=True
-        )
-    print("of tables of 1000 classes with images (above: 50), which 50,000 images include: ", end="")
-    print(", ".join(f"{name} {spent:.1f} s" for name, spent in tables.items()))
-    table = ways["index alone"](data)
+        print(f"{name:24} {base / mine:15.3f} {base_each / mine_each:19.3f} {fixed:14.1f}", flush=True)
+    table = analysis.selectivity(network, data, options=how, permutations=0, replicates=0)
     indices, stored = ways["storing every map"](data)
     apart = np.nanmax(np.abs(indices.ravel() - table["csi"].to_numpy()))
     size = stored / len(data)
     print(f"storing every map: {size / 2**20:.1f} MiB an image, so {50_000 * size / 2**30:.0f} GiB for 50,000 images")
+    print(f"the recording: {BLOCKS * UNITS * 4 * 50_000 / 2**30:.1f} GiB for 50,000 images")
     print(f"greatest difference of its indices from the pass's: {apart:.1g}")
-
-
-def table_seconds() -> dict[str, float]:
-    """What the tables of six blocks cost where all classes have images."""
-    features, at = torch.rand(2 * CLASSES, UNITS), torch.arange(2 * CLASSES)
-    spent = {}
-    for name, permutations, replicates in (("index alone", 0, 0), ("with null and bootstrap", 10, 10)):
-        metric = analysis.ClassSelectivity(CLASSES, UNITS, permutations, replicates)
-        metric.update(features, at % CLASSES, at, (at % CLASSES).expand(permutations, -1))
-        spent[name] = BLOCKS * seconds(lambda metric=metric: metric.table(metric.samples()))
-    return spent
 
 
 def against_loader(options) -> None:
@@ -177,52 +155,14 @@ def against_loader(options) -> None:
     print("the images per second of a plain loop over create_loader, which measures nothing")
 
 
-def _peak(images: int, permutations: int, replicates: int, pipe) -> None:
-    """Peak memory over what is in use before the first sum, in MiB."""
-    torch.set_num_threads(1)
-    rng = torch.Generator().manual_seed(0)
-    indices = np.arange(images)
-    labels = indices % CLASSES
-    null = torch.from_numpy(permuted_labels(0, labels, indices, permutations))
-    halves = torch.from_numpy(stratified_halves(0, labels, indices))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
-    metrics = [
-        BlockMetrics.needed(analysis.ClassSelectivity(CLASSES, UNITS, permutations, replicates), ())
-        for _ in range(BLOCKS)
-    ]
-    for at in torch.arange(images).split(250):
-        features = torch.rand(len(at), UNITS, generator=rng)
-        for metric in metrics:
-            metric.update(features, torch.from_numpy(labels)[at], at, null_labels=null[:, at], halves=halves[at])
-    for metric in metrics:
-        metric.selectivity.table(metric.selectivity.samples())
-        metric.top_images.compute()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    pipe.send(((peak - before) / 2**10, time.perf_counter() - start))
-
-
-def memory(options) -> None:
-    context = multiprocessing.get_context("spawn")
-    print("images  permutations  replicates  MiB over what there was  seconds")
-    for permutations, replicates in ((10, 10), (0, 0)):
-        for images in (1_000, 100_000):
-            pipe, other = context.Pipe()
-            process = context.Process(target=_peak, args=(images, permutations, replicates, other))
-            process.start()
-            peak, spent = pipe.recv()
-            process.join()
-            print(f"{images:6} {permutations:13} {replicates:11} {peak:24.0f} {spent:8.1f}", flush=True)
-
-
 def demo(options) -> None:
     """The distribution over units of the index in bfloat16 less that in float32, on the demo's own networks."""
     for name in ("mini_resnet", "mini_resnet_se"):
         inputs = Inputs([f"{name}@{options.demo / 'training' / name / 'weights.safetensors'}"], "digits")
         (network,) = inputs.load_networks().values()
-        requests = {name: Request(network, selectivity=resolve_blocks(network))}
+        data = inputs.load_data()
         tables = [
-            measure(requests, inputs.load_data(), SweepOptions(options.device, precision, progress=False)).selectivity
+            analysis.selectivity(network, data, options=SweepOptions(options.device, precision, progress=False))
             for precision in ("fp32", "bf16")
         ]
         moved = (tables[1]["csi"] - tables[0]["csi"]).dropna()
@@ -239,12 +179,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--loader", type=Path)
-    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--demo", type=Path)
     options = parser.parse_args()
-    if options.memory:
-        memory(options)
-    elif options.demo:
+    if options.demo:
         demo(options)
     elif options.loader:
         against_loader(options)

@@ -1,14 +1,23 @@
 """Tiny seeded networks and data, and every device of this machine as a parameter."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
+from analysis.api import Request, record_requests
 from analysis.data.datasets import ImageData
 from analysis.networks import load_network
+from analysis.recording import Recording
 from analysis.sweep.passing import SweepOptions
+from analysis.tables.evaluation import evaluation_table
+from analysis.tables.pruning import pruning_table
+from analysis.tables.selectivity import Selectivity, Statistics, selectivity_tables
 
 DEVICES = ["cpu", "cuda", "mps"]
 
@@ -68,3 +77,50 @@ def make_data(images: int = 40, classes: int = 4, size: int = 32, seed: int = 0)
 
 def count_hooks(network: nn.Module) -> int:
     return sum(len(each._forward_hooks) + len(each._forward_pre_hooks) for each in network.modules())
+
+
+FEW = Statistics(permutations=5, replicates=5)
+"""Enough to tell whether two ways give the same."""
+
+
+@dataclass
+class Measured:
+    """A recording and every table that it allows; None where nothing of the kind was requested."""
+
+    recording: Recording
+    evaluation: pd.DataFrame
+    selectivity: Selectivity | None
+    pruning: pd.DataFrame | None
+
+    def equals(self, other: "Measured") -> None:
+        """Raise an AssertionError where a table is another."""
+        pd.testing.assert_frame_equal(self.evaluation, other.evaluation)
+        if self.selectivity:
+            for name in ("units", "blocks", "images"):
+                pd.testing.assert_frame_equal(getattr(self.selectivity, name), getattr(other.selectivity, name))
+        if self.pruning is not None:
+            pd.testing.assert_frame_equal(self.pruning, other.pruning)
+
+
+def measure(
+    requests: dict[str, Request],
+    data,
+    options: SweepOptions | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    statistics: Statistics = FEW,
+) -> Measured:
+    """Record what is requested, and compute every table."""
+    recording = record_requests(requests, data, options or SweepOptions("cpu", progress=False), folder, resume)
+    return tables_of(recording, statistics)
+
+
+def tables_of(recording: Recording, statistics: Statistics = FEW) -> Measured:
+    units = any(recording.described["taps"].values())
+    dropped = any("dropping" in settings for settings in recording.described["settings"].values())
+    return Measured(
+        recording,
+        evaluation_table(recording),
+        selectivity_tables(recording, statistics) if units else None,
+        pruning_table(recording) if dropped else None,
+    )

@@ -44,4 +44,6 @@ def test_the_demo_reached_95_percent_on_every_network():
         pytest.skip("no runs/demo: `make demo` has not been run here")
     errors = pd.read_csv(table).set_index("network")["top1_error"]
     assert len(errors) == 8 and (errors <= 5).all(), errors.to_dict()
-    assert len(list((ROOT / "runs" / "demo" / "figures").glob("*.p??"))) == 20
+    drawn = {path.stem for path in (ROOT / "runs" / "demo" / "figures").glob("*.png")}
+    paper = {"fig1_optimisation", "table1_pooling", "fig2_selectivity", "fig3_pruning", "fig4_operators"}
+    assert paper <= drawn

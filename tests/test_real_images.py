@@ -11,8 +11,7 @@ import analysis
 from analysis.data import load_data
 from analysis.networks import load_network
 from analysis.sweep.passing import SweepOptions
-
-from .conftest import make_network
+from tests.conftest import make_network
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "imagenet_sample" / "val"
 pytestmark = pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample of ImageNet is not beside this checkout")

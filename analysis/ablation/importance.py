@@ -1,17 +1,15 @@
 """How important each feature map of a block is to an image: the scores by which maps are dropped."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import nn
 
 from analysis.ablation.engine import Ablation
-from analysis.anatomy.sites import find_sites, gate_values
+from analysis.anatomy.sites import gate_values
 from analysis.errors import UsageError
-from analysis.probes.metric import SavedMetric
 from analysis.randomness import hashes
 
 SCORES = ("gate", "random", "activation", "selectivity", "gradient")
@@ -36,6 +34,14 @@ class Prior:
 
     branch: np.ndarray | None = None
     scores: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all values."""
+        digest = hashlib.sha256()
+        for name, values in {"branch": self.branch, **self.scores}.items():
+            digest.update(name.encode() + (b"" if values is None else np.ascontiguousarray(values).tobytes()))
+        return digest.hexdigest()[:16]
 
 
 class Importance:
@@ -83,74 +89,3 @@ def random_scores(seed: int, block: str, indices: torch.Tensor, channels: int) -
     """(N, C) int64 on the host, a hash of seed, block, image and channel."""
     places = np.asarray(indices).astype(np.int64)[:, None] * _CHANNELS + np.arange(channels)
     return torch.from_numpy((hashes(seed, f"drop order {block}", places) >> np.uint64(1)).astype(np.int64))
-
-
-class BranchMeans(SavedMetric):
-    """What other images tell of blocks' branches: the mean gated branch, and the mean of scores over images.
-
-    `update(images, logits)` follows an intact pass made under `watch()`; `compute()` gives a `Prior` by block.
-
-    Args:
-        network: on its device, in evaluation mode by the first update.
-        blocks: their names.
-        scores: "gate", "activation" or "gradient"; a block without a gate has no mean gate.
-        shape: of one image (3, H, W); by the network's preprocessing where not given.
-    """
-
-    double = True
-
-    def __init__(
-        self, network: nn.Module, blocks: Sequence[str], scores: Sequence[str] = (), shape: Sequence[int] | None = None
-    ):
-        super().__init__()
-        self._blocks = []
-        for site in find_sites(network, blocks, shape):
-            ablation = Ablation(network, [site], [torch.zeros(())])
-            mine = [score for score in scores if site.gate or score != "gate"]
-            self._blocks.append((site, Importance(ablation, mine)))
-        for number, (site, importance) in enumerate(self._blocks):
-            for name in ("branch", *importance.scores):
-                zeros = torch.zeros(site.channels, dtype=torch.float64)
-                self.add_state(f"{name}_{number}", zeros, dist_reduce_fx="sum", persistent=True)
-        self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum", persistent=True)
-        self._means: dict[tuple[int, str], torch.Tensor] = {}
-
-    @contextmanager
-    def watch(self) -> Iterator[None]:
-        """Look at the intact forward pass inside the with-block."""
-        with ExitStack() as stack:
-            for number, (_, importance) in enumerate(self._blocks):
-                stack.enter_context(self._watch(number, importance))
-            yield
-
-    def _watch(self, number: int, importance: Importance):
-        def leave(site: int, branch: torch.Tensor) -> None:
-            self._means[number, "branch"] = branch.mean((2, 3), dtype=torch.float32)
-            importance.leave(site, branch)
-
-        def ready() -> None:
-            importance.ablation.settle()
-            for score in importance.scores:
-                if score != "gradient" or importance.ablation.way != "passes":
-                    self._means[number, score] = importance.of(score, None)[0]
-
-        return importance.ablation.watch(importance.enter, leave, ready)
-
-    def update(self, images: torch.Tensor, logits: torch.Tensor) -> None:
-        self.images += len(images)
-        for number, (_, importance) in enumerate(self._blocks):
-            if not importance.ablation.keep_promise(logits) and "gradient" in importance.scores:
-                self._means[number, "gradient"] = importance.of("gradient", None, images)[0]
-            for name in ("branch", *importance.scores):
-                sums = getattr(self, f"{name}_{number}")
-                sums += self._means[number, name].to(sums.device, torch.float64).sum(0)
-        self._means.clear()
-
-    def compute(self) -> dict[str, Prior]:
-        def mean(number: int, name: str) -> np.ndarray:
-            return (getattr(self, f"{name}_{number}") / self.images).cpu().numpy()
-
-        return {
-            site.block: Prior(mean(number, "branch"), {score: mean(number, score) for score in importance.scores})
-            for number, (site, importance) in enumerate(self._blocks)
-        }

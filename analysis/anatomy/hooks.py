@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from analysis.errors import UsageError, unknown
+from analysis.networks.card import card_of
 
 _depth: ContextVar[int] = ContextVar("depth", default=0)
 """How many forward passes, each made from within a hook of the one before, are going on."""
@@ -114,6 +115,25 @@ def capture(
         yield features
 
 
+def attempt(network: nn.Module, images: torch.Tensor):
+    """What the network gives for images; one line of what is wrong where it does not take them.
+
+    Raises:
+        UsageError: whatever the network raises, but for memory that ran out.
+    """
+    try:
+        return network(images)
+    except (UsageError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # of any kind: a network asserts, indexes, looks up …
+        shape = "×".join(map(str, images.shape[1:]))
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        card = card_of(network)
+        side = card.preprocessing.size
+        own = f"; it states {side} px" if side and side != images.shape[-1] else ""
+        raise UsageError(f"{card.reference} fails on images of {shape}: {reason}{own} (--image-size)") from error
+
+
 def find_module(network: nn.Module, name: str, choices: Sequence[str] = ()) -> nn.Module:
     """The module of a dotted name.
 
@@ -154,8 +174,12 @@ def logits_of(outputs) -> torch.Tensor:
 
 
 def layout_of(network: nn.Module) -> str:
-    """Where maps have their channels: "NHWC" where the network says so, as some of timm's transformers, or "NCHW"."""
-    return "NHWC" if getattr(network, "output_fmt", None) == "NHWC" else "NCHW"
+    """Where maps have their channels: "NHWC" where the network says so, as some of timm's transformers, or "NCHW".
+
+    torchvision's Swin does not say so, and is known by its module.
+    """
+    last = getattr(network, "output_fmt", None) == "NHWC"
+    return "NHWC" if last or type(network).__module__ == "torchvision.models.swin_transformer" else "NCHW"
 
 
 def channel_means(features: torch.Tensor, layout: str = "NCHW") -> torch.Tensor:

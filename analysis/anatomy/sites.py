@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-import pandas as pd
 import torch
 from torch import nn
 
-from analysis.anatomy.hooks import aside, evaluating, find_module, hooked
+from analysis.anatomy.hooks import aside, attempt, evaluating, find_module, hooked
 from analysis.errors import UsageError
 from analysis.names import paper_name
 from analysis.networks.preprocessing import preprocessing_of
+from analysis.networks.weights import has_resnet_stages
 
 STAGES = (
     (r"layer([1-9]\d*)", 1),  # residual networks of timm, torchvision and Cadene
@@ -66,9 +66,19 @@ def block_names(network: nn.Module) -> dict[int, list[str]]:
                 return {}  # torchvision's ConvNeXts have layers between stages that are numbered with them
             if children:
                 stages[int(match[1]) + added] = [f"{inside}.{child}" for child in children]
+        if pattern.startswith("features") and stages and len(stages) <= max(stages) - min(stages):
+            return {}  # nor are those of torchvision's Swin numbered one after the other
         if stages:
             return stages
     return {}
+
+
+def paper_names(network: nn.Module, blocks: Sequence[str]) -> list[str]:
+    """Names of blocks as the papers have them, conv4-1 and so on, where the network's stages are ResNet's four.
+
+    Elsewhere, as in networks for CIFAR whose `layer3` is their last stage, the blocks' own names.
+    """
+    return [paper_name(block) if has_resnet_stages(network) else block for block in blocks]
 
 
 def resolve_blocks(network: nn.Module, stage: int | None = 4, blocks: Sequence[str] | None = None) -> list[str]:
@@ -83,6 +93,8 @@ def resolve_blocks(network: nn.Module, stage: int | None = 4, blocks: Sequence[s
         UsageError: no such stage or module; the message lists those that are there.
     """
     stages = block_names(network)
+    if isinstance(blocks, str):
+        raise UsageError(f'Expected argument `blocks` to be a list of names, but got {blocks!r}: write ["{blocks}"]')
     if blocks:
         order = {name: number for number, (name, _) in enumerate(network.named_modules(remove_duplicate=False))}
         chosen = {name: None for pattern in blocks for name in _matching(pattern, order)}
@@ -90,7 +102,7 @@ def resolve_blocks(network: nn.Module, stage: int | None = 4, blocks: Sequence[s
             find_module(network, block, [name for names in stages.values() for name in names])
         return sorted(chosen, key=lambda block: order.get(block, len(order)))
     if stage not in stages:
-        have = ", ".join(map(str, stages)) or "none that are known: name the blocks"
+        have = ", ".join(map(str, stages)) or "none that are known: name the blocks, as `gelens layers` lists them"
         raise UsageError(f"no stage {stage} in {type(network).__name__}; its stages: {have}")
     return stages[stage]
 
@@ -115,6 +127,20 @@ def block_depths(network: nn.Module, blocks: Sequence[str]) -> list[int]:
         if set(blocks) <= set(names):
             return [names.index(block) + 1 for block in blocks]
     return list(range(1, len(blocks) + 1))
+
+
+def relative_depths(network: nn.Module, blocks: Sequence[str]) -> list[float]:
+    """The depth of each block as a share of its stage, (0, 1], so that stages of 3 and of 9 blocks can be compared.
+
+    The last block of a stage is at 1. Blocks of several stages are placed among all blocks that are known, others among
+    those given.
+    """
+    by_stage = block_names(network).values()
+    every = [name for names in by_stage for name in names]
+    for names in [*by_stage, every]:
+        if set(blocks) <= set(names):
+            return [(names.index(block) + 1) / len(names) for block in blocks]
+    return [(number + 1) / len(blocks) for number in range(len(blocks))]
 
 
 @dataclass(frozen=True)
@@ -181,7 +207,7 @@ def find_sites(network: nn.Module, blocks: Sequence[str], shape: Sequence[int] |
     entering = [(module, before(name)) for _, name, module in watched]
     leaving = [(module, after(block, name)) for block, name, module in watched]
     with evaluating(network), torch.inference_mode(), hooked(*leaving, before=entering):
-        network(images)
+        attempt(network, images)
     for block in blocks:
         if (times := len(found.get(block, ()))) != 1:
             raise UsageError(f"block `{block}` is called {times} times in a forward pass; expected once")
@@ -291,7 +317,7 @@ def signed_blocks(
 
     names = {module: name for name, module in network.named_modules() if name}
     with evaluating(network), torch.inference_mode(), hooked(*((each, note(name)) for each, name in names.items())):
-        network(example_images(network, shape))
+        attempt(network, example_images(network, shape))
     signed = {}
     for block in blocks:
         at = next((number for number, call in enumerate(ended) if call[0] == block), None)
@@ -299,30 +325,3 @@ def signed_blocks(
             following = (name for name, least, ndim in ended[at + 1 :] if least >= 0 and ndim == ended[at][2])
             signed[block] = ended[at][1], next(following, None)
     return signed
-
-
-def site_table(network: nn.Module) -> pd.DataFrame:
-    """A row for each known block: stage, block, paper, units, map, branch, gate.
-
-    Raises:
-        UsageError: the network has no stages that are known.
-    """
-    stages = block_names(network)
-    if not stages:
-        raise UsageError(f"no stages are known in {type(network).__name__}; its modules can be captured by name")
-    shapes: dict[str, torch.Size] = {}
-
-    def note(block: str):
-        return lambda module, args, output: shapes.__setitem__(block, output.shape)
-
-    size = preprocessing_of(network).size
-    blocks = [block for names in stages.values() for block in names]
-    with hooked(*((network.get_submodule(block), note(block)) for block in blocks)):
-        sites = {site.block: site for site in find_sites(network, blocks, (3, size, size))}
-    rows = []
-    for stage, blocks in stages.items():
-        for block in blocks:
-            site, (_, units, *side) = sites[block], shapes[block]
-            gate = type(network.get_submodule(site.gate)).__name__ if site.gate else ""
-            rows.append((stage, block, paper_name(block), units, "×".join(map(str, side)), site.branch, gate))
-    return pd.DataFrame(rows, columns=["stage", "block", "paper", "units", "map", "branch", "gate"])

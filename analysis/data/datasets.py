@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from functools import partial
+from pathlib import PurePath
 
 import numpy as np
 from PIL import Image
@@ -16,7 +17,10 @@ from analysis.data.names import Names
 from analysis.errors import RunError, UsageError
 from analysis.randomness import hashes
 
-SPLITS = ("train", "val")
+SPLITS = ("train", "val", "test")
+"""The splits that a reference can name. Folders are taken for splits where there is one of train or val."""
+_CONTAINERS = ("folder", "tar", "webdataset", "parquet", "hf")
+"""Forms that may hold any images, so that the place says more than the form."""
 MOST_CLASSES = 1_000_000
 """A label beyond is taken for damage."""
 UNREADABLE = (
@@ -39,7 +43,7 @@ class ImageData(Dataset):
 
     Args:
         name: the reference without its split.
-        split: "train" or "val", or "" where there is only one.
+        split: one of `SPLITS`, or "" where there is only one.
         classes: class names in label order; ImageNet's synsets become names.
         labels: label of every image, known before any is read.
         identifiers: a stable name for every image, free of absolute paths.
@@ -48,6 +52,7 @@ class ImageData(Dataset):
         note: what figures should say of these images, if anything.
         sizes: bytes of every image's file, for the fingerprint, where there are files; −1 for one that is not there.
         faults: what is wrong with images that were found but cannot be among these, by identifier.
+        label: what a person calls them, for figures.
     """
 
     def __init__(
@@ -62,8 +67,10 @@ class ImageData(Dataset):
         note: str = "",
         sizes: Sequence[int] = (),
         faults: Mapping[str, str] | None = None,
+        label: str | None = None,
     ):
         self.name, self.split, self.note, self.read = name, split, note, read
+        self.label = label
         self.classes, self.synsets = imagenet.recognised(list(classes))
         self.labels = np.asarray(labels, dtype=np.int64)
         self.identifiers = identifiers if isinstance(identifiers, Names) else Names(identifiers)
@@ -74,10 +81,6 @@ class ImageData(Dataset):
         """What was left out of these as unreadable, and why, by identifier."""
         self.checked = False
         """Whether the images were looked at, and none found that cannot be read."""
-        self.passed_over = np.empty(0, dtype=np.int64)
-        """Positions that are not read, but keep their place: for a pass that met them when it was under way."""
-        self.listing = self
-        """These images and those that were left out of them."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -96,12 +99,20 @@ class ImageData(Dataset):
         return f"{self.name}#{self.split}" if self.split else self.name
 
     @property
+    def title(self) -> str:
+        """What figures call them: the label that a person chose, else the reference without folders of this machine.
+
+        >>> ImageData("folder:/home/a/birds", "val", ["wren"], [0], ["0"], read=None).title
+        'birds'
+        """
+        form, _, location = self.name.partition(":")
+        return self.label or (PurePath(location).name if form in _CONTAINERS else "") or form
+
+    @property
     def parts(self) -> dict[str, str | int]:
         """Hashes of what identifies the images: equal for the same images in the same order anywhere."""
         named = {"names": self.identifiers.tobytes(), "labels": self.labels.tobytes()}
         named |= {"places in the split": self.indices.tobytes(), "sizes of files": self.sizes.tobytes()}
-        if len(self.passed_over):
-            named["images left out"] = self.passed_over.tobytes()
         return {"images": len(self)} | {name: hashlib.sha256(each).hexdigest()[:16] for name, each in named.items()}
 
     @property
@@ -138,20 +149,11 @@ class ImageData(Dataset):
         chosen.identifiers = self.identifiers.take(positions)
         chosen.sizes = self.sizes[positions] if len(self.sizes) else self.sizes
         chosen.read = partial(read_chosen, self.read, positions)
-        chosen.listing = chosen
         return chosen
 
     def without(self, bad: Mapping[str, str]) -> "ImageData":
         """These images but the bad ones, which are remembered with what is wrong with them."""
         kept = self.subset([position for position, name in enumerate(self.identifiers) if name not in bad])
-        kept.skipped, kept.faults, kept.checked = self.skipped | dict(bad), {}, True
-        kept.listing = self
-        return kept
-
-    def passing_over(self, bad: Mapping[str, str]) -> "ImageData":
-        """The same listing, but the bad images are not read."""
-        kept = copy(self)
-        kept.passed_over = np.array([at for at, name in enumerate(self.identifiers) if name in bad], dtype=np.int64)
         kept.skipped, kept.faults, kept.checked = self.skipped | dict(bad), {}, True
         return kept
 
@@ -164,8 +166,6 @@ class ImageData(Dataset):
         mapped = self.subset(range(len(self)))
         mapped.labels = imagenet.labels_of(self.synsets, self.name)[self.labels]
         mapped.classes, mapped.synsets = list(imagenet.class_names()), list(imagenet.synsets())
-        if self.listing is not self:
-            mapped.listing = self.listing.as_imagenet()
         return mapped
 
 

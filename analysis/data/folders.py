@@ -15,6 +15,21 @@ from analysis.data.datasets import SPLITS, ImageData, class_numbers, reason
 from analysis.data.names import Names
 from analysis.errors import RunError, UsageError
 
+VALIDATING = ("val", "test")
+"""How names of what to validate on begin, the better first: many data sets have test images and no others."""
+
+
+def prefixes(split: str) -> tuple[str, ...]:
+    """How names of a split's files begin, the better first."""
+    return VALIDATING if split == "val" else (split,)
+
+
+def tested_instead(split: str, taken: str) -> str:
+    """What figures should say where `val` took the test images; empty where it did not."""
+    if split != "val" or not taken.startswith("test"):
+        return ""
+    return "its test images, for want of a validation split"
+
 
 def is_image(name: str) -> bool:
     return name.lower().endswith(IMG_EXTENSIONS)
@@ -32,15 +47,18 @@ class FileReader:
 
 def folder(location: str, named: str, split: str) -> ImageData:
     root, split, have = _splits_of("folder", location, named, split)
-    # splits share one numbering of classes, also where one of them lacks some
+    # splits share one numbering of classes, also where one lacks some; folders of a test split may be none
     found = _Found(root / split)
+    numbered = [each for each in have if each != "test" or have == ["test"]] if split else [""]
     names, numbers = class_numbers(
         entry.name
-        for each in (have if split else [""])
+        for each in numbered
         for entry in os.scandir(root / each)
         if not found._leads_nowhere(entry) and entry.is_dir()
     )
     root = root / split
+    if split == "test" and (strange := _folders_not_among(names, root)):
+        raise UsageError(f"`{root}` has the class folder `{strange[0]}`, which {' and '.join(numbered)} lack")
     if not names:
         raise RunError(f"folder `{root}` has no class subfolders with images")
     for name in names:
@@ -77,11 +95,17 @@ def _splits_of(form: str, location: str, named: str, split: str) -> tuple[Path, 
     if not location or not root.is_dir():
         raise UsageError(f"no folder `{location}`; expected {form}:DIR with one subfolder of images for each class")
     have = [each for each in SPLITS if (root / each).is_dir()]
+    if have == ["test"] and named != "test":
+        have = []  # a class may be called so
     if have and (named or split) not in have:
         raise UsageError(f"folder `{location}` has no split `{named or split}`; it has {', '.join(have)}")
     if not have and (named or split != "val"):
         raise UsageError(f"folder `{location}` has no subfolder `{named or split}`; expected train and val in it")
     return root, (named or split) if have else "", have
+
+
+def _folders_not_among(names: Sequence[str], root: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name not in names)
 
 
 def _place(folder: Path) -> tuple[int, int]:
@@ -142,10 +166,11 @@ class _Found:
 
 
 def files_of(location: str, expected: str, named: str, split: str, suffix: str = ".tar") -> list[Path]:
-    """Files by pattern; of a folder, those whose names begin with the split."""
+    """Files by pattern; of a folder, those whose names begin with the split, see `VALIDATING`."""
     if Path(location).is_dir():
-        wanted = {"train": ("train",), "val": ("val", "test")}[named or split]
-        paths = [path for path in sorted(Path(location).rglob(f"*{suffix}")) if path.name.startswith(wanted)]
+        every, wanted = sorted(Path(location).rglob(f"*{suffix}")), prefixes(named or split)
+        by_prefix = [[path for path in every if path.name.startswith(prefix)] for prefix in wanted]
+        paths = next(filter(None, by_prefix), [])
         if not paths:
             raise UsageError(f"folder `{location}` has no files {' or '.join(wanted)}*{suffix}")
         return paths

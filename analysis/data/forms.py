@@ -12,28 +12,34 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from analysis.data import folders, tables, tars
+from analysis.data.adapting import adapted
 from analysis.data.datasets import SPLITS, ImageData, read_chosen
 from analysis.data.names import Names
 from analysis.errors import RunError, UsageError, unknown
+from analysis.networks.references import split_label
 
 
 def load_data(reference: "str | Dataset", split: str = "val") -> "ImageData | Dataset":
     """The images that a reference names.
 
     Args:
-        reference: one of `FORMS`, then `#train` or `#val` where both exist; anything else than text is returned as it
-            is.
-        split: the split taken where the reference names none.
+        reference: one of `FORMS`, then `#train`, `#val` or `#test` where there are such splits, and LABEL= before it
+            for another name in figures. A data set or DataLoader of one's own is returned as it is, once
+            `analysis.data.adapted` has found that it can be read.
+        split: the split taken where the reference names none; `val` takes the test images of data that have no others
+            to validate on, and its note says so.
 
     Raises:
-        UsageError: an unknown name, folder or split.
+        UsageError: an unknown name, folder or split, or data of another kind.
         RunError: data that is not there, is empty, or cannot be fetched.
 
     >>> len(load_data("digits#train")), len(load_data("digits"))
     (1257, 540)
     """
     if not isinstance(reference, str):
+        adapted(reference)
         return reference
+    label, reference = split_label(reference)
     head, mark, named = reference.rpartition("#")
     if not mark or "/" in named:  # a folder may have # in its name
         head, mark, named = reference, "", ""
@@ -42,7 +48,9 @@ def load_data(reference: "str | Dataset", split: str = "val") -> "ImageData | Da
     name, _, location = head.partition(":")
     if name not in FORMS:
         raise unknown("data", name, FORMS, limit=len(FORMS))
-    return FORMS[name](location, named, split)
+    data = FORMS[name](location, named, split)
+    data.label = label
+    return data
 
 
 @cache
@@ -61,6 +69,8 @@ def _digits(location: str, named: str, split: str) -> ImageData:
     if location:
         raise UsageError(f"`digits` takes no location, but got `{location}`")
     split = named or split
+    if split not in ("train", "val"):
+        raise UsageError(f"`digits` has no split `{split}`; it has train, val")
     images, labels = _digit_images()
     train, val = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
     chosen = np.sort(train if split == "train" else val)
@@ -80,6 +90,8 @@ def _torchvision(kind: str, name: str, location: str, named: str, split: str) ->
     from torchvision import datasets
 
     split, form = named or split, getattr(datasets, kind)
+    if kind == "Imagenette" and split == "test":
+        raise UsageError(f"`{name}` has no split `test`; it has train, val")
     root = Path(location) if location else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "gelens"
     which = {"split": split} if kind == "Imagenette" else {"train": split == "train"}
     try:
@@ -96,7 +108,8 @@ def _torchvision(kind: str, name: str, location: str, named: str, split: str) ->
         names = [path.relative_to(root).as_posix() for path in paths]
         labels, sizes = [label for _, label in dataset._samples], [path.stat().st_size for path in paths]
         return ImageData(name, split, dataset.wnids, labels, names, folders.FileReader(root, Names(names)), sizes=sizes)
-    names = [f"{split}-{position:05d}" for position in range(len(dataset))]
+    part = "train" if split == "train" else "val"  # these sets' test images, by either name
+    names = [f"{part}-{position:05d}" for position in range(len(dataset))]
     return ImageData(name, split, dataset.classes, dataset.targets, names, partial(_read_array, dataset.data))
 
 

@@ -5,20 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
 import torch
 from timm.data import create_transform
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    Dataset,
-    IterableDataset,
-    SequentialSampler,
-    Subset,
-    TensorDataset,
-    default_collate,
-)
+from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler, Subset, default_collate
 
+from analysis.data.adapting import check_image, checked_batch, known_indices, pair_of, whole_label
 from analysis.data.datasets import ImageData
 from analysis.errors import RunError, UsageError
 
@@ -68,12 +59,14 @@ class _Prepared(Dataset):
         return len(self.data)
 
     def __getitem__(self, position: int):
-        image, label, *_ = self.data[position]
+        name = type(self.data).__name__
+        image, label = pair_of(self.data[position], name)
+        check_image(image, name)
         if isinstance(image, torch.Tensor):
             images = [image] * len(self.geometries)
         else:
             images = [_geometry_transform(geometry)(image) for geometry in self.geometries]
-        return images, int(label), position
+        return images, whole_label(label, name), position
 
 
 class _Decoded(Dataset):
@@ -90,43 +83,6 @@ class _Decoded(Dataset):
         stop = min(start + self.starts.step, len(self.data))
         labels = torch.from_numpy(self.data.labels[start:stop])
         return [self.data.decoded(start, stop)], labels, torch.arange(start, stop)
-
-
-def known_labels(data) -> np.ndarray | None:
-    """The labels of the whole data set where it can tell them without being read (`labels` or `targets`)."""
-    dataset = data.dataset if isinstance(data, DataLoader) else data
-    if isinstance(dataset, Subset):
-        labels = known_labels(dataset.dataset)
-        return None if labels is None else labels[np.asarray(dataset.indices, dtype=np.int64)]
-    if isinstance(dataset, TensorDataset) and len(dataset.tensors) > 1 and dataset.tensors[1].ndim == 1:
-        return dataset.tensors[1].cpu().numpy().astype(np.int64)
-    for name in ("labels", "targets"):
-        labels = getattr(dataset, name, None)
-        if labels is not None and len(labels) == len(dataset):
-            return np.asarray(labels, dtype=np.int64)
-    return None
-
-
-def known_classes(data) -> list[str]:
-    """The names of the classes in label order, where the data has any."""
-    while (inner := getattr(data, "dataset", None)) is not None:
-        data = inner
-    return [str(name) for name in getattr(data, "classes", ())]
-
-
-def known_indices(data) -> np.ndarray:
-    """The index of every image: that of the whole data set where this is a part of one, else the position.
-
-    Raises:
-        UsageError: data without a length.
-    """
-    dataset = data.dataset if isinstance(data, DataLoader) else data
-    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
-        raise UsageError(f"data of type {type(dataset).__name__} has no length; expected a data set or a DataLoader")
-    if isinstance(dataset, Subset):
-        return known_indices(dataset.dataset)[np.asarray(dataset.indices, dtype=np.int64)]
-    indices = dataset.indices if isinstance(dataset, ImageData) else range(len(dataset))
-    return np.asarray(indices, dtype=np.int64)
 
 
 def batches(
@@ -164,11 +120,8 @@ def batches(
                 )
         loader = DataLoader(_Decoded(data, batch_size, start), None, num_workers=workers, pin_memory=pin_memory)
     else:
-        remaining = range(start, len(data))
-        if len(passed_over := getattr(data, "passed_over", ())):
-            remaining = np.setdiff1d(remaining, passed_over).tolist()
         loader = DataLoader(
-            Subset(_Prepared(data, geometries), remaining),
+            Subset(_Prepared(data, geometries), range(start, len(data))),
             batch_size,
             num_workers=workers,
             pin_memory=pin_memory,
@@ -178,9 +131,15 @@ def batches(
     try:
         for images, labels, positions in loader:
             yield Batch(dict(zip(geometries, images, strict=True)), labels, indices[positions], positions)
-    except RunError as error:  # a worker process sends its whole traceback; its last line is ours
-        raise RunError(str(error).strip().splitlines()[-1].removeprefix("analysis.errors.RunError: ")) from error
+    except (RunError, UsageError) as error:  # a worker process sends its whole traceback; its last line is ours
+        kind = type(error)
+        raise kind(str(error).strip().splitlines()[-1].removeprefix(f"analysis.errors.{kind.__name__}: ")) from error
     except RuntimeError as error:
+        if "stack expects each tensor" in str(error):
+            raise UsageError(
+                f"the tensors of {type(data).__name__} are of unequal sizes; expected one size for all, or PIL images, "
+                f"which are resized and cropped here"
+            ) from error
         if "DataLoader worker" not in str(error):
             raise
         raise RunError("a process that reads images died, as of memory that ran out; try fewer --workers") from error
@@ -204,9 +163,10 @@ def _foreign_batches(
     loader: DataLoader, geometries: Sequence[Geometry], indices: torch.Tensor, start: int
 ) -> Iterator[Batch]:
     position = 0
-    for images, labels, *_ in loader:
+    for batch in loader:
+        images, labels = checked_batch(batch)
         positions = torch.arange(position, position + len(labels))
         position += len(labels)
         if position <= start:
             continue
-        yield Batch(dict.fromkeys(geometries, images), torch.as_tensor(labels), indices[positions], positions)
+        yield Batch(dict.fromkeys(geometries, images), labels, indices[positions], positions)

@@ -2,6 +2,8 @@
 
 import io
 import logging
+import os
+import re
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from analysis.data.datasets import MOST_CLASSES, ImageData, class_numbers, reason
-from analysis.data.folders import files_of
+from analysis.data.folders import files_of, prefixes, tested_instead
 from analysis.errors import RunError, UsageError
 
 log = logging.getLogger(__name__)
@@ -20,11 +22,12 @@ def parquet(location: str, named: str, split: str) -> ImageData:
     datasets = _hugging_face("parquet")
     paths = files_of(location, "parquet:GLOB or a folder of parquet files", named, split, ".parquet")
     split = (named or split) if Path(location).is_dir() else ""
+    note = tested_instead(split, paths[0].name)
     try:
         table = datasets.load_dataset("parquet", data_files=[str(path) for path in paths], split="train")
     except Exception as error:  # pyarrow's, or its builder's own
         raise RunError(f"`{location}` cannot be read as parquet: {reason(error.__cause__ or error)}") from error
-    return _of_table(table, f"parquet:{location}", split)
+    return _of_table(table, f"parquet:{location}", split, note)
 
 
 def hub(location: str, named: str, split: str) -> ImageData:
@@ -35,9 +38,7 @@ def hub(location: str, named: str, split: str) -> ImageData:
     split = named or split
     try:
         have = datasets.get_dataset_split_names(location)
-        chosen = next(
-            (each for each in {"val": ("validation", "val", "test")}.get(split, (split,)) if each in have), None
-        )
+        chosen = next((each for prefix in prefixes(split) for each in have if each.startswith(prefix)), None)
         if chosen is None:
             raise UsageError(f"hf:{location} has no split for `{split}`; it has {', '.join(have)}")
         table = datasets.load_dataset(location, split=chosen)
@@ -45,7 +46,26 @@ def hub(location: str, named: str, split: str) -> ImageData:
         raise
     except Exception as error:  # of many kinds: no network, no such name, no access
         raise RunError(f"hf:{location} could not be fetched: {type(error).__name__}: {reason(error)}") from error
-    return _of_table(table, f"hf:{location}", split)
+    read, version = _what_was_read(table, location)
+    note = ", ".join(filter(None, (version, tested_instead(split, chosen))))
+    return _of_table(table, read, split, note)
+
+
+def _what_was_read(table, location: str) -> tuple[str, str]:
+    """What was read where a name of the hub was asked for, as a reference; and its version in words, for a note.
+
+    The package `datasets` takes a folder of this machine, or what it once converted of one, for a name of the hub. Its
+    cache is by commit where the files are the hub's, by a shorter hash where they are a machine's own.
+    """
+    if Path(location).is_dir() and os.sep in location:
+        return f"hf:{location}", ""
+    stored = table.cache_files[0]["filename"] if table.cache_files else ""
+    made_of = Path(stored).parent.name
+    if re.fullmatch(r"[0-9a-f]{40}", made_of):
+        return f"hf:{location}", f"the hub's commit {made_of[:12]}"
+    origin = "a local folder" if Path(location).is_dir() else "a folder cached earlier"
+    log.warning("hf:%s was read from %s of this machine, not from the hub", location, origin)
+    return f"hf:{location} ({origin}, {made_of})", ""
 
 
 def _hugging_face(form: str):
@@ -59,7 +79,7 @@ def _hugging_face(form: str):
     return datasets
 
 
-def _of_table(table, name: str, split: str) -> ImageData:
+def _of_table(table, name: str, split: str, note: str = "") -> ImageData:
     """Images of a `datasets.Dataset`, whose bytes are decoded when they are read."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -90,7 +110,7 @@ def _of_table(table, name: str, split: str) -> ImageData:
     kind = table.features[labelled]
     classes = kind.names if isinstance(kind, ClassLabel) else classes
     read = partial(_read_row, table, column)
-    data = ImageData(name, split, classes, np.maximum(labels, 0), paths, read, sizes=sizes)
+    data = ImageData(name, split, classes, np.maximum(labels, 0), paths, read, note=note, sizes=sizes)
     if (labels < 0).any():
         data = data.subset(np.flatnonzero(labels >= 0))
         data.faults = {paths[row]: "it has no label" for row in np.flatnonzero(labels < 0)}

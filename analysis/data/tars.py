@@ -16,7 +16,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from analysis.data import imagenet
 from analysis.data.datasets import MOST_CLASSES, SPLITS, ImageData, class_numbers, reason
-from analysis.data.folders import files_of, is_image
+from analysis.data.folders import files_of, is_image, tested_instead
 from analysis.errors import RunError, UsageError
 
 LINK = "it is a link inside the archive; pack the files themselves"
@@ -96,8 +96,9 @@ def tar(location: str, named: str, split: str) -> ImageData:
         if fault := outside(name) or (LINK if size < 0 else None):
             faults[name] = fault
         else:
-            found.append((*_in_split(posixpath.normpath(name).split("/")), offset, size))
-    have = [each for each in SPLITS if any(where == each for where, *_ in found)]
+            found.append((posixpath.normpath(name).split("/"), offset, size))
+    have = _splits_among([parts for parts, *_ in found], named)
+    found = [(*_in_split(parts, have), offset, size) for parts, offset, size in found]
     if (named or have) and (named or split) not in have:
         raise UsageError(f"tar `{location}` has no split `{named or split}`; it has {', '.join(have) or 'none'}")
     if not have and split != "val":
@@ -116,8 +117,11 @@ def tar(location: str, named: str, split: str) -> ImageData:
         else:
             seen.add((where, name))
             described.append((parts[0], name, where, offset, size))
-    names, numbers = class_numbers([each[0] for each in described])  # splits share one numbering
+    # splits share one numbering; folders of a test split may be no classes
+    names, numbers = class_numbers([each[0] for each in described if each[2] != "test" or have == ["test"]])
     described = sorted((each for each in described if each[2] == split), key=lambda each: each[1])
+    if strange := [each[0] for each in described if each[0] not in numbers]:
+        raise UsageError(f"tar `{location}` has the class `{strange[0]}` in test, which its other splits lack")
     if not described and not faults:
         raise RunError(f"tar `{location}` has no images; expected files ending in {', '.join(IMG_EXTENSIONS)}")
     offsets, sizes = (np.array([each[place] for each in described], dtype=np.int64) for place in (3, 4))
@@ -126,9 +130,15 @@ def tar(location: str, named: str, split: str) -> ImageData:
     return ImageData(f"tar:{location}", split, names, labels, identifiers, reader, sizes=sizes, faults=faults)
 
 
-def _in_split(parts: list[str]) -> tuple[str, list[str]]:
+def _splits_among(paths: list[list[str]], named: str) -> list[str]:
+    """The splits that folders of a tar are of; a class may be called test, where nothing is called train or val."""
+    have = {where for parts in paths if (where := _in_split(parts, SPLITS)[0])}
+    return [each for each in SPLITS if each in have] if have != {"test"} or named == "test" else []
+
+
+def _in_split(parts: list[str], splits: Sequence[str]) -> tuple[str, list[str]]:
     """The split in a member's path ("" if there is none), and the path below it."""
-    at = next((place for place, part in enumerate(parts[:-2]) if part in SPLITS), None)
+    at = next((place for place, part in enumerate(parts[:-2]) if part in splits), None)
     return ("", parts) if at is None else (parts[at], parts[at + 1 :])
 
 
@@ -145,6 +155,7 @@ def _folders_around(paths: list[list[str]]) -> int:
 def webdataset(location: str, named: str, split: str) -> ImageData:
     """Shards of WebDataset: tars of KEY.jpg with KEY.cls (a number), or KEY.json with a `label`."""
     paths = files_of(location, "webdataset:GLOB of tar files, such as webdataset:shards/val-*.tar", named, split)
+    note = tested_instead(named or split, paths[0].name) if Path(location).is_dir() else ""
     names, labels, places, faults = [], [], [], {}
     for number, path in enumerate(paths):
         with path.open("rb") as file:
@@ -170,7 +181,9 @@ def webdataset(location: str, named: str, split: str) -> ImageData:
         )
     files, offsets, sizes = np.array(places, dtype=np.int64).reshape(-1, 3).T
     reader, classes = TarReader(paths, files, offsets, sizes), _classes_by_key(names, labels)
-    return ImageData(f"webdataset:{location}", "", classes, labels, names, reader, sizes=sizes, faults=faults)
+    return ImageData(
+        f"webdataset:{location}", "", classes, labels, names, reader, note=note, sizes=sizes, faults=faults
+    )
 
 
 def _samples(path: Path, faults: dict[str, str]) -> Iterator[tuple[str, dict[str, tuple[int, int]]]]:

@@ -1,4 +1,42 @@
-"""Figures from tables."""
+"""Figures from tables, without torch: one file a figure, and `draw` for all that a run's folder allows.
 
-from analysis.figures.drawing import *  # noqa: F403
-from analysis.names import pretty  # noqa: F401
+Each function takes tables and returns a figure and its axes; it neither shows nor saves them.
+"""
+
+from analysis.figures.drawing import draw, save
+from analysis.figures.fig1_optimisation import optimisation
+from analysis.figures.fig2_gap import selectivity_gap
+from analysis.figures.fig2_null import selectivity_against_null
+from analysis.figures.fig2_selectivity import selectivity
+from analysis.figures.fig2_units import contact_sheet, most_selective
+from analysis.figures.fig2_violin import selectivity_by_depth
+from analysis.figures.fig3_area import pruning_areas
+from analysis.figures.fig3_networks import pruning_by_network
+from analysis.figures.fig3_pruning import pruning
+from analysis.figures.fig3_random import pruning_against_random
+from analysis.figures.fig4_operators import operators
+from analysis.figures.fig_epochs import selectivity_over_training
+from analysis.figures.pruning_curves import curve_scores
+from analysis.figures.table1_pooling import pooling_table
+from analysis.names import pretty
+
+__all__ = [
+    "contact_sheet",
+    "curve_scores",
+    "draw",
+    "most_selective",
+    "operators",
+    "optimisation",
+    "pooling_table",
+    "pretty",
+    "pruning",
+    "pruning_against_random",
+    "pruning_areas",
+    "pruning_by_network",
+    "save",
+    "selectivity",
+    "selectivity_against_null",
+    "selectivity_by_depth",
+    "selectivity_gap",
+    "selectivity_over_training",
+]

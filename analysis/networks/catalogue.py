@@ -1,6 +1,5 @@
 """The catalogue of networks by name: which settings each takes, how it is built, what was published of it."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ from analysis.networks.gather_excite import EXTENTS, POOLS, GatherExcite
 from analysis.networks.references import Reference
 from analysis.networks.resnet import residual_network
 from analysis.networks.shufflenet import ShuffleNet
+from analysis.paper import PORTED_ERRORS, PUBLISHED_ERRORS, PUBLISHED_GMACS
 
 
 @dataclass(frozen=True)
@@ -62,36 +62,6 @@ NAMES = {
     f"{family}_{gate}" if gate else family: (family, gate) for family, entry in FAMILIES.items() for gate in entry.gates
 }
 """Every catalogue name: (family, gate)."""
-
-PUBLISHED_ERRORS = {
-    # (name, extent, pool): ImageNet top-1 and top-5 error, percent. The paper's supplementary table 1 …
-    ("resnet50", None, None): (23.30, 6.55),
-    ("resnet50_ge_theta_minus", 4, "max"): (23.10, 6.39),
-    ("resnet50_ge_theta_minus", 4, "avg"): (22.87, 6.40),
-    ("resnet50_ge_theta_minus", "global", "max"): (23.65, 6.62),
-    ("resnet50_ge_theta_minus", "global", "avg"): (22.14, 6.24),
-    # … and, recalled from the main paper and not read again, these three.
-    ("resnet50_se", None, None): (22.12, 5.99),
-    ("resnet50_ge_theta", "global", None): (22.00, 5.87),
-    ("resnet50_ge_theta_plus", "global", None): (21.88, 5.80),
-}
-
-
-PORTED_ERRORS = {
-    # MindSpore's hub, of its own port: 100 less its top-1 and top-5 accuracy; θ⁺ has no top-5 there
-    "resnet50_ge_theta_minus": (22.25, 6.36),
-    "resnet50_ge_theta": (21.93, 6.07),
-    "resnet50_ge_theta_plus": (21.6, math.nan),
-}
-
-PUBLISHED_GMACS = {
-    # recalled from the main paper and not read again: "FLOPs" in 10⁹, multiply–accumulates by their size
-    "resnet50": 3.86,
-    "resnet50_se": 3.87,
-    "resnet50_ge_theta_minus": 3.86,
-    "resnet50_ge_theta": 3.87,
-    "resnet50_ge_theta_plus": 3.87,
-}
 
 
 def _whole(key: str, value: str) -> int:

@@ -4,20 +4,26 @@ import importlib.util
 import json
 import logging
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from safetensors.torch import save
 from torch import nn
 
 from analysis.errors import RunError, UsageError, unknown
 from analysis.networks import catalogue, published
+from analysis.networks.card import UNTRAINED, card_of
 from analysis.networks.checkpoints import Checkpoint, State, read_checkpoint
-from analysis.networks.preprocessing import HALF, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, from_timm
+from analysis.networks.preprocessing import (
+    HALF,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Preprocessing,
+    from_timm,
+    preprocessing_of,
+)
 from analysis.networks.references import Reference, parse
 
 log = logging.getLogger(__name__)
-
-UNTRAINED = "no weights were named: they are random"
 
 
 def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Module:
@@ -32,7 +38,8 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
     Returns:
         The network in evaluation mode; its attributes say what it is: `reference` (the text, with every setting),
         `preprocessing`, `layout` (whose names the weights had) and `notes` (what was assumed, a sentence each, also
-        logged).
+        logged); `analysis.networks.card_of` reads them. The network of a factory has the preprocessing that the factory
+        gives it as an attribute, see `analysis.networks.Preprocessing`, or that its weights were saved with.
 
     Raises:
         UsageError: an unknown name or setting, or weights of another architecture.
@@ -70,7 +77,7 @@ def _finish(network: nn.Module, checkpoint: Checkpoint, reference: Reference, fo
     if foreign:
         # other libraries' networks have names of their own: no conversion, and no settings that they could not take
         trained = checkpoint.metadata.get("reference", reference.name)
-        if parse(trained).name != reference.name:
+        if not _same_network(parse(trained).name, reference.name):
             raise UsageError(f"weights `{reference.weights}` are of {trained}, not of {reference.name}")
         state, checkpoint.layout = checkpoint.raw, reference.name
     _load_strictly(network, state, checkpoint, reference, hint=not foreign)
@@ -78,14 +85,24 @@ def _finish(network: nn.Module, checkpoint: Checkpoint, reference: Reference, fo
     network.training_seed = checkpoint.metadata.get("seed")
     if checkpoint.preprocessing is not None:
         network.preprocessing = checkpoint.preprocessing
-    elif getattr(network, "preprocessing", None) is not None:
+    elif not foreign or ".py:" not in reference.name:
         checkpoint.notes.append(
-            f"the file does not tell its preprocessing: taken to be {network.preprocessing}; --image-size, --crop-pct "
-            f"and --interpolation say otherwise"
+            f"the file does not tell its preprocessing: taken to be {network.preprocessing}; --image-size, --crop-pct, "
+            f"--interpolation, --mean and --std say otherwise"
         )
     log.info("%s: names of %s", reference, checkpoint.layout)
     for note in checkpoint.notes:
         log.warning("%s: %s", reference, note)
+
+
+def _same_network(name: str, other: str) -> bool:
+    """Whether two names are of one network; a factory's file may be in another folder by now.
+
+    >>> _same_network("lab/mine.py:build", "/home/a/mine.py:build"), _same_network("timm/vit", "torchvision/vit")
+    (True, False)
+    """
+    both_factories = ".py:" in name and ".py:" in other
+    return name == other or (both_factories and PurePath(name).name == PurePath(other).name)
 
 
 def _checkpoint(reference: Reference) -> Checkpoint | None:
@@ -202,8 +219,8 @@ def _factory_network(reference: Reference) -> nn.Module:
 def save_weights(network: nn.Module, path: Path, **metadata: str) -> None:
     """Write a network's state as safetensors, its reference and preprocessing in the metadata."""
     metadata = {
-        "reference": network.reference,
-        "preprocessing": json.dumps(network.preprocessing.as_dict()),
+        "reference": card_of(network).reference,
+        "preprocessing": json.dumps(preprocessing_of(network).as_dict()),
         **metadata,
     }
     # safetensors writes dense row-major tensors; channels-last ones are copied to that order

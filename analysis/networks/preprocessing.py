@@ -2,10 +2,13 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 
 import torch
 from torch import nn
+
+from analysis.errors import UsageError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -14,6 +17,17 @@ HALF = (0.5, 0.5, 0.5)
 @dataclass(frozen=True)
 class Preprocessing:
     """An image is resized to size / crop_pct, centre-cropped to size, scaled to [0, 1], normalised per channel.
+
+    A network of one's own says what it was trained with by an attribute, in its factory or afterwards:
+
+    >>> network = nn.Conv2d(3, 10, 32)
+    >>> network.preprocessing = Preprocessing(32, mean=(0.491, 0.482, 0.447), std=(0.247, 0.243, 0.262))
+    >>> preprocessing_of(network).size
+    32
+
+    On the command line `--image-size`, `--crop-pct`, `--interpolation`, `--mean` and `--std` say it. timm's
+    `pretrained_cfg` and `default_cfg` are read too, and a dictionary of some of these values will do. What nobody says
+    is taken from the images' own size and from ImageNet's mean and std, with a warning.
 
     Args:
         size: height and width in pixels.
@@ -60,6 +74,78 @@ class Preprocessing:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
+@dataclass(frozen=True)
+class Stated:
+    """What of a `Preprocessing` somebody said, field by field; None where nobody did."""
+
+    size: int | None = None
+    crop_pct: float | None = None
+    interpolation: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def known(self) -> dict:
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def over(self, other: "Stated") -> "Stated":
+        """These values, and the other's where these say nothing.
+
+        >>> Stated(size=32).over(Stated(size=224, crop_pct=0.9)).known()
+        {'size': 32, 'crop_pct': 0.9}
+        """
+        return replace(other, **self.known())
+
+    def completed(self, by: Preprocessing) -> Preprocessing:
+        """These values, and another preprocessing's where these say nothing."""
+        return replace(by, **self.known())
+
+
+ASSUMED = Preprocessing(224, 0.875, "bicubic", IMAGENET_MEAN, IMAGENET_STD)
+"""What is taken where nobody says otherwise, and the images are of many sizes: timm's default."""
+
+
+def stated_by(network: nn.Module) -> Stated:
+    """What a network says of its preprocessing: its `preprocessing`, else timm's `pretrained_cfg` or `default_cfg`.
+
+    Raises:
+        UsageError: `preprocessing` is of another kind, or has a value that cannot be meant.
+    """
+    own = getattr(network, "preprocessing", None)
+    if isinstance(own, Preprocessing):
+        return Stated(**vars(own))
+    if isinstance(own, Mapping):
+        return _of_mapping(own, type(network).__name__)
+    if own is not None and not callable(own):
+        raise UsageError(
+            f"the preprocessing of {type(network).__name__} is a {type(own).__name__}; expected "
+            f"analysis.networks.Preprocessing(size, crop_pct, interpolation, mean, std)"
+        )
+    for name in ("pretrained_cfg", "default_cfg"):
+        config = getattr(network, name, None)
+        if config:
+            return _of_timm(config if isinstance(config, Mapping) else vars(config))
+    return Stated()
+
+
+def _of_mapping(values: Mapping, name: str) -> Stated:
+    known = [field.name for field in fields(Stated)]
+    if strange := [key for key in values if key not in known]:
+        raise UsageError(f"the preprocessing of {name} has `{strange[0]}`; expected some of {', '.join(known)}")
+    triples = {key: tuple(map(float, values[key])) for key in ("mean", "std") if values.get(key) is not None}
+    return Stated(**dict(values) | triples)
+
+
+def _of_timm(config: Mapping) -> Stated:
+    size, mean, std = (config.get(key) for key in ("input_size", "mean", "std"))
+    return Stated(
+        size=size[-1] if size else None,
+        crop_pct=config.get("crop_pct"),
+        interpolation=config.get("interpolation"),
+        mean=tuple(mean) if mean else None,
+        std=tuple(std) if std else None,
+    )
+
+
 def from_timm(network: nn.Module) -> Preprocessing:
     """The preprocessing of a network that carries timm's pretrained_cfg (timm's defaults where it says nothing)."""
     from timm.data import resolve_model_data_config
@@ -79,6 +165,8 @@ def from_config(config: dict) -> Preprocessing:
 
 
 def preprocessing_of(network: nn.Module) -> Preprocessing:
-    """A network's preprocessing: its own where it carries one, timm's where it is timm's, else ImageNet's at 224 px."""
-    own = getattr(network, "preprocessing", None)
-    return own if isinstance(own, Preprocessing) else from_timm(network)
+    """A network's preprocessing without a look at images: what it states, and `ASSUMED` where it says nothing.
+
+    `analysis.data.preprocessing_for` looks at the images too, and says what was assumed.
+    """
+    return stated_by(network).completed(ASSUMED)

@@ -1,9 +1,13 @@
-"""Network references as text: `NAME[:key=value,…][@WEIGHTS]`, on the command line and in Python alike."""
+"""Network references as text: `[LABEL=]NAME[:key=value,…][@WEIGHTS]`, on the command line and in Python alike."""
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 
 from analysis.errors import UsageError
+from analysis.names import unique_label
+from analysis.networks.checkpoint_series import stem_of
 
 
 @dataclass(frozen=True)
@@ -14,23 +18,60 @@ class Reference:
     Reference(name='resnet50_ge_theta_minus', settings=(('extent', '4'), ('pool', 'max')), weights='e4max.safetensors')
     >>> parse("lab/mine.py:build@w.pth").name
     'lab/mine.py:build'
+    >>> parse("ours=lab/mine.py:build:depth=3@w.pth").label
+    'ours'
+
+    Args:
+        label: what a person calls it; no part of what it is.
     """
 
     name: str
     settings: tuple[tuple[str, str], ...] = ()
     weights: str | None = None
+    label: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def architecture(self) -> str:
         """The reference without its weights: what was built, not what was learned."""
+        return self._with_settings(self.name)
+
+    @property
+    def short(self) -> str:
+        """The architecture as a table shows it: of a factory its function, without the file's path.
+
+        >>> parse("lab/mine.py:build:depth=3@w.pth").short
+        'build:depth=3'
+        """
+        return self._with_settings(self.name.rpartition(".py:")[2])
+
+    def _with_settings(self, name: str) -> str:
         settings = ",".join(f"{key}={value}" for key, value in self.settings)
-        return f"{self.name}:{settings}" if settings else self.name
+        return f"{name}:{settings}" if settings else name
 
     def with_weights(self, weights) -> "Reference":
         return replace(self, weights=str(weights))
 
     def __str__(self) -> str:
         return f"{self.architecture}@{self.weights}" if self.weights else self.architecture
+
+
+def split_label(text: str) -> tuple[str | None, str]:
+    """The label that a person chose, None where there is none, and the reference after it.
+
+    A label ends at the first `=` and has no `/`, `@` or `:`, so that settings, paths and weights are not taken for one.
+
+    >>> split_label("ours=mini_resnet:size=48"), split_label("mini_resnet:size=48"), split_label("x@a=b.pth")
+    (('ours', 'mini_resnet:size=48'), (None, 'mini_resnet:size=48'), (None, 'x@a=b.pth'))
+
+    Raises:
+        UsageError: the label or what is after it is empty.
+    """
+    label, equals, rest = text.partition("=")
+    if not equals or set("/@:") & set(label):
+        return None, text
+    if not label.strip() or not rest.strip():
+        raise UsageError(f"`{text}` is not of the form LABEL=REFERENCE, with a label before = and a reference after it")
+    return label.strip(), rest.strip()
 
 
 def parse(text: "str | Reference") -> Reference:
@@ -41,6 +82,7 @@ def parse(text: "str | Reference") -> Reference:
     """
     if isinstance(text, Reference):
         return text
+    label, text = split_label(text)
     head, at, weights = text.partition("@")
     if at and not weights:
         raise UsageError(f"network reference `{text}` ends in @; expected a file or a published name after it")
@@ -56,4 +98,40 @@ def parse(text: "str | Reference") -> Reference:
         if key in settings:
             raise UsageError(f"setting `{key}` of `{text}` is given twice")
         settings[key] = value
-    return Reference(name, tuple(settings.items()), weights or None)
+    return Reference(name, tuple(settings.items()), weights or None, label)
+
+
+def labelled(references: Iterable["str | Reference"]) -> dict[str, Reference]:
+    """References by a label unique among them: the one a person chose, else the shortest that tells them apart.
+
+    That is the architecture; where several are of one architecture, the stems of their weights' files if those differ;
+    else a number is added.
+
+    >>> list(labelled(["mini_resnet", "mini_resnet", "ours=mini_resnet_se@w.pth"]))
+    ['mini_resnet', 'mini_resnet-2', 'ours']
+    >>> list(labelled(["lab/mine.py:build@a.pth", "lab/mine.py:build@b.pth", "lab/other.py:build"]))
+    ['a', 'b', 'build']
+
+    Raises:
+        UsageError: two have the same chosen label.
+    """
+    parsed = [parse(reference) for reference in references]
+    chosen = [reference.label for reference in parsed if reference.label]
+    if twice := [label for label in chosen if chosen.count(label) > 1]:
+        raise UsageError(f"two networks are labelled `{twice[0]}`; expected another LABEL= for one of them")
+    groups: dict[str, list[str]] = {}
+    for reference in parsed:
+        if not reference.label:
+            groups.setdefault(reference.architecture, []).append(_stem(reference))
+    by_label: dict[str, Reference] = {}
+    for reference in parsed:
+        stems = groups.get(reference.architecture, [])
+        told_apart = len(stems) > 1 and all(stems) and len(set(stems)) == len(stems)
+        base = _stem(reference) if told_apart else reference.short
+        by_label[reference.label or unique_label(base, [*by_label, *chosen])] = reference
+    return by_label
+
+
+def _stem(reference: Reference) -> str:
+    """The name of its weights, without folder and suffix."""
+    return stem_of(PurePath(reference.weights or "").name)

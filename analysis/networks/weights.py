@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from analysis.files import atomic_path
+from analysis.networks.card import card_of
+from analysis.networks.preprocessing import Preprocessing, Stated, preprocessing_of
 
 
 def save_tensors(path: Path, state: object) -> None:
@@ -27,15 +29,27 @@ def weights_hash(network: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def network_card(network: nn.Module) -> dict:
-    """What a run's folder says of a network: reference, hashes, preprocessing, notes, training seed."""
-    preprocessing = getattr(network, "preprocessing", None)
+def has_resnet_stages(network: nn.Module) -> bool:
+    """Whether, if it has a `layer1`, it has all four stages of ResNets, so that `layer3` is conv4_x."""
+    return not hasattr(network, "layer1") or all(hasattr(network, f"layer{number}") for number in range(2, 5))
+
+
+def network_card(network: nn.Module, shown: Preprocessing | None = None) -> dict:
+    """What a run's folder says of a network: reference, hashes, preprocessing, notes, training seed.
+
+    Args:
+        shown: how images are shown to it, where that is more than it states itself.
+    """
+    card = card_of(network)
+    if shown is None and card.preprocessing != Stated():
+        shown = preprocessing_of(network)
     return {
-        "reference": getattr(network, "reference", type(network).__name__),
+        "reference": card.reference,
         "weights_hash": weights_hash(network),
-        "preprocessing": preprocessing.as_dict() if preprocessing else None,
-        "preprocessing_hash": preprocessing.fingerprint if preprocessing else None,
-        "layout": getattr(network, "layout", None),
-        "notes": getattr(network, "notes", []),
-        "training_seed": getattr(network, "training_seed", None),
+        "preprocessing": shown.as_dict() if shown else None,
+        "preprocessing_hash": shown.fingerprint if shown else None,
+        "layout": card.layout,
+        "notes": list(card.notes),
+        "training_seed": card.training_seed,
+        "resnet_stages": has_resnet_stages(network),
     }

@@ -1,4 +1,4 @@
-"""Feature importance: accuracy after dropping a ratio of each image's feature maps, by the gate or another score."""
+"""Feature importance: which images are right after dropping a ratio of their feature maps, by the gate or else."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,15 +10,18 @@ from itertools import takewhile
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import binomtest
 from torch import nn
 
 from analysis.ablation.engine import Ablation, Variant
 from analysis.ablation.importance import MEAN_SCORES, SCORES, Importance, Prior, random_scores
 from analysis.anatomy.folding import batch_norm_pairs, folded
 from analysis.anatomy.sites import Site, example_images, find_sites
+from analysis.data.loading import Batch
 from analysis.errors import UsageError, unknown
 from analysis.probes.metric import SavedMetric
+from analysis.probes.probe import Moment
+from analysis.recording import Kept
+from analysis.statistics.curve_table import curve_table
 
 RATIOS = tuple(step / 10 for step in range(11))
 ORDERS = ("most", "least")
@@ -80,6 +83,10 @@ class Dropping:
             ("fill", (self.fill,), FILLS),
             ("scope", (self.scope,), SCOPES),
         ):
+            if isinstance(values, str):
+                raise UsageError(
+                    f'Expected argument `{what}s` to be a list of names, but got {values!r}: write ["{values}"]'
+                )
             for value in values:
                 if value not in choices:
                     raise unknown(what, value, choices)
@@ -131,14 +138,133 @@ def check_ratios(ratios: Sequence[float]) -> list[float]:
     return sorted({float(ratio) for ratio in ratios})
 
 
-class FeatureImportance(SavedMetric):
-    """Top-1 and top-5 accuracy of a network after dropping feature maps of one block, or of a stage, at a time.
+class DroppedMaps:
+    """Keeps `dropping.top1` and `dropping.top5`, uint8 (points,): whether each image is right at each point.
 
     For each image, n = ⌊ratio·C + ½⌋ maps of the block's branch are set to zero after gating and before the shortcut
     is added; then the network goes on. Which maps: by that image's gate values, most or least important first (Hu et
     al. 2018, main paper section 5 and supplementary figure 3). Ratio 0 is the intact network, ratio 1 leaves the
     shortcut alone; both once, with order "none". A block without a gate has, for the score "gate", these two points
     only: the figure's stars.
+
+    Args:
+        network: on its device, in evaluation mode by the first pass.
+        blocks: names of blocks, in the network's order.
+        dropping: which maps are dropped, and how.
+        shape: of one image (3, H, W); by the network's preprocessing where not given.
+
+    Raises:
+        UsageError: a ratio outside [0, 1], an unknown order, score, fill or scope, a block that is not there, or a
+            prior that is missing or of another number of channels.
+    """
+
+    def __init__(
+        self, network: nn.Module, blocks: Sequence[str], dropping: Dropping, shape: Sequence[int] | None = None
+    ):
+        dropping.check()
+        self.network, self.dropping = network, dropping
+        sites = find_sites(network, blocks, shape)
+        targets = [[site] for site in sites] if dropping.scope == "block" else [sites]
+        self.pairs = [] if dropping.exact else batch_norm_pairs(network, example_images(network, shape))
+        self._fast: tuple[str, nn.Module] | None = None
+        self._targets = [_Target(self, target) for target in targets]
+        self.points = [point for target in self._targets for point in target.points]
+        if not self.points:
+            raise UsageError(
+                f"no point to measure: {type(network).__name__} has no gates in {', '.join(blocks)}, so that only the "
+                f"ratios 0 and 1 can be; other scores ({', '.join(SCORES[1:])}) need none"
+            )
+
+    @property
+    def sites(self) -> list[Site]:
+        return [site for target in self._targets for site in target.ablation.sites]
+
+    def arrays(self) -> list[Kept]:
+        return [Kept(f"dropping.{name}", (len(self.points),), "uint8") for name in ("top1", "top5")]
+
+    def settings(self) -> dict:
+        dropping = self.dropping
+        chosen = {name: getattr(dropping, name) for name in ("per_image", "fill", "scope", "seed", "exact")}
+        priors = {block: prior.fingerprint for block, prior in sorted(dropping.priors.items())}
+        return {"dropping": chosen | {"priors": priors, "points": self.described()}}
+
+    def described(self) -> list[dict]:
+        """For each point the columns of `pruning.csv` up to `dropped`."""
+        channels = {target.name: [site.channels for site in target.ablation.sites] for target in self._targets}
+        return [
+            {
+                "block": point.block,
+                "score": point.score,
+                "order": point.order,
+                "scope": self.dropping.scope,
+                "fill": self.dropping.fill,
+                "per_image": self.dropping.is_per_image(point.score),
+                "ratio": point.ratio,
+                "dropped": sum(dropped_maps(point.ratio, each) for each in channels[point.block]),
+            }
+            for point in self.points
+        ]
+
+    def taps(self) -> dict[str, list[str]]:
+        return {}
+
+    def faster(self) -> nn.Module:
+        """The network with batch norm folded, made anew when its weights have changed."""
+        weights = _version(self.network)
+        if self._fast is None or self._fast[0] != weights:
+            device = next(self.network.parameters()).device
+            dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+            self._fast = (weights, folded(self.network, self.pairs, dtype))
+        return self._fast[1]
+
+    @contextmanager
+    def watch(self, batch: Batch | None = None, indices: torch.Tensor | None = None) -> Iterator[None]:
+        """Measure in the intact forward pass inside the with-block, where each block ends.
+
+        Args:
+            batch: whose images pass.
+            indices: of the images, on the host, where there is no batch; a random order needs them.
+        """
+        if self.network.training:
+            raise UsageError("the network is in training mode; expected evaluation mode: network.eval()")
+        self._forget_other_weights()
+        with ExitStack() as stack:
+            for target in self._targets:
+                stack.enter_context(target.watch(indices if batch is None else batch.indices))
+            yield
+
+    def _forget_other_weights(self) -> None:
+        """What was folded of weights that have changed since is not used again: the way is found anew."""
+        if self._fast is not None and self._fast[0] != _version(self.network):
+            self._fast = None
+            for target in self._targets:
+                target.ablation.way = None
+
+    def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
+        right = self.right(moment.images, moment.labels, moment.batch.indices, moment.logits)
+        return {"dropping.top1": right[..., 0].to(torch.uint8), "dropping.top5": right.any(2).to(torch.uint8)}
+
+    def right(
+        self, images: torch.Tensor, labels: torch.Tensor, indices: torch.Tensor, logits: torch.Tensor
+    ) -> torch.Tensor:
+        """Which of the five best classes at each point is the label, bool (N, points, ≤ 5), after a watched pass."""
+        best, intact = [], _best(logits)
+        for target in self._targets:
+            measured = target.take(images, logits, indices)
+            best += [intact if point.ratio == 0 else next(measured) for point in target.points]
+        return torch.stack(best, 1) == labels[:, None, None]
+
+
+def _version(network: nn.Module) -> tuple:
+    """What changes whenever a weight does, in place or by another tensor."""
+    state = [*network.parameters(), *network.buffers()]
+    return tuple((id(each), None if each.is_inference() else each._version) for each in state)
+
+
+class FeatureImportance(SavedMetric):
+    """Top-1 and top-5 accuracy of a network after dropping feature maps of one block, or of a stage, at a time.
+
+    The torchmetrics metric of what `DroppedMaps` keeps of each image, for a loop of your own.
 
     Args:
         network: on its device, in evaluation mode by the first update.
@@ -154,8 +280,7 @@ class FeatureImportance(SavedMetric):
     ratio, dropped, images, top1, top1_low, top1_high (Wilson 95 %), top5.
 
     Raises:
-        UsageError: a ratio outside [0, 1], an unknown order, score, fill or scope, a block that is not there, or a
-            prior that is missing or of another number of channels.
+        UsageError: as of `DroppedMaps`.
     """
 
     def __init__(
@@ -168,59 +293,45 @@ class FeatureImportance(SavedMetric):
         **settings,
     ):
         super().__init__()
-        self.dropping = dropping = replace(dropping or Dropping(), **settings)
-        dropping.check()
-        self._network = (network,)  # in a tuple: the network's state is not the metric's
-        sites = find_sites(network, blocks, shape)
-        targets = [[site] for site in sites] if dropping.scope == "block" else [sites]
-        self._pairs = [] if dropping.exact else batch_norm_pairs(network, example_images(network, shape))
-        self._fast: tuple[nn.Module, ...] = ()
-        self._targets = [_Target(self, target) for target in targets]
-        self.points = [point for target in self._targets for point in target.points]
-        if not self.points:
-            raise UsageError(
-                f"no point to measure: {type(network).__name__} has no gates in {', '.join(blocks)}, so that only the "
-                f"ratios 0 and 1 can be; other scores ({', '.join(SCORES[1:])}) need none"
-            )
+        # in a tuple: the network's state is not the metric's
+        self._probe = (DroppedMaps(network, blocks, replace(dropping or Dropping(), **settings), shape),)
         self.indices = None if indices is None else np.sort(np.asarray(indices))
-        stored = 0 if indices is None else len(indices)
-        for state, shape, dtype in (
+        stored, points = 0 if indices is None else len(indices), len(self.points)
+        for state, size, dtype in (
             ("images", (), torch.int64),
-            ("top1", (len(self.points),), torch.int64),
-            ("top5", (len(self.points),), torch.int64),
-            ("correct", (len(self.points), stored), torch.uint8),
+            ("top1", (points,), torch.int64),
+            ("top5", (points,), torch.int64),
+            ("correct", (points, stored), torch.uint8),
         ):
-            self.add_state(state, torch.zeros(shape, dtype=dtype), dist_reduce_fx="sum", persistent=True)
+            self.add_state(state, torch.zeros(size, dtype=dtype), dist_reduce_fx="sum", persistent=True)
+
+    @property
+    def probe(self) -> DroppedMaps:
+        return self._probe[0]
 
     @property
     def network(self) -> nn.Module:
-        return self._network[0]
+        return self.probe.network
+
+    @property
+    def dropping(self) -> Dropping:
+        return self.probe.dropping
+
+    @property
+    def points(self) -> list[Point]:
+        return self.probe.points
 
     @property
     def sites(self) -> list[Site]:
-        return [site for target in self._targets for site in target.ablation.sites]
+        return self.probe.sites
 
-    def faster(self) -> nn.Module:
-        """The network with batch norm folded, made once."""
-        if not self._fast:
-            device = next(self.network.parameters()).device
-            dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
-            self._fast = (folded(self.network, self._pairs, dtype),)
-        return self._fast[0]
-
-    @contextmanager
-    def watch(self, indices: torch.Tensor | None = None) -> Iterator[None]:
+    def watch(self, indices: torch.Tensor | None = None):
         """Measure in the intact forward pass inside the with-block, where each block ends.
 
         Args:
             indices: of the batch's images, on the host; a random order needs them.
         """
-        if self.network.training:
-            raise UsageError("the network is in training mode; expected evaluation mode: network.eval()")
-        with ExitStack() as stack:
-            for target in self._targets:
-                stack.enter_context(target.watch(indices))
-            yield
+        return self.probe.watch(indices=indices)
 
     def update(
         self,
@@ -233,51 +344,19 @@ class FeatureImportance(SavedMetric):
         if logits is None:
             with self.watch(indices):
                 logits = self.network(images)
-        places = None
+        right = self.probe.right(images, labels, indices, logits)
+        self.images += len(labels)
+        self.top1 += right[..., 0].sum(0)
+        self.top5 += right.sum((0, 2))
         if self.indices is not None:
             places = torch.from_numpy(np.searchsorted(self.indices, indices.cpu().numpy()))
-            places = places.to(self.correct.device, non_blocking=True)
-        self.images += len(labels)
-        intact, start = _best(logits), 0
-        for target in self._targets:
-            best = target.take(images, logits, indices)
-            for at, point in enumerate(target.points, start):
-                self._count(at, intact if point.ratio == 0 else next(best), labels, places)
-            start += len(target.points)
-
-    def _count(self, at: int, best: torch.Tensor, labels: torch.Tensor, places: torch.Tensor | None) -> None:
-        right = best == labels[:, None]
-        self.top1[at] += right[:, 0].sum()
-        self.top5[at] += right.sum()
-        if places is not None:
-            self.correct[at, places] = right[:, 0].to(torch.uint8)
+            self.correct[:, places.to(self.correct.device)] = right[..., 0].T.to(torch.uint8)
 
     def compute(self) -> pd.DataFrame:
         images = int(self.images)
         if not images:
             raise ValueError("no images were measured")
-        channels = {target.name: [site.channels for site in target.ablation.sites] for target in self._targets}
-        rows = []
-        for point, top1, top5 in zip(self.points, self.top1.tolist(), self.top5.tolist(), strict=True):
-            interval = binomtest(top1, images).proportion_ci(0.95, method="wilson")
-            rows.append(
-                {
-                    "block": point.block,
-                    "score": point.score,
-                    "order": point.order,
-                    "scope": self.dropping.scope,
-                    "fill": self.dropping.fill,
-                    "per_image": self.dropping.is_per_image(point.score),
-                    "ratio": point.ratio,
-                    "dropped": sum(dropped_maps(point.ratio, each) for each in channels[point.block]),
-                    "images": images,
-                    "top1": top1 / images,
-                    "top1_low": interval.low,
-                    "top1_high": interval.high,
-                    "top5": top5 / images,
-                }
-            )
-        return pd.DataFrame(rows)
+        return curve_table(self.probe.described(), images, self.top1.cpu().numpy(), self.top5.cpu().numpy())
 
     def correctness(self) -> np.ndarray:
         """Top-1 correctness, bool (points, images): points in the table's order, images by increasing index."""
@@ -289,15 +368,15 @@ class FeatureImportance(SavedMetric):
 class _Target:
     """What is dropped together, a block or a stage: its points, and what came of them in the batch at hand."""
 
-    def __init__(self, metric: FeatureImportance, sites: Sequence[Site]):
-        self.dropping = dropping = metric.dropping
+    def __init__(self, probe: DroppedMaps, sites: Sequence[Site]):
+        self.dropping = dropping = probe.dropping
         self.name = sites[0].block if dropping.scope == "block" else _common_name(sites)
         self.points = self._points(all(site.gate for site in sites))
         fills = [torch.zeros(()) for _ in sites]
         if dropping.fill == "mean":
             fills = [self._prior(site, "mean", prior.branch) for site, prior in self._priors(sites)]
-        faster = metric.faster if metric._pairs else None
-        self.ablation = Ablation(metric.network, sites, fills, dropping.rows, faster, dropping.compiled)
+        faster = probe.faster if probe.pairs else None
+        self.ablation = Ablation(probe.network, sites, fills, dropping.rows, faster, dropping.compiled)
         scores = list(dict.fromkeys(point.score for point in self.points if point.order != "none"))
         self.importance = Importance(self.ablation, list(filter(dropping.is_per_image, scores)), dropping.seed)
         self._fixed = {

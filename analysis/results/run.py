@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,16 +20,29 @@ from analysis.files import atomic_path
 
 log = logging.getLogger(__name__)
 
-FIGURE_FORMATS = ("png", "pdf")
+
+TEXTS = (
+    *("network", "reference", "block", "split", "top_class_name", "class_name", "identifier", "extent", "pool"),
+    *("score", "order", "scope", "fill", "gap", "operator", "part", "step"),
+)
+"""Columns of names: what looks like a number there, or like a missing one, is a name still."""
 
 
 @cache
 def code_hash() -> str:
     """A hash of this package's own files, so that results can be told from those of other code."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def versions() -> dict[str, str]:
+    """Of Python, of this code, and of what it computes with."""
+    libraries = ("torch", "torchvision", "timm", "numpy", "scipy", "pandas")
+    return {"python": platform.python_version(), "gelens code": code_hash()} | {
+        each: version(each) for each in libraries
+    }
 
 
 class Run:
@@ -48,11 +62,10 @@ class Run:
     def __init__(self, folder: Path | str, command: str, arguments: Mapping, resume: bool = False):
         self.folder = Path(folder)
         arguments = json.loads(json.dumps(dict(arguments)))
-        self.record = {
+        self.record: dict[str, Any] = {
             "command": command,
             "arguments": arguments,
-            "versions": {"python": platform.python_version(), "gelens code": code_hash()}
-            | {name: version(name) for name in ("torch", "torchvision", "timm", "numpy", "scipy", "pandas")},
+            "versions": versions(),
             "networks": {},
             "timings": {},
             "finished": False,
@@ -125,19 +138,8 @@ class Run:
 
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
         with atomic_path(self.path(name)) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]  # a name is no option
         return self.path(name)
-
-    def write_figure(self, name: str, figure) -> list[Path]:
-        """Write a figure into `figures/`, as PNG and PDF, and close it."""
-        import matplotlib.pyplot as plt
-
-        paths = [self.path(f"figures/{name}.{kind}") for kind in FIGURE_FORMATS]
-        for path in paths:
-            with atomic_path(path) as temporary:
-                figure.savefig(temporary, dpi=200, bbox_inches="tight")
-        plt.close(figure)
-        return paths
 
     def discard_if_empty(self) -> None:
         """Take back a run that came to nothing but its record, so that its folder is free for the next try."""
@@ -171,9 +173,17 @@ def read_table(folder: Path | str, name: str) -> pd.DataFrame:
     """A table of a run's folder.
 
     Raises:
-        UsageError: the run has no such table.
+        UsageError: the run has no such table, or it cannot be read as one.
     """
     path = Path(folder) / name
     if not path.is_file():
         raise UsageError(f"the run in `{folder}` has no {name}")
-    return pd.read_csv(path)
+    try:
+        columns = pd.read_csv(path, nrows=0).columns
+        names = {column: str for column in columns if column in TEXTS}
+        missing = {column: ["", "nan", "NaN"] for column in columns if column not in TEXTS}
+        return pd.read_csv(path, dtype=names, na_values=missing, keep_default_na=False)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except (ValueError, OSError) as error:
+        raise UsageError(f"`{path}` cannot be read as a table: {error}") from None

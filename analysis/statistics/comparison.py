@@ -1,22 +1,29 @@
 """Networks compared by selectivity, on the same images: gap by block, distances of distributions, trend with depth."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from analysis.errors import UsageError
-from analysis.probes.class_selectivity import over_units, spread
+from analysis.names import paper_name, pretty
+from analysis.statistics.samples import half_width, over_units, spread
 
 log = logging.getLogger(__name__)
 
-KINDS = ("mean", "excess", "crossfit")
-"""The index as it is, less its null, and cross-fitted."""
+COLUMNS = {"mean": "csi", "crossfit": "csi_crossfit", "corrected": "csi_corrected", "null": "csi_null"}
+"""Of selectivity.csv, by kind."""
+
+SAMPLES = {"mean": "csi", "crossfit": "crossfit", "corrected": "corrected", "null": "null"}
+"""Of `UnitStatistics.samples`, by kind."""
+
+KINDS = ("mean", "excess", "crossfit", "corrected")
+"""The index as it is, less its null, cross-fitted, and corrected for noise: the last is the one that is spoken of."""
 
 Samples = Mapping[tuple[str, str], Mapping[str, np.ndarray]]
-"""By (network, block): what `ClassSelectivity.samples` gives."""
+"""By (network, block): `UnitStatistics.samples`."""
 
 
 def selectivity_gaps(
@@ -26,21 +33,25 @@ def selectivity_gaps(
 
     A gap is the mean over units of the network less that of the reference. Standard errors are over bootstrap
     replicates of the images, drawn alike for both networks; that of an excess gap adds the variance of the mean null
-    over its permutations. They cover the sampling of images, not of trainings. Wasserstein-1 and Kolmogorov–Smirnov
-    distances describe the two distributions of units, without p-values, since units are not independent; the columns
-    ending in `_halves` hold the same distance between two halves of the network's own images.
+    over its permutations. They cover the sampling of images, not of trainings. The gap of the corrected index is the
+    one to go by: that of the index itself grows with the sparsity of units, and that of the excess shrinks with it.
+    Wasserstein-1 and Kolmogorov–Smirnov distances describe the two distributions of units, without p-values, since
+    units are not independent; the columns ending in `_halves` hold the same distance between two halves of the
+    network's own images, a floor that is too low: two trainings of one architecture are about three times as far apart.
 
     Args:
-        selectivity: rows of `selectivity.csv`.
+        selectivity: rows of `selectivity.csv`; without `csi_corrected`, as older runs have it, that gap is NaN.
         blocks: rows of `selectivity_blocks.csv`, for each block's depth.
         samples: by (network, block).
         reference: label of the network that the others are compared with.
 
     Returns:
         `selectivity_gap.csv`: block, depth, network, reference, mean_gap, mean_gap_se, excess_gap, excess_gap_se,
-        crossfit_gap, crossfit_gap_se, wasserstein, wasserstein_halves, ks, ks_halves.
-        `selectivity_trend.csv`: network, reference, gap, slope (per block of depth), slope_se, slope_low, slope_high
-        (95 %, by t).
+        crossfit_gap, crossfit_gap_se, wasserstein, wasserstein_halves, ks, ks_halves, corrected_gap, corrected_gap_se,
+        corrected_low, corrected_high (95 % over images, by t), stage_blocks, reference_stage_blocks (how many blocks
+        of this one's stage were measured of each network: other numbers mean other depths).
+        `selectivity_trend.csv`: network, reference, gap (of `KINDS`), slope (per block of depth), slope_se, slope_low,
+        slope_high (95 %, by t).
 
     Raises:
         UsageError: the reference was not measured.
@@ -57,82 +68,76 @@ def selectivity_gaps(
         if not depths:
             log.warning("%s and %s have no block in common: no gap", network, reference)
             continue
-        values = {kind: np.empty(len(depths)) for kind in KINDS}
-        draws = {kind: [] for kind in (*KINDS, "null")}
-        for at, (block, depth) in enumerate(depths.items()):
-            mine, theirs = (_summary(units[name, block], samples[name, block]) for name in (network, reference))
+        pairs = []
+        for block, depth in depths.items():
+            pair = _Pair(*((units[name, block], samples[name, block]) for name in (network, reference)))
             row = {"block": block, "depth": depth, "network": network, "reference": reference}
-            for kind in KINDS:
-                values[kind][at] = mine[kind] - theirs[kind]
-            for kind in ("mean", "crossfit", "null"):
-                draws[kind].append(mine["draws"][kind] - theirs["draws"][kind])
-            draws["excess"].append(draws["mean"][-1])
-            for kind in KINDS:
-                row[f"{kind}_gap"] = values[kind][at]
-                row[f"{kind}_gap_se"] = _error(draws[kind][-1], draws["null"][-1] if kind == "excess" else None)
-            gaps.append(row | _distances(units[network, block], units[reference, block], samples[network, block]))
-        trends += [
-            _trend(network, reference, kind, np.array(list(depths.values())), values[kind], draws)
-            for kind in KINDS
-            if len(depths) > 1
-        ]
+            gaps.append(row | pair.columns() | _stage_sizes(units, block, network, reference))
+            pairs.append(pair)
+        if len(pairs) > 1:
+            place = np.array(list(depths.values()))
+            trends += [{"network": network, "reference": reference} | _trend(kind, place, pairs) for kind in KINDS]
     return pd.DataFrame(gaps), pd.DataFrame(trends)
 
 
-def sentences(gaps: pd.DataFrame, replicates: int) -> list[str]:
-    """What the gaps say, a line for each network and block, claiming no more than the numbers do.
-
-    A direction is named only where the 95 % intervals of the gap as it is, in excess of the null and cross-fitted all
-    leave out 0 on the same side: the index errs high and the cross-fitted one low, so that the two bracket the truth.
+class _Pair:
+    """A block of two networks: their gap of each kind, and what it is under every replicate and permutation.
 
     Args:
-        gaps: rows of `selectivity_gap.csv`.
-        replicates: of the bootstrap.
+        mine, theirs: rows of units, and their samples.
     """
-    reach = half_width(replicates)
-    lines = []
-    for row in gaps.to_dict("records"):
-        ends = {kind: (row[f"{kind}_gap"], reach * row[f"{kind}_gap_se"]) for kind in KINDS}
-        sides = [np.sign(gap) if abs(gap) > half else 0 for gap, half in ends.values()]
-        gap, half = ends["mean"]
-        numbers = f"gap {gap:+.3f}"
-        if np.isnan(half):
-            said = "no standard errors (too few images a class, or no replicates), so no claim"
-        elif np.isnan([value for pair in ends.values() for value in pair]).any():
-            known = {"cross-fitted": ends["crossfit"], "in excess of the null": ends["excess"]}
-            numbers += f" ± {half:.3f}" + "".join(
-                f", {name} {value:+.3f} ± {reach:.3f}" for name, (value, reach) in known.items() if not np.isnan(reach)
-            )
-            said = "no null or no cross-fitted index to compare as well, so no claim"
-        else:
-            numbers += (
-                f" ± {half:.3f}, in excess of the null {ends['excess'][0]:+.3f} ± {ends['excess'][1]:.3f}, "
-                f"cross-fitted {ends['crossfit'][0]:+.3f} ± {ends['crossfit'][1]:.3f}"
-            )
-            if len(set(sides)) == 1 and sides[0]:
-                direction = "more" if sides[0] > 0 else "less"
-                said = f"units are {direction} class selective on average, by all three measures"
-            elif sides[0]:
-                direction = "higher" if sides[0] > 0 else "lower"
-                said = f"the index is {direction}, but not by every measure: sparsity or noise may be why"
-            else:
-                said = "no difference beyond the sampling of images"
-        lines.append(f"{row['block']}: {row['network']} against {row['reference']}: {said} ({numbers})")
-    return lines
+
+    def __init__(self, mine: tuple[pd.DataFrame, Mapping], theirs: tuple[pd.DataFrame, Mapping]):
+        self._both = (mine, theirs)
+        self.gaps = {kind: self._gap(column) for kind, column in COLUMNS.items()}
+        self.gaps["excess"] = self.gaps["mean"] - self.gaps["null"]
+        self.draws = {kind: self._draws(sample) for kind, sample in SAMPLES.items()}
+        self.draws["excess"] = self.draws["mean"]
+
+    def columns(self) -> dict[str, float]:
+        row: dict[str, float] = {}
+        for kind in ("mean", "excess", "crossfit"):
+            row |= self._estimate(kind)
+        row |= self._distances()
+        row |= self._estimate("corrected")
+        reach = half_width(len(self.draws["corrected"])) * row["corrected_gap_se"]
+        return row | {"corrected_low": row["corrected_gap"] - reach, "corrected_high": row["corrected_gap"] + reach}
+
+    def _estimate(self, kind: str) -> dict[str, float]:
+        null = self.draws["null"] if kind == "excess" else None
+        return {f"{kind}_gap": self.gaps[kind], f"{kind}_gap_se": _error(self.draws[kind], null)}
+
+    def _gap(self, column: str) -> float:
+        mine, theirs = (rows[column].mean() if column in rows else np.nan for rows, _ in self._both)
+        return mine - theirs
+
+    def _draws(self, sample: str) -> np.ndarray:
+        """Of each replicate or permutation that both have."""
+        means = []
+        for rows, samples in self._both:
+            alive = rows["csi"].notna().to_numpy()
+            means.append(over_units(samples.get(sample, np.empty((0, len(rows)))), alive))
+        both = min(map(len, means))
+        return means[0][:both] - means[1][:both]
+
+    def _distances(self) -> dict[str, float]:
+        (mine, own), (theirs, _) = self._both
+        between = _distance(mine["csi"], theirs["csi"])
+        within = _distance(*own["halves"])
+        return {
+            "wasserstein": between[0],
+            "wasserstein_halves": within[0],
+            "ks": between[1],
+            "ks_halves": within[1],
+        }
 
 
-def _summary(units: pd.DataFrame, samples: Mapping[str, np.ndarray]) -> dict:
-    alive = units["csi"].notna().to_numpy()
-    return {
-        "mean": units["csi"].mean(),
-        "excess": (units["csi"] - units["csi_null"]).mean(),
-        "crossfit": units["csi_crossfit"].mean(),
-        "draws": {
-            "mean": over_units(samples["csi"], alive),
-            "crossfit": over_units(samples["crossfit"], alive),
-            "null": over_units(samples["null"], alive),
-        },
-    }
+def _distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """Wasserstein-1 and Kolmogorov–Smirnov distance of two sets of indices, of living units."""
+    first, second = (np.asarray(values)[~np.isnan(values)] for values in (first, second))
+    if not len(first) or not len(second):
+        return np.nan, np.nan
+    return stats.wasserstein_distance(first, second), stats.ks_2samp(first, second).statistic
 
 
 def _error(replicates: np.ndarray, null: np.ndarray | None) -> float:
@@ -142,28 +147,24 @@ def _error(replicates: np.ndarray, null: np.ndarray | None) -> float:
     return float(np.sqrt(variance))
 
 
-def _distances(mine: pd.DataFrame, theirs: pd.DataFrame, samples: Mapping[str, np.ndarray]) -> dict[str, float]:
-    pairs = {"": (mine["csi"], theirs["csi"]), "_halves": samples["halves"]}
-    row = {}
-    for suffix, (first, second) in pairs.items():
-        first, second = (values[~np.isnan(values)] for values in (np.asarray(first), np.asarray(second)))
-        measurable = len(first) and len(second)
-        row[f"wasserstein{suffix}"] = stats.wasserstein_distance(first, second) if measurable else np.nan
-        row[f"ks{suffix}"] = stats.ks_2samp(first, second).statistic if measurable else np.nan
-    order = ("wasserstein", "wasserstein_halves", "ks", "ks_halves")
-    return {name: row[name] for name in order}
+def _stage_sizes(units: Mapping[tuple[str, str], pd.DataFrame], block: str, network: str, reference: str) -> dict:
+    measured = [label for label, name in units if _stage(name) == _stage(block)]
+    return {"stage_blocks": measured.count(network), "reference_stage_blocks": measured.count(reference)}
 
 
-def _trend(network: str, reference: str, kind: str, depth: np.ndarray, values: np.ndarray, draws: dict) -> dict:
+def _stage(block: str) -> str:
+    """The module that a block is in."""
+    return block.rpartition(".")[0]
+
+
+def _trend(kind: str, depth: np.ndarray, pairs: Sequence[_Pair]) -> dict:
     centred = depth - depth.mean()
     weights = centred / (centred**2).sum()  # the least-squares slope is linear in the gaps
-    slope = float(values @ weights)
-    null = np.stack(draws["null"], 1) @ weights if kind == "excess" else None
-    error = _error(np.stack(draws[kind], 1) @ weights, null)
-    reach = error * half_width(len(draws[kind][0]))
+    slope = float(np.array([pair.gaps[kind] for pair in pairs]) @ weights)
+    draws = {name: np.stack([pair.draws[name] for pair in pairs], 1) @ weights for name in (kind, "null")}
+    error = _error(draws[kind], draws["null"] if kind == "excess" else None)
+    reach = error * half_width(len(draws[kind]))
     return {
-        "network": network,
-        "reference": reference,
         "gap": kind,
         "slope": slope,
         "slope_se": error,
@@ -172,10 +173,89 @@ def _trend(network: str, reference: str, kind: str, depth: np.ndarray, values: n
     }
 
 
-def half_width(replicates: int, level: float = 0.95) -> float:
-    """Half the width of an interval in standard errors, by t with replicates − 1 degrees of freedom.
+def sentences(gaps: pd.DataFrame, replicates: int) -> list[str]:
+    """What the gaps say, a line for each network, claiming no more than the numbers do.
 
-    >>> round(half_width(10), 3)
-    2.262
+    They are of two trained networks: how far two trainings of one architecture are apart is not in them, and that is
+    more than what the sampling of images does. So no direction is claimed of an architecture.
+
+    Args:
+        gaps: rows of `selectivity_gap.csv`.
+        replicates: of the bootstrap.
     """
-    return float(stats.t.ppf((1 + level) / 2, max(replicates - 1, 1)))
+    return [
+        f"{pretty(network)} against {pretty(reference)}: {'; '.join(_said(rows, replicates))}."
+        + (" One training each, so nothing about the architecture." if rows["corrected_low"].notna().any() else "")
+        for (network, reference), rows in gaps.groupby(["network", "reference"], sort=False)
+    ]
+
+
+def _said(rows: pd.DataFrame, replicates: int) -> Iterator[str]:
+    others = rows[rows["stage_blocks"] != rows["reference_stage_blocks"]]
+    for stage, its in others.groupby(others["block"].map(_stage), sort=False):
+        mine, theirs = its["stage_blocks"].iloc[0], its["reference_stage_blocks"].iloc[0]
+        yield (
+            f"{paper_name(stage)} has {mine} blocks against {theirs}, so blocks of equal name are at other depths: no "
+            f"claim about {_blocks(its)}"
+        )
+    rows = rows.drop(others.index)
+    known = rows[rows["corrected_low"].notna()]
+    higher = known[known["corrected_low"] > 0]
+    lower = known[known["corrected_high"] < 0]
+    for some in (higher, lower):
+        if len(some):
+            yield f"corrected gap {_range(some)} in {_blocks(some)}"
+    if len(open_ := known.drop(higher.index).drop(lower.index)):
+        reach = np.abs(open_[["corrected_low", "corrected_high"]]).to_numpy().max()
+        yield f"not resolved (|gap| below {_rounded_up(reach)}) in {_blocks(open_)}"
+    if len(unknown := rows.drop(known.index)):
+        yield f"{_why_unknown(unknown, replicates)}, so no claim about {_blocks(unknown)}"
+
+
+def _range(rows: pd.DataFrame) -> str:
+    """The gaps of some blocks, and what their intervals span."""
+    low, high = rows["corrected_low"].min(), rows["corrected_high"].max()
+    least, most = rows["corrected_gap"].min(), rows["corrected_gap"].max()
+    if len(rows) == 1:
+        return f"{least:+.3f} (95 % over images {low:+.3f} … {high:+.3f})"
+    return f"{least:+.3f} … {most:+.3f} (95 % intervals over images within {low:+.3f} … {high:+.3f})"
+
+
+def _rounded_up(value: float) -> str:
+    """To two digits, never down: a bound.
+
+    >>> _rounded_up(0.0231), _rounded_up(0.12), _rounded_up(0.0)
+    ('0.024', '0.12', '0.001')
+    """
+    if value < 0.001:
+        return "0.001"
+    digits = 1 - int(np.floor(np.log10(value)))
+    scale = 10.0**digits
+    return f"{np.ceil(round(value * scale, 6)) / scale:.{max(digits, 0)}f}"
+
+
+def _why_unknown(rows: pd.DataFrame, replicates: int) -> str:
+    if rows["mean_gap"].isna().all():
+        return "no living units to compare"
+    if rows["corrected_gap"].isna().all():
+        return "no corrected index (it needs two images of a class, and a run that measured it)"
+    if replicates < 2:
+        return f"no standard errors with {replicates} bootstrap replicates"
+    return "no standard errors (some class has a single image, or a unit is dead in every replicate)"
+
+
+def _blocks(rows: pd.DataFrame) -> str:
+    """Names as in the figures, runs of neighbours in depth joined.
+
+    >>> _blocks(pd.DataFrame({"block": ["layer3.0", "layer3.1", "layer3.2", "layer3.4"], "depth": [1, 2, 3, 5]}))
+    'conv4-1 … conv4-3, conv4-5'
+    """
+    runs: list[list[str]] = []
+    last = float("nan")
+    for block, depth in zip(rows["block"], rows["depth"], strict=True):
+        if runs and depth == last + 1:
+            runs[-1].append(paper_name(block))
+        else:
+            runs.append([paper_name(block)])
+        last = depth
+    return ", ".join(f"{run[0]} … {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)

@@ -1,55 +1,51 @@
-"""One pass over the data that feeds every measurement of every network: device, precision, progress, resuming."""
+"""One pass over the data: what the probes of every network keep of each image becomes a recording."""
 
-import hashlib
+import logging
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 from tqdm import tqdm
 
 from analysis.anatomy.hooks import evaluating, logits_of
-from analysis.data.loading import Batch, batches, known_indices
+from analysis.data.adapting import known_classes, known_indices, known_labels
+from analysis.data.datasets import ImageData
+from analysis.data.loading import Batch, batches
 from analysis.devices import PRECISIONS, check_precision, resolve_device
-from analysis.errors import RunError
+from analysis.errors import RunError, UsageError
 from analysis.networks.preprocessing import Preprocessing
-from analysis.networks.weights import save_tensors
+from analysis.probes.probe import Moment, Probe
+from analysis.recording import Kept, Recording
 
-CHECKPOINT_SECONDS = 60
+log = logging.getLogger(__name__)
 
-
-class Measurement(Protocol):
-    """What a sweep feeds. Its state is tensors in a state_dict, added up batch by batch."""
-
-    def watch(self, batch: Batch):
-        """A context manager around the intact forward pass of a batch."""
-
-    def observe(self, images: torch.Tensor, batch: Batch, labels: torch.Tensor, logits: torch.Tensor) -> None:
-        """One batch: prepared images, the batch on the host, and labels and logits on the device."""
-
-    def state_dict(self) -> dict: ...
-
-    def load_state_dict(self, state: dict) -> object: ...
-
-    def to(self, device: torch.device) -> object: ...
+FLUSH_SECONDS = 10
+SAID_BYTES = 50_000_000
+"""Of a recording: its size is said before the pass from here on."""
 
 
 @dataclass
 class Subject:
-    """A network, what it expects of images, and what is measured of it."""
+    """A network, what it expects of images, its card, and what is kept of each image.
+
+    Args:
+        card: what tells it from others, as JSON has it: reference, weights' hash, preprocessing.
+    """
 
     label: str
     network: nn.Module
     preprocessing: Preprocessing
-    measurements: Sequence[Measurement]
+    probes: Sequence[Probe]
+    card: Mapping
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,6 @@ class SweepOptions:
         batch_size: images in a batch.
         workers: processes that decode images; 0 decodes in this one.
         progress: whether to show a progress bar.
-        checkpoint: file that keeps the state of an unfinished pass; a pass that finds one goes on from there.
     """
 
     device: str = "auto"
@@ -70,7 +65,6 @@ class SweepOptions:
     batch_size: int = 64
     workers: int = 0
     progress: bool = True
-    checkpoint: Path | None = None
 
     def check(self) -> None:
         """Raise a UsageError where the device or the precision is unknown or not to be had."""
@@ -83,7 +77,7 @@ def prepared(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
     first = next(network.parameters(), None)
     home = torch.device("cpu") if first is None else first.device
     try:
-        with evaluating(network.to(device, memory_format=torch.channels_last)):
+        with evaluating(network.to(device).to(memory_format=torch.channels_last)):
             yield network
     finally:
         network.to(home)
@@ -110,26 +104,102 @@ def interrupts_deferred() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
-    """Read the data once and feed every subject's measurements.
+def record(
+    subjects: Sequence[Subject],
+    data,
+    options: SweepOptions,
+    folder: Path | str | None = None,
+    resume: bool = False,
+    facts: Mapping | None = None,
+) -> Recording:
+    """Read the data once and keep what every subject's probes keep of each image.
 
-    Returns:
-        Images read, those of an earlier, interrupted pass included.
+    Args:
+        folder: where the recording goes; None keeps it in memory.
+        resume: go on with an unfinished one.
+        facts: what else recording.json says.
 
     Raises:
-        UsageError: an unknown device or precision.
-        RunError: the data changed since the checkpoint.
-        KeyboardInterrupt: after the batch in hand, with the state saved.
+        UsageError: an unknown device or precision, or a folder that holds something else.
+        RunError: an image that cannot be read, or no space: what was recorded before is kept.
+        KeyboardInterrupt: after the batch in hand, with what was recorded kept.
     """
     options.check()
-    device, dtype = resolve_device(options.device), PRECISIONS[options.precision]
+    device = resolve_device(options.device)
+    described = {
+        "networks": {subject.label: dict(subject.card) for subject in subjects},
+        "taps": {subject.label: _merged(probe.taps() for probe in subject.probes) for subject in subjects},
+        "settings": {subject.label: _merged(probe.settings() for probe in subject.probes) for subject in subjects},
+        "precision": options.precision,
+        "labels_known": known_labels(data) is not None,
+    }
+    kept = {subject.label: [each for probe in subject.probes for each in probe.arrays()] for subject in subjects}
+    _check_names(kept)
+    images = image_table(data)
+    _say_size(kept, len(images), folder)
+    recording = Recording.create(kept, images, described | dict(facts or {}), folder, resume)
+    try:
+        if not recording.finished:
+            _fill(recording, subjects, data, options, device)
+            recording.finish()
+    except (UsageError, RunError):
+        if recording.rows_done:
+            recording.flush()
+        else:
+            recording.discard()  # nothing came of it: its folder is free for the next try
+        raise
+    except BaseException:  # interrupted, or whatever somebody's data set or network raises
+        recording.flush()
+        raise
+    finally:
+        recording.close()
+    return recording
+
+
+def _check_names(kept: Mapping[str, Sequence[Kept]]) -> None:
+    for label, several in kept.items():
+        names = [each.name for each in several]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UsageError(f"two probes of {label} keep an array called `{twice[0]}`; expected one")
+
+
+def _say_size(kept: Mapping[str, Sequence[Kept]], images: int, folder: Path | str | None) -> None:
+    needed = images * sum(each.bytes_an_image for several in kept.values() for each in several)
+    if folder is not None and needed > SAID_BYTES:
+        log.info("the recording takes %.2f GB in %s", needed / 1e9, folder)
+
+
+def _merged(dictionaries) -> dict:
+    merged: dict = {}
+    for each in dictionaries:
+        merged |= each
+    return merged
+
+
+def image_table(data) -> pd.DataFrame:
+    """The columns of images.csv but `row`, as far as they are known before images are read."""
+    indices, labels, classes = known_indices(data), known_labels(data), known_classes(data)
+    ours = isinstance(data, ImageData)  # an attribute of somebody's data set may mean anything
+    identifiers, sizes = (data.identifiers, data.sizes) if ours else (None, ())
+    if labels is None:
+        labels = np.full(len(indices), -1)
+    named = [classes[label] if 0 <= label < len(classes) else "" for label in labels.tolist()]
+    return pd.DataFrame(
+        {
+            "index": indices,
+            "identifier": [str(index) for index in indices] if identifiers is None else list(identifiers),
+            "label": labels,
+            "class": named,
+            "bytes": np.asarray(sizes) if len(sizes) else np.full(len(indices), -1),
+        }
+    )
+
+
+def _fill(recording: Recording, subjects: Sequence[Subject], data, options: SweepOptions, device: torch.device) -> None:
+    dtype = PRECISIONS[options.precision]
     autocast = (lambda: torch.autocast(device.type, dtype)) if dtype else nullcontext
-    total = len(known_indices(data))
-    done = _restore(subjects, options.checkpoint, data)
-    for subject in subjects:
-        for measurement in subject.measurements:
-            measurement.to(device)
     geometries = [subject.preprocessing.geometry for subject in subjects]
+    total, done = len(recording.images), recording.rows_done
     with ExitStack() as stack:
         for subject in subjects:
             stack.enter_context(prepared(subject.network, device))
@@ -138,52 +208,129 @@ def sweep(subjects: Sequence[Subject], data, options: SweepOptions) -> int:
             tqdm(total=total, initial=done, unit="img", desc="measuring", mininterval=0.5, disable=not options.progress)
         )
         stack.enter_context(torch.inference_mode())
-        saved, interval = time.monotonic(), CHECKPOINT_SECONDS
+        waiting = _Waiting(recording)
+        stack.callback(waiting.write)  # what is computed already is kept, whatever happens
         reading = batches(
             data, geometries, options.batch_size, options.workers, start=done, pin_memory=device.type == "cuda"
         )
-        while True:
-            try:
-                batch = next(reading, None)
-            except RunError as error:  # an image that cannot be read: what came before it is kept
-                if options.checkpoint and done:
-                    _save(subjects, options.checkpoint, done, data)
-                    raise RunError(
-                        f"{error}. {done} of {total} images are measured and kept: the same command with --resume "
-                        f"goes on"
-                    ) from error
-                raise
-            if batch is None:
-                break
+        flushed, interval = time.monotonic(), float(FLUSH_SECONDS)
+        for batch in _told_what_is_kept(reading, recording, waiting):
             labels = batch.labels.to(device, non_blocking=True)
             inputs: dict[Preprocessing, torch.Tensor] = {}
+            rows: dict[tuple[str, str], torch.Tensor] = {}
             for subject in subjects:
                 if subject.preprocessing not in inputs:
                     inputs[subject.preprocessing] = _input(batch, subject.preprocessing, device)
                 with autocast():
-                    _observe(subject, inputs[subject.preprocessing], batch, labels)
-            bar.update(int(batch.positions[-1]) + 1 - done)
-            done = int(batch.positions[-1]) + 1
+                    observed = _observe(subject, inputs[subject.preprocessing], batch, labels)
+                rows |= {(subject.label, name): values for name, values in observed.items()}
+            # a foreign loader's batches need not begin where the pass was interrupted
+            start = int(batch.positions[0])
+            waiting.add(start, batch, rows)
+            bar.update(start + len(batch) - done)
+            done = start + len(batch)
             stop = asked.is_set()
-            if options.checkpoint and (stop or time.monotonic() - saved > interval):
+            if stop or time.monotonic() - flushed > interval:
+                waiting.write()
                 begun = time.monotonic()
-                _save(subjects, options.checkpoint, done, data)
-                saved = time.monotonic()
-                interval = max(CHECKPOINT_SECONDS, 50 * (saved - begun))  # gigabytes are not saved every minute
+                recording.flush()
+                flushed = time.monotonic()
+                interval = max(FLUSH_SECONDS, 100 * (flushed - begun))
             if stop:
                 raise KeyboardInterrupt
-    if options.checkpoint:
-        options.checkpoint.unlink(missing_ok=True)
-    return total - len(getattr(data, "passed_over", ()))
+        waiting.write()
+        if recording.rows_done != total:
+            raise RunError(
+                f"{data} gave {recording.rows_done} images, but has {total} by its length: those that it left "
+                f"out moved the others to wrong places; expected every image, in order"
+            )
 
 
-def _observe(subject: Subject, images: torch.Tensor, batch: Batch, labels: torch.Tensor) -> None:
+def _told_what_is_kept(reading: Iterator[Batch], recording: Recording, waiting: "_Waiting") -> Iterator[Batch]:
+    """The batches; an image that cannot be read ends them with a word on what is kept."""
+    try:
+        yield from reading
+    except RunError as error:
+        waiting.write()
+        if recording.folder is None or not recording.rows_done:
+            raise
+        raise RunError(
+            f"{error}. {recording.rows_done} of {len(recording.images)} images are measured and kept: the same command "
+            f"with --resume goes on"
+        ) from error
+
+
+class _Waiting:
+    """Rows on their way from the device: written when the next batch is under way, so that nothing waits for them."""
+
+    def __init__(self, recording: Recording):
+        self.recording = recording
+        self._pending: tuple | None = None
+
+    def add(self, start: int, batch: Batch, rows: Mapping[tuple[str, str], torch.Tensor]) -> None:
+        """Begin to copy the rows of a batch to the host, and write those of the one before."""
+        copies = {key: _to_host(values) for key, values in rows.items()}
+        arrived = None
+        first = next(iter(rows.values()), None)
+        if first is not None and first.device.type == "cuda":
+            arrived = torch.cuda.Event()
+            arrived.record(torch.cuda.current_stream(first.device))
+        before, self._pending = self._pending, None
+        self._write(before)
+        self._pending = (start, batch, copies, arrived)
+
+    def write(self) -> None:
+        """Write what is pending."""
+        pending, self._pending = self._pending, None
+        self._write(pending)
+
+    def _write(self, pending: tuple | None) -> None:
+        if pending is None:
+            return
+        start, batch, copies, arrived = pending
+        if arrived is not None:
+            arrived.synchronize()
+        if self.recording.described["labels_known"]:
+            self._check_labels(start, batch)
+        else:
+            self.recording.write_labels(start, batch.labels.numpy())
+        self.recording.write(start, {key: copy.numpy() for key, copy in copies.items()}, len(batch))
+
+    def _check_labels(self, start: int, batch: Batch) -> None:
+        """The labels that the data told beforehand are those that came with the images."""
+        told = self.recording.images.iloc[start : start + len(batch)]
+        others = np.flatnonzero(told["label"].to_numpy() != batch.labels.numpy())
+        if len(others):
+            row = told.iloc[others[0]]
+            raise UsageError(
+                f"image `{row['identifier']}` comes with the label {int(batch.labels[others[0]])}, but the data's "
+                f"`targets` or `labels` say {row['label']}: they are to be what its items give, or absent"
+            )
+
+
+def _to_host(values: torch.Tensor) -> torch.Tensor:
+    if values.device.type != "cuda":
+        return values.to("cpu")
+    host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    return host.copy_(values, non_blocking=True)
+
+
+def _observe(subject: Subject, images: torch.Tensor, batch: Batch, labels: torch.Tensor) -> dict[str, torch.Tensor]:
     with ExitStack() as stack:
-        for measurement in subject.measurements:
-            stack.enter_context(measurement.watch(batch))
+        for probe in subject.probes:
+            stack.enter_context(probe.watch(batch))
         logits = logits_of(subject.network(images))
-    for measurement in subject.measurements:
-        measurement.observe(images, batch, labels, logits)
+    _check_labels(subject, batch, logits.shape[1])
+    moment = Moment(batch, images, labels, logits)
+    return _merged(probe.rows(moment) for probe in subject.probes)
+
+
+def _check_labels(subject: Subject, batch: Batch, outputs: int) -> None:
+    """Labels that were not known before they were read may be any."""
+    low, high = int(batch.labels.min()), int(batch.labels.max())
+    if low < 0 or high >= outputs:
+        strange = low if low < 0 else high
+        raise UsageError(f"`{subject.label}` has {outputs} outputs, but the data has the label {strange}")
 
 
 def _input(batch: Batch, preprocessing: Preprocessing, device: torch.device) -> torch.Tensor:
@@ -192,37 +339,3 @@ def _input(batch: Batch, preprocessing: Preprocessing, device: torch.device) -> 
     if images.dtype == torch.uint8:
         images = preprocessing.normalize(images)
     return images.to(torch.float32).contiguous(memory_format=torch.channels_last)
-
-
-def _save(subjects: Sequence[Subject], path: Path, done: int, data) -> None:
-    states = [[dict(each.state_dict()) for each in subject.measurements] for subject in subjects]
-    total = len(known_indices(data))
-    read = {"done": done, "sizes": _sizes_hash(data, done), "passed_over": _passed_over(data, done)}
-    save_tensors(path, read | {"total": total, "states": states})
-
-
-def _passed_over(data, images: int) -> list[int]:
-    """Which of the first so many images were not read."""
-    return [int(position) for position in getattr(data, "passed_over", ()) if position < images]
-
-
-def _sizes_hash(data, images: int) -> str:
-    """Of the files of the first so many images: those that are read later may be mended before the pass goes on."""
-    sizes = getattr(data, "sizes", ())
-    return hashlib.sha256(np.asarray(sizes, dtype=np.int64)[:images].tobytes()).hexdigest()
-
-
-def _restore(subjects: Sequence[Subject], path: Path | None, data) -> int:
-    if path is None or not path.exists():
-        return 0
-    saved, total = torch.load(path, map_location="cpu", weights_only=True), len(known_indices(data))
-    if saved["total"] != total:
-        raise RunError(f"the unfinished pass in `{path}` was over {saved['total']} images, but now there are {total}")
-    if saved["sizes"] != _sizes_hash(data, saved["done"]):
-        raise RunError(f"files among the {saved['done']} images that are measured already have changed in size")
-    if saved["passed_over"] != _passed_over(data, saved["done"]):
-        raise RunError(f"some of the {saved['done']} images that are measured already can no longer be read")
-    for subject, states in zip(subjects, saved["states"], strict=True):
-        for measurement, state in zip(subject.measurements, states, strict=True):
-            measurement.load_state_dict(state)
-    return saved["done"]

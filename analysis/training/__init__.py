@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 from accelerate.utils import set_seed
 
-from analysis.data import checked, load_data
+from analysis.data import checked, load_data, preprocessing_for
 from analysis.devices import check_precision, resolve_device
 from analysis.errors import UsageError, unknown
 from analysis.files import atomic_path
-from analysis.networks import load_network, preprocessing_of, save_weights
+from analysis.networks import load_network, save_weights
 from analysis.networks.references import parse
 from analysis.networks.weights import network_card
-from analysis.results.run import Run
+from analysis.results.run import Run, read_table
 from analysis.training.loop import KeptEpochs, Loop
 from analysis.training.precision import faster_precision
 from analysis.training.recipes import RECIPES, Recipe, check_recipe, recipe_of
@@ -88,22 +88,23 @@ def train(
     training, validation = (checked(each, skip_unreadable, progress) for each in (training, validation))
     set_seed(recipe.seed)
     network = load_network(parsed, classes=len(training.classes))
-    network.preprocessing = preprocessing_of(network)
+    network.preprocessing = preprocessing_for(network, training)
     run = Run(
         out,
         "train",
         {"network": str(reference), "data": str(data), "recipe": asdict(recipe), "precision": precision}
-        | {"limit": limit, "per_class": per_class},
+        | {"limit": limit, "per_class": per_class}
+        | {"keep_epochs": keep_epochs if isinstance(keep_epochs, bool) else list(keep_epochs)},
         resume,
     )
     if run.finished:
-        return pd.read_csv(run.path("training.csv"))
+        return read_table(run.folder, "training.csv")
     if precision == "auto":
         size = network.preprocessing.size
         precision = run.record.get("precision") or faster_precision(network, recipe.batch_size, size, target)
     run.save(device=str(target), precision=precision, seed=recipe.seed)
     loop = Loop(network, training, validation, recipe, target, precision, workers, progress)
-    label = label or parsed.architecture
+    label = label or parsed.label or parsed.short
     with run.timed("train"):
         history = loop.run(run.path("checkpoint.pt"), label, KeptEpochs(run.path("epochs"), keep_epochs))
     table = pd.DataFrame(history)

@@ -2,6 +2,9 @@
 
     nice python -m studies.cifar10.train --data parquet:DIR --runs runs/cifar10
 
+The images are CIFAR-10 after JPEG of about quality 75, so accuracies are of these images: a stranger's ResNet-56 that
+has 93.4 % on the original has 83.2 % on them.
+
 Every finished training leaves in studies/cifar10/weights/NETWORK/: seed-S.safetensors (float16), seed-S.json (recipe,
 precision, accuracy of these very weights, hash) and seed-S.csv (its curves); those that keep weights on the way have
 them in seed-S-epochs/. A training whose facts lie there is not run again. Kill it whenever you like: it goes on from

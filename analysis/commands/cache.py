@@ -1,0 +1,43 @@
+"""`gelens cache`: images decoded, resized and cropped once, into a file that every command takes as data."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.commands.inputs import Inputs
+from analysis.data import ImageData, adapted, preprocessing_for
+from analysis.data.cached import write_cache
+from analysis.data.showing import enlargement
+from analysis.networks.preprocessing import Preprocessing
+from analysis.subjects import label_networks
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A cache of images.
+
+    Args:
+        inputs: of no networks; size, crop and interpolation say otherwise than the network.
+        network: a reference whose preprocessing is taken; ImageNet's at 224 pixels without one.
+    """
+
+    inputs: Inputs
+    network: str | None = None
+    workers: int = 0
+
+    def write(self, out: Path, resume: bool = False) -> ImageData:
+        """Make the file, or go on making it; the images that are in it."""
+        images = self.inputs.load_data()
+        write_cache(images, self._preprocessing(images).geometry, out, self.workers, resume)
+        return images
+
+    def _preprocessing(self, images: ImageData) -> Preprocessing:
+        if self.network:
+            ((label, described),) = label_networks([self.network]).items()
+            return preprocessing_for(described, images, self.inputs.stated(), label)
+        preprocessing = self.inputs.stated().completed(Preprocessing(224, 0.875))
+        if said := enlargement(adapted(images), preprocessing):
+            log.warning("the cache has %s", said)
+        return preprocessing

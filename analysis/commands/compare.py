@@ -1,0 +1,115 @@
+"""`gelens compare`: networks of finished selectivity runs on the same images, from their folders alone."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis import figures
+from analysis.commands.selectivity import write_comparison
+from analysis.data.datasets import image_differences
+from analysis.errors import UsageError
+from analysis.names import unique_label
+from analysis.results.run import Run, read_record, read_table
+
+log = logging.getLogger(__name__)
+
+REPLICATES = "selectivity_replicates.npz"
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Networks of several runs, compared as those of one run are.
+
+    Args:
+        runs: folders.
+        reference: label of the network that the others are compared with; the first by default.
+    """
+
+    runs: Sequence[Path | str]
+    reference: str | None = None
+
+    def arguments(self) -> dict:
+        return {"runs": [str(run) for run in self.runs], "reference": self.reference}
+
+    def run(self, run: Run) -> list[Path]:
+        tables: dict[str, list[pd.DataFrame]] = {"selectivity.csv": [], "selectivity_blocks.csv": []}
+        samples: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+        records = [read_record(folder) for folder in self.runs]
+        labels: list[str] = []
+        for folder, record in zip(self.runs, records, strict=True):
+            _check_comparable(folder, record, self.runs[0], records[0])
+            own = _labels(folder, labels)
+            labels += own.values()
+            _say_how_it_is_shown(own, record, records[0])
+            for name, parts in tables.items():
+                table = read_table(folder, name)
+                parts.append(table.assign(network=table["network"].map(own)))
+            for key, values in _samples(folder, own).items():
+                samples.setdefault(key[:2], {})[key[2]] = values
+            run.record["networks"] |= {own[label]: record["networks"][label] for label in own}
+        units, blocks = (pd.concat(parts, ignore_index=True) for parts in tables.values())
+        if self.reference is not None and self.reference not in labels:
+            raise UsageError(f"no network `{self.reference}` to compare with; labels: {', '.join(labels)}")
+        if len(labels) < 2:
+            raise UsageError(f"the runs have one network, {labels[0]}; expected at least two to compare")
+        run.save(data=records[0]["data"])
+        for name, table in zip(tables, (units, blocks), strict=True):
+            run.write_table(name, table)
+        replicates = records[0]["arguments"]["replicates"]
+        write_comparison(run, units, blocks, samples, self.reference or labels[0], replicates)
+        return figures.draw(run.folder)
+
+
+def _labels(folder: Path | str, taken: Sequence[str]) -> dict[str, str]:
+    """By the label in a run, the one it has among several runs."""
+    own: dict[str, str] = {}
+    for label in read_table(folder, "selectivity.csv")["network"].unique():
+        own[label] = unique_label(label, [*taken, *own.values()])
+    return own
+
+
+def _samples(folder: Path | str, own: dict[str, str]) -> dict[tuple[str, str, str], np.ndarray]:
+    """By (network, block, kind), what errors and gaps are computed from."""
+    with np.load(Path(folder) / REPLICATES, allow_pickle=False) as stored:
+        keys = {key: key.rsplit("/", 2) for key in stored.files}
+        return {(own[network], block, kind): stored[key] for key, (network, block, kind) in keys.items()}
+
+
+def _say_how_it_is_shown(own: dict[str, str], record: dict, first: dict) -> None:
+    from analysis.commands.measuring import changes
+
+    theirs = next(iter(first["networks"].values()))["preprocessing"]
+    for label, name in own.items():
+        if changed := changes(theirs, record["networks"][label]["preprocessing"]):
+            log.info("%s is shown the images otherwise than the first network: %s", name, changed)
+
+
+def _check_comparable(folder: Path | str, record: dict, first: Path | str, other: dict) -> None:
+    """The same images, and bootstrap weights drawn alike: else gaps would have no meaning, or wrong errors."""
+    if not (Path(folder) / REPLICATES).is_file():
+        raise UsageError(
+            f"`{folder}` is a run of `{record['command']}` without {REPLICATES}; expected one of `selectivity`, "
+            f"`supplementary` or `demo`"
+        )
+    if not record["finished"]:
+        raise UsageError(f"the run in `{folder}` is not finished; its own command with --resume goes on")
+    for name, usual in (
+        *dict.fromkeys(("seed", "replicates", "permutations", "rectify", "groups")).items(),
+        ("tap", "output"),
+    ):
+        mine, theirs = (each["arguments"].get(name, usual) for each in (record, other))
+        if mine != theirs:
+            raise UsageError(f"`{folder}` was measured with {name} {mine}, and `{first}` with {theirs}")
+    for where, each in ((folder, record), (first, other)):
+        if "fingerprint" not in each["data"]:
+            raise UsageError(f"`{where}` is of images that have no names to know them by, so it cannot be compared")
+    if record["data"]["fingerprint"] != other["data"]["fingerprint"]:
+        raise UsageError(
+            f"`{folder}` measured {record['data']['name']}, {record['data']['images']} images, and `{first}` "
+            f"{other['data']['name']}, {other['data']['images']} images: not the same ones "
+            f"({image_differences(other['data']['parts'], record['data']['parts'])})"
+        )

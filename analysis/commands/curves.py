@@ -1,0 +1,35 @@
+"""`gelens curves`: figure 1, from finished trainings' folders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import figures
+from analysis.names import unique_label
+from analysis.results.run import Run, read_record, read_table
+
+
+@dataclass(frozen=True)
+class TrainingCurves:
+    """Optimisation curves of several trainings."""
+
+    trainings: Sequence[Path | str]
+
+    def arguments(self) -> dict:
+        return {"runs": [str(folder) for folder in self.trainings]}
+
+    def run(self, run: Run) -> list[Path]:
+        tables: dict[str, pd.DataFrame] = {}
+        notes = set()
+        for folder in self.trainings:
+            table = read_table(folder, "training.csv")
+            label = unique_label(str(table["network"].iloc[0]), tables)
+            tables[label] = table.assign(network=label)
+            data = read_record(folder).get("data", {})
+            notes.add((data.get("name", ""), data.get("note", "")))
+        run.write_table("training.csv", pd.concat(tables.values(), ignore_index=True))
+        names, said = (" ".join(sorted({pair[at] for pair in notes} - {""})) for at in (0, 1))
+        run.save(data={"name": names, "note": said})
+        return figures.draw(run.folder)

@@ -1,0 +1,110 @@
+"""What measuring commands share: a recording in the run's folder, and what run.json says of networks and images."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis import figures
+from analysis.api import Request, description, record_requests
+from analysis.data.datasets import image_differences
+from analysis.devices import resolve_device
+from analysis.errors import UsageError
+from analysis.networks.weights import network_card
+from analysis.recording import Recording
+from analysis.recording.store import discard
+from analysis.results.run import Run
+from analysis.sweep.passing import SweepOptions
+from analysis.tables.evaluation import evaluation_table
+
+log = logging.getLogger(__name__)
+
+RECORDING = "recording"
+"""The recording's folder, in a run's."""
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How a command measures: the pass, and whether its recording is kept in the run's folder."""
+
+    options: SweepOptions
+    keep: bool = True
+
+    def arguments(self) -> dict:
+        """What results depend on."""
+        return {"precision": self.options.precision}
+
+    def measure(self, run: Run, requests: Mapping[str, Request], images, seed: int) -> Recording:
+        """Record what is requested in the run's folder, and write `evaluation.csv`."""
+        for label, request in requests.items():
+            add_network(run, label, request)
+        described = description(images)
+        _check_images(run, described)
+        if described.get("skipped"):
+            log.warning("%d images that cannot be read are left out; run.json names them", len(described["skipped"]))
+        run.save(
+            data=described,
+            device=str(resolve_device(self.options.device)),
+            precision=self.options.precision,
+            seed=seed,
+        )
+        with run.timed("measure"):
+            recording = record_requests(requests, images, self.options, run.path(RECORDING), resume=True)
+        run.record["data"]["read"] = len(recording.images)
+        run.write_table("evaluation.csv", evaluation_table(recording))
+        return recording
+
+    def finish(self, run: Run) -> list[Path]:
+        """Draw what the tables allow; let the recording go unless it is to be kept."""
+        run.save()
+        with run.timed("figures"):
+            drawn = figures.draw(run.folder)
+        if not self.keep:
+            discard(run.path(RECORDING))
+        return drawn
+
+
+def add_network(run: Run, label: str, request: Request) -> None:
+    """Record what a label stands for.
+
+    Raises:
+        UsageError: the run was begun with something else.
+    """
+    before = run.record["networks"].get(label)
+    run.add_network(label, network_card(request.network))
+    now = run.record["networks"][label]
+    log.info("%s: %s", label, request.network.preprocessing)
+    if before and before["weights_hash"] != now["weights_hash"]:
+        raise UsageError(
+            f"`{run.folder}` was begun with other weights of {label}: hash {before['weights_hash']}, now "
+            f"{now['weights_hash']}"
+        )
+    if before and (changed := changes(before["preprocessing"], now["preprocessing"])):
+        raise UsageError(f"`{run.folder}` was begun with other preprocessing of {label}: {changed}")
+
+
+def _check_images(run: Run, now: Mapping) -> None:
+    """The images of the run as it was begun; those that are read later may have been mended or left out since.
+
+    Which they are is known by the recording, image by image.
+
+    Raises:
+        UsageError: it was begun on other images.
+    """
+    before = run.record.get("data", {}).get("parts")
+    if before is None or before == now.get("parts"):
+        return
+    mended = {"sizes of files"} if now["parts"]["images"] == before["images"] else set(before)
+    others = {name for name in before if before[name] != now["parts"].get(name)}
+    begun = run.path(RECORDING).joinpath("recording.json").exists()
+    if not begun or not (others <= mended) or (mended != {"sizes of files"} and not now["left_out"]):
+        raise UsageError(f"`{run.folder}` was begun on other images: {image_differences(before, now['parts'])}")
+
+
+def changes(before: Mapping, now: Mapping) -> str:
+    """In words, which values are others.
+
+    >>> changes({"size": 32, "std": 1}, {"size": 64, "std": 1})
+    'size was 32, now 64'
+    """
+    return ", ".join(f"{name} was {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name])

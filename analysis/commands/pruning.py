@@ -1,0 +1,101 @@
+"""`gelens pruning`: accuracy after dropping feature maps, and figure 3."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.anatomy.sites import resolve_blocks
+from analysis.api import Request, with_priors
+from analysis.commands.inputs import Inputs
+from analysis.commands.measuring import RECORDING, Measuring
+from analysis.data import checked, load_data
+from analysis.errors import UsageError
+from analysis.networks.weights import weights_hash
+from analysis.probes.dropping import Dropping
+from analysis.recording import Recording
+from analysis.recording.store import discard
+from analysis.results.run import Run, read_record, read_table
+from analysis.statistics.curves import Curves, areas, class_curves, differences, point_tests
+from analysis.tables.pruning import correctness, pruning_table
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """Feature-importance curves of networks.
+
+    Args:
+        blocks: module names, instead of a stage.
+        means_from: data for means over other images, where `dropping` needs them.
+        selectivity_from: folder of a selectivity run on other images, for the score "selectivity".
+        per_class: also write each class's own curves.
+    """
+
+    inputs: Inputs
+    measuring: Measuring
+    dropping: Dropping
+    stage: int | None = 4
+    blocks: Sequence[str] = ()
+    means_from: str | None = None
+    selectivity_from: Path | None = None
+    per_class: bool = False
+
+    def arguments(self) -> dict:
+        dropping = self.dropping
+        chosen = {name: getattr(dropping, name) for name in ("ratios", "orders", "scores", "per_image")}
+        chosen |= {name: getattr(dropping, name) for name in ("fill", "scope", "exact", "seed")}
+        chosen |= {"stage": self.stage, "blocks": self.blocks, "means_from": self.means_from}
+        chosen |= {"per_class": self.per_class}
+        chosen |= {"selectivity_from": self.selectivity_from and str(self.selectivity_from)}
+        return self.inputs.as_arguments() | self.measuring.arguments() | chosen
+
+    def run(self, run: Run) -> list[Path]:
+        labelled = self.inputs.load_networks()
+        images = self.inputs.load_data(labelled)
+        requests = {
+            label: Request(network, pruning=resolve_blocks(network, self.stage, self.blocks), dropping=self.dropping)
+            for label, network in labelled.items()
+        }
+        index = None if self.selectivity_from is None else _selectivity_of(self.selectivity_from, requests, images)
+        others = run.path(f"{RECORDING}-of-means")
+        means_from = self.means_from and checked(load_data(self.means_from), self.inputs.skip_unreadable)
+        requests = with_priors(requests, images, self.measuring.options, means_from, index, others)
+        recording = self.measuring.measure(run, requests, images, self.dropping.seed)
+        write_pruning(run, recording, self.dropping.seed)
+        if self.per_class:
+            run.write_table("pruning_classes.csv", class_curves(Curves.read(run.folder)))
+        if not self.measuring.keep:
+            discard(others)
+        return self.measuring.finish(run)
+
+
+def write_pruning(run: Run, recording: Recording, seed: int) -> None:
+    """Write the curves, which images are right at every point, and the curves' statistics."""
+    run.write_table("pruning.csv", pruning_table(recording))
+    run.write_arrays("correctness.npz", correctness(recording))
+    curves = Curves.read(run.folder)
+    for name, table in (
+        ("pruning_tests.csv", point_tests(curves)),
+        ("pruning_summary.csv", areas(curves, seed)),
+        ("pruning_differences.csv", differences(curves, seed)),
+    ):
+        if len(table):
+            run.write_table(name, table)
+
+
+def _selectivity_of(folder: Path, requests: Mapping[str, Request], data) -> pd.DataFrame:
+    """The selectivity table of another run, its networks known by their weights and named as here."""
+    record, table = read_record(folder), read_table(folder, "selectivity.csv")
+    if record["data"]["name"] == str(data):
+        raise UsageError(f"the run in `{folder}` measured {data}, as this one would; expected a run on other images")
+    of = record["arguments"]
+    if of.get("groups") or of.get("tap", "output") != "output":
+        raise UsageError(f"the run in `{folder}` is of groups of classes, or of another tap than output")
+    labels = {entry["weights_hash"]: label for label, entry in record["networks"].items()}
+    tables = []
+    for label, request in requests.items():
+        if (weights := weights_hash(request.network)) not in labels:
+            raise UsageError(f"the run in `{folder}` has no network with the weights of {label}: hash {weights}")
+        tables.append(table[table["network"] == labels[weights]].assign(network=label))
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,41 @@
+"""`gelens record`: what networks do with every image, kept in a folder that anyone can open."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.anatomy.sites import resolve_blocks
+from analysis.api import Request, record_requests
+from analysis.commands.inputs import Inputs
+from analysis.recording import Recording
+from analysis.sweep.passing import SweepOptions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A recording of blocks' taps.
+
+    Args:
+        blocks: module names, instead of a stage.
+        taps: of `analysis.probes.activity.TAPS`.
+    """
+
+    inputs: Inputs
+    options: SweepOptions
+    stage: int | None = 4
+    blocks: Sequence[str] = ()
+    taps: Sequence[str] = ("output",)
+    rectify: bool = False
+
+    def run(self, out: Path, resume: bool = False) -> Recording:
+        """Make the recording, or go on with it."""
+        labelled = self.inputs.load_networks()
+        images = self.inputs.load_data(labelled)
+        requests = {
+            label: Request(network, resolve_blocks(network, self.stage, self.blocks), self.taps, self.rectify)
+            for label, network in labelled.items()
+        }
+        return record_requests(requests, images, self.options, out, resume)

@@ -1,0 +1,248 @@
+"""`gelens selectivity`: class selectivity of every unit, figure 2 and its like."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import ImageOps
+
+from analysis import figures
+from analysis.anatomy.sites import resolve_blocks
+from analysis.api import Request
+from analysis.commands.inputs import Inputs
+from analysis.commands.measuring import Measuring
+from analysis.data import ImageData
+from analysis.errors import RunError, UsageError
+from analysis.files import file_hash
+from analysis.names import blocks_as_in_papers
+from analysis.networks.checkpoint_series import checkpoint_files, stem_of
+from analysis.networks.references import parse
+from analysis.recording import Recording, open_recording
+from analysis.results.run import Run, read_table
+from analysis.statistics.comparison import selectivity_gaps, sentences
+from analysis.tables.evaluation import evaluation_table
+from analysis.tables.selectivity import DEFAULT_STATISTICS, Selectivity, Statistics, check_classes, selectivity_tables
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MeasureSelectivity:
+    """Class selectivity of networks.
+
+    Args:
+        blocks: module names, instead of a stage.
+        rectify: take the positive part of signed activities.
+        tap: whose activity is taken.
+        reference: label of the network that the others are compared with; the first by default.
+        save_means: also write the class-conditional means, `selectivity_means.npz`.
+    """
+
+    inputs: Inputs
+    measuring: Measuring
+    statistics: Statistics = DEFAULT_STATISTICS
+    stage: int | None = 4
+    blocks: Sequence[str] = ()
+    rectify: bool = False
+    tap: str = "output"
+    reference: str | None = None
+    save_means: bool = False
+
+    def arguments(self) -> dict:
+        names = ("stage", "blocks", "rectify", "tap", "reference", "save_means")
+        chosen = {name: getattr(self, name) for name in names}
+        return self.inputs.as_arguments() | self.measuring.arguments() | vars(self.statistics) | chosen
+
+    def run(self, run: Run) -> list[Path]:
+        labelled = self.inputs.load_networks()
+        images = self.inputs.load_data(labelled)
+        if self.reference is not None and self.reference not in labelled:
+            raise UsageError(f"no network `{self.reference}` to compare with; labels: {', '.join(labelled)}")
+        check_classes(images.labels)  # before the pass, not after it
+        requests = {
+            label: Request(network, resolve_blocks(network, self.stage, self.blocks), (self.tap,), self.rectify)
+            for label, network in labelled.items()
+        }
+        recording = self.measuring.measure(run, requests, images, self.statistics.seed)
+        with run.timed("statistics"):
+            tables = selectivity_tables(recording, self.statistics, self.tap)
+        write_selectivity(run, tables, self.reference, self.statistics, self.save_means)
+        write_thumbnails(run, tables, images)
+        return self.measuring.finish(run)
+
+
+@dataclass(frozen=True)
+class SelectivityFrom:
+    """Class selectivity from a finished recording: no network is run.
+
+    Args:
+        recording: its folder, or that of a run which kept one.
+        networks: labels; all by default.
+        tap: whose activity is taken.
+        reference, save_means: as of `MeasureSelectivity`.
+    """
+
+    recording: Path
+    networks: Sequence[str] = ()
+    statistics: Statistics = DEFAULT_STATISTICS
+    tap: str = "output"
+    reference: str | None = None
+    save_means: bool = False
+
+    def arguments(self) -> dict:
+        chosen = {name: getattr(self, name) for name in ("networks", "tap", "reference", "save_means")}
+        made = open_recording(self.recording)
+        chosen |= {"from": file_hash(made.path("recording.json"))}
+        return vars(self.statistics) | chosen | {"rectify": _rectified(made)}
+
+    def run(self, run: Run) -> list[Path]:
+        recording = open_recording(self.recording)
+        for label in self.networks:
+            recording.names(label)  # an error where there is none
+        kept = self.networks or list(recording.networks)
+        if self.reference is not None and self.reference not in kept:
+            raise UsageError(f"no network `{self.reference}` to compare with; labels: {', '.join(kept)}")
+        with run.timed("statistics"):  # before anything is written: what was not recorded is refused here
+            tables = selectivity_tables(recording, self.statistics, self.tap, kept)
+        for label in kept:
+            run.add_network(label, recording.networks[label])
+        run.save(data=recording.described["data"] | {"read": len(recording.images)}, seed=self.statistics.seed)
+        evaluation = evaluation_table(recording)
+        run.write_table("evaluation.csv", evaluation[evaluation["network"].isin(kept)])
+        write_selectivity(run, tables, self.reference, self.statistics, self.save_means)
+        log.info("contact sheets need the images themselves, which a recording does not hold: none is drawn")
+        return figures.draw(run.folder)
+
+
+def _rectified(recording: Recording) -> bool:
+    return any(settings.get("rectified") for settings in recording.described["settings"].values())
+
+
+def write_selectivity(
+    run: Run, tables: Selectivity, reference: str | None, statistics: Statistics, save_means: bool = False
+) -> None:
+    """Write every table of selectivity, the comparison with a reference network, and what they say in words."""
+    if not len(tables.units):
+        raise RunError("no network has blocks whose selectivity could be computed")
+    run.write_table("selectivity.csv", tables.units)
+    run.write_table("selectivity_blocks.csv", tables.blocks)
+    run.write_table("selectivity_images.csv", tables.images)
+    if len(tables.indices):
+        run.write_table("selectivity_indices.csv", tables.indices)
+    arrays = {
+        f"{network}/{block}/{kind}": values
+        for (network, block), samples in tables.samples.items()
+        for kind, values in samples.items()
+    }
+    run.write_arrays("selectivity_replicates.npz", arrays)
+    if save_means:
+        means = {"classes": np.array(tables.classes)}
+        for (network, block), (values, counts) in tables.means.items():
+            means |= {f"{network}/{block}/means": values, f"{network}/{block}/images": counts}
+        run.write_arrays("selectivity_means.npz", means)
+    chosen = reference or tables.units["network"].iloc[0]
+    write_comparison(run, tables.units, tables.blocks, tables.samples, chosen, statistics.replicates)
+
+
+def write_comparison(
+    run: Run, units: pd.DataFrame, blocks: pd.DataFrame, samples: dict, reference: str, replicates: int
+) -> None:
+    """Write gaps to the reference and their trends with depth, where there are several networks, and the findings."""
+    run.save(reference=reference, replicates=replicates)
+    if units["network"].nunique() < 2:
+        return
+    gaps, trends = selectivity_gaps(units, blocks, samples, reference)
+    if len(gaps):
+        run.write_table("selectivity_gap.csv", gaps)
+        run.write_table("selectivity_trend.csv", trends)
+        known = all(card.get("resnet_stages", True) for card in run.record["networks"].values())
+        with blocks_as_in_papers(known):
+            run.save(findings=sentences(gaps, replicates))
+
+
+def write_thumbnails(run: Run, tables: Selectivity, images: ImageData) -> None:
+    """Write 64-pixel squares of the images that drive the most selective units of each network's deepest block."""
+    if not isinstance(images, ImageData):
+        return
+    wanted: list[str] = []
+    for network, rows in tables.units.dropna(subset="csi").groupby("network", sort=False):
+        deepest = rows["block"].iloc[-1]
+        top = tables.images[(tables.images["network"] == network) & (tables.images["block"] == deepest)]
+        units = figures.most_selective(rows[rows["block"] == deepest])["unit"]
+        wanted += top.loc[top["unit"].isin(units), "identifier"].tolist()
+    names = list(dict.fromkeys(wanted))
+    if not names:
+        return
+    positions = {name: position for position, name in enumerate(images.identifiers)}
+    squares = [np.asarray(ImageOps.fit(images[positions[name]][0], (64, 64))) for name in names]
+    run.write_arrays(
+        "selectivity_thumbnails.npz", {"identifiers": np.array(names, dtype=str), "images": np.stack(squares)}
+    )
+
+
+@dataclass(frozen=True)
+class SelectivityOverTraining:
+    """Class selectivity of a network at every checkpoint of a training: `selectivity_epochs.csv` and its figure.
+
+    Every checkpoint has a run of its own in `checkpoints/`, which is not measured again once it is finished.
+
+    Args:
+        each: what is measured at every checkpoint, of one network without weights.
+        folder: of checkpoints with epochs in their names.
+    """
+
+    each: MeasureSelectivity
+    folder: Path
+
+    def __post_init__(self):
+        networks = list(self.each.inputs.networks)
+        if len(networks) > 1 or parse(networks[0]).weights:
+            raise UsageError(f"--checkpoints takes one NETWORK without @WEIGHTS, but got {' '.join(networks)}")
+        if self.each.reference:
+            raise UsageError(f"--checkpoints compares nothing, so takes no --reference, but got {self.each.reference}")
+
+    def arguments(self) -> dict:
+        return self.each.arguments() | {"checkpoints": str(self.folder)}
+
+    def is_whole(self, run: Run) -> bool:
+        """Whether a finished run over a training's checkpoints has all that there are by now."""
+        return set(read_table(run.folder, "selectivity_epochs.csv")["epoch"]) == set(checkpoint_files(self.folder))
+
+    def run(self, run: Run) -> list[Path]:
+        (network,) = self.each.inputs.networks
+        label = parse(network).label or parse(network).short
+        tables, others, data = [], [], {}
+        for epoch, path in checkpoint_files(self.folder).items():
+            part = self._measure(run, network, epoch, path)
+            error = read_table(part.folder, "evaluation.csv")["top1_error"].iloc[0]
+            table = read_table(part.folder, "selectivity_blocks.csv").assign(network=label, top1_error=error)
+            table.insert(1, "epoch", epoch)
+            tables.append(table)
+            if self.each.statistics.indices:
+                means = read_table(part.folder, "selectivity_indices.csv").groupby(["block", "index"], sort=False)
+                others.append(means[["value", "null"]].mean().reset_index().assign(network=label, epoch=epoch))
+            run.record["networks"] |= part.record["networks"]
+            data = part.record["data"]
+        run.save(data=data)
+        run.write_table("selectivity_epochs.csv", pd.concat(tables, ignore_index=True))
+        if others:
+            run.write_table("selectivity_indices_epochs.csv", pd.concat(others, ignore_index=True))
+        return figures.draw(run.folder)
+
+    def _measure(self, run: Run, network: str, epoch: float, path: Path) -> Run:
+        stem = stem_of(path.name)
+        inputs = replace(self.each.inputs, networks={stem: str(parse(network).with_weights(path))})
+        arguments = run.record["arguments"] | {"checkpoint": path.name, "weights": file_hash(path)}
+        part = Run(run.path("checkpoints") / stem, "selectivity", arguments, resume=True)
+        if not part.finished:
+            log.info("epoch %g: %s", epoch, path.name)
+            try:
+                replace(self.each, inputs=inputs).run(part)
+            except (UsageError, RunError):
+                part.discard_if_empty()
+                raise
+            part.finish()
+        return part

@@ -1,0 +1,142 @@
+"""`gelens supplementary` and `gelens demo`: every figure and table of the paper's supplementary material."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.anatomy.sites import resolve_blocks
+from analysis.api import Request
+from analysis.commands.diagram import write_operators
+from analysis.commands.inputs import Inputs
+from analysis.commands.measuring import Measuring
+from analysis.commands.pruning import write_pruning
+from analysis.commands.selectivity import write_selectivity, write_thumbnails
+from analysis.networks import catalogue
+from analysis.networks.references import Reference
+from analysis.networks.references import labelled as labelled_references
+from analysis.results.run import Run, read_table
+from analysis.tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes, selectivity_tables
+from analysis.training import WEIGHTS, Recipe, train
+
+
+def supplementary_networks(family: str = "resnet50", shuffle: str = "shufflenet") -> list[str]:
+    """The networks that the supplementary material's figures and tables need, as references without weights.
+
+    >>> supplementary_networks("mini_resnet", "mini_shufflenet")[-3:]
+    ['mini_resnet_se', 'mini_shufflenet', 'mini_shufflenet_ge_theta']
+    """
+    pooling = [
+        f"extent={extent},pool={pool}"
+        for name, extent, pool in catalogue.PUBLISHED_ERRORS
+        if name == "resnet50_ge_theta_minus"
+    ]
+    theta_minus = [f"{family}_ge_theta_minus:{settings}" for settings in pooling]
+    return [family, *theta_minus, f"{family}_se", shuffle, f"{shuffle}_ge_theta"]
+
+
+@dataclass(frozen=True)
+class Supplementary:
+    """Every figure and table of the supplementary material, for given networks; those without weights are trained.
+
+    Parts are recognised by the networks' names. The first residual network without a gate is the reference of figure
+    2 and the stars of figure 3. It and the θ⁻ networks make table 1. Figure 2 has every other residual network but the
+    θ⁻ of another extent or pooling than global average; figure 3 has those of figure 2 with gates of parameters (the
+    paper's is SE). ShuffleNets make figure 1, from their training in this run or from the training.csv beside their
+    weights.
+    """
+
+    inputs: Inputs
+    measuring: Measuring
+    recipe: Recipe
+    statistics: Statistics = DEFAULT_STATISTICS
+
+    def arguments(self) -> dict:
+        settings = vars(self.statistics) | {"rectify": False, "recipe": vars(self.recipe)}
+        return self.inputs.as_arguments() | self.measuring.arguments() | settings
+
+    def run(self, run: Run) -> list[Path]:
+        references = labelled_references(self.inputs.networks)
+        trainings = self._train(run, references)
+        trained = replace(self.inputs, networks={label: str(each) for label, each in references.items()})
+        labelled = trained.load_networks()
+        images = trained.load_data(labelled)
+        roles = _Roles(references)
+        if roles.selectivity:
+            check_classes(images.labels)
+        requests = {
+            label: Request(
+                network,
+                blocks=resolve_blocks(network) if label in roles.selectivity else (),
+                pruning=resolve_blocks(network) if label in roles.pruning else (),
+            )
+            for label, network in labelled.items()
+        }
+        recording = self.measuring.measure(run, requests, images, self.statistics.seed)
+        run.save(roles=roles.as_dict())
+        if trainings:
+            run.write_table("training.csv", pd.concat(trainings.values(), ignore_index=True))
+        if roles.selectivity:
+            with run.timed("statistics"):
+                tables = selectivity_tables(recording, self.statistics, networks=roles.selectivity)
+            write_selectivity(run, tables, roles.plain, self.statistics)
+            write_thumbnails(run, tables, images)
+        if roles.pruning:
+            write_pruning(run, recording, self.statistics.seed)
+        write_operators(run)
+        return self.measuring.finish(run)
+
+    def _train(self, run: Run, references: dict[str, Reference]) -> dict[str, pd.DataFrame]:
+        """Train what has no weights, which its reference then has; the curves of all trainings that are known."""
+        trainings: dict[str, pd.DataFrame] = {}
+        options = self.measuring.options
+        for label, reference in references.items():
+            if reference.weights is None:
+                folder = run.path("training") / re.sub(r"[^\w.=-]+", "_", label)
+                trainings[label] = train(
+                    str(reference),
+                    self.inputs.data,
+                    folder,
+                    self.recipe,
+                    options.device,
+                    options.precision,
+                    options.workers,
+                    resume=True,
+                    progress=options.progress,
+                    label=label,
+                    skip_unreadable=self.inputs.skip_unreadable,
+                )
+                references[label] = reference.with_weights(folder / WEIGHTS)
+            elif (beside := Path(reference.weights).parent / "training.csv").is_file():
+                trainings[label] = read_table(beside.parent, beside.name).assign(network=label)
+        return trainings
+
+
+class _Roles:
+    """Which labels belong to which figure, by their references."""
+
+    def __init__(self, references: Mapping[str, Reference]):
+        residual = {label: each for label, each in references.items() if "shufflenet" not in each.name}
+        gates = {label: catalogue.NAMES.get(each.name, ("", "other"))[1] for label, each in residual.items()}
+        plain = [label for label, gate in gates.items() if gate == ""][:1]
+        theta_minus = [label for label, gate in gates.items() if gate == "ge_theta_minus"]
+        best = [label for label in theta_minus if _is_global_average(residual[label])]
+        parametric = [label for label, gate in gates.items() if gate in ("se", "ge_theta", "ge_theta_plus")]
+        others = [label for label, gate in gates.items() if gate == "other" or (gate == "" and label not in plain)]
+        compared = plain + best + parametric + others
+        self.plain = plain[0] if plain else None
+        self.optimisation = [label for label in references if label not in residual]
+        self.pooling = plain + theta_minus
+        self.selectivity = compared if plain and len(compared) > 1 else []
+        self.pruning = plain + parametric if parametric else []
+
+    def as_dict(self) -> dict[str, list[str]]:
+        """As run.json has it: by figure, its networks."""
+        names = ("optimisation", "pooling", "selectivity", "pruning")
+        return {name: getattr(self, name) for name in names}
+
+
+def _is_global_average(reference: Reference) -> bool:
+    return {"extent": "global", "pool": "avg"}.items() <= catalogue.resolve(reference).items()

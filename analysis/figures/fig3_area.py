@@ -1,0 +1,73 @@
+"""The area between the curves of the two orders, block by block."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.stored import StoredRun
+from analysis.figures.style import (
+    MARKERS,
+    PALETTE,
+    Look,
+    block_ticks,
+    key,
+    named,
+    need,
+    panels,
+    styled,
+    width_for,
+)
+from analysis.names import pretty
+
+NEEDS = ("pruning_summary.csv",)
+
+
+@styled
+def pruning_areas(summary: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, Axes]:
+    """The area between the curves of the two orders, block by block, with 95 % intervals over images.
+
+    Where the ratios 0 and 1 were not both measured there is no area, and the figure says so.
+
+    Args:
+        summary: rows of `pruning_summary.csv`, of one or several networks, one line for each network and score.
+        note: what the images are.
+        width: inches.
+    """
+    need(summary, "pruning summary")
+    table = named(summary)
+    blocks, lines = list(table["block"].unique()), list(table.groupby(["network", "score"], sort=False))
+    width = width or width_for(len(blocks), 0.8)
+    several = table["score"].nunique() > 1
+    looks = [{"color": PALETTE[n % len(PALETTE)], "marker": MARKERS[n % len(MARKERS)]} for n in range(len(lines))]
+    names = [f"{pretty(label)}, {score}" if several else pretty(label) for (label, score), _ in lines]
+    handles = [key(name, markersize=4, **look) for name, look in zip(names, looks, strict=True)]
+    title = {"ylabel": "Area between least and\nmost important first"}
+    if table["area_low"].notna().any():
+        note = f"95 % intervals over images, not over trainings. {note}"
+    figure, axes = panels(1, 1, width, 2.1, handles, note, **title)
+    ax = axes[0, 0]
+    ax.axhline(0, color="0.4", linewidth=0.8)
+    for number, (_, rows) in enumerate(lines):
+        shift = 0.3 * (number - (len(lines) - 1) / 2) / max(len(lines), 2)
+        places = [blocks.index(block) + shift for block in rows["block"]]
+        errors = np.stack([rows["area"] - rows["area_low"], rows["area_high"] - rows["area"]]).clip(min=0)
+        ax.errorbar(places, rows["area"], errors, markersize=4, linewidth=1, capsize=2, **looks[number])
+    block_ticks(ax, range(len(blocks)), blocks, width - 0.8)
+    ax.set_xlim(-0.5, len(blocks) - 0.5)
+    missing = int(table["area"].isna().sum())
+    if missing:
+        which = "No area" if missing == len(table) else f"No area for {missing} of {len(table)} points"
+        text = f"{which}: the ratios 0 and 1\nwere not both measured"
+        if missing == len(table):
+            ax.set_yticks([0])
+        ax.text(0.5, 0.75, text, transform=ax.transAxes, ha="center", va="center", fontsize=7, color="0.35")
+    return figure, ax
+
+
+def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+    summary = run.table("pruning_summary.csv")
+    if len(summary):
+        yield "fig3_area", pruning_areas(summary, run.caption(), look.width)[0]

@@ -1,0 +1,116 @@
+"""Figure 3: feature-importance curves, block by block."""
+
+from collections.abc import Iterator
+from itertools import cycle
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures import pruning_curves as curves
+from analysis.figures.stored import StoredRun
+from analysis.figures.style import (
+    NAME_SIZE,
+    WIDTH,
+    Look,
+    accuracy_axis,
+    colors_of,
+    hide_rest,
+    in_rows,
+    key,
+    named,
+    need,
+    panel_width,
+    panels,
+    styled,
+    width_for,
+    wrapped,
+)
+from analysis.names import paper_name, pretty
+
+NEEDS = ("pruning.csv",)
+BANDS = "Bands: Wilson 95 % intervals."
+
+
+@styled
+def pruning(
+    pruning: pd.DataFrame, note: str = "", score: str | None = None, width: float | None = None
+) -> tuple[Figure, np.ndarray]:
+    """Figure 3: top-1 accuracy against the ratio of feature maps dropped, a panel for each block.
+
+    Solid: most important first; dashed: least important first; black stars: separately trained networks without
+    curves, with the block whole (ratio 0) and with its shortcut alone (ratio 1). Bands are Wilson 95 % intervals.
+    A table without any curves, of networks without gates, has stars alone, and the caption says so.
+
+    Args:
+        pruning: rows of `pruning.csv`.
+        note: what the images are.
+        score: whose curves are drawn; the first in the table by default.
+        width: inches.
+    """
+    need(pruning, "pruning")
+    table = named(pruning)
+    if score is not None or curves.curve_scores(table):
+        score = curves.score_of(table, score)
+    labels, blocks = list(table["network"].unique()), list(table["block"].unique())
+    width = width or width_for(len(blocks), 2.1)
+    curved = curves.curved_networks(table, score)
+    colors = colors_of(curved)
+    stars = dict(zip((label for label in labels if label not in curved), cycle("*PXD"), strict=False))
+    handles = [key(pretty(label), color=color) for label, color in colors.items()]
+    handles += curves.order_handles(score) if curved else []
+    handles += [
+        key(f"{pretty(label)}, trained separately" if curved else pretty(label), color="black", marker=marker, ls="")
+        for label, marker in stars.items()
+    ]
+    said = [_said(curved, stars), BANDS if curved else "", curves.ratios_said(table), note]
+    rows, columns = in_rows(len(blocks), width, 1.3 if width < WIDTH else 2.0)
+    axis_labels = {"xlabel": curves.ratio_title(table), "ylabel": "Top-1 accuracy"}
+    figure, axes = panels(rows, columns, width, 1.6, handles, " ".join(said), sharex=True, sharey=True, **axis_labels)
+    for ax, block in zip(axes.flat, blocks, strict=False):
+        here = table[table["block"] == block]
+        for label in curved:
+            _curves(ax, here[here["network"] == label], score, colors[label])
+        for label, marker in stars.items():
+            mine = here[(here["network"] == label) & (here["order"] == "none")]
+            ax.plot(mine["ratio"], mine["top1"], marker, color="black", markersize=7, clip_on=False, zorder=4)
+        ax.set_title(wrapped(paper_name(block), NAME_SIZE, panel_width(width, columns), 2))
+    accuracy_axis(axes[0, 0])
+    curves.ratio_axis(axes[0, 0])
+    hide_rest(axes, len(blocks))
+    return figure, axes
+
+
+def _curves(ax: Axes, rows: pd.DataFrame, score: str, color: tuple) -> None:
+    for order, line in curves.ORDER_LINES.items():
+        points = curves.curve(rows, score, order)
+        ax.plot(points["ratio"], points["top1"], line, color=color, linewidth=1.3, **curves.marker_for(points))
+        if len(points) == 1:
+            errors = [points["top1"] - points["top1_low"], points["top1_high"] - points["top1"]]
+            ax.errorbar(points["ratio"], points["top1"], errors, color=color, capsize=2, linestyle="")
+        else:
+            band = (points["top1_low"], points["top1_high"])
+            ax.fill_between(points["ratio"], *band, color=color, alpha=0.15, linewidth=0)
+
+
+def _said(curved: list[str], stars: dict[str, str]) -> str:
+    """What the stars are, and why there are no curves where there are none."""
+    if not stars:
+        return ""
+    ends = "at 0 the block whole, at 1 its shortcut alone"
+    if curved:
+        return f"Black: separately trained networks; {ends}."
+    why = "no gates to rank feature maps by (`--score activation` or another one does)"
+    return f"No curves: these networks have {why}. Black: {ends}."
+
+
+def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+    """The first score's curves, and the others' with the score in the name."""
+    table = run.table("pruning.csv")
+    if table.empty:
+        return
+    first, *others = curves.curve_scores(table) or [None]
+    yield "fig3_pruning", pruning(table, run.caption(), first, look.width)[0]
+    for score in others:
+        yield f"fig3_pruning_{score}", pruning(table, run.caption(), score, look.width)[0]

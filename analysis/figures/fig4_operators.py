@@ -1,0 +1,101 @@
+"""Figure 4: diagrams of Gather-Excite operators, from the table of their steps."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon, Rectangle
+
+from analysis.figures.stored import StoredRun
+from analysis.figures.style import (
+    NAME_SIZE,
+    WIDTH,
+    Look,
+    hide_rest,
+    in_rows,
+    need,
+    panel_width,
+    panels,
+    styled,
+    wrapped,
+)
+
+NEEDS = ("operators.csv",)
+_COLORS = {"gather": "#d9e8f5", "excite": "#fbe5cf"}
+
+
+@styled
+def operators(steps: pd.DataFrame, width: float | None = None) -> tuple[Figure, list[Axes]]:
+    """Figure 4: a diagram of each operator, from input map to output map.
+
+    Args:
+        steps: rows of `operators.csv`: for each `operator` its input map (`part` "input") and then every layer's output
+            ("gather" or "excite"): `step` in words, `channels`, `height` and `width` of the map.
+        width: inches.
+    """
+    need(steps, "operators")
+    titles = list(steps["operator"].unique())
+    drawn = {title: steps[steps["operator"] == title].to_dict("records") for title in titles}
+    longest = max(len(rows) - 1 for rows in drawn.values())
+    width = width or max(WIDTH, 1.0)
+    rows, columns = in_rows(len(titles), width, 1.5)
+    figure, axes = panels(rows, columns, width, 0.36 * longest + 1.6)
+    for ax, (title, layers) in zip(axes.flat, drawn.items(), strict=False):
+        ax.set_title(wrapped(str(title), NAME_SIZE, panel_width(width, columns), 3), fontweight="bold")
+        _diagram(ax, layers[0], layers[1:], longest)
+    hide_rest(axes, len(titles))
+    return figure, list(axes.flat[: len(titles)])
+
+
+def _diagram(ax: Axes, given: dict, steps: Sequence[dict], longest: int) -> None:
+    ax.set(xlim=(-0.75, 5.1), ylim=(-2.1 - (longest - 1), 1.7))
+    ax.set_axis_off()
+    centre, bypass = 2.6, -0.45
+    _map(ax, centre, 1.0, given, "input x")
+    spread = (longest - 1) / max(len(steps) - 1, 1)
+    before = 0.62
+    for number, step in enumerate(steps):
+        y = -number * spread
+        _arrow(ax, (centre, before), (centre, y + 0.33))
+        look = {"facecolor": _COLORS[step["part"]], "edgecolor": "0.4", "linewidth": 0.7}
+        ax.add_patch(Rectangle((centre - 2.4, y - 0.33), 4.8, 0.66, **look))
+        ax.text(centre, y + 0.13, step["step"], ha="center", va="center", fontsize=5.3 if len(step["step"]) > 26 else 6)
+        ax.text(centre, y - 0.16, _size(step), ha="center", va="center", fontsize=5.5, color="0.3")
+        before = y - 0.33
+    product = -(longest - 1) - 0.85
+    _arrow(ax, (centre, before), (centre, product + 0.16))
+    ax.plot(centre, product, "o", markersize=9, markerfacecolor="white", markeredgecolor="0.2", zorder=3)
+    ax.plot(centre, product, "o", markersize=2, color="0.2", zorder=4)  # ⊙, the product of each element
+    ax.plot([centre - 2.0, bypass, bypass], [1.0, 1.0, product], color="0.3", linewidth=0.9)
+    _arrow(ax, (bypass, product), (centre - 0.2, product))
+    if _size(steps[-1]) != _size(given):
+        ax.text(centre + 0.3, product, "at every position", ha="left", va="center", fontsize=5.5, color="0.3")
+    _arrow(ax, (centre, product - 0.16), (centre, product - 0.52))
+    _map(ax, centre, product - 0.85, given, "output")
+
+
+def _map(ax: Axes, x: float, y: float, shape: dict, name: str) -> None:
+    left, right, low, high, deep, tall = x - 2.0, x + 1.8, y - 0.33, y + 0.22, 0.25, 0.16
+    front = [(left, low), (right, low), (right, high), (left, high)]
+    upper = [(left, high), (left + deep, high + tall), (right + deep, high + tall), (right, high)]
+    side = [(right, low), (right + deep, low + tall), (right + deep, high + tall), (right, high)]
+    for corners, color in ((front, "#f2f2f2"), (upper, "#dddddd"), (side, "#cccccc")):
+        ax.add_patch(Polygon(corners, facecolor=color, edgecolor="0.4", linewidth=0.7))
+    middle = ((left + right) / 2, (low + high) / 2)
+    ax.text(*middle, f"{name}: {_size(shape)}", ha="center", va="center", fontsize=6)
+
+
+def _size(step: dict) -> str:
+    return f"{step['height']}×{step['width']}×{step['channels']}"
+
+
+def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    look = {"arrowstyle": "-|>", "color": "0.3", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", end, start, arrowprops=look)
+
+
+def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+    steps = run.table("operators.csv")
+    if len(steps):
+        yield "fig4_operators", operators(steps, look.width)[0]

@@ -1,0 +1,123 @@
+"""What a run's folder holds that figures are drawn from: tables, arrays, and some words of `run.json`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import UsageError, unknown
+from analysis.names import paper_name
+from analysis.results.run import read_record, read_table
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run's folder as figures read it.
+
+    Of `run.json`, all but the first three of `analysis.results.run.read_record` may be missing: `data` (name, note,
+    images, read), `arguments` (replicates, reference), `reference`, `roles` (by figure, the labels that it has), and
+    `networks` (by label, its reference).
+
+    Args:
+        folder: of the run.
+        record: its `run.json`.
+        blocks: names or patterns of the blocks to draw; all of them by default.
+    """
+
+    folder: Path
+    record: Mapping
+    blocks: Sequence[str] = ()
+
+    @classmethod
+    def open(cls, folder: Path | str, blocks: Sequence[str] | None = None) -> "StoredRun":
+        """The run in a folder.
+
+        Raises:
+            UsageError: there is none, or it has no such block.
+        """
+        run = cls(Path(folder), read_record(folder), tuple(blocks or ()))
+        run._check_blocks()
+        return run
+
+    def _check_blocks(self) -> None:
+        if not self.blocks:
+            return
+        tables = [read_table(self.folder, path.name) for path in sorted(self.folder.glob("*.csv"))]
+        known = dict.fromkeys(block for table in tables if "block" in table for block in table["block"])
+        if not known:
+            raise UsageError(f"the run in `{self.folder}` has no tables with blocks to choose from")
+        for asked in self.blocks:
+            if not any(_is(block, asked) for block in known):
+                raise unknown("block", asked, known)
+
+    def has(self, *names: str) -> bool:
+        """Whether the folder has all these files."""
+        return all((self.folder / name).is_file() for name in names)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table's rows of the blocks to draw, names as text.
+
+        Raises:
+            UsageError: it cannot be read as a table.
+        """
+        table = read_table(self.folder, name)
+        if self.blocks and "block" in table:
+            chosen = [block for block in table["block"].unique() if any(_is(block, each) for each in self.blocks)]
+            table = table[table["block"].isin(chosen)].reset_index(drop=True)
+        return table
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """An archive of arrays."""
+        with np.load(self.folder / name, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+
+    def caption(self, *said: str, images: bool = True) -> str:
+        """Sentences about a figure, then what the run's images are, and how many were read."""
+        data = self.record.get("data", {})
+        tap = self.record["arguments"].get("tap", "output")
+        if tap != "output":
+            said = (*said, f"At the tap {tap}.")
+        words = data.get("name") or ""
+        if data.get("note"):
+            words = f"{words}: {data['note']}" if words else data["note"]
+        count = data.get("read", data.get("images"))
+        if images and count is not None:
+            words = ", ".join(filter(None, (words, f"{count} images")))
+        return " ".join([*filter(None, said), *([words.rstrip(".") + "."] if words else [])])
+
+    @property
+    def replicates(self) -> int:
+        """Of the bootstrap behind the run's standard errors."""
+        return int(self.record["arguments"].get("replicates") or self.record.get("replicates") or 10)
+
+    def reference(self, labels: Sequence[str]) -> str:
+        """Which of the labels the others are compared with: the run's reference, or the first."""
+        gaps = self.table("selectivity_gap.csv")["reference"].tolist() if self.has("selectivity_gap.csv") else []
+        said = [self.record.get("reference"), self.record["arguments"].get("reference"), *gaps]
+        return next((label for label in said if label in labels), labels[0])
+
+    def architecture(self, label: str) -> str:
+        """The reference of the network that a label stands for, or the label."""
+        return self.record.get("networks", {}).get(label, {}).get("reference") or label
+
+    def of_role(self, role: str, labels: Sequence[str], otherwise) -> list[str]:
+        """The labels that belong to a figure: those that the run names, else those whose architecture does by a rule.
+
+        Args:
+            role: the figure's.
+            labels: to choose from.
+            otherwise: takes an architecture.
+        """
+        roles = self.record.get("roles") or {}
+        if role in roles:
+            return [label for label in labels if label in roles[role]]
+        return [label for label in labels if otherwise(self.architecture(label))]
+
+
+def _is(block: str, asked: str) -> bool:
+    matches = partial(fnmatchcase, pat=asked)
+    return asked in (block, paper_name(block)) or matches(block) or matches(paper_name(block))

@@ -1,0 +1,301 @@
+"""What all figures share: sizes, colours, text that fits its place, percents, a legend and caption that stay inside.
+
+A figure is as wide as it is asked to be: what does not fit in one row goes on in the next, and no text is cut off.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, wraps
+from itertools import cycle
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from analysis.errors import UsageError
+from analysis.names import paper_name
+
+COLUMN, WIDTH = 3.3, 7.0
+"""Inches: a figure in one column, and across both."""
+
+PALETTE = sns.color_palette("colorblind")
+MARKERS = "os^Dv<>pPX"
+LEGEND_SIZE, NAME_SIZE, NOTE_SIZE = 7.5, 8, 6.5
+
+STYLE = {
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "font.size": 8,
+    "axes.titlesize": NAME_SIZE,
+    "legend.fontsize": LEGEND_SIZE,
+    # names are shown as they are: a dollar sign or \frac in one is no formula
+    "text.parse_math": False,
+    "text.usetex": False,
+    # text stays text in the file, so that it can be searched, edited and printed
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "svg.fonttype": "none",
+    # and the same figure is the same file
+    "svg.hashsalt": "gelens",
+}
+
+_MARGIN = 0.62
+"""Inches beside the panels, for the axis' labels."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How figures are to look: width in inches, bins of the distributions; None is each figure's own."""
+
+    width: float | None = None
+    bins: int | None = None
+
+
+def styled(draw: Callable) -> Callable:
+    """The project's style for all that a function draws, and for nothing else."""
+
+    @wraps(draw)
+    def in_style(*args, **options):
+        with plt.rc_context(STYLE):
+            return draw(*args, **options)
+
+    return in_style
+
+
+def need(table: pd.DataFrame, name: str) -> None:
+    """Raise a UsageError for a table without rows."""
+    if table.empty:
+        raise UsageError(f"the {name} table is empty: nothing to draw")
+
+
+def named(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with names as text, where a reader of CSV took them for numbers."""
+    texts = [name for name in ("network", "reference", "block") if name in table]
+    return table.assign(**{name: table[name].astype(str) for name in texts})
+
+
+def colors_of(labels: Sequence[str]) -> dict[str, tuple]:
+    """A colour for each label, of a palette that the colour-blind can tell apart."""
+    return dict(zip(labels, cycle(PALETTE), strict=False))
+
+
+def colors_by_depth(blocks: Sequence[str]) -> dict[str, tuple]:
+    """A colour for each block, the darkest the first."""
+    return dict(zip(blocks, sns.color_palette("viridis", len(blocks)), strict=True))
+
+
+@cache
+def _advance(character: str) -> float:
+    """The width of a character in parts of the font's size."""
+    font = get_font(findfont(FontProperties()))
+    if font.get_char_index(ord(character)) == 0:
+        return 1.0
+    font.set_size(100, 72)
+    return font.load_char(ord(character)).linearHoriAdvance / 65536 / 100
+
+
+def text_width(text: str, size: float) -> float:
+    """Inches that a line of text takes at a size in points, at most: letters are set on whole pixels."""
+    return sum(map(_advance, text)) * size / 72 * 1.04
+
+
+def wrapped(text: str, size: float, inches: float, lines: int | None = None) -> str:
+    """The text broken into lines that fit; of what takes more lines than allowed, the middle is left out.
+
+    Names of networks and blocks mostly differ at their ends, so that both ends are kept.
+    """
+    broken = _lines(text, size, inches)
+    kept = len(text)
+    while lines and len(broken) > lines and kept > 2:
+        kept -= 1
+        broken = _lines(f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}", size, inches)
+    return "\n".join(broken)
+
+
+def _lines(text: str, size: float, inches: float) -> list[str]:
+    lines = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for part in re.findall(r"[^ _\-/.,:=]*[ _\-/.,:=]*", paragraph):
+            if line and text_width(line + part.rstrip(), size) > inches:
+                lines.append(line.rstrip())
+                line = ""
+            while text_width(part.rstrip(), size) > inches and len(part) > 1:
+                fitting = next(n for n in range(len(part) - 1, 0, -1) if n == 1 or text_width(part[:n], size) <= inches)
+                lines.append(part[:fitting])
+                part = part[fitting:]
+            line += part
+        lines.append(line.rstrip())
+    return lines
+
+
+def in_rows(count: int, width: float, least: float) -> tuple[int, int]:
+    """Rows and columns of `count` panels, each at least so many inches wide, in rows as even as can be.
+
+    >>> in_rows(12, 7.0, 1.0), in_rows(12, 3.3, 1.0), in_rows(1, 7.0, 3.0)
+    ((2, 6), (6, 2), (1, 1))
+    """
+    columns = int(np.clip((width - _MARGIN) / least, 1, count))
+    rows = -(-count // columns)
+    return rows, -(-count // rows)
+
+
+def width_for(count: int, each: float) -> float:
+    """Inches of a figure of so many things side by side, from one column's width to that of both.
+
+    >>> width_for(1, 1.1), width_for(4, 1.1), width_for(12, 1.1)
+    (3.3, 5.02, 7.0)
+    """
+    return round(float(np.clip(count * each + _MARGIN, COLUMN, WIDTH)), 2)
+
+
+def panel_width(width: float, columns: int) -> float:
+    """Inches that a panel has for its title."""
+    return (width - _MARGIN) / columns - 0.08
+
+
+def panels(
+    rows: int,
+    columns: int,
+    width: float,
+    height: float,
+    handles: Sequence = (),
+    note: str = "",
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    **options,
+) -> tuple[Figure, np.ndarray]:
+    """A grid of axes (rows, columns), with a legend above them and a caption below.
+
+    Args:
+        rows: of panels.
+        columns: of panels.
+        width: inches, of the figure.
+        height: inches, of a row of panels; what legend, labels and caption take is added.
+        handles: of the legend.
+        note: the caption.
+        xlabel: of all panels.
+        ylabel: of all panels.
+        title: of the figure, above the legend.
+        options: of matplotlib's `subplots`, such as `sharex`.
+    """
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options)
+    legend = legend_above(figure, handles, title)
+    note = wrapped(re.sub("[ \n]+", " ", note).strip(), NOTE_SIZE, width - 0.2)
+    strip = (len(note.split("\n")) * NOTE_SIZE * 1.25 / 72 + 0.06) if note else 0.0
+    xlabel = wrapped(xlabel, 8, width - _MARGIN)
+    below = strip + (0.14 * (xlabel.count("\n") + 1) + 0.03 if xlabel else 0.0)
+    total = rows * height + legend + below
+    figure.set_size_inches(width, total)
+    # the layout knows of no caption, and would put the label where the caption is: both have a strip of their own
+    figure.get_layout_engine().set(rect=(0, below / total, 1, 1 - below / total))
+    if xlabel:
+        figure.supxlabel(xlabel, y=(strip + 0.02) / total, fontsize=8)
+    if ylabel:
+        figure.supylabel(wrapped(ylabel, 8, rows * height - 0.6), fontsize=8)
+    if note:
+        figure.text(0.5, 0.03 / total, note, ha="center", va="bottom", fontsize=NOTE_SIZE, color="0.35")
+    return figure, axes
+
+
+def legend_above(figure: Figure, handles: Sequence, title: str = "") -> float:
+    """Put a legend above the panels, in as many columns as the figure is wide enough for; the inches that it takes."""
+    if not handles:
+        return 0.0
+    width = figure.get_figwidth()
+    labels = [wrapped(handle.get_label(), LEGEND_SIZE, width - 0.75) for handle in handles]
+    for columns in range(min(len(handles), 6), 0, -1):
+        legend = figure.legend(
+            handles=handles,
+            labels=labels,
+            title=wrapped(title, NAME_SIZE, width - 0.3, 3) or None,
+            title_fontsize=NAME_SIZE,
+            frameon=False,
+            loc="outside upper center",
+            ncols=columns,
+            borderaxespad=0.2,
+        )
+        box = legend.get_tightbbox()
+        if columns == 1 or box.width / figure.dpi <= width - 0.1:
+            return box.height / figure.dpi
+        legend.remove()
+
+
+def hide_rest(axes: np.ndarray, used: int) -> None:
+    """Hide the panels that nothing is drawn in; those above them get the numbers of their axis."""
+    for ax in axes.flat[used:]:
+        ax.set_axis_off()
+    if used < axes.size:
+        for ax in axes.flat[max(used - axes.shape[1], 0) : used]:
+            ax.tick_params(labelbottom=True)
+
+
+def unit_ticks(axis: Axis, highest: float, inches: float) -> None:
+    """Ticks at 0, the middle and the end, of which the middle one is named where there is room."""
+    ticks = [0, highest / 2, highest]
+    axis.set_ticks(ticks, [f"{tick:.2g}" if inches >= 0.9 or tick != highest / 2 else "" for tick in ticks])
+
+
+def percent(share: float) -> str:
+    """A share as percents, whole where it is whole, with a thin space.
+
+    >>> percent(0.3), percent(0.125), percent(-0.05)
+    ('30\u2009%', '12.5\u2009%', '−5\u2009%')
+    """
+    return f"{round(100 * share, 6):g}\u2009%".replace("-", "−")
+
+
+def percent_axis(axis: Axis) -> None:
+    """Ticks in percents, all written alike."""
+    axis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
+
+
+def accuracy_axis(ax: Axes) -> None:
+    """0 to 100 % whatever was measured, so that figures of several runs can be laid side by side."""
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    percent_axis(ax.yaxis)
+
+
+def epoch_axis(ax: Axes, epochs: pd.Series) -> None:
+    """Epochs, whole where they are whole; one alone has one tick."""
+    ax.set_xlabel("Epoch")
+    found = sorted(set(epochs))
+    if len(found) <= 1:
+        ax.set_xlim(found[0] - 1, found[0] + 1)
+        ax.set_xticks(found, [f"{epoch:g}" for epoch in found])
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=all(epoch % 1 == 0 for epoch in found)))
+
+
+def block_ticks(ax: Axes, positions: Sequence[float], blocks: Sequence[str], inches: float) -> None:
+    """The blocks' names under their positions: level where they fit side by side, else slanted, and thinned out."""
+    names = [wrapped(paper_name(block), NAME_SIZE, 1.3, lines=1) for block in blocks]
+    room = inches / max(len(names), 1)
+    if max(text_width(name, NAME_SIZE) for name in names) + 0.08 <= room:
+        ax.set_xticks(positions, names)
+        return
+    step = int(np.ceil(0.17 / room))
+    shown = [name if number % step == 0 else "" for number, name in enumerate(names)]
+    ax.set_xticks(positions, shown, rotation=45, ha="right", rotation_mode="anchor")
+
+
+def marker_of(points: int) -> str:
+    """A dot at every point, unless they would run into one another: one point alone is seen too."""
+    return "o" if points <= 20 else ""
+
+
+def key(label: str, **look) -> Line2D:
+    """A line of a legend."""
+    return Line2D([], [], label=label, **look)

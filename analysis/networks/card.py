@@ -1,0 +1,51 @@
+"""What is known of a network beside its weights: read off a module here, once, and nowhere else."""
+
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from analysis.networks.preprocessing import Stated, stated_by
+
+UNTRAINED = "no weights were named: they are random"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a network beside its weights.
+
+    Args:
+        reference: the text that names it, with every setting, or the name of its class.
+        preprocessing: what it says of how images are shown to it; nothing may be said.
+        notes: what was assumed of it when it was loaded, a sentence each.
+        layout: whose names its weights had.
+        training_seed: of the training that made its weights, where it is known.
+    """
+
+    reference: str
+    preprocessing: Stated = field(default_factory=Stated)
+    notes: tuple[str, ...] = ()
+    layout: str | None = None
+    training_seed: int | str | None = None
+
+    @property
+    def untrained(self) -> bool:
+        """Whether it was loaded without weights."""
+        return UNTRAINED in self.notes
+
+
+def card_of(network: nn.Module) -> Card:
+    """The card of any module; a module that nothing is said of has its class's name as its reference.
+
+    >>> card_of(nn.Linear(3, 2)).reference
+    'Linear'
+    """
+    reference = getattr(network, "reference", None)
+    notes = getattr(network, "notes", None)
+    layout, seed = (getattr(network, name, None) for name in ("layout", "training_seed"))
+    return Card(
+        reference=reference if isinstance(reference, str) else type(network).__name__,
+        preprocessing=stated_by(network),
+        notes=tuple(map(str, notes)) if isinstance(notes, list | tuple) else (),
+        layout=layout if isinstance(layout, str) else None,
+        training_seed=seed if isinstance(seed, int | str) else None,
+    )

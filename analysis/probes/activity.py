@@ -1,0 +1,161 @@
+"""The activity of units at the taps of blocks: the mean over positions, one row an image."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from analysis.anatomy.hooks import aside, capture, channel_means, find_module, hooked, layout_of
+from analysis.anatomy.sites import Site, find_sites, gate_values
+from analysis.anatomy.sums import sum_modules
+from analysis.errors import UsageError, unknown
+from analysis.probes.probe import Moment
+from analysis.recording import Kept
+
+TAPS = ("output", "branch", "gate", "gated", "sum")
+"""After the shortcut and the last ReLU; before the gate; the gate's value; after it; before the last ReLU."""
+
+SIGNED = ("branch", "gated", "sum")
+"""Taps whose maps are negative in places: the mean of their positive part is kept."""
+
+
+class Activity:
+    """Keeps BLOCK.TAP, float32 (units,): the mean over positions of each unit, whatever the autocast.
+
+    Of signed taps it is the mean of the positive part. Of outputs `BLOCK.output.minimum` is kept as well, the least
+    value of the maps: a mean can hide a negative one.
+
+    Args:
+        network: any.
+        units: of each block's output, by name in the network's order.
+        taps: of `TAPS`, in all blocks.
+        rectify: take the positive part of outputs too.
+        shape: of one image (3, H, W); by the network's preprocessing where not given.
+
+    Raises:
+        UsageError: an unknown tap, or one that a block does not have, such as the gate of a block without one.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        units: Mapping[str, int],
+        taps: Sequence[str] = ("output",),
+        rectify: bool = False,
+        shape: Sequence[int] | None = None,
+    ):
+        if isinstance(taps, str):
+            raise UsageError(f'Expected argument `taps` to be a list of names, but got {taps!r}: write ["{taps}"]')
+        for tap in taps:
+            if tap not in TAPS:
+                raise unknown("tap", tap, TAPS)
+        self.network, self.units, self.rectify = network, dict(units), rectify
+        self.chosen = [tap for tap in TAPS if tap in taps]
+        self.layout = layout_of(network)
+        self.sites: dict[str, Site] = {}
+        self.sums: dict[str, tuple[str, int]] = {}
+        if set(taps) - {"output"}:
+            self.sites = {site.block: site for site in find_sites(network, list(units), shape)}
+            self._check_gates()
+        if "sum" in taps:
+            self.sums = sum_modules(network, list(units), shape)
+            self._check_sums()
+        self._seen: dict[str, torch.Tensor] = {}
+
+    def _check_gates(self) -> None:
+        for tap in [each for each in self.chosen if each in ("gate", "gated")]:
+            for block, site in self.sites.items():
+                if site.gate is None:
+                    name = type(self.network).__name__
+                    raise UsageError(
+                        f"block `{block}` of {name} has no gate, so no tap `{tap}`; it has branch and output"
+                    )
+
+    def _check_sums(self) -> None:
+        """A block that ends in a batch norm or a convolution has no activation function that a sum could be before."""
+        for block, (name, _) in self.sums.items():
+            last = find_module(self.network, name)
+            if isinstance(last, nn.modules.batchnorm._BatchNorm | nn.modules.conv._ConvNd):
+                raise UsageError(
+                    f"block `{block}` of {type(self.network).__name__} ends in no activation function but in "
+                    f"`{name}`, so no tap `sum`; it has the tap output"
+                )
+
+    def taps(self) -> dict[str, list[str]]:
+        return {block: list(self.chosen) for block in self.units}
+
+    def arrays(self) -> list[Kept]:
+        kept = []
+        for block in self.units:
+            kept += [Kept(f"{block}.{tap}", (self._width(block, tap),)) for tap in self.chosen]
+            if self._notes_minimum:
+                kept.append(Kept(f"{block}.output.minimum", ()))
+        return kept
+
+    def _width(self, block: str, tap: str) -> int:
+        return self.units[block] if tap in ("output", "sum") else self.sites[block].channels
+
+    @property
+    def _notes_minimum(self) -> bool:
+        return "output" in self.chosen and not self.rectify
+
+    def settings(self) -> dict:
+        return {"rectified": self.rectify, "positive_part": [tap for tap in self.chosen if tap in SIGNED]}
+
+    @contextmanager
+    def watch(self, batch) -> Iterator[None]:
+        self._seen.clear()
+        after, before = [], []
+        for block, site in self.sites.items():
+            branch = find_module(self.network, site.branch)
+            if "gate" in self.chosen:
+                before.append((branch, self._gate(site)))
+            if "branch" in self.chosen:
+                if site.gate:
+                    before.append((branch, self._entering(f"{block}.branch")))
+                else:
+                    after.append((branch, self._leaving(f"{block}.branch")))
+            if "gated" in self.chosen:
+                after.append((branch, self._leaving(f"{block}.gated")))
+        for block, (module, call) in self.sums.items():
+            before.append((find_module(self.network, module), self._at_call(f"{block}.sum", call)))
+        outputs = list(self.units) if "output" in self.chosen else []
+        with capture(self.network, outputs, self._output), hooked(*after, before=before):
+            yield
+
+    def _output(self, block: str, maps: torch.Tensor) -> torch.Tensor:
+        if self._notes_minimum:
+            self._seen[f"{block}.output.minimum"] = maps.flatten(1).amin(1).float()
+        self._seen[f"{block}.output"] = channel_means(maps.clamp(min=0) if self.rectify else maps, self.layout)
+        return self._seen[f"{block}.output"]
+
+    def _gate(self, site: Site):
+        def hook(module, args):
+            with aside():
+                self._seen[f"{site.block}.gate"] = gate_values(self.network, site, args[0])
+
+        return hook
+
+    def _entering(self, name: str):
+        return lambda module, args: self._keep(name, args[0])
+
+    def _leaving(self, name: str):
+        return lambda module, args, output: self._keep(name, output)
+
+    def _at_call(self, name: str, call: int):
+        """A module may be called several times in a block: the call that is counted from 0."""
+        calls = []
+
+        def hook(module, args):
+            calls.append(None)
+            if len(calls) - 1 == call:
+                self._keep(name, args[0])
+
+        return hook
+
+    def _keep(self, name: str, maps: torch.Tensor) -> None:
+        self._seen[name] = channel_means(maps.clamp(min=0), self.layout)
+
+    def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
+        return {kept.name: self._seen[kept.name] for kept in self.arrays()}

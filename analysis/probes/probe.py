@@ -1,0 +1,49 @@
+"""What a probe is: the contract between a pass and what it keeps of each image."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from analysis.data.loading import Batch
+from analysis.recording import Kept
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A batch just after its intact forward pass.
+
+    Args:
+        batch: on the host: indices, positions and labels of the images.
+        images: prepared, (N, 3, H, W), on the device.
+        labels: (N,), on the device.
+        logits: (N, K), on the device.
+    """
+
+    batch: Batch
+    images: torch.Tensor
+    labels: torch.Tensor
+    logits: torch.Tensor
+
+
+class Probe(Protocol):
+    """What is kept of each image of one network.
+
+    A probe computes no statistic: it gives rows. What it keeps of an image must not depend on the others of its batch.
+    """
+
+    def arrays(self) -> list[Kept]:
+        """The arrays that it keeps: name, shape of a row, dtype."""
+
+    def settings(self) -> dict:
+        """What its rows depend on beside network and images, as JSON has it; a recording is resumed only by equals."""
+
+    def taps(self) -> dict[str, list[str]]:
+        """By block, the taps whose activity is among the arrays, as BLOCK.TAP."""
+
+    def watch(self, batch: Batch) -> AbstractContextManager:
+        """A context around the intact forward pass of a batch."""
+
+    def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
+        """By array, (N, …) on the device."""

@@ -1,0 +1,537 @@
+"""A recording on disk or in memory: arrays with a row for each image, and what they are of.
+
+On disk it is a folder that anyone opens without this package:
+
+    recording.json          networks (reference, weights' hash, preprocessing), arrays, images' fingerprint, rows done
+    images.csv              row, index, identifier, label, class, bytes (of the image's file)
+    NETWORK/BLOCK.TAP.npy   float32 (images, units), rows in the order of images.csv
+    NETWORK/NAME.npy        what else a probe keeps
+"""
+
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import RunError, UsageError, unknown
+from analysis.files import atomic_path, only_writer
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Of the folder: another number is another layout."""
+
+_ROWS = 4096
+
+IMAGE_COLUMNS = ("row", "index", "identifier", "label", "class", "bytes")
+OTHERS = {
+    "identifier": "they have other names",
+    "index": "they have other places in their split",
+    "label": "they have other labels",
+    "bytes": "their files have changed in size",
+}
+"""What another value in a column of images.csv says."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An array that a probe keeps of every image.
+
+    Args:
+        name: of its file, such as `layer3.5.output`.
+        shape: of a row; () for one number an image.
+        dtype: NumPy's name of it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    @property
+    def bytes_an_image(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+
+class Recording:
+    """What a pass kept of every image. `create` makes one, `open_recording` opens a finished one.
+
+    Args:
+        described: what recording.json says; see `create`.
+        images: the columns of images.csv.
+        arrays: by (network, name), with a row for each image.
+        folder: None where it is in memory.
+    """
+
+    def __init__(
+        self,
+        described: dict,
+        images: pd.DataFrame,
+        arrays: Mapping[tuple[str, str], np.ndarray],
+        folder: Path | None = None,
+    ):
+        self.described, self.images, self.folder = described, images, folder
+        self._arrays = dict(arrays)
+        self._listed = False  # whether images.csv says what `images` does
+        self._lock = ExitStack()
+
+    @classmethod
+    def create(
+        cls,
+        kept: Mapping[str, Sequence[Kept]],
+        images: pd.DataFrame,
+        facts: Mapping,
+        folder: Path | str | None = None,
+        resume: bool = False,
+    ) -> "Recording":
+        """A recording to be written; one that was interrupted goes on with `resume`.
+
+        Args:
+            kept: by network, what is kept of each image.
+            images: columns index, identifier, label (−1 where it is not known yet), class and bytes (−1 for none).
+            facts: what the rows depend on beside the images, as JSON has it: of networks, settings, precision.
+            folder: None keeps it in memory.
+
+        Raises:
+            UsageError: the folder holds a recording of something else, an unfinished one without `resume`, or
+                something that is no recording; or another process is writing it.
+            RunError: there is no space for it, or it cannot be written.
+        """
+        images = images.reset_index(drop=True)
+        images.insert(0, "row", np.arange(len(images)))
+        described = {
+            "format": FORMAT,
+            **json.loads(json.dumps(dict(facts))),
+            "folders": _folders(kept),
+            "arrays": {
+                network: [asdict(each) | {"shape": list(each.shape)} for each in several]
+                for network, several in kept.items()
+            },
+            "images": len(images),
+            "rows_done": 0,
+            "finished": False,
+        }
+        if folder is None:
+            arrays = {
+                (network, each.name): np.zeros((len(images), *each.shape), each.dtype)
+                for network, several in kept.items()
+                for each in several
+            }
+            return cls(described, images, arrays)
+        return _on_disk(Path(folder), described, images, resume)
+
+    # -- what is in it
+
+    def path(self, name: str) -> Path:
+        """A file of its folder."""
+        if self.folder is None:
+            raise ValueError("the recording is in memory, not in a folder")
+        return self.folder / name
+
+    @property
+    def rows_done(self) -> int:
+        """Images that are recorded; the rows after them are empty."""
+        return self.described["rows_done"]
+
+    @property
+    def finished(self) -> bool:
+        return self.described["finished"]
+
+    @property
+    def networks(self) -> dict[str, dict]:
+        """By label, the card of each network."""
+        return self.described["networks"]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(images,) int64."""
+        return self.images["label"].to_numpy()
+
+    @property
+    def indices(self) -> np.ndarray:
+        """(images,) of the images in their whole split."""
+        return self.images["index"].to_numpy()
+
+    def names(self, network: str) -> list[str]:
+        """What is kept of a network."""
+        self._check_network(network)
+        return [each["name"] for each in self.described["arrays"][network]]
+
+    def blocks(self, network: str, tap: str = "output") -> list[str]:
+        """The blocks of a network whose activity at a tap is recorded, in the network's order."""
+        self._check_network(network)
+        return [block for block, taps in self.described["taps"].get(network, {}).items() if tap in taps]
+
+    def array(self, network: str, name: str) -> np.ndarray:
+        """An array as it is, with a row for each image; from disk it is memory-mapped and cannot be written."""
+        self._check_network(network)
+        if (network, name) not in self._arrays:
+            raise unknown(f"array of {network} called", name, self.names(network))
+        return self._arrays[network, name]
+
+    def matrix(self, network: str, block: str, tap: str = "output") -> np.ndarray:
+        """float32 (images, units): the activity of a block's units at a tap.
+
+        Raises:
+            UsageError: it was not recorded; the message names what was.
+        """
+        self._check_network(network)
+        taps = self.described["taps"].get(network, {})
+        if block not in taps:
+            raise unknown(f"block of {network} in the recording called", block, taps)
+        if tap not in taps[block]:
+            raise UsageError(
+                f"tap `{tap}` of {network} {block} was not recorded; recorded: {', '.join(taps[block])}. "
+                f"`gelens record … --tap {tap}` records it"
+            )
+        return self.array(network, f"{block}.{tap}")
+
+    def activity(self, network: str, block: str, tap: str = "output"):
+        """The same as an `xarray.DataArray`, dimensions image and unit, coordinates label, class and identifier.
+
+        >>> kept = {"net": [Kept("b.output", (3,))]}
+        >>> table = pd.DataFrame({"index": [0, 1], "identifier": ["x", "y"], "label": [1, 0], "class": ["cat", "dog"]})
+        >>> recording = Recording.create(kept, table, {"networks": {"net": {}}, "taps": {"net": {"b": ["output"]}}})
+        >>> recording.write(0, {("net", "b.output"): np.ones((2, 3), np.float32)}, 2)
+        >>> recording.activity("net", "b").groupby("class").mean("image").shape
+        (2, 3)
+        """
+        import xarray
+
+        values = self.matrix(network, block, tap)
+        images = {name: ("image", self.images[name].to_numpy()) for name in ("label", "class", "identifier")}
+        coordinates = {"image": self.indices, "unit": np.arange(values.shape[1])} | images
+        named = {"network": network, "block": block, "tap": tap}
+        return xarray.DataArray(values, coordinates, ("image", "unit"), name=f"{block}.{tap}", attrs=named)
+
+    def _check_network(self, network: str) -> None:
+        if network not in self.described["arrays"]:
+            raise unknown("network in the recording called", network, self.described["arrays"])
+
+    # -- writing
+
+    def write(self, start: int, rows: Mapping[tuple[str, str], np.ndarray], images: int) -> None:
+        """Rows of so many images from `start` on, of every array; they count as done."""
+        if rows.keys() != self._arrays.keys():
+            network, name = next(iter(rows.keys() ^ self._arrays.keys()))
+            raise UsageError(f"array `{name}` of {network} was announced or is given, but not both")
+        stop = start + images
+        for (network, name), values in rows.items():
+            array = self._arrays[network, name]
+            if values.shape != (images, *array.shape[1:]):
+                raise UsageError(
+                    f"array `{name}` of {network} has rows {values.shape}, expected {images} of {array.shape[1:]}"
+                )
+            array[start:stop] = values
+        self.described["rows_done"] = stop
+
+    def write_labels(self, start: int, labels: np.ndarray) -> None:
+        """Labels that were not known before the images were read."""
+        classes, rows = self.described["classes"], slice(start, start + len(labels) - 1)
+        classes += [str(label) for label in range(len(classes), int(labels.max()) + 1)]
+        self.images.loc[rows, "label"] = labels
+        self.images.loc[rows, "class"] = [classes[label] for label in labels.tolist()]
+        self._listed = False
+
+    def flush(self) -> None:
+        """Bring what was written to the disk, then the note of how much that is."""
+        if self.folder is None:
+            return
+        for array in self._arrays.values():
+            array.flush()
+        if not self._listed:
+            _write_images(self.folder, self.images)
+            self._listed = True
+        _write_json(self.folder, self.described)
+
+    def finish(self) -> None:
+        """Flush, and say that all rows are there."""
+        self.described["finished"] = True
+        self.flush()
+        self.close()
+
+    def close(self) -> None:
+        """Let other processes write it."""
+        self._lock.close()
+
+    def discard(self) -> None:
+        """Let it go: its files are deleted."""
+        self.close()
+        if self.folder is not None:
+            discard(self.folder)
+
+
+def open_recording(folder: Path | str) -> Recording:
+    """A finished recording: its folder, or that of a run which kept one.
+
+    Raises:
+        UsageError: there is none, it is unfinished, or of another version.
+        RunError: it is damaged: a file is missing, cut short, or of another shape.
+    """
+    folder = _folder_of(Path(folder))
+    described = _read_json(folder)
+    if not described["finished"]:
+        raise UsageError(
+            f"the recording in `{folder}` is unfinished ({described['rows_done']} of {described['images']} images): "
+            f"the command that makes it, with --resume, goes on"
+        )
+    images = _read_images(folder, described)
+    return Recording(described, images, _open_arrays(folder, described, "r"), folder)
+
+
+def _folder_of(folder: Path) -> Path:
+    for each in (folder, folder / "recording"):
+        if (each / "recording.json").is_file():
+            return each
+    raise UsageError(f"no recording in `{folder}` (no recording.json); `gelens record` makes one")
+
+
+def _folders(networks: Mapping) -> dict[str, str]:
+    """A folder's name for each network."""
+    folders: dict[str, str] = {}
+    for label in networks:
+        base = re.sub(r"[^\w.=-]+", "_", label).lstrip(".") or "network"
+        name, number = base, 1
+        while name in (*folders.values(), "images.csv", "recording.json"):
+            number += 1
+            name = f"{base}-{number}"
+        folders[label] = name
+    return folders
+
+
+def _on_disk(folder: Path, described: dict, images: pd.DataFrame, resume: bool) -> Recording:
+    _refuse_others(folder, described)  # before a lock is written among them
+    lock = _locked(folder)
+    try:
+        recording = _begun(folder, described, images, resume)
+    except BaseException:
+        lock.close()
+        raise
+    recording._lock = lock
+    return recording
+
+
+def _begun(folder: Path, described: dict, images: pd.DataFrame, resume: bool) -> Recording:
+    """A recording in a folder that no other process writes."""
+    if (folder / "recording.json").is_file():
+        before = _read_json(folder)
+        if not resume:
+            raise UsageError(f"`{folder}` holds a recording already: add --resume to go on, or choose another folder")
+        _check_same(folder, before, described)
+        return _resumed(folder, before, described, images)
+    for network in described["folders"].values():  # of a process that was killed as it began
+        shutil.rmtree(folder / network, ignore_errors=True)
+    _make_arrays(folder, described)
+    recording = Recording(described, images, _open_arrays(folder, described, "r+"), folder)
+    recording.flush()
+    return recording
+
+
+def _refuse_others(folder: Path, described: dict) -> None:
+    """A folder of something else is not written into; one that was locked for a recording holds the beginning of it."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if "recording.json" in names:
+        return
+    begun = set(described["folders"].values()) | {"images.csv"} if ".lock" in names else set()
+    if any(name not in begun and not name.startswith(".") for name in names):
+        raise UsageError(f"`{folder}` is not empty and holds no recording; choose another folder")
+
+
+def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) -> Recording:
+    """An unfinished recording to go on with; images after those that are done may have been taken out meanwhile."""
+    done = before["rows_done"]
+    recorded = _read_images(folder, before)
+    if before["finished"] and len(recorded) != len(images):
+        raise UsageError(f"`{folder}` is of {len(recorded)} images, now {len(images)}; choose another folder")
+    for column in ("identifier", "index", "label", "bytes"):
+        then, now = (each[column].iloc[:done].to_numpy() for each in (recorded, images))
+        if column == "label" and (now == -1).all():
+            continue  # not known before they are read
+        if len(then) != len(now) or (then != now).any():
+            raise RunError(
+                f"the {done} images that `{folder}` has recorded already are others now: {OTHERS[column]}; begin "
+                f"again in another folder"
+            )
+    for column in ("label", "class"):
+        images.loc[: done - 1, column] = recorded[column].iloc[:done].to_numpy()
+    if before.get("versions") != described.get("versions"):
+        log.warning("the recording in %s was begun with other versions: %s", folder, before.get("versions"))
+    progress = {name: before[name] for name in ("rows_done", "finished", "folders", "classes")}
+    described = described | progress
+    if len(recorded) != len(images):
+        _shorten(folder, before, described, images)
+    return Recording(described, images, _open_arrays(folder, described, "r+"), folder)
+
+
+def _shorten(folder: Path, before: dict, described: dict, images: pd.DataFrame) -> None:
+    """Arrays for another number of images, with the rows that are done, beside the old ones until they are whole."""
+    taken = set(before["folders"].values())
+    described["folders"] = {label: f"{name}-" for label, name in before["folders"].items()}
+    if taken & set(described["folders"].values()):
+        described["folders"] = {label: f"{name}--" for label, name in before["folders"].items()}
+    _make_arrays(folder, described)
+    old, done = _open_arrays(folder, before, "r"), described["rows_done"]
+    for key, array in _open_arrays(folder, described, "r+").items():
+        for start in range(0, done, _ROWS):
+            array[start : min(start + _ROWS, done)] = old[key][start : min(start + _ROWS, done)]
+        array.flush()
+    _write_images(folder, images)
+    _write_json(folder, described)
+    for name in taken:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _check_same(folder: Path, before: dict, now: dict) -> None:
+    progress = {"rows_done", "finished", "images", "data", "versions", "folders"}
+    if not now.get("labels_known", True):  # classes come with the labels
+        progress.add("classes")
+    for key in dict.fromkeys([*now, *before]):
+        if key not in progress and before.get(key) != now.get(key):
+            raise UsageError(
+                f"`{folder}` holds a recording of something else: {_difference(key, before.get(key), now.get(key))}; "
+                f"choose another folder"
+            )
+
+
+def _difference(key: str, before, now) -> str:
+    """In words, where two JSON values differ first.
+
+    >>> _difference("networks", {"a": {"hash": 1}}, {"a": {"hash": 2}})
+    'networks a hash was 1, now 2'
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        for inner in dict.fromkeys([*before, *now]):
+            if before.get(inner) != now.get(inner):
+                return f"{key} {_difference(inner, before.get(inner), now.get(inner))}"
+    then, today = (str(each)[:80] for each in (before, now))
+    return f"{key} was {then}, now {today}"
+
+
+def _locked(folder: Path) -> ExitStack:
+    lock = ExitStack()
+    lock.enter_context(only_writer(folder))
+    return lock
+
+
+def _make_arrays(folder: Path, described: dict) -> None:
+    """Files of zeros with all their space reserved: a full disk must not kill the process as it writes."""
+    needed = predicted_bytes(described)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise RunError(
+            f"the recording would take {needed / 2**30:.2f} GiB in `{folder}`, which has {free / 2**30:.2f} GiB free: "
+            f"fewer blocks, taps or images, or another disk"
+        )
+    try:
+        for network, name, kept in _arrays_of(described):
+            path = folder / described["folders"][network] / f"{name}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shape = (described["images"], *kept["shape"])
+            array = np.lib.format.open_memmap(path, "w+", np.dtype(kept["dtype"]), shape)
+            del array
+            if hasattr(os, "posix_fallocate") and path.stat().st_size:  # not on macOS
+                with path.open("r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        for network in described["folders"].values():
+            shutil.rmtree(folder / network, ignore_errors=True)
+        raise RunError(f"cannot write the recording in `{folder}`: {error.strerror or error}") from error
+
+
+def predicted_bytes(described: Mapping) -> int:
+    """What the arrays of a recording take."""
+    each_image = sum(Kept(**kept).bytes_an_image for _, _, kept in _arrays_of(described))
+    return described["images"] * each_image
+
+
+def _arrays_of(described: Mapping):
+    for network, several in described["arrays"].items():
+        for kept in several:
+            yield network, kept["name"], kept
+
+
+def _open_arrays(folder: Path, described: dict, mode: Literal["r", "r+"]) -> dict[tuple[str, str], np.memmap]:
+    arrays = {}
+    for network, name, kept in _arrays_of(described):
+        path = folder / described["folders"][network] / f"{name}.npy"
+        shape = (described["images"], *kept["shape"])
+        try:
+            np.load(path, mmap_mode="r", allow_pickle=False)  # fails where it is cut short; r+ would fill it up
+            array = np.load(path, mmap_mode=mode, allow_pickle=False)
+        except FileNotFoundError as error:
+            raise RunError(f"the recording in `{folder}` is damaged: `{path.name}` of {network} is missing") from error
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(f"the recording in `{folder}` is damaged: `{path.name}` of {network}: {error}") from error
+        if array.shape != shape or array.dtype != np.dtype(kept["dtype"]):
+            raise RunError(
+                f"the recording in `{folder}` is damaged: `{path.name}` of {network} is {array.dtype} {array.shape}, "
+                f"expected {kept['dtype']} {shape}"
+            )
+        arrays[network, name] = array
+    return arrays
+
+
+def _write_json(folder: Path, described: dict) -> None:
+    with atomic_path(folder / "recording.json") as temporary:
+        temporary.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+
+
+def _read_json(folder: Path) -> dict:
+    path = folder / "recording.json"
+    try:
+        described = json.loads(path.read_text())
+        if described["format"] != FORMAT:
+            raise UsageError(
+                f"`{path}` is of format {described['format']}, this version reads format {FORMAT}: record again, or "
+                f"use the version that made it"
+            )
+        missing = {"arrays", "folders", "images", "rows_done", "finished", "networks", "taps"} - described.keys()
+        if missing:
+            raise KeyError(", ".join(sorted(missing)))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise RunError(f"`{path}` is damaged: {type(error).__name__} {error}") from error
+    return described
+
+
+def _write_images(folder: Path, images: pd.DataFrame) -> None:
+    with atomic_path(folder / "images.csv") as temporary:
+        images.to_csv(temporary, index=False)
+
+
+def _read_images(folder: Path, described: dict) -> pd.DataFrame:
+    path = folder / "images.csv"
+    try:
+        images = pd.read_csv(path, dtype={"identifier": str, "class": str}, keep_default_na=False)
+        if list(images.columns) != list(IMAGE_COLUMNS):
+            raise ValueError(f"columns {', '.join(images.columns)}, expected {', '.join(IMAGE_COLUMNS)}")
+        images = images.astype(dict.fromkeys(("row", "index", "label", "bytes"), np.int64))
+    except (OSError, ValueError) as error:
+        raise RunError(f"the recording in `{folder}` is damaged: images.csv: {error}") from error
+    if len(images) != described["images"]:
+        raise RunError(
+            f"the recording in `{folder}` is damaged: images.csv has {len(images)} images, recording.json "
+            f"{described['images']}"
+        )
+    return images
+
+
+def discard(folder: Path) -> None:
+    """Delete a recording."""
+    with suppress(UsageError, RunError):
+        described = _read_json(folder)
+        for name in described["folders"].values():
+            shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("recording.json", "images.csv", ".lock"):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,161 @@
+"""Class selectivity from class-conditional means: the index, its cross-fitted and its corrected form."""
+
+import numpy as np
+
+
+def selectivity_index(means: np.ndarray, present: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+    """The index from class-conditional means: (μ_max − μ_rest) / (μ_max + μ_rest), equation 1 of Morcos et al.
+
+    μ_rest is the unweighted mean of the other classes' means (Morcos et al., ICLR 2018).
+
+    Args:
+        means: (K, U) class-conditional mean activities, not negative.
+        present: (K,) bool, classes with images; others are left out.
+
+    Returns:
+        index, μ_max, μ_rest, and the preferred class (the lowest of equals), each (U,). A dead unit has index NaN
+        and preferred class −1.
+
+    >>> index, *_ = selectivity_index(np.array([[3.0, 0.0], [1.0, 0.0], [1.0, 0.0]]))
+    >>> index
+    array([0.5, nan])
+    """
+    kept, classes = _kept(means, present)
+    maximum, rest = _highest_and_rest(kept)
+    return contrast(maximum, rest), maximum, rest, np.where(maximum > 0, classes[kept.argmax(0)], -1)
+
+
+def index_alone(means: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """`selectivity_index` without the preferred class, which takes as long to find as the rest."""
+    return contrast(*_highest_and_rest(_kept(means, present)[0]))
+
+
+def crossfitted_index(means: np.ndarray, present: np.ndarray | None = None) -> np.ndarray:
+    """The cross-fitted index from the class-conditional means of two halves of the images.
+
+    The preferred class is chosen on one half; its mean and the rest's are taken from the other; the two directions'
+    means are averaged, then the ratio is taken. It errs low where the index errs high, and far too much so for units
+    that are seldom active.
+
+    Args:
+        means: (2, K, U) means of each half.
+        present: (2, K) bool, classes with images; only classes present in both halves are used.
+
+    Returns:
+        (U,), NaN for dead units and where fewer than two classes are in both halves.
+    """
+    both = np.ones(means.shape[1], bool) if present is None else present.all(0)
+    if both.sum() < 2:
+        return np.full(means.shape[2], np.nan)
+    kept = means if both.all() else means[:, both]
+    preferred = np.zeros(means.shape[2])
+    rest = np.zeros(means.shape[2])
+    for chosen, measured in ((kept[0], kept[1]), (kept[1], kept[0])):
+        # of equally preferred classes (all of them, where a unit is silent in this half) the mean, not the first:
+        # else the index would hang on how classes are numbered
+        best = chosen == chosen.max(0)
+        value = np.einsum("ku,ku->u", best, measured) / best.sum(0)
+        preferred += value / 2
+        rest += (measured.sum(0) - value) / (len(measured) - 1) / 2
+    return contrast(preferred, rest)
+
+
+def corrected_index(
+    means: np.ndarray, noise: np.ndarray, present: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The index of class means that are shrunk towards their mean by √B, and their reliability B.
+
+    B = max(0, 1 − noise / variance of the class means over classes): the share of their variance that is not noise.
+    What remains of the means varies over classes as much as the true means do, so neither the maximum nor the rest
+    is inflated by noise. An empirical Bayes estimate that keeps the second moment (Louis, JASA 1984; here for the
+    index: this project's). Where one class of very many stands out from a flat background it errs low; where the noise
+    of a class mean grows with the mean, as that of sparse activities does, a hundredth or two high
+    (`studies/selectivity_bias.py`).
+
+    Args:
+        means: (K, U) class-conditional mean activities.
+        noise: (U,) variance of a class mean by the sampling of images, averaged over classes (`noise_of_means`); twice
+            that for the means of a bootstrap replicate, whose images are drawn from drawn images.
+        present: (K,) bool, classes with images; others are left out.
+
+    Returns:
+        index and reliability, each (U,): NaN for a dead unit and where the noise is; a unit whose class means are all
+        equal has reliability and index 0.
+
+    >>> means = np.array([[4.0], [2.0], [0.0]])  # of variance 4
+    >>> corrected_index(means, np.array([3.0]))  # B = 1/4: means of 3, 2 and 1
+    (array([0.33333333]), array([0.25]))
+    """
+    kept, _ = _kept(means, present)
+    return corrected_contrast(*_highest_and_rest(kept), variance_over_classes(kept), noise, len(kept))
+
+
+def corrected_contrast(
+    maximum: np.ndarray, rest: np.ndarray, variance: np.ndarray, noise: np.ndarray, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`corrected_index` from μ_max, μ_rest and the variance of the means over so many classes."""
+    share = np.divide(noise, variance, out=np.where(np.isnan(noise), np.nan, 1.0), where=variance > 0)
+    reliability = np.where(maximum > 0, np.maximum(1 - share, 0), np.nan)
+    grand_mean = (maximum + (classes - 1) * rest) / classes
+    high = grand_mean + np.sqrt(reliability) * (maximum - grand_mean)
+    low = grand_mean + np.sqrt(reliability) * (rest - grand_mean)
+    return contrast(high, low), reliability
+
+
+def noise_of_means(sums: np.ndarray, squares: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The variance of a class mean by the sampling of its images, s²_k / n_k, averaged over classes with images.
+
+    A class of a single image, which has no variance of its own, is given that of all classes pooled.
+
+    Args:
+        sums: (K, U) of activities by class.
+        squares: (K, U) of squared activities.
+        counts: (K,) images of each class.
+
+    Returns:
+        (U,), NaN where no class has two images.
+
+    >>> noise_of_means(np.array([[2.0], [4.0]]), np.array([[4.0], [8.0]]), np.array([2, 2]))  # 0, 2 and 2, 2
+    array([0.5])
+    """
+    present = counts > 0
+    number = counts[present, None]
+    if number.max(initial=0) < 2:
+        return np.full(sums.shape[1], np.nan)
+    scatter = np.maximum(squares[present] - sums[present] ** 2 / number, 0)
+    pooled = scatter.sum(0) / (number - 1).sum()
+    own = np.divide(scatter, number - 1, out=np.broadcast_to(pooled, scatter.shape).copy(), where=number > 1)
+    return (own / number).mean(0)
+
+
+def means_of(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(…, K, U) sums by (…, K) counts or weights; classes without images get 0 and are to be left out by `present`."""
+    counts = counts[..., None]
+    if (counts > 0).all():
+        return sums / counts
+    return np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+
+
+def variance_over_classes(means: np.ndarray) -> np.ndarray:
+    """(U,) variance (K − 1) of (K, U) class means."""
+    away = means - means.mean(0)
+    return np.einsum("ku,ku->u", away, away) / (len(means) - 1)
+
+
+def contrast(high: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """(high − low) / (high + low), NaN where both are 0."""
+    total = high + low
+    return np.divide(high - low, total, out=np.full(total.shape, np.nan), where=total > 0)
+
+
+def _kept(means: np.ndarray, present: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of classes with images, and which they are."""
+    if present is None or present.all():
+        return means, np.arange(len(means))
+    classes = np.flatnonzero(present)
+    return means[classes], classes
+
+
+def _highest_and_rest(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    maximum = means.max(0)
+    return maximum, (means.sum(0) - maximum) / (len(means) - 1)

@@ -1,0 +1,27 @@
+"""Pruning curves from counts of images that are right."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+
+def curve_table(points: Sequence[Mapping], images: int, top1: np.ndarray, top5: np.ndarray) -> pd.DataFrame:
+    """The columns of `pruning.csv` from `block` on.
+
+    Args:
+        points: the columns up to `dropped` of each point.
+        images: measured at each.
+        top1, top5: (points,) images whose label is the most likely class, or among the five.
+
+    >>> curve_table([{"block": "b", "ratio": 0.0}], 4, np.array([2]), np.array([4]))[["images", "top1", "top5"]]
+       images  top1  top5
+    0       4   0.5   1.0
+    """
+    rows = []
+    for point, first, among in zip(points, top1.tolist(), top5.tolist(), strict=True):
+        interval = binomtest(first, images).proportion_ci(0.95, method="wilson")
+        measured = {"images": images, "top1": first / images, "top1_low": interval.low, "top1_high": interval.high}
+        rows.append({**point, **measured, "top5": among / images})
+    return pd.DataFrame(rows)

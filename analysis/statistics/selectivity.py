@@ -1,0 +1,236 @@
+"""Class selectivity of a layer's units from recorded activities: the tables of selectivity, and their samples."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from analysis.statistics.class_means import corrected_index, crossfitted_index, means_of, selectivity_index
+from analysis.statistics.registry import check_indices, index_rows
+from analysis.statistics.resampling import ROWS, Resampling
+from analysis.statistics.samples import mean, over_units, spread
+from analysis.statistics.top_images import KEPT, top_images_table
+from analysis.statistics.units import Units
+
+SUMS_BYTES = 2**27
+ACTIVITY_BYTES = 2**27
+"""What the sums, and the activities, of the units that one thread works on may take."""
+
+MOST_THREADS = 4
+"""More would take more memory, and the sums are bound by its speed."""
+
+
+@dataclass(frozen=True)
+class UnitStatistics:
+    """Class selectivity of a layer's U units.
+
+    Args:
+        table: a row for each unit, the columns of selectivity.csv from `unit` on (see `unit_statistics`).
+        samples: what errors and comparisons are computed from, each (…, U): `csi`, `crossfit` and `corrected` of every
+            bootstrap replicate, `null` of every permutation, `halves` the index of each half of the images.
+        means: (K, U) class-conditional means, 0 for classes without images.
+        counts: (K,) images of each class.
+        others: a row for each named index and unit: index, unit, value, se, null, null_sd, top_class, resolution.
+        top_images: a row for each unit and image that drives it most: unit, rank, index, label, activity.
+    """
+
+    table: pd.DataFrame
+    samples: dict[str, np.ndarray]
+    means: np.ndarray
+    counts: np.ndarray
+    others: pd.DataFrame
+    top_images: pd.DataFrame
+
+
+def unit_statistics(
+    activity: np.ndarray,
+    resampling: Resampling,
+    indices: Sequence[str] = (),
+    rectified: bool = False,
+    name: str = "features",
+    progress: Callable[[int], object] | None = None,
+) -> UnitStatistics:
+    """Class selectivity of every unit, with its null, its corrected and cross-fitted forms, and errors.
+
+    Args:
+        activity: (N, U) float32 mean activities, not negative; may be a memory-mapped file. Rows are those of
+            `resampling`.
+        indices: names of other indices, of `INDICES`, for `others`.
+        rectified: the activities are means of the positive part of signed ones, which the table then records.
+        name: of the layer, for messages.
+        progress: called with the number of units each time some are done.
+
+    The columns of `table`: unit; csi, the index of Morcos et al. (ICLR 2018); csi_se, its standard deviation over
+    bootstrap replicates; csi_null and csi_null_sd, its mean and standard deviation under permutations of the labels;
+    csi_crossfit; active_fraction, the share of images on which the unit is active; mu_max, mu_rest; top_class;
+    csi_corrected (`corrected_index`) and csi_corrected_se; reliability, the share B of the variance of the class means
+    that is not noise; variation, the standard error of a class mean relative to the mean of the class means,
+    √(mean over classes of s²_k / n_k) / mean of μ_k: the coefficient of variation within classes over √n, which is what
+    drives the bias of csi; and rectified, where it is.
+
+    A dead unit's indices are NaN and its top_class −1. There is no null where no class has two images, since it would
+    equal the index, nor a corrected index; no standard error where a class has a single image.
+
+    Raises:
+        ValueError: activities that are negative or not finite, of other images than `resampling`, or fewer than two
+            classes with images.
+        UsageError: an index that is none.
+
+    >>> drawn = Resampling(np.array([0, 1]), np.arange(2), classes=2, permutations=0, replicates=0)
+    >>> unit_statistics(np.array([[3.0], [1.0]], dtype=np.float32), drawn).table["csi"].tolist()
+    [0.5]
+    """
+    check_indices(indices)
+    _check(activity, resampling, name)
+    blocks = list(_blocks_of_units(activity, resampling))
+    parts = []
+    pool = ThreadPoolExecutor(max(min(MOST_THREADS, _processors()), 1))
+    try:
+        for part in pool.map(partial(_block_statistics, activity, resampling, indices), blocks):
+            parts.append(part)
+            if progress is not None:
+                progress(len(part.table))
+    finally:
+        pool.shutdown(cancel_futures=True)  # else an interruption would wait for all that is left to do
+    return _joined(parts, blocks, indices, rectified)
+
+
+def block_means(table: pd.DataFrame, samples: dict[str, np.ndarray]) -> dict[str, float]:
+    """A block's summary over its living units: columns of `selectivity_blocks.csv` from `units` and `dead` on.
+
+    Standard errors are the standard deviation of the block's mean over bootstrap replicates of the images.
+    """
+    alive = table["csi"].notna().to_numpy()
+    return {
+        "units": len(table),
+        "dead": int((~alive).sum()),
+        "mean_csi": table["csi"].mean(),
+        "mean_csi_se": float(spread(over_units(samples["csi"], alive))),
+        "mean_null": table["csi_null"].mean(),
+        "mean_excess": (table["csi"] - table["csi_null"]).mean(),
+        "mean_crossfit": table["csi_crossfit"].mean(),
+        "mean_corrected": table["csi_corrected"].mean(),
+        "mean_corrected_se": float(spread(over_units(samples["corrected"], alive))),
+        "mean_reliability": table["reliability"].mean(),
+        "mean_variation": table["variation"].mean(),
+    }
+
+
+def _block_statistics(
+    activity: np.ndarray, resampling: Resampling, indices: Sequence[str], columns: slice
+) -> UnitStatistics:
+    """Of the units in some columns, numbered from 0."""
+    units = Units(np.ascontiguousarray(activity[:, columns], dtype=np.float32), resampling)
+    top = [rows[:KEPT] for rows in units.tops]
+    return UnitStatistics(
+        _table(units),
+        units.samples,
+        units.means,
+        resampling.counts,
+        pd.concat([index_rows(index, units) for index in indices]) if indices else pd.DataFrame(),
+        top_images_table(units.activity, top, resampling.labels, resampling.indices),
+    )
+
+
+def _table(units: Units) -> pd.DataFrame:
+    drawn = units.resampling
+    present = drawn.counts > 0
+    samples = units.samples
+    index, maximum, rest, top = selectivity_index(units.means, present)
+    corrected, reliability = corrected_index(units.means, units.noise, present)
+    average = units.means[present].mean(0)
+    variation = np.divide(np.sqrt(units.noise), average, out=np.full(units.number, np.nan), where=average > 0)
+    with np.errstate(invalid="ignore"):
+        return pd.DataFrame(
+            {
+                "unit": np.arange(units.number),
+                "csi": index,
+                "csi_se": spread(samples["csi"]),
+                "csi_null": mean(samples["null"]),
+                "csi_null_sd": spread(samples["null"]),
+                "csi_crossfit": crossfitted_index(
+                    means_of(units.sums.halves, drawn.half_counts), drawn.half_counts > 0
+                ),
+                "active_fraction": units.active / drawn.images,
+                "mu_max": maximum,
+                "mu_rest": rest,
+                "top_class": top,
+                "csi_corrected": corrected,
+                "csi_corrected_se": spread(samples["corrected"]),
+                "reliability": reliability,
+                "variation": variation,
+            }
+        )
+
+
+def _joined(
+    parts: Sequence[UnitStatistics], blocks: Sequence[slice], indices: Sequence[str], rectified: bool
+) -> UnitStatistics:
+    """The statistics of all units, each numbered by its column."""
+    others = pd.DataFrame()
+    if indices:
+        others = _numbered([part.others for part in parts], blocks)
+        order = others["index"].map({index: place for place, index in enumerate(dict.fromkeys(indices))})
+        others = others.iloc[np.lexsort((others["unit"], order))].reset_index(drop=True)
+    table = _numbered([part.table for part in parts], blocks)
+    if rectified:
+        table["rectified"] = True
+        others = others.assign(rectified=True) if indices else others
+    samples = {kind: np.concatenate([part.samples[kind] for part in parts], 1) for kind in parts[0].samples}
+    means = np.concatenate([part.means for part in parts], 1)
+    top_images = _numbered([part.top_images for part in parts], blocks)
+    return UnitStatistics(table, samples, means, parts[0].counts, others, top_images)
+
+
+def _numbered(tables: Sequence[pd.DataFrame], blocks: Sequence[slice]) -> pd.DataFrame:
+    moved = [table.assign(unit=table["unit"] + block.start) for table, block in zip(tables, blocks, strict=True)]
+    return pd.concat(moved, ignore_index=True)
+
+
+def _blocks_of_units(activity: np.ndarray, resampling: Resampling) -> Iterator[slice]:
+    """Columns whose sums and activities fit in the memory that one thread may take."""
+    images, units = activity.shape
+    by_sums = SUMS_BYTES // (8 * resampling.rows)
+    by_activity = ACTIVITY_BYTES // (4 * images + 8 * min(images, ROWS))  # as they are, and a part in float64
+    step = max(min(by_sums, by_activity, units), 1)
+    for start in range(0, units, step):
+        yield slice(start, min(start + step, units))
+
+
+def _check(activity: np.ndarray, resampling: Resampling, name: str) -> None:
+    """Raise where there can be no index; one reading of the rows in order."""
+    if activity.ndim != 2 or len(activity) != resampling.images or not activity.shape[1]:
+        raise ValueError(
+            f"Expected argument `activity` to be ({resampling.images}, units), of the images of `resampling`, but got "
+            f"{activity.shape}"
+        )
+    if (resampling.counts > 0).sum() < 2:
+        raise ValueError(f"{int((resampling.counts > 0).sum())} classes with images; the index needs at least two")
+    strange, first, minimum = 0, -1, np.inf
+    for start in range(0, len(activity), ROWS):
+        part = activity[start : start + ROWS]
+        finite = np.isfinite(part)
+        if not finite.all():
+            first = start + int((~finite).any(1).argmax()) if first < 0 else first
+            strange += int((~finite).sum())
+        minimum = min(minimum, float(part.min(where=finite, initial=np.inf)))
+    if strange:
+        raise ValueError(
+            f"layer `{name}` has {strange} activities that are NaN or infinite, the first in row {first} of "
+            f"{len(activity)}"
+        )
+    if minimum < 0:
+        raise ValueError(
+            f"layer `{name}` has negative activities (minimum {minimum:.4g}): the index is defined for activities ≥ 0; "
+            f"measure after the ReLU, or rectify"
+        )
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

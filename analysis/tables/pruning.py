@@ -1,0 +1,39 @@
+"""Pruning curves of networks, from a recording of which images are right at every point."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from analysis.recording import Recording
+from analysis.statistics.curve_table import curve_table
+
+
+def pruning_table(recording: Recording) -> pd.DataFrame:
+    """`pruning.csv`: a row for each network and point; empty where nothing was dropped."""
+    tables = []
+    for label in recording.networks:
+        if (dropping := recording.described["settings"][label].get("dropping")) is None:
+            continue
+        top1, top5 = (recording.array(label, f"dropping.{name}").sum(0, dtype=np.int64) for name in ("top1", "top5"))
+        table = curve_table(dropping["points"], len(recording.images), top1, top5)
+        table.insert(0, "network", label)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def correctness(recording: Recording) -> dict[str, np.ndarray]:
+    """`correctness.npz`: by network `correct/LABEL`, bits of (points, images by increasing index), and the images."""
+    order = np.argsort(recording.indices, kind="stable")
+    arrays: dict[str, np.ndarray] = {}
+    for label in recording.networks:
+        if "dropping" in recording.described["settings"][label]:
+            right = recording.array(label, "dropping.top1")[order].T
+            arrays[f"correct/{label}"] = np.packbits(right.astype(bool), axis=1)
+    described: Mapping[str, np.ndarray] = {
+        "identifiers": np.array(recording.images["identifier"].to_list())[order],
+        "indices": recording.indices[order],
+        "labels": recording.labels[order],
+        "classes": np.array(recording.described["classes"]),
+    }
+    return arrays | dict(described)

@@ -1,0 +1,111 @@
+"""Seconds and memory of the statistics of selectivity from a recording on disk, without a network.
+
+ImageNet's validation set: 50,000 images, 1000 classes, six blocks of 1024 units, memory-mapped as a recording has them.
+Each case runs in a process of its own, whose peak memory is what the system counts, the file's pages that it has
+touched included.
+
+    python benchmarks/selectivity_statistics.py [--images 50000] [--units 1024] [--blocks 6] [--full]
+
+Printed: 10 permutations and 10 replicates; how time grows with them; the other indices; 1,280,000 images of fewer
+units. With --full all blocks under the defaults too.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from analysis.statistics import PERMUTATIONS, REPLICATES, Resampling, unit_statistics
+
+CLASSES = 1000
+ROWS = 8192
+
+
+def write_activity(path: Path, images: int, units: int) -> None:
+    """Half-normal activities, silent on half of the images."""
+    file = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(images, units))
+    rng = np.random.default_rng(0)
+    for start in range(0, images, ROWS):
+        part = file[start : start + ROWS]
+        np.maximum(rng.standard_normal(part.shape, dtype=np.float32), 0, out=part)
+    file.flush()
+
+
+def case(path: Path, blocks: int, permutations: int, replicates: int, indices: list[str]) -> dict:
+    """Seconds of drawing and of the statistics of a file, as often as there are blocks."""
+    activity = np.load(path, mmap_mode="r")
+    start = time.perf_counter()
+    images = np.arange(len(activity))
+    drawn = Resampling(images % CLASSES, images, CLASSES, 0, permutations, replicates)
+    drawing = time.perf_counter() - start
+    for _ in range(blocks):
+        unit_statistics(activity, drawn, indices)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "drawing": drawing,
+        "seconds": time.perf_counter() - start,
+        "processor": used.ru_utime + used.ru_stime,
+        "peak": used.ru_maxrss / 2**20 * (1 if sys.platform != "darwin" else 1 / 1024),
+    }
+
+
+def measured(path: Path, blocks: int, permutations: int, replicates: int, indices: str = "") -> dict:
+    """`case` in a process of its own."""
+    command = [sys.executable, __file__, "--case", str(path), str(blocks), str(permutations), str(replicates), indices]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    return json.loads(subprocess.run(command, check=True, capture_output=True, env=environment, text=True).stdout)
+
+
+def say(what: str, result: dict) -> None:
+    print(
+        f"{what:<58} {result['seconds']:7.1f} s ({result['processor']:.1f} s of processors, {result['drawing']:.1f} s "
+        f"drawing), peak {result['peak']:.2f} GiB",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=50_000)
+    parser.add_argument("--units", type=int, default=1024)
+    parser.add_argument("--blocks", type=int, default=6)
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--case", nargs=5, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.case:
+        path, blocks, permutations, replicates, indices = options.case
+        names = indices.split(",") if indices else []
+        print(json.dumps(case(Path(path), int(blocks), int(permutations), int(replicates), names)))
+        return
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    print(f"{processors} processors, load {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory() as folder:
+        block, narrow, many = (Path(folder) / f"{name}.npy" for name in ("block", "narrow", "many"))
+        write_activity(block, options.images, options.units)
+        whole = f"{options.images} × {options.blocks} × {options.units}"
+        say(f"{whole}, 10 and 10", measured(block, options.blocks, 10, 10))
+        for number in (0, 10, 30, 100):
+            say(f"one block, {number} permutations, {number} replicates", measured(block, 1, number, number))
+        if options.full:
+            say(f"{whole}, {PERMUTATIONS} and {REPLICATES}", measured(block, options.blocks, PERMUTATIONS, REPLICATES))
+        units = options.units // 16
+        write_activity(narrow, options.images, units)
+        for number in (10, 100):
+            say(f"{units} units, {number} and {number}", measured(narrow, 1, number, number))
+            for index in ("precision", "ccmas", "auc", "mi"):
+                say(f"{units} units, {number} and {number}, with {index}", measured(narrow, 1, number, number, index))
+        images = 1_280_000 * options.images // 50_000
+        write_activity(many, images, units)
+        for number in (10, 100):
+            say(f"{images} images, {units} units, {number} and {number}", measured(many, 1, number, number))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""Small activities of known kinds."""
+
+import numpy as np
+import pytest
+
+from analysis.statistics import Resampling
+
+
+def activities(images: int = 300, classes: int = 5, units: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Units from indifferent to selective, two fifths of their activity silent, with ties; the last one dead."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, images)
+    strength = np.linspace(0, 3, units)
+    features = np.abs(rng.standard_normal((images, units))) + strength * (labels[:, None] == 2)
+    features = np.round(features, 2) * (rng.random((images, units)) < 0.6)
+    features[:, -1] = 0
+    return features.astype(np.float32), labels
+
+
+@pytest.fixture
+def drawn() -> tuple[np.ndarray, Resampling]:
+    """Activities and their resampling, images numbered otherwise than they are ordered."""
+    activity, labels = activities()
+    indices = np.random.default_rng(1).permutation(1000)[: len(labels)]
+    return activity, Resampling(labels, indices, 5, seed=2, permutations=4, replicates=4)

@@ -1,0 +1,62 @@
+"""Class sums: the slow way, and equal to the bit however the rows are stored and the units are cut."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.statistics import Resampling, selectivity, unit_statistics
+from analysis.statistics.sums import STRIP, class_sums, null_sums
+
+from .conftest import activities
+
+
+def test_sums_are_those_of_a_loop_over_images(drawn):
+    activity, mine = drawn
+    sums = class_sums(activity, mine)
+    memberships = mine.memberships.toarray()
+    expected = np.zeros((mine.rows, activity.shape[1]))
+    for image, row in enumerate(activity.astype(np.float64)):
+        for drawing in np.flatnonzero(memberships[:, image]):
+            expected[drawing] += memberships[drawing, image] * row
+    assert np.array_equal(sums.halves, expected[:10].reshape(2, 5, -1))
+    assert np.array_equal(sums.null, expected[10:30].reshape(4, 5, -1))
+    assert np.array_equal(sums.replicates, expected[30:].reshape(4, 2, 5, -1))
+    squares = [(activity[mine.labels == label].astype(float) ** 2).sum(0) for label in range(5)]
+    assert np.allclose(sums.squares, squares, rtol=1e-12)
+    own, permuted = null_sums(activity.astype(np.float64), mine)
+    assert np.allclose(own, sums.halves.sum(0)) and np.array_equal(permuted, sums.null)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 2 * STRIP + 3))
+@settings(max_examples=20, deadline=None)
+def test_a_units_sums_do_not_hang_on_its_neighbours(seed, units):
+    rng = np.random.default_rng(seed)
+    activity = rng.random((70, units), dtype=np.float32)
+    mine = Resampling(rng.integers(0, 3, 70), np.arange(70), 3, seed, 2, 2)
+    whole = class_sums(activity, mine)
+    alone = class_sums(activity[:, -1:], mine)
+    assert np.array_equal(whole.replicates[..., -1:], alone.replicates)
+    assert np.array_equal(whole.null[..., -1:], alone.null)
+
+
+@pytest.mark.parametrize("limit, threads", [(1, 1), (1, 4), (2**20, 1)])
+def test_tables_are_equal_to_the_bit_however_rows_are_stored_and_units_cut(tmp_path, monkeypatch, limit, threads):
+    activity, labels = activities(units=9)
+    mine = Resampling(labels, np.arange(300), 5, 0, 3, 3)
+    names = ("csi", "precision", "ccmas", "auc", "mi")
+    expected = unit_statistics(activity, mine, names)
+    monkeypatch.setattr(selectivity, "SUMS_BYTES", limit)
+    monkeypatch.setattr(selectivity, "_processors", lambda: threads)
+    file = np.lib.format.open_memmap(tmp_path / "a.npy", mode="w+", dtype=np.float32, shape=activity.shape)
+    for start in range(0, 300, 7):  # as a pass in small batches would write them
+        file[start : start + 7] = activity[start : start + 7]
+    file.flush()
+    stored = np.load(tmp_path / "a.npy", mmap_mode="r")
+    done = []
+    for form in (stored, np.asfortranarray(activity), np.concatenate([activity[:11], activity[11:]])):
+        result = unit_statistics(form, Resampling(labels, np.arange(300), 5, 0, 3, 3), names, progress=done.append)
+        for name in ("table", "others", "top_images"):
+            assert getattr(result, name).equals(getattr(expected, name))
+        assert all(np.array_equal(result.samples[k], v, equal_nan=True) for k, v in expected.samples.items())
+    assert sum(done) == 3 * 9

@@ -1,0 +1,58 @@
+"""The study's runner: what it trains, and that killing it changes nothing."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from analysis.errors import UsageError
+from analysis.networks import load_network
+from studies.cifar10.train import TRAININGS, alone
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_training_is_there_once_and_can_be_built():
+    assert len({each.name for each in TRAININGS}) == len(TRAININGS) == 41
+    assert [(each.network, each.seed) for each in TRAININGS[:2]] == [("thin_resnet50", 0), ("thin_resnet50_se", 0)]
+    for network in {each.network for each in TRAININGS}:
+        load_network(network)
+
+
+def test_one_runner_at_a_time(tmp_path):
+    with alone(tmp_path), pytest.raises(UsageError, match="another runner is at work"), alone(tmp_path):
+        pass
+    with alone(tmp_path):
+        pass
+
+
+def runner(folder: Path, *more: str) -> list[str]:
+    arguments = ["--data", "digits", "--runs", folder / "runs", "--out", folder / "weights", "--limit", "300"]
+    arguments += ["--epochs", "2", "--most", "1", "--precision", "fp32", "--no-progress", *more]
+    return [sys.executable, "-m", "studies.cifar10.train", *map(str, arguments)]
+
+
+@pytest.mark.slow
+def test_a_runner_that_is_killed_goes_on_to_the_same_weights(tmp_path):
+    subprocess.run(runner(tmp_path / "whole"), cwd=ROOT, check=True, capture_output=True)
+    killed = subprocess.Popen(runner(tmp_path / "parts"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    checkpoint = tmp_path / "parts" / "runs" / "thin_resnet50" / "seed-0" / "checkpoint.pt"
+    deadline = time.monotonic() + 300
+    while not checkpoint.exists() and killed.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    seed = Path("weights") / "thin_resnet50" / "seed-0"
+    assert not (tmp_path / "parts" / seed.with_suffix(".json")).exists()
+    subprocess.run(runner(tmp_path / "parts"), cwd=ROOT, check=True, capture_output=True)
+    whole, parts = (load_file(tmp_path / name / seed.with_suffix(".safetensors")) for name in ("whole", "parts"))
+    assert all(whole[key].equal(parts[key]) for key in whole)
+    facts = json.loads((tmp_path / "whole" / seed.with_suffix(".json")).read_text())
+    assert facts["precision"] == "fp32" and facts["settings"]["epochs"] == 2
+    epochs = sorted(path.name for path in (tmp_path / "whole" / f"{seed}-epochs").iterdir())
+    assert epochs[0] == "epoch-000.125.safetensors" and epochs[-1] == "epoch-002.safetensors"
