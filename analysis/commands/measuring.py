@@ -84,20 +84,20 @@ def add_network(run: Run, label: str, request: Request) -> None:
 
 
 def _check_images(run: Run, now: Mapping) -> None:
-    """The images of the run as it was begun; those that are read later may have been mended or left out since.
+    """The images of the run are those that it was begun on.
 
-    Which they are is known by the recording, image by image.
+    Where its recording is under way, files that are read later may have been mended, or be left out as unreadable:
+    the recording knows, image by image, what it has.
 
     Raises:
-        UsageError: it was begun on other images.
+        UsageError: they are others.
     """
     before = run.record.get("data", {}).get("parts")
     if before is None or before == now.get("parts"):
         return
-    mended = {"sizes of files"} if now["parts"]["images"] == before["images"] else set(before)
     others = {name for name in before if before[name] != now["parts"].get(name)}
-    begun = run.path(RECORDING).joinpath("recording.json").exists()
-    if not begun or not (others <= mended) or (mended != {"sizes of files"} and not now["left_out"]):
+    under_way = run.path(RECORDING).joinpath("recording.json").exists()
+    if not (under_way and (now["left_out"] or others == {"sizes of files"})):
         raise UsageError(f"`{run.folder}` was begun on other images: {image_differences(before, now['parts'])}")
 
 
