@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import wraps
@@ -26,12 +27,14 @@ from analysis.probes.probe import Probe
 from analysis.recording import Recording
 from analysis.results.run import versions
 from analysis.statistics import PERMUTATIONS, REPLICATES
-from analysis.subjects import Networks, fit_classes, image_shape, label_networks, log, probe
+from analysis.subjects import Networks, fit_classes, image_shape, label_networks, outputs_and_units
 from analysis.sweep.passing import Subject, SweepOptions
 from analysis.sweep.passing import record as run_pass
 from analysis.tables.evaluation import evaluation_table
 from analysis.tables.pruning import pruning_table
 from analysis.tables.selectivity import Statistics, selectivity_tables
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -112,7 +115,7 @@ def _subject(label: str, request: Request, data, labels: np.ndarray | None) -> S
     network, images = request.network, adapted(data)
     preprocessing = preprocessing_for(network, images, name=label)
     shape = image_shape(images, preprocessing)
-    outputs, units = probe(network, request.blocks, shape)
+    outputs, units = outputs_and_units(network, request.blocks, shape)
     _check_labels(label, data, labels, outputs)
     probes: list[Probe] = [Predictions(outputs)]
     if request.blocks:

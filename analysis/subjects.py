@@ -65,7 +65,7 @@ def fit_classes(networks: Iterable[nn.Module], data):
         return data
     images = adapted(data)
     shapes = {network: image_shape(images, preprocessing_for(network, images)) for network in networks}
-    outputs = {probe(network, (), shape)[0] for network, shape in shapes.items()}
+    outputs = {outputs_and_units(network, (), shape)[0] for network, shape in shapes.items()}
     if 1000 not in outputs:
         return data
     if len(outputs) > 1:
@@ -77,7 +77,7 @@ def fit_classes(networks: Iterable[nn.Module], data):
     return data.as_imagenet()
 
 
-def probe(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> tuple[int, dict[str, int]]:
+def outputs_and_units(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> tuple[int, dict[str, int]]:
     """The number of outputs, and of units of each block, from one blank image."""
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     with prepared(network, device), torch.inference_mode(), capture(network, blocks, "mean") as features:
