@@ -91,7 +91,7 @@ def run_training(training: Training, data: str, runs: Path, out: Path, recipe: s
     keep = [epoch for epoch in training.keep if epoch <= chosen.epochs]
     table = train(training.network, data, folder, chosen, resume=True, progress=progress, keep_epochs=keep, **options)
     target = out / f"{training.name}.safetensors"
-    written = _write_half(training.network, folder / WEIGHTS, target, data=data, seed=str(training.seed))
+    written = _write_half(training.network, folder / WEIGHTS, target, data=_without_path(data), seed=str(training.seed))
     for path in sorted((folder / "epochs").glob("*.safetensors")):
         _write_half(training.network, path, out / f"{training.name}-epochs" / path.name, seed=str(training.seed))
     with atomic_path(target.with_suffix(".csv")) as temporary:
@@ -107,12 +107,22 @@ def run_training(training: Training, data: str, runs: Path, out: Path, recipe: s
         "recipe": recipe,
         "settings": asdict(chosen),
         "precision": record["precision"],
-        "data": record["data"],
+        "data": record["data"] | {"name": _without_path(data)},
         "weights": file_hash(target),
         "versions": record["versions"],
     }
     with atomic_path(target.with_suffix(".json")) as temporary:  # the last to be written: it says that all is there
         temporary.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def _without_path(data: str) -> str:
+    """A data reference without the folders of this machine.
+
+    >>> _without_path("parquet:/somebody/data/cifar10"), _without_path("digits")
+    ('parquet:cifar10', 'digits')
+    """
+    form, colon, location = data.partition(":")
+    return form + colon + Path(location).name
 
 
 def _validation(data: str, seed: int, limit: int | None = None, per_class: int | None = None):
