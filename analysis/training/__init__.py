@@ -40,6 +40,7 @@ def train(
     skip_unreadable: bool = False,
     limit: int | None = None,
     per_class: int | None = None,
+    compiled: bool = False,
 ) -> pd.DataFrame:
     """Train a network and leave its weights, recipe and curves in a run's folder.
 
@@ -60,6 +61,8 @@ def train(
         skip_unreadable: leave out images that cannot be read, instead of stopping.
         limit, per_class: a class-balanced subset of each split, of so many images or of so many of each class, drawn
             by the recipe's seed.
+        compiled: whether the step goes through torch.compile: a minute of compiling, then faster steps. Last bits
+            differ from those of a training that is not compiled.
 
     Returns:
         `training.csv`: network, epoch, split ("train", "val"), loss, top1_error, top5_error (percent), learning_rate
@@ -93,7 +96,7 @@ def train(
         out,
         "train",
         {"network": str(reference), "data": str(data), "recipe": asdict(recipe), "precision": precision}
-        | {"limit": limit, "per_class": per_class}
+        | {"limit": limit, "per_class": per_class, "compiled": compiled}
         | {"keep_epochs": keep_epochs if isinstance(keep_epochs, bool) else list(keep_epochs)},
         resume,
     )
@@ -103,7 +106,7 @@ def train(
         size = network.preprocessing.size
         precision = run.record.get("precision") or faster_precision(network, recipe.batch_size, size, target)
     run.save(device=str(target), precision=precision, seed=recipe.seed)
-    loop = Loop(network, training, validation, recipe, target, precision, workers, progress)
+    loop = Loop(network, training, validation, recipe, target, precision, workers, progress, compiled)
     label = label or parsed.label or parsed.short
     with run.timed("train"):
         history = loop.run(run.path("checkpoint.pt"), label, KeptEpochs(run.path("epochs"), keep_epochs))

@@ -40,6 +40,7 @@ class Loop:
         precision: str,
         workers: int = 0,
         progress: bool = True,
+        compiled: bool = False,
     ):
         self.recipe, self.progress, self.validation, self.workers = recipe, progress, validation, workers
         self.preprocessing = network.preprocessing
@@ -50,11 +51,16 @@ class Loop:
         if recipe.padding is not None:  # what is small is decoded once, for validation too
             self.validation = decoded_in_memory(validation, network.preprocessing.geometry, workers, progress)
         optimizer = torch.optim.SGD(
-            param_groups_weight_decay(network, recipe.weight_decay), recipe.learning_rate, momentum=recipe.momentum
+            param_groups_weight_decay(network, recipe.weight_decay),
+            recipe.learning_rate,
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
         )
         network.to(memory_format=torch.channels_last)
         # our own order and seeds resume exactly; accelerate would draw its own
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
+        # the step alone: validation goes through the network itself, whose state and names are as ever
+        self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
         self.scheduler = self._schedule(len(self.reader))
         outputs = network(torch.zeros(2, 3, network.preprocessing.size, network.preprocessing.size).to(device)).shape[1]
         self.metrics = MetricCollection(
@@ -119,7 +125,7 @@ class Loop:
         begun = (epoch - 1) * len(self.reader)
         for step, (images, labels) in enumerate(self.reader.epoch(epoch), begun + 1):
             with self.accelerator.autocast():
-                logits = self.network(images)
+                logits = self.forward(images)
                 loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
             self.accelerator.backward(loss)
             self.optimizer.step()

@@ -16,6 +16,7 @@ class Recipe:
         batch_size: images in a step.
         learning_rate: at its highest.
         momentum: of SGD.
+        nesterov: whether it is Nesterov's.
         weight_decay: of weights other than batch norm's and biases.
         schedule: "onecycle" (rises over the first 30 %, falls by a cosine to nothing) or "step" (÷ 10 every 30 epochs).
         crop_area: range of a random crop's share of the image's area.
@@ -38,6 +39,7 @@ class Recipe:
     flip: float = 0.5
     padding: int | None = None
     label_smoothing: float = 0.0
+    nesterov: bool = False
     seed: int = 0
 
 

@@ -107,6 +107,7 @@ def run_training(training: Training, data: str, runs: Path, out: Path, recipe: s
         "recipe": recipe,
         "settings": asdict(chosen),
         "precision": record["precision"],
+        "compiled": options.get("compiled", False),
         "data": record["data"] | {"name": _without_path(data)},
         "weights": file_hash(target),
         "versions": record["versions"],
@@ -172,8 +173,9 @@ def alone(runs: Path) -> Iterator[None]:
 @click.option("--most", type=int, default=len(TRAININGS), help="Trainings to run at most.  [default: all]")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--precision", default="auto", show_default=True)
+@click.option("--compile/--no-compile", "compiled", default=True, show_default=True, help="Use torch.compile.")
 @click.option("--progress/--no-progress", default=True)
-def main(data, runs, out, recipe, epochs, limit, most, device, precision, progress):
+def main(data, runs, out, recipe, epochs, limit, most, device, precision, compiled, progress):
     """Train the study's networks, the next unfinished one first."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -182,6 +184,7 @@ def main(data, runs, out, recipe, epochs, limit, most, device, precision, progre
             for _, training in zip(range(most), unfinished(out), strict=False):
                 click.echo(f"{training.name}")
                 settings = {"epochs": epochs, "limit": limit, "device": device, "precision": precision}
+                settings |= {"compiled": compiled}
                 run_training(training, data, runs, out, recipe, progress, **settings)
     except (UsageError, RunError) as error:
         raise click.ClickException(str(error)) from error

@@ -32,7 +32,7 @@ def test_one_runner_at_a_time(tmp_path):
 
 def runner(folder: Path, *more: str) -> list[str]:
     arguments = ["--data", "digits", "--runs", folder / "runs", "--out", folder / "weights", "--limit", "300"]
-    arguments += ["--epochs", "2", "--most", "1", "--precision", "fp32", "--no-progress", *more]
+    arguments += ["--epochs", "2", "--most", "1", "--precision", "fp32", "--no-compile", "--no-progress", *more]
     return [sys.executable, "-m", "studies.cifar10.train", *map(str, arguments)]
 
 

@@ -279,3 +279,38 @@ def test_label_smoothing_is_in_the_training_loss_alone(tmp_path, few_digits):
     )
     same = plain.set_index("split")["loss"] == smoothed.set_index("split")["loss"]
     assert same["val"] and not same["train"]
+
+
+def test_the_step_is_compiled_where_asked_for(tmp_path, few_digits, monkeypatch):
+    """By a compiler that compiles nothing, so that it ends in the same weights; the real one is slow."""
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda network, **_: compiled.append(network) or network)
+    for name in ("plain", "compiled"):
+        train("mini_shufflenet", "digits", tmp_path / name, PADDED, compiled=name == "compiled")
+    assert len(compiled) == 1
+    plain, other = (
+        read_checkpoint(str(tmp_path / name / "weights.safetensors")).state for name in ("plain", "compiled")
+    )
+    assert all(torch.equal(plain[name], other[name]) for name in plain)
+
+
+@pytest.mark.slow
+def test_a_compiled_training_learns_as_another(tmp_path, few_digits):
+    """Tolerance: kernels that are fused round otherwise, and steps carry it on."""
+    plain, compiled = (
+        train("mini_resnet", "digits", tmp_path / str(each), replace(PADDED, epochs=2), compiled=each)
+        for each in (False, True)
+    )
+    assert np.allclose(plain["loss"], compiled["loss"], rtol=1e-2)
+
+
+def test_nesterov_is_pytorchs(tmp_path, few_digits, monkeypatch):
+    chosen, sgd = [], torch.optim.SGD
+    monkeypatch.setattr(
+        torch.optim, "SGD", lambda *args, **given: chosen.append(given["nesterov"]) or sgd(*args, **given)
+    )
+    losses = [
+        train("mini_shufflenet", "digits", tmp_path / str(each), replace(PADDED, nesterov=each))["loss"].iloc[-1]
+        for each in (False, True)
+    ]
+    assert chosen == [False, True] and losses[0] != losses[1]
