@@ -70,7 +70,7 @@ def selectivity_gaps(
             continue
         pairs = []
         for block, depth in depths.items():
-            pair = _Pair(*((units[name, block], samples[name, block]) for name in (network, reference)))
+            pair = Pair(*((units[name, block], samples[name, block]) for name in (network, reference)))
             row = {"block": block, "depth": depth, "network": network, "reference": reference}
             gaps.append(row | pair.columns() | _stage_sizes(units, block, network, reference))
             pairs.append(pair)
@@ -80,7 +80,7 @@ def selectivity_gaps(
     return pd.DataFrame(gaps), pd.DataFrame(trends)
 
 
-class _Pair:
+class Pair:
     """A block of two networks: their gap of each kind, and what it is under every replicate and permutation.
 
     Args:
@@ -105,7 +105,7 @@ class _Pair:
 
     def _estimate(self, kind: str) -> dict[str, float]:
         null = self.draws["null"] if kind == "excess" else None
-        return {f"{kind}_gap": self.gaps[kind], f"{kind}_gap_se": _error(self.draws[kind], null)}
+        return {f"{kind}_gap": self.gaps[kind], f"{kind}_gap_se": error_of(self.draws[kind], null)}
 
     def _gap(self, column: str) -> float:
         mine, theirs = (rows[column].mean() if column in rows else np.nan for rows, _ in self._both)
@@ -140,7 +140,7 @@ def _distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     return stats.wasserstein_distance(first, second), stats.ks_2samp(first, second).statistic
 
 
-def _error(replicates: np.ndarray, null: np.ndarray | None) -> float:
+def error_of(replicates: np.ndarray, null: np.ndarray | None) -> float:
     variance = float(spread(replicates)) ** 2
     if null is not None:
         variance += float(spread(null)) ** 2 / max(len(null), 1)
@@ -157,12 +157,17 @@ def _stage(block: str) -> str:
     return block.rpartition(".")[0]
 
 
-def _trend(kind: str, depth: np.ndarray, pairs: Sequence[_Pair]) -> dict:
+def slope_weights(depth: np.ndarray) -> np.ndarray:
+    """What the gaps are weighted by in their least-squares slope on depth, which is linear in them."""
     centred = depth - depth.mean()
-    weights = centred / (centred**2).sum()  # the least-squares slope is linear in the gaps
+    return centred / (centred**2).sum()
+
+
+def _trend(kind: str, depth: np.ndarray, pairs: Sequence[Pair]) -> dict:
+    weights = slope_weights(depth)
     slope = float(np.array([pair.gaps[kind] for pair in pairs]) @ weights)
     draws = {name: np.stack([pair.draws[name] for pair in pairs], 1) @ weights for name in (kind, "null")}
-    error = _error(draws[kind], draws["null"] if kind == "excess" else None)
+    error = error_of(draws[kind], draws["null"] if kind == "excess" else None)
     reach = error * half_width(len(draws[kind]))
     return {
         "gap": kind,
@@ -196,7 +201,7 @@ def _said(rows: pd.DataFrame, replicates: int) -> Iterator[str]:
         mine, theirs = its["stage_blocks"].iloc[0], its["reference_stage_blocks"].iloc[0]
         yield (
             f"{paper_name(stage)} has {mine} blocks against {theirs}, so blocks of equal name are at other depths: no "
-            f"claim about {_blocks(its)}"
+            f"claim about {joined_blocks(its)}"
         )
     rows = rows.drop(others.index)
     known = rows[rows["corrected_low"].notna()]
@@ -204,12 +209,12 @@ def _said(rows: pd.DataFrame, replicates: int) -> Iterator[str]:
     lower = known[known["corrected_high"] < 0]
     for some in (higher, lower):
         if len(some):
-            yield f"corrected gap {_range(some)} in {_blocks(some)}"
+            yield f"corrected gap {_range(some)} in {joined_blocks(some)}"
     if len(open_ := known.drop(higher.index).drop(lower.index)):
         reach = np.abs(open_[["corrected_low", "corrected_high"]]).to_numpy().max()
-        yield f"not resolved (|gap| below {_rounded_up(reach)}) in {_blocks(open_)}"
+        yield f"not resolved (|gap| below {rounded_up(reach)}) in {joined_blocks(open_)}"
     if len(unknown := rows.drop(known.index)):
-        yield f"{_why_unknown(unknown, replicates)}, so no claim about {_blocks(unknown)}"
+        yield f"{_why_unknown(unknown, replicates)}, so no claim about {joined_blocks(unknown)}"
 
 
 def _range(rows: pd.DataFrame) -> str:
@@ -221,10 +226,10 @@ def _range(rows: pd.DataFrame) -> str:
     return f"{least:+.3f} … {most:+.3f} (95 % intervals over images within {low:+.3f} … {high:+.3f})"
 
 
-def _rounded_up(value: float) -> str:
+def rounded_up(value: float) -> str:
     """To two digits, never down: a bound.
 
-    >>> _rounded_up(0.0231), _rounded_up(0.12), _rounded_up(0.0)
+    >>> rounded_up(0.0231), rounded_up(0.12), rounded_up(0.0)
     ('0.024', '0.12', '0.001')
     """
     if value < 0.001:
@@ -244,10 +249,10 @@ def _why_unknown(rows: pd.DataFrame, replicates: int) -> str:
     return "no standard errors (some class has a single image, or a unit is dead in every replicate)"
 
 
-def _blocks(rows: pd.DataFrame) -> str:
+def joined_blocks(rows: pd.DataFrame) -> str:
     """Names as in the figures, runs of neighbours in depth joined.
 
-    >>> _blocks(pd.DataFrame({"block": ["layer3.0", "layer3.1", "layer3.2", "layer3.4"], "depth": [1, 2, 3, 5]}))
+    >>> joined_blocks(pd.DataFrame({"block": ["layer3.0", "layer3.1", "layer3.2", "layer3.4"], "depth": [1, 2, 3, 5]}))
     'conv4-1 … conv4-3, conv4-5'
     """
     runs: list[list[str]] = []

@@ -1,0 +1,109 @@
+"""Intervals over trainings: right by simulation, and equal to scipy's where only trainings vary."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis.errors import UsageError
+from analysis.statistics.trainings import over_trainings, paired, training_gaps, training_sentences
+
+
+@pytest.mark.parametrize("trainings", [3, 5, 10])
+@pytest.mark.parametrize("of_trainings,of_images", [(1.0, 0.3), (1.0, 1.0), (0.1, 1.0)])
+def test_intervals_hold_the_truth(trainings, of_trainings, of_images):
+    """Gaps scatter over trainings, and all share what the images at hand do to them, whose size is estimated from 100
+    replicates. Tolerance: 0.926 to 0.952 was seen in 40,000 repeats; of 4,000 the standard error is 0.004."""
+    random, repeats, replicates, truth = np.random.default_rng(trainings), 4000, 100, 0.3
+    shared = truth + of_images * random.normal(size=repeats)
+    values = shared + of_trainings * random.normal(size=(trainings, repeats))
+    errors = of_images * np.sqrt(random.chisquare(replicates - 1, repeats) / (replicates - 1))
+    table = over_trainings(values, errors, replicates)
+    cover = ((table["low"] <= truth) & (truth <= table["high"])).mean()
+    assert 0.91 < cover < 0.965
+
+
+@pytest.mark.parametrize("trainings", [3, 5, 10])
+def test_nothing_is_claimed_where_nothing_differs(trainings):
+    random, repeats = np.random.default_rng(0), 4000
+    values = random.normal(size=repeats) + random.normal(size=(trainings, repeats))
+    errors = np.sqrt(random.chisquare(99, repeats) / 99)
+    assert (over_trainings(values, errors, 100)["p"] < 0.05).mean() < 0.07
+
+
+def test_without_an_error_over_images_it_is_scipys_t():
+    values = np.random.default_rng(0).normal(0.5, size=(6, 3))
+    table = over_trainings(values, np.zeros(3), 100)
+    theirs = stats.ttest_1samp(values, 0)
+    assert np.allclose(table["p"], theirs.pvalue)
+    assert np.allclose(table[["low", "high"]].to_numpy().T, theirs.confidence_interval())
+    assert np.allclose(table["df"], 5)
+
+
+def test_one_training_has_no_interval():
+    table = over_trainings(np.array([[0.1, 0.2]]), np.array([0.01, 0.01]), 100)
+    assert table["mean"].tolist() == [0.1, 0.2] and table.drop(columns=["mean", "trainings"]).isna().all(axis=None)
+
+
+def test_trainings_are_paired_by_seed():
+    groups = {"se": {0: "se 0", 2: "se 2", 3: "se 3"}, "plain": {3: "plain 3", 0: "plain 0", 1: "plain 1"}}
+    assert paired(groups, "se", "plain") == [(0, "se 0", "plain 0"), (3, "se 3", "plain 3")]
+    with pytest.raises(UsageError, match="no group `ge` among those measured: se, plain"):
+        paired(groups, "ge", "plain")
+
+
+BLOCKS, UNITS, REPLICATES = ("layer3.0", "layer3.1", "layer3.2"), 5, 40
+
+
+def made(gap: float, slope: float, scatter: float, seeds: int):
+    """Tables and samples of two groups whose corrected indices differ by gap + slope · depth, up to `scatter`."""
+    random, rows, samples = np.random.default_rng(1), [], {}
+    groups = {group: {seed: f"{group} {seed}" for seed in range(seeds)} for group in ("plain", "se")}
+    for group, trainings in groups.items():
+        for label in trainings.values():
+            for depth, block in enumerate(BLOCKS, 1):
+                index = 0.4 + (gap + slope * depth) * (group == "se") + scatter * random.normal()
+                index = index + 0.01 * random.normal(size=UNITS)
+                columns = {"csi": index, "csi_crossfit": index, "csi_corrected": index, "csi_null": index / 2}
+                rows.append(pd.DataFrame({"network": label, "block": block, "unit": range(UNITS)} | columns))
+                drawn = index + 0.002 * random.normal(size=(REPLICATES, UNITS))
+                samples[label, block] = {"csi": drawn, "crossfit": drawn, "corrected": drawn, "null": drawn / 2}
+                samples[label, block]["halves"] = np.stack([index, index])
+    units = pd.concat(rows, ignore_index=True)
+    places = {block: depth for depth, block in enumerate(BLOCKS, 1)}
+    blocks = units[["network", "block"]].drop_duplicates()
+    return units, blocks.assign(depth=blocks["block"].map(places)), samples, groups
+
+
+def test_gaps_are_those_of_the_obvious_loop():
+    units, blocks, samples, groups = made(0.1, 0.02, 0.01, 4)
+    gaps, trends = training_gaps(units, blocks, samples, groups, "plain")
+    for row in gaps[gaps["gap"] == "corrected"].itertuples():
+        means = units[units["block"] == row.block].groupby("network")["csi_corrected"].mean()
+        each = [means[f"se {seed}"] - means[f"plain {seed}"] for seed in range(4)]
+        drawn = [
+            np.mean(
+                [
+                    samples[f"se {seed}", row.block]["corrected"][k].mean()
+                    - samples[f"plain {seed}", row.block]["corrected"][k].mean()
+                    for seed in range(4)
+                ]
+            )
+            for k in range(REPLICATES)
+        ]
+        variance = np.var(each, ddof=1) / 4 + np.var(drawn, ddof=1)
+        assert np.allclose([row.mean, row.se], [np.mean(each), np.sqrt(variance)])
+    assert (gaps["trainings"] == 4).all() and set(gaps["gap"]) == {"mean", "excess", "crossfit", "corrected"}
+    slope = trends.set_index("gap").loc["corrected"]
+    by_depth = gaps[gaps["gap"] == "corrected"].set_index("depth")["mean"]
+    assert np.isclose(slope["mean"], np.polyfit(by_depth.index, by_depth, 1)[0])
+
+
+def test_sentences_claim_what_is_resolved_and_no_more():
+    units, blocks, samples, groups = made(0.1, 0.05, 0.002, 4)
+    (clear,) = training_sentences(*training_gaps(units, blocks, samples, groups, "plain"))
+    assert "4 trainings each" in clear and "corrected gap +0.1" in clear and "trend +0.0" in clear
+    (none,) = training_sentences(*training_gaps(*made(0.0, 0.0, 0.05, 3), "plain"))
+    assert "not resolved (|gap| below" in none and "corrected gap" not in none and "trend not resolved" in none
+    (alone,) = training_sentences(*training_gaps(*made(0.1, 0.0, 0.0, 1), "plain"))
+    assert "no claim" in alone and "+0.1" not in alone
