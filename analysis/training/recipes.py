@@ -47,7 +47,7 @@ RECIPES = {
     # scans of digits have a left and a right, and little to crop away
     "small": Recipe(8, 32, 0.05, weight_decay=5e-4, crop_area=(0.8, 1.0), crop_aspect=(0.9, 1.1), flip=0.0),
     # photographs of 32 pixels; chosen by short trials of thin_resnet50
-    "cifar": Recipe(17, 64, 0.15, weight_decay=5e-4, padding=4),
+    "cifar": Recipe(20, 64, 0.1, weight_decay=2e-4, padding=4, nesterov=True),
     # the paper's ImageNet recipe, recalled from the main paper
     "imagenet": Recipe(100, 256, 0.1, schedule="step"),
 }

@@ -2,6 +2,8 @@
 
     nice python -m studies.cifar10.train --data parquet:DIR --runs runs/cifar10
 
+Several may run at once, each on cores or a GPU of its own: they share the list.
+
 The images are CIFAR-10 after JPEG of about quality 75, so accuracies are of these images: a stranger's ResNet-56 that
 has 93.4 % on the original has 83.2 % on them.
 
@@ -11,11 +13,10 @@ them in seed-S-epochs/. A training whose facts lie there is not run again. Kill 
 the last finished epoch.
 """
 
-import fcntl
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -24,7 +25,7 @@ import torch
 
 import analysis
 from analysis.errors import RunError, UsageError
-from analysis.files import atomic_path, file_hash
+from analysis.files import atomic_path, file_hash, only_writer
 from analysis.networks import load_network, save_weights
 from analysis.networks.references import parse
 from analysis.results.run import read_record
@@ -141,26 +142,24 @@ def _write_half(network: str, weights: Path, target: Path, **metadata: str) -> t
     return halved.float()
 
 
-def unfinished(out: Path) -> Iterator[Training]:
-    """The trainings whose facts are not there yet, in their order; looked for anew each time."""
-    while missing := [each for each in TRAININGS if not (out / f"{each.name}.json").is_file()]:
-        yield missing[0]
+def unfinished(out: Path, locks: Path) -> Iterator[Training]:
+    """The trainings whose facts are not there yet, in their order, each locked while it is under way.
 
-
-@contextmanager
-def alone(runs: Path) -> Iterator[None]:
-    """One runner at a time in a folder.
-
-    Raises:
-        UsageError: another is at work.
+    They are looked for anew each time: several runners share the list, and what another has locked is left to it.
     """
-    runs.mkdir(parents=True, exist_ok=True)
-    with (runs / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(f"another runner is at work in `{runs}`") from error
-        yield
+    while True:
+        for training in TRAININGS:
+            if not is_finished(training, out):
+                with suppress(UsageError), only_writer(locks / training.name):
+                    if not is_finished(training, out):  # by another runner, meanwhile
+                        yield training
+                    break
+        else:
+            return
+
+
+def is_finished(training: Training, out: Path) -> bool:
+    return (out / f"{training.name}.json").is_file()
 
 
 @click.command()
@@ -180,12 +179,10 @@ def main(data, runs, out, recipe, epochs, limit, most, device, precision, compil
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        with alone(runs):
-            for _, training in zip(range(most), unfinished(out), strict=False):
-                click.echo(f"{training.name}")
-                settings = {"epochs": epochs, "limit": limit, "device": device, "precision": precision}
-                settings |= {"compiled": compiled}
-                run_training(training, data, runs, out, recipe, progress, **settings)
+        for _, training in zip(range(most), unfinished(out, runs / "locks"), strict=False):
+            click.echo(f"{training.name}")
+            settings = {"limit": limit, "device": device, "precision": precision, "compiled": compiled}
+            run_training(training, data, runs, out, recipe, progress, epochs=epochs, **settings)
     except (UsageError, RunError) as error:
         raise click.ClickException(str(error)) from error
 

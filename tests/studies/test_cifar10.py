@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from analysis.errors import UsageError
 from analysis.networks import load_network
-from studies.cifar10.train import TRAININGS, alone
+from studies.cifar10.train import TRAININGS, unfinished
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,11 +22,18 @@ def test_every_training_is_there_once_and_can_be_built():
         load_network(network)
 
 
-def test_one_runner_at_a_time(tmp_path):
-    with alone(tmp_path), pytest.raises(UsageError, match="another runner is at work"), alone(tmp_path):
-        pass
-    with alone(tmp_path):
-        pass
+def test_runners_share_the_list(tmp_path):
+    """What one has under way is not taken by another, and what is finished by none."""
+    first, second = (unfinished(tmp_path / "weights", tmp_path / "locks") for _ in range(2))
+    taken = [next(first), next(second)]
+    assert taken == list(TRAININGS[:2])
+    for training in taken:
+        facts = tmp_path / "weights" / f"{training.name}.json"
+        facts.parent.mkdir(parents=True, exist_ok=True)
+        facts.write_text("{}")
+    first.close()  # a runner that is killed half-way through the next
+    assert next(second) == TRAININGS[2]
+    assert next(unfinished(tmp_path / "weights", tmp_path / "locks")) == TRAININGS[3]
 
 
 def runner(folder: Path, *more: str) -> list[str]:
