@@ -93,20 +93,37 @@ def areas(curves: Curves, seed: int = 0, replicates: int = BOOTSTRAP) -> pd.Data
         area, area_se, area_low, area_high, area_random, area_random_se, area_random_low, area_random_high.
     """
     rows, values = [], []
-    for key, lines, ends in _pairs(curves):
-        whole = float(ends[0.0].mean() - ends[1.0].mean()) if {0.0, 1.0} <= ends.keys() else np.nan
+    for key, each in quantities(curves):
+        whole = float(each["drop_all"].mean())
         rows.append(dict(zip(CURVE, key, strict=True)) | {"images": len(curves.indices), "drop_all": whole})
-        under = {order: _area(line | ends) for order, line in lines.items()} if {0.0, 1.0} <= ends.keys() else {}
-        nothing = np.full(len(curves.indices), np.nan)
-        values += [under[order] - under["most"] if order in under else nothing for order in ("least", "random")]
+        values += [each["area"], each["area_random"]]
     if not rows:
         return pd.DataFrame()
-    spread = iter(_bootstrapped(values, curves.indices, seed, replicates))
+    spread = iter(bootstrapped(values, curves.indices, seed, replicates))
     for row in rows:
         for name in ("area", "area_random"):
             estimates = next(spread)
             row |= {f"{name}{suffix}": value for suffix, value in estimates.items()}
     return pd.DataFrame(rows)
+
+
+def quantities(curves: Curves) -> Iterator[tuple[tuple, dict[str, np.ndarray]]]:
+    """For each score with a curve "most": what it is of, and each image's share in each number of `areas`, (images,).
+
+    NaN where it was not measured.
+    """
+    nothing = np.full(len(curves.indices), np.nan)
+    for key, lines, ends in _pairs(curves):
+        whole = {0.0, 1.0} <= ends.keys()
+        under = {order: _area(line | ends) for order, line in lines.items()} if whole else {}
+        yield (
+            key,
+            {
+                "drop_all": ends[0.0].astype(float) - ends[1.0] if whole else nothing,
+                "area": under["least"] - under["most"] if "least" in under else nothing,
+                "area_random": under["random"] - under["most"] if "random" in under else nothing,
+            },
+        )
 
 
 def differences(curves: Curves, seed: int = 0, replicates: int = BOOTSTRAP) -> pd.DataFrame:
@@ -125,7 +142,7 @@ def differences(curves: Curves, seed: int = 0, replicates: int = BOOTSTRAP) -> p
                 values.append(lines[order][ratio].astype(float) - lines["most"][ratio])
     if not rows:
         return pd.DataFrame()
-    spread = _bootstrapped(values, curves.indices, seed, replicates)
+    spread = bootstrapped(values, curves.indices, seed, replicates)
     for row, estimates in zip(rows, spread, strict=True):
         row |= {f"difference{suffix}": value for suffix, value in estimates.items()}
     return pd.DataFrame(rows)
@@ -157,7 +174,7 @@ def _area(line: Mapping[float, np.ndarray]) -> np.ndarray:
     return integrate.trapezoid(np.stack([line[ratio].astype(float) for ratio in ratios]), ratios, axis=0)
 
 
-def _bootstrapped(
+def bootstrapped(
     values: Sequence[np.ndarray], indices: np.ndarray, seed: int, replicates: int
 ) -> list[dict[str, float]]:
     """For each (images,) its mean, and the mean's standard error and 95 % interval over the bootstrap."""

@@ -9,7 +9,7 @@ from scipy import stats
 from analysis.errors import UsageError
 from analysis.names import pretty
 from analysis.statistics.comparison import KINDS, Pair, Samples, error_of, joined_blocks, rounded_up, slope_weights
-from analysis.statistics.curves import holm
+from analysis.statistics.curves import BOOTSTRAP, CURVE, Curves, bootstrapped, holm, quantities
 
 Groups = Mapping[str, Mapping[int, str]]
 """By a group's label, by seed, the labels of its trainings in tables."""
@@ -149,11 +149,47 @@ def _finished(tables: Sequence[pd.DataFrame], first: Sequence[str]) -> pd.DataFr
     """The tables below each other, with Holm's correction over each kind of gap."""
     if not tables:
         return pd.DataFrame()
-    table = pd.concat(tables, ignore_index=True)
-    table["p_holm"] = np.nan
-    for _, rows in table[table["p"].notna()].groupby("gap"):
-        table.loc[rows.index, "p_holm"] = holm(rows["p"].to_numpy())
+    table = with_holm(pd.concat(tables, ignore_index=True), "gap")
     return table[[*first, *(name for name in table if name not in first)]]
+
+
+def with_holm(table: pd.DataFrame, family: str) -> pd.DataFrame:
+    """The table with p_holm: p corrected over all rows that have the same value in the column `family`."""
+    table["p_holm"] = np.nan
+    for _, rows in table[table["p"].notna()].groupby(family):
+        table.loc[rows.index, "p_holm"] = holm(rows["p"].to_numpy())
+    return table
+
+
+def training_areas(curves: Curves, groups: Groups, seed: int = 0, replicates: int = BOOTSTRAP) -> pd.DataFrame:
+    """What dropping maps does to groups of trainings, block by block: `pruning_summary_trainings.csv`.
+
+    Args:
+        curves: of all trainings.
+        groups: the trainings of each group.
+        seed, replicates: of the bootstrap over images, as of `analysis.statistics.curves.areas`.
+
+    Returns:
+        network (group), block, scope, fill, score, per_image, quantity (drop_all, area or area_random, as of
+        `areas`), then the columns of `over_trainings` and p_holm (over the blocks and networks of a quantity).
+    """
+    of = {label: group for group, trainings in groups.items() for label in trainings.values()}
+    found: dict[tuple, list[np.ndarray]] = {}
+    for (network, *about), each in quantities(curves):
+        for name, values in each.items():
+            if network in of and not np.isnan(values).any():
+                found.setdefault((of[network], *about, name), []).append(values)
+    if not found:
+        return pd.DataFrame()
+    means = [np.mean(trainings, axis=0) for trainings in found.values()]
+    errors = [each["_se"] for each in bootstrapped(means, curves.indices, seed, replicates)]
+    tables = [
+        over_trainings(np.array([[values.mean()] for values in trainings]), np.array([error]), replicates)
+        for trainings, error in zip(found.values(), errors, strict=True)
+    ]
+    about = pd.DataFrame(list(found), columns=[*CURVE, "quantity"])
+    table = pd.concat([about, pd.concat(tables, ignore_index=True)], axis=1)
+    return with_holm(table, "quantity")
 
 
 def training_sentences(gaps: pd.DataFrame, trends: pd.DataFrame) -> list[str]:

@@ -6,7 +6,9 @@ import pytest
 from scipy import stats
 
 from analysis.errors import UsageError
-from analysis.statistics.trainings import over_trainings, paired, training_gaps, training_sentences
+from analysis.statistics.curves import Curves, areas
+from analysis.statistics.trainings import over_trainings, paired, training_areas, training_gaps, training_sentences
+from tests.statistics.test_curves import make_curves
 
 
 @pytest.mark.parametrize("trainings", [3, 5, 10])
@@ -107,3 +109,31 @@ def test_sentences_claim_what_is_resolved_and_no_more():
     assert "not resolved (|gap| below" in none and "corrected gap" not in none and "trend not resolved" in none
     (alone,) = training_sentences(*training_gaps(*made(0.1, 0.0, 0.0, 1), "plain"))
     assert "no claim" in alone and "+0.1" not in alone
+
+
+def test_areas_over_trainings_are_those_of_each_training():
+    curves = make_curves(300, networks=("se 0", "se 1", "se 2", "other"))
+    table = training_areas(curves, {"se": {seed: f"se {seed}" for seed in range(3)}}, replicates=200)
+    each = areas(curves, replicates=10)
+    for row in table.itertuples():
+        mine = each[(each["block"] == row.block) & each["network"].str.startswith("se")][row.quantity]
+        assert row.mean == pytest.approx(mine.mean()) and row.se_trainings == pytest.approx(mine.std() / np.sqrt(3))
+        assert 0 < row.se_images < 0.1 and row.p_holm >= row.p
+    assert len(table) == 2 * 3 and set(table["network"]) == {"se"} and (table["trainings"] == 3).all()
+
+
+def test_areas_share_their_images():
+    """Of one training three times over nothing varies but the images: its error is that of the training alone."""
+    one = make_curves(300, networks=("se 0",))
+    three = Curves(
+        pd.concat([one.table.assign(network=f"se {seed}") for seed in range(3)], ignore_index=True),
+        {f"se {seed}": one.correct["se 0"] for seed in range(3)},
+        one.indices,
+        one.labels,
+        one.classes,
+    )
+    table = training_areas(three, {"se": {seed: f"se {seed}" for seed in range(3)}})
+    alone = areas(one).set_index("block")["area_se"]
+    for row in table[table["quantity"] == "area"].itertuples():
+        assert row.se_trainings < 1e-12 and row.se_images == pytest.approx(alone[row.block])
+        assert row.se == pytest.approx(row.se_images)
