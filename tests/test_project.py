@@ -37,6 +37,15 @@ def test_the_notebook_runs():
     assert kinds.count("image/png") == 2
 
 
+def test_what_the_notebook_shows_is_of_no_machine():
+    """Stored outputs are what a reader sees: whole, without warnings and without somebody's folders."""
+    notebook = nbformat.read(ROOT / "notebooks" / "quickstart.ipynb", as_version=4)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert outputs and {output["output_type"] for output in outputs} <= {"stream", "execute_result", "display_data"}
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    assert "site-packages" not in str(outputs)
+
+
 def test_the_demo_reached_95_percent_on_every_network():
     """Looks at what `make demo` left; CI runs the demo first."""
     table = ROOT / "runs" / "demo" / "evaluation.csv"
