@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 from accelerate.utils import set_seed
+from torch import nn
 
 from analysis.data import checked, load_data, preprocessing_for
 from analysis.devices import check_precision, resolve_device
@@ -23,6 +24,13 @@ from analysis.training.recipes import RECIPES, Recipe, check_recipe, recipe_of
 __all__ = ["RECIPES", "WEIGHTS", "Recipe", "recipe_of", "train"]
 
 WEIGHTS = "weights.safetensors"
+
+
+def begin_as_shortcuts(network: nn.Module) -> None:
+    """Let every residual block begin as its shortcut: the scale of its branch's last batch norm becomes zero."""
+    for module in network.modules():
+        if hasattr(module, "zero_init_last"):
+            module.zero_init_last()
 
 
 def train(
@@ -91,6 +99,8 @@ def train(
     training, validation = (checked(each, skip_unreadable, progress) for each in (training, validation))
     set_seed(recipe.seed)
     network = load_network(parsed, classes=len(training.classes))
+    if recipe.zero_last and not parsed.weights:
+        begin_as_shortcuts(network)
     network.preprocessing = preprocessing_for(network, training)
     run = Run(
         out,
