@@ -10,6 +10,7 @@ from analysis.anatomy.hooks import attempt, capture, logits_of
 from analysis.data import adapted, preprocessing_for
 from analysis.errors import UsageError
 from analysis.networks import card_of, load_network
+from analysis.networks.groups import trainings_of
 from analysis.networks.preprocessing import Preprocessing
 from analysis.networks.references import Reference, labelled, parse
 from analysis.sweep.passing import prepared
@@ -23,7 +24,8 @@ def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
     """Networks by a label unique among them: the mapping's own, the one before `=` in a reference, or a short one.
 
     Short ones are as `analysis.networks.references.labelled` makes them of references; a module is called as its
-    reference, without settings.
+    reference, without settings. A group of trainings (`analysis.networks.groups`) gives a network for each, labelled
+    GROUP#SEED, which knows its `group` and its `training_seed`.
 
     >>> list(label_networks(["mini_resnet", "mini_resnet", "ours=mini_resnet_se"]))
     ['mini_resnet', 'mini_resnet-2', 'ours']
@@ -33,7 +35,7 @@ def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
     """
     one = nn.Module | str | Reference
     if isinstance(networks, Mapping):
-        return {label: load_network(network, **defaults) for label, network in networks.items()}
+        return _loaded(networks, defaults)
     several = list(networks) if isinstance(networks, Iterable) and not isinstance(networks, one) else [networks]
     for network in several:
         if not isinstance(network, one):
@@ -45,9 +47,21 @@ def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
         Reference(parse(card_of(network).reference).name) if isinstance(network, nn.Module) else parse(network)
         for network in several
     ]
-    return {
-        label: load_network(network, **defaults) for label, network in zip(labelled(references), several, strict=True)
-    }
+    return _loaded(dict(zip(labelled(references), several, strict=True)), defaults)
+
+
+def _loaded(networks: Mapping[str, nn.Module | str], defaults: Mapping) -> dict[str, nn.Module]:
+    """Each network by its label, a group's trainings by GROUP#SEED."""
+    loaded: dict[str, nn.Module] = {}
+    for label, network in networks.items():
+        trainings = {} if isinstance(network, nn.Module) else trainings_of(parse(network))
+        if not trainings:
+            loaded[label] = load_network(network, **defaults)
+        for seed, reference in trainings.items():
+            member = load_network(reference, **defaults)
+            member.group, member.training_seed = label, seed
+            loaded[f"{label}#{seed}"] = member
+    return loaded
 
 
 def image_shape(data, preprocessing: Preprocessing) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from analysis.data import ImageData, adapted, checked, load_data, preprocessing_
 from analysis.errors import UsageError
 from analysis.files import file_hash
 from analysis.networks import card_of
+from analysis.networks.groups import weights_files
 from analysis.networks.preprocessing import Stated
 from analysis.networks.references import parse
 from analysis.subjects import fit_classes, label_networks
@@ -86,7 +87,8 @@ class Inputs:
 
     def as_arguments(self) -> dict:
         """What a run's results depend on: these values, and what the weights files hold."""
-        files = {weights for text in self.networks if (weights := parse(text).weights)}
+        named = self.networks.values() if isinstance(self.networks, Mapping) else self.networks
+        files = {file for text in named for file in weights_files(parse(text))}
         hashes = {file: file_hash(Path(file)) for file in sorted(files) if Path(file).is_file()}
         depended = {name: value for name, value in vars(self).items() if name != "skip_unreadable"}
         return depended | {"networks": list(self.networks), "weights": hashes}

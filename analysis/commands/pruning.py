@@ -18,6 +18,7 @@ from analysis.recording import Recording
 from analysis.recording.store import discard
 from analysis.results.run import Run, read_record, read_table
 from analysis.statistics.curves import Curves, areas, class_curves, differences, point_tests
+from analysis.statistics.trainings import groups_of, training_areas
 from analysis.tables.pruning import correctness, pruning_table
 
 
@@ -79,6 +80,7 @@ def write_pruning(run: Run, recording: Recording, seed: int) -> None:
         ("pruning_tests.csv", point_tests(curves)),
         ("pruning_summary.csv", areas(curves, seed)),
         ("pruning_differences.csv", differences(curves, seed)),
+        ("pruning_summary_trainings.csv", training_areas(curves, groups_of(run.record["networks"]), seed)),
     ):
         if len(table):
             run.write_table(name, table)

@@ -1,7 +1,7 @@
 """`gelens selectivity`: class selectivity of every unit, figure 2 and its like."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from analysis.data import ImageData
 from analysis.errors import RunError, UsageError
 from analysis.files import file_hash
 from analysis.names import blocks_as_in_papers
+from analysis.networks import card_of
 from analysis.networks.checkpoint_series import checkpoint_files, stem_of
 from analysis.networks.references import parse
 from analysis.recording import Recording, open_recording
 from analysis.results.run import Run, read_table
 from analysis.statistics.comparison import selectivity_gaps, sentences
+from analysis.statistics.trainings import groups_of, training_gaps, training_sentences
 from analysis.tables.evaluation import evaluation_table
 from analysis.tables.selectivity import DEFAULT_STATISTICS, Selectivity, Statistics, check_classes, selectivity_tables
 
@@ -59,8 +61,7 @@ class MeasureSelectivity:
     def run(self, run: Run) -> list[Path]:
         labelled = self.inputs.load_networks()
         images = self.inputs.load_data(labelled)
-        if self.reference is not None and self.reference not in labelled:
-            raise UsageError(f"no network `{self.reference}` to compare with; labels: {', '.join(labelled)}")
+        reference = _reference(self.reference, {label: card_of(network).group for label, network in labelled.items()})
         check_classes(images.labels)  # before the pass, not after it
         requests = {
             label: Request(network, resolve_blocks(network, self.stage, self.blocks), (self.tap,), self.rectify)
@@ -69,7 +70,7 @@ class MeasureSelectivity:
         recording = self.measuring.measure(run, requests, images, self.statistics.seed)
         with run.timed("statistics"):
             tables = selectivity_tables(recording, self.statistics, self.tap)
-        write_selectivity(run, tables, self.reference, self.statistics, self.save_means)
+        write_selectivity(run, tables, reference, self.statistics, self.save_means)
         write_thumbnails(run, tables, images)
         return self.measuring.finish(run)
 
@@ -103,8 +104,7 @@ class SelectivityFrom:
         for label in self.networks:
             recording.names(label)  # an error where there is none
         kept = self.networks or list(recording.networks)
-        if self.reference is not None and self.reference not in kept:
-            raise UsageError(f"no network `{self.reference}` to compare with; labels: {', '.join(kept)}")
+        reference = _reference(self.reference, {label: recording.networks[label].get("group") for label in kept})
         with run.timed("statistics"):  # before anything is written: what was not recorded is refused here
             tables = selectivity_tables(recording, self.statistics, self.tap, kept)
         for label in kept:
@@ -112,9 +112,23 @@ class SelectivityFrom:
         run.save(data=recording.described["data"] | {"read": len(recording.images)}, seed=self.statistics.seed)
         evaluation = evaluation_table(recording)
         run.write_table("evaluation.csv", evaluation[evaluation["network"].isin(kept)])
-        write_selectivity(run, tables, self.reference, self.statistics, self.save_means)
+        write_selectivity(run, tables, reference, self.statistics, self.save_means)
         log.info("contact sheets need the images themselves, which a recording does not hold: none is drawn")
         return figures.draw(run.folder)
+
+
+def _reference(asked: str | None, groups: Mapping[str, str | None]) -> str | None:
+    """The label of the network that others are compared with: of a group, its first training.
+
+    Args:
+        asked: a label, or a group's.
+        groups: by label, the group that it is in.
+    """
+    if asked is None or asked in groups:
+        return asked
+    if (first := next((label for label, group in groups.items() if group == asked), None)) is None:
+        raise UsageError(f"no network `{asked}` to compare with; labels: {', '.join(groups)}")
+    return first
 
 
 def _rectified(recording: Recording) -> bool:
@@ -155,12 +169,31 @@ def write_comparison(
     if units["network"].nunique() < 2:
         return
     gaps, trends = selectivity_gaps(units, blocks, samples, reference)
-    if len(gaps):
-        run.write_table("selectivity_gap.csv", gaps)
-        run.write_table("selectivity_trend.csv", trends)
-        known = all(card.get("resnet_stages", True) for card in run.record["networks"].values())
-        with blocks_as_in_papers(known):
-            run.save(findings=sentences(gaps, replicates))
+    if not len(gaps):
+        return
+    run.write_table("selectivity_gap.csv", gaps)
+    run.write_table("selectivity_trend.csv", trends)
+    known = all(card.get("resnet_stages", True) for card in run.record["networks"].values())
+    with blocks_as_in_papers(known):
+        said = _compare_trainings(run, units, blocks, samples, reference)
+        grouped = {label for trainings in groups_of(run.record["networks"]).values() for label in trainings.values()}
+        alone = gaps[~gaps["network"].isin(grouped) | ~gaps["reference"].isin(grouped)] if said else gaps
+        run.save(findings=[*said, *(sentences(alone, replicates) if len(alone) else [])])
+
+
+def _compare_trainings(run: Run, units: pd.DataFrame, blocks: pd.DataFrame, samples: dict, reference: str) -> list[str]:
+    """Write the gaps between groups of trainings, where there are several, and say what they are."""
+    groups = groups_of(run.record["networks"])
+    if len(groups) < 2:
+        return []
+    chosen = run.record["networks"][reference].get("group") or next(iter(groups))
+    gaps, trends, seeds = training_gaps(units, blocks, samples, groups, chosen)
+    for name, table in (("gap", gaps), ("trend", trends)):
+        if len(table):
+            run.write_table(f"selectivity_{name}_trainings.csv", table)
+    if len(seeds):
+        run.write_table("selectivity_gap_seeds.csv", seeds)
+    return training_sentences(gaps, trends)
 
 
 def write_thumbnails(run: Run, tables: Selectivity, images: ImageData) -> None:

@@ -89,6 +89,14 @@ class StoredRun:
             words = ", ".join(filter(None, (words, f"{count} images")))
         return " ".join([*filter(None, said), *([words.rstrip(".") + "."] if words else [])])
 
+    def by_group(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table with groups instead of their trainings: the rows of a group are those of all of them."""
+        return table.assign(network=table["network"].map(lambda label: self.group(label) or label))
+
+    def group(self, label: str) -> str | None:
+        """The group of trainings that a network is one of."""
+        return self.record.get("networks", {}).get(label, {}).get("group")
+
     @property
     def replicates(self) -> int:
         """Of the bootstrap behind the run's standard errors."""

@@ -51,5 +51,6 @@ def network_card(network: nn.Module, shown: Preprocessing | None = None) -> dict
         "layout": card.layout,
         "notes": list(card.notes),
         "training_seed": card.training_seed,
+        "group": card.group,
         "resnet_stages": has_resnet_stages(network),
     }

@@ -1,0 +1,95 @@
+"""Groups of trainings on the command line: measured in one pass, compared over trainings."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+
+from analysis.networks import load_network, save_weights
+from cli import main
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Two seeds of two networks that nobody trained."""
+    folder = tmp_path_factory.mktemp("weights")
+    for name in ("mini_resnet", "mini_resnet_se"):
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            save_weights(load_network(name), folder / f"{name}-{seed}.safetensors", seed=str(seed))
+    return folder
+
+
+def run(*arguments) -> str:
+    result = CliRunner().invoke(main, [str(each) for each in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def networks(weights) -> list[str]:
+    return [f"plain=mini_resnet@{weights}/mini_resnet-*.safetensors", f"mini_resnet_se@{weights}/mini_resnet_se-*"]
+
+
+def test_selectivity_of_groups(weights, tmp_path):
+    few = ("--limit", 40, "--permutations", 4, "--replicates", 8, "--blocks", "layer3.4", "--blocks", "layer3.5")
+    out = run("selectivity", *networks(weights), *few, "--out", tmp_path / "run")
+    labels = ["plain#0", "plain#1", "mini_resnet_se#0", "mini_resnet_se#1"]
+    units = pd.read_csv(tmp_path / "run" / "selectivity.csv")
+    assert list(units["network"].unique()) == labels
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [record["networks"][label]["group"] for label in labels] == ["plain"] * 2 + ["mini_resnet_se"] * 2
+    assert [record["networks"][label]["training_seed"] for label in labels] == [0, 1, 0, 1]
+    gaps = pd.read_csv(tmp_path / "run" / "selectivity_gap_trainings.csv")
+    means = units.groupby(["network", "block"])["csi"].mean()
+    for row in gaps[gaps["gap"] == "mean"].itertuples():
+        each = [means[f"mini_resnet_se#{seed}", row.block] - means[f"plain#{seed}", row.block] for seed in (0, 1)]
+        assert row.mean == pytest.approx(sum(each) / 2) and row.trainings == 2 and row.low < row.mean < row.high
+    assert len(pd.read_csv(tmp_path / "run" / "selectivity_gap_seeds.csv")) == 2 * 2 * 4
+    assert len(record["findings"]) == 1 and "against plain, 2 trainings each" in record["findings"][0]
+    assert "One training each" not in out and "2 trainings each" in out
+    assert {"fig2_selectivity.png", "fig2_trainings.png"} <= {p.name for p in (tmp_path / "run" / "figures").iterdir()}
+
+
+def test_a_group_may_be_the_reference(weights, tmp_path):
+    few = ("--limit", 40, "--permutations", 2, "--replicates", 2, "--blocks", "layer3.5")
+    run("selectivity", *networks(weights), *few, "--reference", "mini_resnet_se", "--out", tmp_path / "run")
+    gaps = pd.read_csv(tmp_path / "run" / "selectivity_gap_trainings.csv")
+    assert set(gaps["reference"]) == {"mini_resnet_se"} and set(gaps["network"]) == {"plain"}
+    result = CliRunner().invoke(
+        main, ["selectivity", *networks(weights), "--reference", "x", "--out", str(tmp_path / "x")]
+    )
+    assert result.exit_code and "no network `x` to compare with; labels: plain#0" in result.output
+
+
+def test_pruning_of_groups(weights, tmp_path):
+    few = (
+        "--limit",
+        30,
+        "--ratio",
+        0,
+        "--ratio",
+        0.5,
+        "--ratio",
+        1,
+        "--blocks",
+        "layer3.5",
+        "--score",
+        "gate",
+        "--score",
+        "random",
+    )
+    run("pruning", *networks(weights), *few, "--out", tmp_path / "run")
+    table = pd.read_csv(tmp_path / "run" / "pruning_summary_trainings.csv")
+    each = pd.read_csv(tmp_path / "run" / "pruning_summary.csv")
+    mine = table[table["network"] == "mini_resnet_se"].set_index("quantity")
+    for name in ("area", "area_random", "drop_all"):
+        of = each[each["network"].str.startswith("mini_resnet_se")][name]
+        assert mine.loc[name, "mean"] == pytest.approx(of.mean()) and mine.loc[name, "trainings"] == 2
+    assert (tmp_path / "run" / "figures" / "fig3_pruning.png").is_file()
+
+
+def test_a_group_without_files_is_refused(tmp_path):
+    result = CliRunner().invoke(main, ["evaluate", "mini_resnet@nowhere/*.pth", "--out", str(tmp_path / "run")])
+    assert result.exit_code and "no file matches `nowhere/*.pth`" in result.output
