@@ -1,5 +1,6 @@
 """`gelens compare`: networks of finished selectivity runs on the same images, from their folders alone."""
 
+import glob
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from analysis import figures
-from analysis.commands.selectivity import write_comparison
+from analysis.commands.selectivity import reference_label, write_comparison
 from analysis.data.datasets import image_differences
 from analysis.errors import UsageError
 from analysis.names import unique_label
+from analysis.networks.references import split_label
 from analysis.results.run import Run, read_record, read_table
 
 log = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ class Compare:
     """Networks of several runs, compared as those of one run are.
 
     Args:
-        runs: folders.
+        runs: folders; `GROUP=PATTERN`, with the folders of several trainings of one network, makes a group of them.
         reference: label of the network that the others are compared with; the first by default.
     """
 
@@ -38,11 +40,12 @@ class Compare:
     def run(self, run: Run) -> list[Path]:
         tables: dict[str, list[pd.DataFrame]] = {"selectivity.csv": [], "selectivity_blocks.csv": []}
         samples: dict[tuple[str, str], dict[str, np.ndarray]] = {}
-        records = [read_record(folder) for folder in self.runs]
+        found = [(group, folder) for each in self.runs for group, folder in _folders(str(each))]
+        records = [read_record(folder) for _, folder in found]
         labels: list[str] = []
-        for folder, record in zip(self.runs, records, strict=True):
-            _check_comparable(folder, record, self.runs[0], records[0])
-            own = _labels(folder, labels)
+        for (group, folder), record in zip(found, records, strict=True):
+            _check_comparable(folder, record, found[0][1], records[0])
+            own = _labels(folder, labels) if group is None else _grouped(folder, record, group)
             labels += own.values()
             _say_how_it_is_shown(own, record, records[0])
             for name, parts in tables.items():
@@ -52,16 +55,46 @@ class Compare:
                 samples.setdefault(key[:2], {})[key[2]] = values
             run.record["networks"] |= {own[label]: record["networks"][label] for label in own}
         units, blocks = (pd.concat(parts, ignore_index=True) for parts in tables.values())
-        if self.reference is not None and self.reference not in labels:
-            raise UsageError(f"no network `{self.reference}` to compare with; labels: {', '.join(labels)}")
+        cards = run.record["networks"]
+        reference = reference_label(self.reference, {label: cards[label].get("group") for label in labels})
         if len(labels) < 2:
             raise UsageError(f"the runs have one network, {labels[0]}; expected at least two to compare")
         run.save(data=records[0]["data"])
         for name, table in zip(tables, (units, blocks), strict=True):
             run.write_table(name, table)
         replicates = records[0]["arguments"]["replicates"]
-        write_comparison(run, units, blocks, samples, self.reference or labels[0], replicates)
+        write_comparison(run, units, blocks, samples, reference or labels[0], replicates)
         return figures.draw(run.folder)
+
+
+def _folders(text: str) -> list[tuple[str | None, Path]]:
+    """The folders that an argument names, each with the group that it makes of them; None where it makes none."""
+    if Path(text).exists():
+        return [(None, Path(text))]
+    label, pattern = split_label(text)
+    folders = [path for path in map(Path, sorted(glob.glob(pattern))) if (path / "run.json").is_file()]
+    if label is None:
+        return [(None, folder) for folder in folders or [Path(text)]]
+    if not folders:
+        raise UsageError(f"no run's folder matches `{pattern}` of the group `{label}`")
+    return [(label, folder) for folder in folders]
+
+
+def _grouped(folder: Path, record: dict, group: str) -> dict[str, str]:
+    """By the label in a run of a group, the one it has among several runs; its card then tells the group."""
+    if len(record["networks"]) != 1:
+        raise UsageError(
+            f"the run in `{folder}` has {len(record['networks'])} networks; expected one in each run of a group "
+            f"(`{group}`)"
+        )
+    ((label, card),) = record["networks"].items()
+    if not str(card.get("training_seed")).isdecimal():
+        raise UsageError(
+            f"the run in `{folder}` does not say with which seed {label} was trained, so it cannot be paired with "
+            f"others; weights that `gelens train` wrote tell it"
+        )
+    card["group"] = group
+    return {label: f"{group}#{card['training_seed']}"}
 
 
 def _labels(folder: Path | str, taken: Sequence[str]) -> dict[str, str]:

@@ -61,7 +61,9 @@ class MeasureSelectivity:
     def run(self, run: Run) -> list[Path]:
         labelled = self.inputs.load_networks()
         images = self.inputs.load_data(labelled)
-        reference = _reference(self.reference, {label: card_of(network).group for label, network in labelled.items()})
+        reference = reference_label(
+            self.reference, {label: card_of(network).group for label, network in labelled.items()}
+        )
         check_classes(images.labels)  # before the pass, not after it
         requests = {
             label: Request(network, resolve_blocks(network, self.stage, self.blocks), (self.tap,), self.rectify)
@@ -104,7 +106,7 @@ class SelectivityFrom:
         for label in self.networks:
             recording.names(label)  # an error where there is none
         kept = self.networks or list(recording.networks)
-        reference = _reference(self.reference, {label: recording.networks[label].get("group") for label in kept})
+        reference = reference_label(self.reference, {label: recording.networks[label].get("group") for label in kept})
         with run.timed("statistics"):  # before anything is written: what was not recorded is refused here
             tables = selectivity_tables(recording, self.statistics, self.tap, kept)
         for label in kept:
@@ -117,7 +119,7 @@ class SelectivityFrom:
         return figures.draw(run.folder)
 
 
-def _reference(asked: str | None, groups: Mapping[str, str | None]) -> str | None:
+def reference_label(asked: str | None, groups: Mapping[str, str | None]) -> str | None:
     """The label of the network that others are compared with: of a group, its first training.
 
     Args:

@@ -93,3 +93,21 @@ def test_pruning_of_groups(weights, tmp_path):
 def test_a_group_without_files_is_refused(tmp_path):
     result = CliRunner().invoke(main, ["evaluate", "mini_resnet@nowhere/*.pth", "--out", str(tmp_path / "run")])
     assert result.exit_code and "no file matches `nowhere/*.pth`" in result.output
+
+
+def test_groups_of_finished_runs_are_compared(weights, tmp_path):
+    """Each training measured by itself, then compared: the same as all in one pass."""
+    few = ("--limit", 40, "--permutations", 3, "--replicates", 6, "--blocks", "layer3.5", "--no-keep")
+    run("selectivity", *networks(weights), *few, "--out", tmp_path / "whole")
+    for name in ("mini_resnet", "mini_resnet_se"):
+        for seed in (0, 1):
+            out = tmp_path / f"{name}-{seed}"
+            run("selectivity", f"{name}@{weights}/{name}-{seed}.safetensors", *few, "--out", out)
+    groups = [f"plain={tmp_path}/mini_resnet-?", f"mini_resnet_se={tmp_path}/mini_resnet_se-?"]
+    run("compare", *groups, "--out", tmp_path / "compared")
+    for table in ("selectivity_gap_trainings", "selectivity_gap_seeds"):
+        one, other = (pd.read_csv(tmp_path / folder / f"{table}.csv") for folder in ("whole", "compared"))
+        pd.testing.assert_frame_equal(one, other)
+    refused = ["compare", groups[0], f"x={tmp_path}/nothing-*", "--out", str(tmp_path / "refused")]
+    result = CliRunner().invoke(main, refused)
+    assert result.exit_code and "no run's folder matches" in result.output
