@@ -10,7 +10,7 @@ from analysis.anatomy.hooks import attempt, capture, logits_of
 from analysis.data import adapted, preprocessing_for
 from analysis.errors import UsageError
 from analysis.networks import card_of, load_network
-from analysis.networks.groups import trainings_of
+from analysis.networks.groups import with_trainings
 from analysis.networks.preprocessing import Preprocessing
 from analysis.networks.references import Reference, labelled, parse
 from analysis.sweep.passing import prepared
@@ -35,7 +35,7 @@ def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
     """
     one = nn.Module | str | Reference
     if isinstance(networks, Mapping):
-        return _loaded(networks, defaults)
+        return {label: load_network(network, **defaults) for label, network in networks.items()}
     several = list(networks) if isinstance(networks, Iterable) and not isinstance(networks, one) else [networks]
     for network in several:
         if not isinstance(network, one):
@@ -47,21 +47,11 @@ def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
         Reference(parse(card_of(network).reference).name) if isinstance(network, nn.Module) else parse(network)
         for network in several
     ]
-    return _loaded(dict(zip(labelled(references), several, strict=True)), defaults)
-
-
-def _loaded(networks: Mapping[str, nn.Module | str], defaults: Mapping) -> dict[str, nn.Module]:
-    """Each network by its label, a group's trainings by GROUP#SEED."""
-    loaded: dict[str, nn.Module] = {}
-    for label, network in networks.items():
-        trainings = {} if isinstance(network, nn.Module) else trainings_of(parse(network))
-        if not trainings:
-            loaded[label] = load_network(network, **defaults)
-        for seed, reference in trainings.items():
-            member = load_network(reference, **defaults)
-            member.group, member.training_seed = label, seed
-            loaded[f"{label}#{seed}"] = member
-    return loaded
+    given = dict(zip(labelled(references), several, strict=True))
+    return {
+        label: load_network(given.get(label, reference), **defaults)
+        for label, reference in with_trainings(labelled(references)).items()
+    }
 
 
 def image_shape(data, preprocessing: Preprocessing) -> tuple[int, ...]:

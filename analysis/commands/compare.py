@@ -46,6 +46,8 @@ class Compare:
         for (group, folder), record in zip(found, records, strict=True):
             _check_comparable(folder, record, found[0][1], records[0])
             own = _labels(folder, labels) if group is None else _grouped(folder, record, group)
+            if twice := set(own.values()) & set(labels):
+                raise UsageError(f"`{folder}` is a second run of {twice.pop()}: trainings of a group differ in seed")
             labels += own.values()
             _say_how_it_is_shown(own, record, records[0])
             for name, parts in tables.items():

@@ -2,6 +2,8 @@
 
 import glob
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -52,6 +54,18 @@ def trainings_of(reference: Reference) -> dict[int, Reference]:
             )
         found[number] = reference.with_weights(file)
     return dict(sorted(found.items()))
+
+
+def with_trainings(labelled: Mapping[str, Reference]) -> dict[str, Reference]:
+    """References by label, with each training of a group, labelled GROUP#SEED, in the group's place."""
+    found: dict[str, Reference] = {}
+    for label, reference in labelled.items():
+        trainings = trainings_of(reference)
+        if not trainings:
+            found[label] = reference
+        for seed, each in trainings.items():
+            found[f"{label}#{seed}"] = replace(each, label=f"{label}#{seed}", group=label, seed=seed)
+    return found
 
 
 def weights_files(reference: Reference) -> list[str]:

@@ -68,6 +68,8 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
         network.notes = [UNTRAINED]
     if "size" in dict(reference.settings) and not foreign:
         network.preprocessing = replace(network.preprocessing, size=int(dict(reference.settings)["size"]))
+    if reference.group is not None:
+        network.group, network.training_seed = reference.group, reference.seed
     return network.eval()
 
 

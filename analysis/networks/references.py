@@ -23,12 +23,15 @@ class Reference:
 
     Args:
         label: what a person calls it; no part of what it is.
+        group, seed: the group of trainings that it is one of, and which; no part of what it is either.
     """
 
     name: str
     settings: tuple[tuple[str, str], ...] = ()
     weights: str | None = None
     label: str | None = field(default=None, compare=False, repr=False)
+    group: str | None = field(default=None, compare=False, repr=False)
+    seed: int | None = field(default=None, compare=False, repr=False)
 
     @property
     def architecture(self) -> str:

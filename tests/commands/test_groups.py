@@ -111,3 +111,28 @@ def test_groups_of_finished_runs_are_compared(weights, tmp_path):
     refused = ["compare", groups[0], f"x={tmp_path}/nothing-*", "--out", str(tmp_path / "refused")]
     result = CliRunner().invoke(main, refused)
     assert result.exit_code and "no run's folder matches" in result.output
+
+
+def test_the_supplement_of_groups(weights, tmp_path):
+    """Every part takes all trainings of a group; curves are those beside the weights."""
+    for name in ("mini_shufflenet", "mini_shufflenet_ge_theta"):
+        (tmp_path / name).mkdir()
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            file = tmp_path / name / f"seed-{seed}.safetensors"
+            save_weights(load_network(name), file, seed=str(seed))
+            rows = [{"network": name, "epoch": epoch, "split": split} for epoch in (1, 2) for split in ("train", "val")]
+            errors = {"loss": 1.0, "top1_error": 50.0 - seed, "top5_error": 20.0, "learning_rate": 0.1}
+            pd.DataFrame(rows).assign(**errors).to_csv(file.with_suffix(".csv"), index=False)
+    several = [
+        f"{name}@{tmp_path}/{name}/seed-*.safetensors" for name in ("mini_shufflenet", "mini_shufflenet_ge_theta")
+    ]
+    shared = ("--limit", 20, "--out", tmp_path / "run")
+    run("supplementary", *networks(weights), *several, *shared)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    plain, gated = ["plain#0", "plain#1"], ["mini_resnet_se#0", "mini_resnet_se#1"]
+    assert record["roles"]["selectivity"] == plain + gated == record["roles"]["pruning"]
+    assert record["roles"]["pooling"] == plain and len(record["roles"]["optimisation"]) == 4
+    assert len(pd.read_csv(tmp_path / "run" / "training.csv")) == 4 * 4
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
+    assert {"fig1_optimisation", "fig2_selectivity", "fig2_trainings", "fig3_pruning", "fig4_operators"} <= drawn
