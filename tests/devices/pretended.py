@@ -39,7 +39,7 @@ _WAITING = {
 }
 """Operations whose result, or its size, the host has to know."""
 
-_ALLOCATING = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
+_ALLOCATING = {"_unsafe_view", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 _QUESTIONS = {"is_pinned", "is_same_size", "sym_size", "sym_stride", "size", "stride"}
 _COPYING = {"_to_copy", "copy_", "copy", "_pin_memory", "pin_memory"}
 

@@ -1,5 +1,6 @@
 """Whole passes and trainings on the pretended device: nothing mixed, nothing waited for, and the CPU's tables."""
 
+import copy
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ import torch
 
 from analysis.anatomy.sites import resolve_blocks
 from analysis.api import Request, with_priors
+from analysis.networks import load_network
 from analysis.probes.activity import TAPS
 from analysis.probes.dropping import Dropping
 from analysis.sweep import passing
@@ -101,3 +103,21 @@ def test_lower_precision(on_device, precision):
     assert not steady(seen)
     assert 0 < np.abs(there.selectivity.units["csi"] - here.selectivity.units["csi"]).max() < 0.1
     assert there.recording.described["precision"] == precision
+
+
+def test_kernels_of_a_selectivity_pass(on_device):
+    """Six blocks of SE-ResNet-50: at most thirty operations a batch beside those of the network itself."""
+    network = load_network("resnet50_se:classes=4,size=64")
+    blocks = resolve_blocks(network)
+    assert len(blocks) == 6
+    with pretending() as watch, torch.inference_mode():
+        images = torch.randn(2, 3, 64, 64).to(NAME).contiguous(memory_format=torch.channels_last)
+        there = copy.deepcopy(network).eval().to(NAME).to(memory_format=torch.channels_last)
+        watch.since()
+        there(images)
+        alone = watch.kernels.copy()
+    _, seen = on_device(Request(network, blocks), make_data(8, size=64), batch_size=2)
+    beyond = seen[-1].kernels - alone
+    assert alone["convolution"] > 50 and beyond["mean"] == 6
+    assert beyond.total() <= 30, beyond
+    assert seen[-1].copies == {"to the device": 2, "to the host": 14, "event": 1}
