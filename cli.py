@@ -105,14 +105,23 @@ _inputs = _options(
     _geometry,
 )
 _untrained = click.option("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, with random ones.")
-_device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+_device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps or xpu.")
 _workers = click.option(
-    "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read images."
+    "--workers", type=click.IntRange(0), help="Processes that read images.  [default: 0 on the CPU, elsewhere one a core]"
 )
 _running = _options(
     _device,
-    click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or fp16."),
-    click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images in a batch."),
+    click.option(
+        "--precision",
+        default="fp32",
+        show_default=True,
+        help="fp32 (IEEE), tf32, bf16, fp16, or auto: bf16 where the device computes in it itself, else fp32.",
+    ),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(1),
+        help="Images in a batch.  [default: 64 on the CPU, 256 elsewhere]",
+    ),
     _workers,
 )
 _where = _options(
@@ -430,7 +439,8 @@ def pruning(networks, stage, blocks, keep, out, resume, means_from, selectivity_
     "--precision",
     default="auto",
     show_default=True,
-    help="fp32, bf16, fp16, or auto: bf16 where the device computes in it and a few steps show it to be faster.",
+    help="fp32 (IEEE), tf32, bf16, fp16, or auto: bf16 where the device computes in it and a few steps show it to be "
+    "faster.",
 )
 @click.option(
     "--compile", "compiled", is_flag=True, help="Use torch.compile: a minute of compiling, then faster steps."

@@ -47,7 +47,7 @@ class ActivityRecorder:
 
     def _reduced(self, block: str, maps: torch.Tensor) -> torch.Tensor:
         maps = maps.detach()
-        self._minima[f"{block}.output.minimum"] = maps.flatten(1).amin(1).float()
+        self._minima[f"{block}.output.minimum"] = maps.amin(tuple(range(1, maps.ndim))).float()
         return channel_means(maps.clamp(min=0) if self.rectify else maps, layout_of(self.network))
 
     def add(self, labels: torch.Tensor, indices: torch.Tensor) -> None:

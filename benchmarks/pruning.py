@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from analysis.ablation.chunks import wait
+from analysis.devices import wait
 from analysis.anatomy.hooks import hooked
 from analysis.anatomy.sites import find_sites, gate_values, resolve_blocks
 from analysis.api import Request, record_requests

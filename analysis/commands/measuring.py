@@ -51,6 +51,7 @@ class Measuring:
         with run.timed("measure"):
             recording = record_requests(requests, images, self.options, run.path(RECORDING), resume=True)
         run.record["data"]["read"] = len(recording.images)
+        run.record["precision"] = recording.described["precision"]
         run.write_table("evaluation.csv", evaluation_table(recording))
         return recording
 

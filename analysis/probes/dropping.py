@@ -17,6 +17,7 @@ from analysis.ablation.importance import MEAN_SCORES, SCORES, Importance, Prior,
 from analysis.anatomy.folding import batch_norm_pairs, folded
 from analysis.anatomy.sites import Site, example_images, find_sites
 from analysis.data.loading import Batch
+from analysis.devices import to_device
 from analysis.errors import UsageError, unknown
 from analysis.probes.metric import SavedMetric
 from analysis.probes.probe import Moment
@@ -388,6 +389,10 @@ class _Target:
             for score in scores
             if not dropping.is_per_image(score) and score != "random"
         }
+        if "random" in scores and not dropping.per_image:  # all images are ranked as one that is none of them
+            self._fixed["random"] = [
+                random_scores(dropping.seed, site.block, [-1], site.channels)[0] for site in sites
+            ]
         self._best: torch.Tensor | None = None
 
     def _points(self, gated: bool) -> list[Point]:
@@ -444,9 +449,9 @@ class _Target:
         rows, device = self.ablation.batch(images)
         ranks: dict[tuple[str, str], list[torch.Tensor]] = {}
         for score in dict.fromkeys(point.score for point in self.points if point.order != "none"):
-            values = self._values(score, indices, images)
+            values = self._values(score, indices, images, device)
             for order in {point.order for point in self.points if point.score == score} - {"none"}:
-                ranks[score, order] = [drop_ranks(each.to(device), order).expand(rows, -1) for each in values]
+                ranks[score, order] = [drop_ranks(each, order).expand(rows, -1) for each in values]
         zero = torch.zeros((), dtype=torch.int64, device=device)
         nothing = [zero.expand(rows, site.channels) for site in self.ablation.sites]
         variants = []
@@ -456,12 +461,13 @@ class _Target:
                 variants.append(Variant(nothing if point.ratio == 1 else ranks[point.score, point.order], counts))
         return variants
 
-    def _values(self, score: str, indices, images) -> list[torch.Tensor]:
-        if score in self._fixed:
-            return [each[None] for each in self._fixed[score]]
-        if not self.dropping.per_image:  # random: all images are ranked as one that is none of them
-            return [random_scores(self.dropping.seed, site.block, [-1], site.channels) for site in self.ablation.sites]
-        return self.importance.of(score, indices, images)
+    def _values(self, score: str, indices, images, device: torch.device) -> list[torch.Tensor]:
+        """For each site (N, C) on the device, or (1, C) where all images have one order."""
+        if score not in self._fixed:
+            return [to_device(each, device) for each in self.importance.of(score, indices, images)]
+        if self._fixed[score][0].device != device:  # once, not at every batch
+            self._fixed[score] = [to_device(each, device) for each in self._fixed[score]]
+        return [each[None] for each in self._fixed[score]]
 
 
 def _best(logits: torch.Tensor) -> torch.Tensor:

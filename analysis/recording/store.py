@@ -287,6 +287,11 @@ def open_recording(folder: Path | str) -> Recording:
     return Recording(described, images, _open_arrays(folder, described, "r"), folder)
 
 
+def begun_with(folder: Path | str) -> dict:
+    """What recording.json says of a recording that was begun in a folder; nothing where none was."""
+    return _read_json(Path(folder)) if (Path(folder) / "recording.json").is_file() else {}
+
+
 def _folder_of(folder: Path) -> Path:
     for each in (folder, folder / "recording"):
         if (each / "recording.json").is_file():

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +16,34 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from analysis.anatomy.classifier import float32_logits
 from analysis.anatomy.hooks import evaluating, logits_of
 from analysis.data.adapting import known_classes, known_indices, known_labels
 from analysis.data.datasets import ImageData
 from analysis.data.loading import Batch, batches
-from analysis.devices import PRECISIONS, check_precision, resolve_device
+from analysis.devices import (
+    PRECISIONS,
+    check_precision,
+    cores,
+    fast_precision,
+    float32_as,
+    is_accelerator,
+    is_out_of_memory,
+    pins_memory,
+    recorded_event,
+    resolve_device,
+    to_host,
+)
 from analysis.errors import RunError, UsageError
 from analysis.networks.preprocessing import Preprocessing
 from analysis.probes.probe import Moment, Probe
 from analysis.recording import Kept, Recording
+from analysis.recording.store import begun_with
 
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 10
+AUTO = "auto"
 SAID_BYTES = 50_000_000
 """Of a recording: its size is said before the pass from here on."""
 
@@ -53,22 +68,42 @@ class SweepOptions:
     """How a pass is run; what it measures does not depend on it, but for rounding.
 
     Args:
-        device: "auto", "cpu", "cuda" or "mps".
-        precision: "fp32", "bf16" or "fp16" (autocast).
-        batch_size: images in a batch.
-        workers: processes that decode images; 0 decodes in this one.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu".
+        precision: "fp32" (IEEE), "tf32", "bf16" or "fp16" (autocast); "auto" is bfloat16 where the device computes in
+            it itself, else fp32, and what it was when a recording goes on.
+        batch_size: images in a batch; 64 on the CPU and 256 elsewhere where not given.
+        workers: processes that decode images; 0 decodes in this one, as the CPU does where not given, so that the cores
+            are left to the network; elsewhere one a core.
         progress: whether to show a progress bar.
     """
 
     device: str = "auto"
     precision: str = "fp32"
-    batch_size: int = 64
-    workers: int = 0
+    batch_size: int | None = None
+    workers: int | None = None
     progress: bool = True
 
     def check(self) -> None:
         """Raise a UsageError where the device or the precision is unknown or not to be had."""
-        check_precision(self.precision, resolve_device(self.device))
+        check_precision(self.precision, resolve_device(self.device), (AUTO,))
+
+    def settled(self, images: int, precision: str | None = None) -> "SweepOptions":
+        """What is meant on this machine for so many images, with nothing left open.
+
+        Args:
+            precision: what "auto" was when the recording was begun.
+        """
+        device = resolve_device(self.device)
+        faster = is_accelerator(device)
+        batch_size = self.batch_size or (256 if faster else 64)
+        workers = self.workers
+        if workers is None:
+            workers = min(cores(), -(-images // batch_size)) if faster else 0
+        chosen = (precision or fast_precision(device)) if self.precision == AUTO else self.precision
+        return replace(self, device=str(device), precision=chosen, batch_size=batch_size, workers=workers)
+
+    def __str__(self) -> str:
+        return f"{self.device}, {self.precision}, {self.batch_size} images a batch, {self.workers} workers"
 
 
 @contextmanager
@@ -125,7 +160,12 @@ def record(
         KeyboardInterrupt: after the batch in hand, with what was recorded kept.
     """
     options.check()
+    images = image_table(data)
+    begun = begun_with(folder) if resume and folder is not None else {}
+    options = options.settled(len(images), begun.get("precision"))
     device = resolve_device(options.device)
+    if is_accelerator(device):
+        log.info("the pass: %s", options)
     described = {
         "networks": {subject.label: dict(subject.card) for subject in subjects},
         "taps": {subject.label: _merged(probe.taps() for probe in subject.probes) for subject in subjects},
@@ -135,7 +175,6 @@ def record(
     }
     kept = {subject.label: [each for probe in subject.probes for each in probe.arrays()] for subject in subjects}
     _check_names(kept)
-    images = image_table(data)
     _say_size(kept, len(images), folder)
     recording = Recording.create(kept, images, described | dict(facts or {}), folder, resume)
     try:
@@ -208,10 +247,12 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
             tqdm(total=total, initial=done, unit="img", desc="measuring", mininterval=0.5, disable=not options.progress)
         )
         stack.enter_context(torch.inference_mode())
+        stack.enter_context(float32_as(options.precision))
+        first = True
         waiting = _Waiting(recording)
         stack.callback(waiting.write)  # what is computed already is kept, whatever happens
         reading = batches(
-            data, geometries, options.batch_size, options.workers, start=done, pin_memory=device.type == "cuda"
+            data, geometries, options.batch_size, options.workers, start=done, pin_memory=pins_memory(device)
         )
         flushed, interval = time.monotonic(), float(FLUSH_SECONDS)
         for batch in _told_what_is_kept(reading, recording, waiting):
@@ -221,9 +262,13 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
             for subject in subjects:
                 if subject.preprocessing not in inputs:
                     inputs[subject.preprocessing] = _input(batch, subject.preprocessing, device)
+                images = inputs[subject.preprocessing]
+                if first and dtype:
+                    stack.enter_context(float32_logits(subject.network, images[:2]))
                 with autocast():
-                    observed = _observe(subject, inputs[subject.preprocessing], batch, labels)
+                    observed = _observe(subject, images, batch, labels)
                 rows |= {(subject.label, name): values for name, values in observed.items()}
+            first = False
             # a foreign loader's batches need not begin where the pass was interrupted
             start = int(batch.positions[0])
             waiting.add(start, batch, rows)
@@ -269,12 +314,11 @@ class _Waiting:
 
     def add(self, start: int, batch: Batch, rows: Mapping[tuple[str, str], torch.Tensor]) -> None:
         """Begin to copy the rows of a batch to the host, and write those of the one before."""
-        copies = {key: _to_host(values) for key, values in rows.items()}
+        copies = {key: to_host(values) for key, values in rows.items()}
         arrived = None
         first = next(iter(rows.values()), None)
-        if first is not None and first.device.type == "cuda":
-            arrived = torch.cuda.Event()
-            arrived.record(torch.cuda.current_stream(first.device))
+        if first is not None:
+            arrived = recorded_event(first.device)
         before, self._pending = self._pending, None
         self._write(before)
         self._pending = (start, batch, copies, arrived)
@@ -308,21 +352,27 @@ class _Waiting:
             )
 
 
-def _to_host(values: torch.Tensor) -> torch.Tensor:
-    if values.device.type != "cuda":
-        return values.to("cpu")
-    host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
-    return host.copy_(values, non_blocking=True)
-
-
 def _observe(subject: Subject, images: torch.Tensor, batch: Batch, labels: torch.Tensor) -> dict[str, torch.Tensor]:
     with ExitStack() as stack:
         for probe in subject.probes:
             stack.enter_context(probe.watch(batch))
-        logits = logits_of(subject.network(images))
+        logits = logits_of(_run(subject.network, images))
     _check_labels(subject, batch, logits.shape[1])
     moment = Moment(batch, images, labels, logits)
     return _merged(probe.rows(moment) for probe in subject.probes)
+
+
+def _run(network: nn.Module, images: torch.Tensor):
+    try:
+        return network(images)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        fewer = max(len(images) // 2, 1)
+        raise RunError(
+            f"not enough memory on {images.device} for a batch of {len(images)} images: a smaller one might do "
+            f"(--batch-size {fewer})"
+        ) from error
 
 
 def _check_labels(subject: Subject, batch: Batch, outputs: int) -> None:
