@@ -20,6 +20,9 @@ from analysis.results.run import Run, read_record, read_table
 from analysis.statistics.curves import Curves, areas, class_curves, differences, point_tests
 from analysis.tables.pruning import correctness, pruning_table
 
+OF_MEANS = f"{RECORDING}-of-means"
+"""The folder, in a run's, of what is recorded of the images that means are taken from."""
+
 
 @dataclass(frozen=True)
 class Pruning:
@@ -58,7 +61,7 @@ class Pruning:
             for label, network in labelled.items()
         }
         index = None if self.selectivity_from is None else _selectivity_of(self.selectivity_from, requests, images)
-        others = run.path(f"{RECORDING}-of-means")
+        others = run.path(OF_MEANS)
         means_from = self.means_from and checked(load_data(self.means_from), self.inputs.skip_unreadable)
         requests = with_priors(requests, images, self.measuring.options, means_from, index, others)
         recording = self.measuring.measure(run, requests, images, self.dropping.seed)
