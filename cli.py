@@ -75,6 +75,10 @@ class _Group(click.Group):
             return super().invoke(context)
         except UsageError as error:
             raise click.UsageError(str(error)) from error
+        except processes.LostProcess as error:  # who is lost has said why, unless it was killed
+            if processes.is_first():
+                raise click.ClickException(str(error)) from error
+            context.exit(1)
         except RunError as error:
             raise click.ClickException(str(error)) from error
         except BrokenPipeError:

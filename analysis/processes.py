@@ -89,6 +89,7 @@ def join() -> None:
 
 def leave() -> None:
     """Take leave of the others, at the end of a command."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a launcher's, to one that ends already
     if distributed := _distributed():
         distributed.destroy_process_group()
 
@@ -119,7 +120,7 @@ def wait() -> None:
         while not here.is_completed():  # in Python: what waits in C hears no signal
             time.sleep(_NAP)
             if not said and time.monotonic() - begun > _SAID_SECONDS:
-                log.info("waiting for the other processes")
+                log.warning("waiting for the other processes, each of which is to come here")
                 said = True
         here.wait()
     except RuntimeError as error:

@@ -154,12 +154,12 @@ def parts_folder(folder: Path) -> Path:
 def _check_alike(announced: Announced) -> None:
     facts = json.dumps([dict(announced.described), {k: list(map(repr, v)) for k, v in announced.kept.items()}])
     mine = {
-        "networks or settings": hashlib.sha256(facts.encode()).hexdigest(),
         "images": announced.identity(),
+        "networks or settings": hashlib.sha256(facts.encode()).hexdigest(),
     }
     everyones = processes.collect(mine)
-    for number, other in enumerate(everyones):
-        for what in mine:
+    for what in mine:
+        for number, other in enumerate(everyones):
             if other[what] != everyones[0][what]:
                 raise UsageError(
                     f"process {number} has other {what} than process 0: every process is to be given the same "
@@ -203,8 +203,8 @@ def _on_disk(announced: Announced, record: Way, folder: Path, resume: bool, batc
             whole.finish()
         processes.wait()
     except (UsageError, RunError):
-        if whole and not whole.rows_done and not any(parts.glob("*/recording.json")):
-            whole.discard()  # nothing came of it: its folder is free for the next try
+        if whole and not whole.rows_done:
+            whole.discard()  # it holds nothing, and parts of it are kept beside it
         raise
     finally:
         if whole:
