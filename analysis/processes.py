@@ -7,10 +7,12 @@ somebody's own program has made. Whatever device they compute on, what they exch
 import hashlib
 import logging
 import os
+import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
 
@@ -25,6 +27,8 @@ _PATIENCE = timedelta(days=30)
 _NAP = 0.05
 _SAID_SECONDS = 60
 _BLOCK = 2**26
+_TRANSPORTS = re.compile(r"gloo|nccl|connection (closed|reset)|broken pipe|store", re.IGNORECASE)
+"""What torch's errors name where another process is gone."""
 
 
 class LostProcess(RunError):
@@ -115,7 +119,7 @@ def wait() -> None:
     import torch
 
     begun, said = time.monotonic(), False
-    try:
+    with losses_told():
         here = _distributed().all_reduce(torch.zeros(1), group=_gloo(), async_op=True)
         while not here.is_completed():  # in Python: what waits in C hears no signal
             time.sleep(_NAP)
@@ -123,9 +127,18 @@ def wait() -> None:
                 log.warning("waiting for the other processes, each of which is to come here")
                 said = True
         here.wait()
+
+
+@contextmanager
+def losses_told() -> Iterator[None]:
+    """What torch raises where another process is lost is a LostProcess."""
+    try:
+        yield
     except RuntimeError as error:
+        if number() == 1 or not _TRANSPORTS.search(str(error)):
+            raise
         raise LostProcess(
-            "another process of this run was lost; what was recorded is kept: the same command with --resume goes on"
+            "another process of this run was lost; what was done is kept: the same command with --resume goes on"
         ) from error
 
 
