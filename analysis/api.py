@@ -69,6 +69,9 @@ def record_requests(
 ) -> Recording:
     """Record all that is requested of all networks in one reading of the data.
 
+    In the processes of an initialised process group every one must call; each reads a share of the data, and all have
+    the whole recording in the end (`SweepOptions.together`).
+
     Args:
         requests: by label.
         data: images whose labels are as the networks have them (`analysis.subjects.fit_classes`).
@@ -393,6 +396,7 @@ def _branch_means(
         shape = image_shape(others, preprocessing_for(request.network, adapted(others), name=label))
         branches = BranchMeans(request.network, request.pruning, _mean_scores(request.dropping), shape)
         measured[label] = Request(request.network, probes=[branches])
+    options = options and replace(options, shard=None)  # means are of all of these images, whatever is measured then
     recording = record_requests(measured, others, options, folder, resume=True)
     return {label: priors(recording, label, _mean_scores(request.dropping)) for label, request in requests.items()}
 

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "analysis"
 
 RANKS = [
     {"errors", "randomness", "names"},
-    {"files", "paper", "devices"},
+    {"files", "paper", "devices", "processes"},
     {"networks", "statistics"},
     {"data", "results", "anatomy"},
     {"figures"},  # from a run's folder, whose reading is results'

@@ -21,6 +21,9 @@ from analysis.statistics.curves import Curves, areas, class_curves, differences,
 from analysis.statistics.trainings import groups_of, training_areas
 from analysis.tables.pruning import correctness, pruning_table
 
+OF_MEANS = f"{RECORDING}-of-means"
+"""The folder, in a run's, of what is recorded of the images that means are taken from."""
+
 
 @dataclass(frozen=True)
 class Pruning:
@@ -59,7 +62,7 @@ class Pruning:
             for label, network in labelled.items()
         }
         index = None if self.selectivity_from is None else _selectivity_of(self.selectivity_from, requests, images)
-        others = run.path(f"{RECORDING}-of-means")
+        others = run.path(OF_MEANS)
         means_from = self.means_from and checked(load_data(self.means_from), self.inputs.skip_unreadable)
         requests = with_priors(requests, images, self.measuring.options, means_from, index, others)
         recording = self.measuring.measure(run, requests, images, self.dropping.seed)

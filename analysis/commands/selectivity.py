@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from PIL import ImageOps
 
-from analysis import figures
+from analysis import figures, processes
 from analysis.anatomy.sites import resolve_blocks
 from analysis.api import Request
 from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import Measuring
+from analysis.commands.measuring import Measuring, Recorded
 from analysis.data import ImageData
 from analysis.errors import RunError, UsageError
 from analysis.files import file_hash
@@ -22,6 +22,7 @@ from analysis.networks import card_of
 from analysis.networks.checkpoint_series import checkpoint_files, stem_of
 from analysis.networks.references import parse
 from analysis.recording import Recording, open_recording
+from analysis.results.following import open_run
 from analysis.results.run import Run, read_table
 from analysis.statistics.comparison import selectivity_gaps, sentences
 from analysis.statistics.trainings import groups_of, training_gaps, training_sentences
@@ -102,6 +103,13 @@ class SelectivityFrom:
         return vars(self.statistics) | chosen | {"rectify": _rectified(made)}
 
     def run(self, run: Run) -> list[Path]:
+        """Compute and write every table.
+
+        Raises:
+            Recorded: another process does.
+        """
+        if not processes.is_first():
+            raise Recorded
         recording = open_recording(self.recording)
         for label in self.networks:
             recording.names(label)  # an error where there is none
@@ -236,6 +244,8 @@ class SelectivityOverTraining:
         networks = list(self.each.inputs.networks)
         if len(networks) > 1 or parse(networks[0]).weights:
             raise UsageError(f"--checkpoints takes one NETWORK without @WEIGHTS, but got {' '.join(networks)}")
+        if self.each.measuring.options.shard:
+            raise UsageError("--checkpoints takes no --shard: name the checkpoints as networks, or use --processes")
         if self.each.reference:
             raise UsageError(f"--checkpoints compares nothing, so takes no --reference, but got {self.each.reference}")
 
@@ -247,11 +257,18 @@ class SelectivityOverTraining:
         return set(read_table(run.folder, "selectivity_epochs.csv")["epoch"]) == set(checkpoint_files(self.folder))
 
     def run(self, run: Run) -> list[Path]:
+        """Measure what is not measured yet, and write the tables.
+
+        Raises:
+            Recorded: that is all for this process to do.
+        """
         (network,) = self.each.inputs.networks
         label = parse(network).label or parse(network).short
         tables, others, data = [], [], {}
         for epoch, path in checkpoint_files(self.folder).items():
             part = self._measure(run, network, epoch, path)
+            if not processes.is_first():
+                continue
             error = read_table(part.folder, "evaluation.csv")["top1_error"].iloc[0]
             table = read_table(part.folder, "selectivity_blocks.csv").assign(network=label, top1_error=error)
             table.insert(1, "epoch", epoch)
@@ -261,6 +278,8 @@ class SelectivityOverTraining:
                 others.append(means[["value", "null"]].mean().reset_index().assign(network=label, epoch=epoch))
             run.record["networks"] |= part.record["networks"]
             data = part.record["data"]
+        if not processes.is_first():
+            raise Recorded
         run.save(data=data)
         run.write_table("selectivity_epochs.csv", pd.concat(tables, ignore_index=True))
         if others:
@@ -271,11 +290,13 @@ class SelectivityOverTraining:
         stem = stem_of(path.name)
         inputs = replace(self.each.inputs, networks={stem: str(parse(network).with_weights(path))})
         arguments = run.record["arguments"] | {"checkpoint": path.name, "weights": file_hash(path)}
-        part = Run(run.path("checkpoints") / stem, "selectivity", arguments, resume=True)
+        part = open_run(run.path("checkpoints") / stem, "selectivity", arguments, resume=True)
         if not part.finished:
             log.info("epoch %g: %s", epoch, path.name)
             try:
                 replace(self.each, inputs=inputs).run(part)
+            except Recorded:
+                return part
             except (UsageError, RunError):
                 part.discard_if_empty()
                 raise

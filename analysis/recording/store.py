@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -276,13 +276,25 @@ def open_recording(folder: Path | str) -> Recording:
         UsageError: there is none, it is unfinished, or of another version.
         RunError: it is damaged: a file is missing, cut short, or of another shape.
     """
-    folder = _folder_of(Path(folder))
-    described = _read_json(folder)
+    recording = open_any(folder)
+    described = recording.described
     if not described["finished"]:
         raise UsageError(
-            f"the recording in `{folder}` is unfinished ({described['rows_done']} of {described['images']} images): "
-            f"the command that makes it, with --resume, goes on"
+            f"the recording in `{recording.folder}` is unfinished ({described['rows_done']} of {described['images']} "
+            f"images): the command that makes it, with --resume, goes on"
         )
+    if "part" in described:
+        raise UsageError(
+            f"the recording in `{recording.folder}` is a part, of {described['images']} images of "
+            f"{described['part']['images']}: `gelens merge` brings all parts together"
+        )
+    return recording
+
+
+def open_any(folder: Path | str) -> Recording:
+    """A recording to be read, finished or not, whole or a part."""
+    folder = _folder_of(Path(folder))
+    described = _read_json(folder)
     images = _read_images(folder, described)
     return Recording(described, images, _open_arrays(folder, described, "r"), folder)
 
@@ -330,7 +342,7 @@ def _begun(folder: Path, described: dict, images: pd.DataFrame, resume: bool) ->
         before = _read_json(folder)
         if not resume:
             raise UsageError(f"`{folder}` holds a recording already: add --resume to go on, or choose another folder")
-        _check_same(folder, before, described)
+        check_same(folder, before, described)
         return _resumed(folder, before, described, images)
     for network in described["folders"].values():  # of a process that was killed as it began
         shutil.rmtree(folder / network, ignore_errors=True)
@@ -394,30 +406,34 @@ def _shorten(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _check_same(folder: Path, before: dict, now: dict) -> None:
-    progress = {"rows_done", "finished", "images", "data", "versions", "folders"}
+def check_same(folder: Path, before: dict, now: dict, others: Collection[str] = ()) -> None:
+    """What a folder holds is a recording of the same.
+
+    Args:
+        others: what may be another, beside what is done.
+    """
+    progress = {"rows_done", "finished", "images", "data", "versions", "folders", *others}
     if not now.get("labels_known", True):  # classes come with the labels
         progress.add("classes")
     for key in dict.fromkeys([*now, *before]):
         if key not in progress and before.get(key) != now.get(key):
             raise UsageError(
-                f"`{folder}` holds a recording of something else: {_difference(key, before.get(key), now.get(key))}; "
+                f"`{folder}` holds a recording of something else: {difference(key, before.get(key), now.get(key))}; "
                 f"choose another folder"
             )
 
 
-def _difference(key: str, before, now) -> str:
+def difference(key: str, before, now, then: str = "was", today: str = "now") -> str:
     """In words, where two JSON values differ first.
 
-    >>> _difference("networks", {"a": {"hash": 1}}, {"a": {"hash": 2}})
+    >>> difference("networks", {"a": {"hash": 1}}, {"a": {"hash": 2}})
     'networks a hash was 1, now 2'
     """
     if isinstance(before, dict) and isinstance(now, dict):
         for inner in dict.fromkeys([*before, *now]):
             if before.get(inner) != now.get(inner):
-                return f"{key} {_difference(inner, before.get(inner), now.get(inner))}"
-    then, today = (str(each)[:80] for each in (before, now))
-    return f"{key} was {then}, now {today}"
+                return f"{key} {difference(inner, before.get(inner), now.get(inner), then, today)}"
+    return f"{key} {then} {str(before)[:80]}, {today} {str(now)[:80]}"
 
 
 def _locked(folder: Path) -> ExitStack:
@@ -455,6 +471,14 @@ def predicted_bytes(described: Mapping) -> int:
     """What the arrays of a recording take."""
     each_image = sum(Kept(**kept).bytes_an_image for _, _, kept in _arrays_of(described))
     return described["images"] * each_image
+
+
+def kept_of(described: Mapping) -> dict[str, list[Kept]]:
+    """By network, what a recording keeps of each image."""
+    return {
+        network: [Kept(each["name"], tuple(each["shape"]), each["dtype"]) for each in several]
+        for network, several in described["arrays"].items()
+    }
 
 
 def _arrays_of(described: Mapping):

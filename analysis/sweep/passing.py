@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from analysis import processes
 from analysis.anatomy.classifier import float32_logits
 from analysis.anatomy.hooks import evaluating, logits_of
 from analysis.data.adapting import known_classes, known_indices, known_labels
@@ -39,6 +40,7 @@ from analysis.networks.preprocessing import Preprocessing
 from analysis.probes.probe import Moment, Probe
 from analysis.recording import Kept, Recording
 from analysis.recording.store import begun_with
+from analysis.sweep.sharing import Announced, Shard, parts_folder, record_together, some_of
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +77,9 @@ class SweepOptions:
         workers: processes that decode images; 0 decodes in this one, as the CPU does where not given, so that the cores
             are left to the network; elsewhere one a core.
         progress: whether to show a progress bar.
+        shard: the share of the images that is recorded, all by default; `analysis.merge` brings shares together.
+        together: whether the processes of an initialised process group measure a share each and then all have the
+            whole; every one of them must call then. False: each process measures by itself.
     """
 
     device: str = "auto"
@@ -82,6 +87,8 @@ class SweepOptions:
     batch_size: int | None = None
     workers: int | None = None
     progress: bool = True
+    shard: Shard | None = None
+    together: bool = True
 
     def check(self) -> None:
         """Raise a UsageError where the device or the precision is unknown or not to be had."""
@@ -130,7 +137,8 @@ def interrupts_deferred() -> Iterator[threading.Event]:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        sys.stderr.write("\nfinishing the batch in hand; Ctrl-C again stops at once, without it\n")
+        if processes.is_first():
+            sys.stderr.write("\nfinishing the batch in hand; Ctrl-C again stops at once, without it\n")
 
     before = signal.signal(signal.SIGINT, handler)
     try:
@@ -163,7 +171,7 @@ def record(
     images = image_table(data)
     begun = begun_with(folder) if resume and folder is not None else {}
     options = options.settled(len(images), begun.get("precision"))
-    device = resolve_device(options.device)
+    device = processes.own_device(resolve_device(options.device))
     if is_accelerator(device):
         log.info("the pass: %s", options)
     described = {
@@ -175,8 +183,33 @@ def record(
     }
     kept = {subject.label: [each for probe in subject.probes for each in probe.arrays()] for subject in subjects}
     _check_names(kept)
-    _say_size(kept, len(images), folder)
-    recording = Recording.create(kept, images, described | dict(facts or {}), folder, resume)
+    announced = Announced(kept, images, described | dict(facts or {}))
+    folder = None if folder is None else Path(folder)
+    _say_size(kept, len(announced.images), folder)
+    if options.shard:
+        rows = options.shard.rows(len(announced.images), options.batch_size)
+        data, announced = some_of(data, rows), announced.part(rows)
+
+    def record_some(some: Announced, rows: range, folder: Path | None, resume: bool) -> Recording:
+        return _record(subjects, some_of(data, rows), some, options, device, folder, resume)
+
+    left = folder is not None and parts_folder(folder).is_dir()  # by processes of an earlier try
+    if options.together and (processes.number() > 1 or left):
+        return record_together(announced, record_some, folder, resume, options.batch_size)
+    return _record(subjects, data, announced, options, device, folder, resume)
+
+
+def _record(
+    subjects: Sequence[Subject],
+    data,
+    announced: Announced,
+    options: SweepOptions,
+    device: torch.device,
+    folder: Path | None,
+    resume: bool,
+) -> Recording:
+    """Record what is announced of all of the data, in this process."""
+    recording = announced.create(folder, resume)
     try:
         if not recording.finished:
             _fill(recording, subjects, data, options, device)
@@ -239,12 +272,13 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
     autocast = (lambda: torch.autocast(device.type, dtype)) if dtype else nullcontext
     geometries = [subject.preprocessing.geometry for subject in subjects]
     total, done = len(recording.images), recording.rows_done
+    shown = options.progress and processes.is_first()
     with ExitStack() as stack:
         for subject in subjects:
             stack.enter_context(prepared(subject.network, device))
         asked = stack.enter_context(interrupts_deferred())
         bar = stack.enter_context(
-            tqdm(total=total, initial=done, unit="img", desc="measuring", mininterval=0.5, disable=not options.progress)
+            tqdm(total=total, initial=done, unit="img", desc="measuring", mininterval=0.5, disable=not shown)
         )
         stack.enter_context(torch.inference_mode())
         stack.enter_context(float32_as(options.precision))

@@ -9,13 +9,15 @@ import pandas as pd
 from accelerate.utils import set_seed
 from torch import nn
 
-from analysis.data import checked, load_data, preprocessing_for
+from analysis import processes
+from analysis.data import ImageData, checked, load_data, preprocessing_for
 from analysis.devices import check_precision, resolve_device
 from analysis.errors import UsageError, unknown
 from analysis.files import atomic_path
 from analysis.networks import load_network, save_weights
 from analysis.networks.references import parse
 from analysis.networks.weights import network_card
+from analysis.results.following import open_run
 from analysis.results.run import Run, read_table
 from analysis.training.loop import KeptEpochs, Loop
 from analysis.training.precision import faster_precision
@@ -53,6 +55,7 @@ def train(
     """Train a network and leave its weights, recipe and curves in a run's folder.
 
     After every epoch the state is saved: an interrupted training goes on from there with `resume`, to the same end.
+    The processes that torchrun starts share every batch; what differs then from one process is in `Loop`.
 
     Args:
         reference: the network; its number of classes is the data's unless the reference says otherwise.
@@ -80,6 +83,8 @@ def train(
         UsageError: an unknown name, or a folder that holds something else.
         RunError: images that cannot be read, or a loss that is no number any more.
     """
+    if processes.launched():
+        processes.join()
     parsed = parse(reference)
     if isinstance(recipe, str):
         if recipe not in RECIPES:
@@ -102,7 +107,7 @@ def train(
     if recipe.zero_last and not parsed.weights:
         begin_as_shortcuts(network)
     network.preprocessing = preprocessing_for(network, training)
-    run = Run(
+    run = open_run(
         out,
         "train",
         {"network": str(reference), "data": str(data), "recipe": asdict(recipe), "precision": precision}
@@ -111,16 +116,34 @@ def train(
         resume,
     )
     if run.finished:
-        return read_table(run.folder, "training.csv")
+        return processes.tell(read_table(run.folder, "training.csv") if processes.is_first() else None)
     if precision == "auto":
         size = network.preprocessing.size
         precision = run.record.get("precision") or faster_precision(network, recipe.batch_size, size, target)
+        precision = processes.tell(precision)
     run.save(device=str(target), precision=precision, seed=recipe.seed)
     loop = Loop(network, training, validation, recipe, target, precision, workers, progress, compiled)
     label = label or parsed.label or parsed.short
     with run.timed("train"):
         history = loop.run(run.path("checkpoint.pt"), label, KeptEpochs(run.path("epochs"), keep_epochs))
     table = pd.DataFrame(history)
+    if processes.is_first():
+        _leave(run, table, network, label, recipe, data, training, validation)
+    processes.wait()
+    return table
+
+
+def _leave(
+    run: Run,
+    table: pd.DataFrame,
+    network: nn.Module,
+    label: str,
+    recipe: Recipe,
+    data: str,
+    training: ImageData,
+    validation: ImageData,
+) -> None:
+    """Write what a training has come to."""
     run.write_table("training.csv", table)
     with atomic_path(run.path(WEIGHTS)) as temporary:
         save_weights(network, temporary, data=str(data), seed=str(recipe.seed))
@@ -132,4 +155,3 @@ def train(
     run.save(data=described | {"train": training.fingerprint, "val": validation.fingerprint})
     run.path("checkpoint.pt").unlink(missing_ok=True)
     run.finish()
-    return table

@@ -7,28 +7,34 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast, set_seed
 from timm.optim import param_groups_weight_decay
 from torch import nn
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 from tqdm import tqdm
 
+from analysis import processes
 from analysis.data import ImageData, batches
 from analysis.data.cached import decoded_in_memory
-from analysis.errors import RunError
+from analysis.errors import RunError, UsageError
 from analysis.files import atomic_path
 from analysis.networks import save_weights
 from analysis.networks.weights import save_tensors
 from analysis.randomness import hashes
-from analysis.training.reading import training_batches
+from analysis.training.reading import images_of, training_batches
 from analysis.training.recipes import Recipe
 
 MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
 class Loop:
-    """accelerate's training loop over one network, with our own safe checkpoint."""
+    """accelerate's training loop over one network, with our own safe checkpoint.
+
+    Several processes take a share of every batch each, and their gradients are averaged over its images: a step is that
+    of one process but for batch norm, which normalises by the images of each process alone, and whose running
+    statistics are the first process's. Only the first one writes.
+    """
 
     def __init__(
         self,
@@ -42,14 +48,21 @@ class Loop:
         progress: bool = True,
         compiled: bool = False,
     ):
-        self.recipe, self.progress, self.validation, self.workers = recipe, progress, validation, workers
+        if recipe.batch_size < 2 * processes.number():
+            raise UsageError(
+                f"batches of {recipe.batch_size} images are too small for {processes.number()} processes: batch norm "
+                f"needs two images in each; expected at least {2 * processes.number()}"
+            )
+        progress = progress and processes.is_first()
+        self.recipe, self.progress, self.workers = recipe, progress, workers
+        self.validation = _own_part(validation)
         self.preprocessing = network.preprocessing
         AcceleratorState._reset_state()  # else a second training of this process could not have another precision
         self.accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=MIXED_PRECISION[precision])
         on = self.accelerator.device
         self.reader = training_batches(training, recipe, network.preprocessing, on, workers, progress)
         if recipe.padding is not None:  # what is small is decoded once, for validation too
-            self.validation = decoded_in_memory(validation, network.preprocessing.geometry, workers, progress)
+            self.validation = decoded_in_memory(self.validation, network.preprocessing.geometry, workers, progress)
         optimizer = torch.optim.SGD(
             param_groups_weight_decay(network, recipe.weight_decay),
             recipe.learning_rate,
@@ -85,8 +98,12 @@ class Loop:
         """Train to the end, from the checkpoint on where there is one; rows of `training.csv`.
 
         Raises:
-            RunError: the loss is no number any more, or no images are left for a step.
+            RunError: the loss is no number any more, no images are left for a step, or another process is lost.
         """
+        with processes.losses_told():
+            return self._run(checkpoint, label, keep)
+
+    def _run(self, checkpoint: Path, label: str, keep: "KeptEpochs") -> list[dict]:
         steps = len(self.reader)
         if not steps:
             raise RunError("no step to train: one image alone has no variance for batch norm; expected more images")
@@ -102,7 +119,7 @@ class Loop:
         ) as bar:
             for epoch in range(done + 1, self.recipe.epochs + 1):
                 # each epoch draws from seeds of its own, so that one resumed is one never interrupted
-                set_seed(int(hashes(self.recipe.seed, "epoch", np.array(epoch))) % 2**31)
+                set_seed(int(hashes(self.recipe.seed, "epoch", np.array(epoch))) % 2**31 + processes.rank())
                 for split, seen in (("train", self._epoch(epoch, bar, keep)), ("val", self._validate())):
                     history.append(
                         {"network": label, "epoch": epoch, "split": split}
@@ -127,24 +144,39 @@ class Loop:
             with self.accelerator.autocast():
                 logits = self.forward(images)
                 loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-            self.accelerator.backward(loss)
+            self.accelerator.backward(self._weighted(loss, len(labels), step - begun - 1))
             self.optimizer.step()
             self.scheduler.step()
             self.optimizer.zero_grad()
             bar.update()
             yield loss.detach(), logits.detach(), labels
-            keep.after(step, len(self.reader), self.accelerator.unwrap_model(self.network))
+            if processes.is_first():
+                keep.after(step, len(self.reader), self.own_network)
+
+    @property
+    def own_network(self) -> nn.Module:
+        """The network itself, as it was before processes shared it."""
+        return self.accelerator.unwrap_model(self.network)
+
+    def _weighted(self, loss: torch.Tensor, images: int, step: int) -> torch.Tensor:
+        """A process's mean loss, such that the mean over processes is that over the images of a batch."""
+        if processes.number() == 1:
+            return loss
+        together = images_of(step, len(self.reader.indices), self.recipe)
+        return loss * (images * processes.number() / together)
 
     @torch.no_grad()
     def _validate(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        self.network.eval()
-        device = self.accelerator.device
+        network, device = self.own_network.eval(), self.accelerator.device
+        if processes.number() > 1:  # running statistics, which processes have shared before the last step, not after it
+            for buffer in network.buffers():
+                broadcast(buffer)
         for batch in batches(self.validation, [self.preprocessing.geometry], self.recipe.batch_size, self.workers):
             images = batch.images[self.preprocessing.geometry].to(device, non_blocking=True)
             images = self.preprocessing.normalize(images).contiguous(memory_format=torch.channels_last)
             labels = batch.labels.to(device, non_blocking=True)
             with self.accelerator.autocast():
-                logits = self.network(images)
+                logits = network(images)
                 loss = nn.functional.cross_entropy(logits, labels)
             yield loss, logits, labels
 
@@ -152,14 +184,16 @@ class Loop:
         self.metrics.reset()
         self.loss.reset()
         for loss, logits, labels in seen:
-            self.loss.update(loss, weight=len(labels))
+            self.loss.update(loss.expand(len(labels)))  # torchmetrics ignores a weight where it looks for no NaN
             self.metrics.update(logits.float(), labels)
         errors = {name: 100 * (1 - float(value)) for name, value in self.metrics.compute().items()}
         return {"loss": float(self.loss.compute())} | errors
 
     def _save(self, path: Path, history: list[dict]) -> None:
+        if not processes.is_first():
+            return
         state = {
-            "network": self.accelerator.unwrap_model(self.network).state_dict(),
+            "network": self.own_network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "steps": self.scheduler.last_epoch,
             "history": history,
@@ -167,14 +201,24 @@ class Loop:
         save_tensors(path, state)
 
     def _restore(self, path: Path) -> list[dict]:
-        if not path.exists():
+        saved = None
+        if processes.is_first() and path.exists():
+            # not accelerate's load_state, which unpickles whatever the file holds
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = processes.tell(saved)
+        if saved is None:
             return []
-        # not accelerate's load_state, which unpickles whatever the file holds
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        self.accelerator.unwrap_model(self.network).load_state_dict(saved["network"])
+        self.own_network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scheduler.last_epoch = saved["steps"]
         return saved["history"]
+
+
+def _own_part(data: ImageData) -> ImageData:
+    """This process's share of images whose order does not matter."""
+    if processes.number() == 1:
+        return data
+    return data.subset(np.array_split(np.arange(len(data)), processes.number())[processes.rank()])
 
 
 class KeptEpochs:

@@ -10,7 +10,7 @@ import torch
 
 import analysis
 from analysis import training
-from analysis.data import load_data
+from analysis.data import batches, load_data
 from analysis.data.cached import write_cache
 from analysis.errors import RunError, UsageError
 from analysis.networks.checkpoint_series import checkpoint_files
@@ -74,6 +74,13 @@ def test_tables_recipe_and_weights(tmp_path, few_digits):
     # the last epoch's validation error, measured again from the saved weights by the sweep
     assert evaluated["top1_error"][0] == pytest.approx(table["top1_error"].iloc[-1], abs=1e-4)
     assert evaluated["top5_error"][0] == pytest.approx(table["top5_error"].iloc[-1], abs=1e-4)
+    network = analysis.load_network(f"mini_shufflenet@{tmp_path}/run/weights.safetensors").eval()
+    images = next(batches(load_data("digits#val"), [network.preprocessing.geometry], 70))
+    with torch.inference_mode():
+        logits = network(network.preprocessing.normalize(images.images[network.preprocessing.geometry]))
+    loss = torch.nn.functional.cross_entropy(logits, images.labels)
+    # over images: the last batch of 6 counts for less than the two of 32
+    assert table["loss"].iloc[-1] == pytest.approx(float(loss), rel=1e-4)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["finished"] and record["networks"]["mini_shufflenet"]["training_seed"] == 0
 
