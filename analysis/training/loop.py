@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import set_seed
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType, set_seed
 from timm.optim import param_groups_weight_decay
 from torch import nn
 from torchmetrics import MeanMetric, MetricCollection
@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from analysis.data import ImageData, batches
 from analysis.data.cached import decoded_in_memory
+from analysis.devices import float32_as, is_accelerator, pins_memory
 from analysis.errors import RunError
 from analysis.files import atomic_path
 from analysis.networks import save_weights
@@ -24,7 +25,7 @@ from analysis.randomness import hashes
 from analysis.training.reading import training_batches
 from analysis.training.recipes import Recipe
 
-MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+MIXED_PRECISION = {"fp32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
 class Loop:
@@ -44,25 +45,24 @@ class Loop:
     ):
         self.recipe, self.progress, self.validation, self.workers = recipe, progress, validation, workers
         self.preprocessing = network.preprocessing
-        AcceleratorState._reset_state()  # else a second training of this process could not have another precision
-        self.accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=MIXED_PRECISION[precision])
+        self.accelerator, self.precision = _accelerator(device, precision), precision
         on = self.accelerator.device
         self.reader = training_batches(training, recipe, network.preprocessing, on, workers, progress)
         if recipe.padding is not None:  # what is small is decoded once, for validation too
             self.validation = decoded_in_memory(validation, network.preprocessing.geometry, workers, progress)
+        network.to(on, memory_format=torch.channels_last)  # before the optimizer: moving may make other parameters
         optimizer = torch.optim.SGD(
             param_groups_weight_decay(network, recipe.weight_decay),
             recipe.learning_rate,
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
         )
-        network.to(memory_format=torch.channels_last)
         # our own order and seeds resume exactly; accelerate would draw its own
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
         # the step alone: validation goes through the network itself, whose state and names are as ever
         self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
         self.scheduler = self._schedule(len(self.reader))
-        outputs = network(torch.zeros(2, 3, network.preprocessing.size, network.preprocessing.size).to(device)).shape[1]
+        outputs = network(torch.zeros(2, 3, network.preprocessing.size, network.preprocessing.size).to(on)).shape[1]
         self.metrics = MetricCollection(
             {
                 "top1_error": MulticlassAccuracy(outputs, top_k=1, average="micro", validate_args=False),
@@ -87,6 +87,10 @@ class Loop:
         Raises:
             RunError: the loss is no number any more, or no images are left for a step.
         """
+        with float32_as(self.precision):
+            return self._run(checkpoint, label, keep)
+
+    def _run(self, checkpoint: Path, label: str, keep: "KeptEpochs") -> list[dict]:
         steps = len(self.reader)
         if not steps:
             raise RunError("no step to train: one image alone has no variance for batch norm; expected more images")
@@ -139,7 +143,8 @@ class Loop:
     def _validate(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         self.network.eval()
         device = self.accelerator.device
-        for batch in batches(self.validation, [self.preprocessing.geometry], self.recipe.batch_size, self.workers):
+        geometries, pinned = [self.preprocessing.geometry], pins_memory(device)
+        for batch in batches(self.validation, geometries, self.recipe.batch_size, self.workers, pin_memory=pinned):
             images = batch.images[self.preprocessing.geometry].to(device, non_blocking=True)
             images = self.preprocessing.normalize(images).contiguous(memory_format=torch.channels_last)
             labels = batch.labels.to(device, non_blocking=True)
@@ -152,7 +157,7 @@ class Loop:
         self.metrics.reset()
         self.loss.reset()
         for loss, logits, labels in seen:
-            self.loss.update(loss, weight=len(labels))
+            self.loss.update(loss, weight=loss.new_full((), len(labels)))  # a number would be copied to the device
             self.metrics.update(logits.float(), labels)
         errors = {name: 100 * (1 - float(value)) for name, value in self.metrics.compute().items()}
         return {"loss": float(self.loss.compute())} | errors
@@ -164,6 +169,8 @@ class Loop:
             "steps": self.scheduler.last_epoch,
             "history": history,
         }
+        if self.accelerator.scaler is not None:  # of fp16
+            state["scaler"] = self.accelerator.scaler.state_dict()
         save_tensors(path, state)
 
     def _restore(self, path: Path) -> list[dict]:
@@ -174,7 +181,18 @@ class Loop:
         self.accelerator.unwrap_model(self.network).load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scheduler.last_epoch = saved["steps"]
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(saved["scaler"])
         return saved["history"]
+
+
+def _accelerator(device: torch.device, precision: str) -> Accelerator:
+    """accelerate's own, on this device: its state is the process's, and would keep the first training's."""
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    state = PartialState(cpu=not is_accelerator(device))
+    if state.distributed_type == DistributedType.NO:  # else each process has a device of its own
+        state.device = device
+    return Accelerator(cpu=not is_accelerator(device), mixed_precision=MIXED_PRECISION[precision])
 
 
 class KeptEpochs:
