@@ -26,6 +26,8 @@ from analysis.training.reading import training_batches
 from analysis.training.recipes import Recipe
 
 MIXED_PRECISION = {"fp32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}
+SCALED = ("cuda", "xpu")
+"""Devices on which the loss is scaled, without which gradients in fp16 vanish."""
 
 
 class Loop:
