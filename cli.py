@@ -157,7 +157,9 @@ _inputs = _options(
 _untrained = click.option("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, with random ones.")
 _device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps or xpu.")
 _workers = click.option(
-    "--workers", type=click.IntRange(0), help="Processes that read images.  [default: 0 on the CPU, elsewhere one a core]"
+    "--workers",
+    type=click.IntRange(0),
+    help="Processes that read images.  [default: 0 on the CPU, elsewhere one a core]",
 )
 _running = _options(
     _device,

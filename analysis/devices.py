@@ -74,7 +74,9 @@ def check_precision(name: str, device: torch.device, others: tuple[str, ...] = (
     if name not in (*PRECISIONS, *others):
         raise unknown("precision", name, (*PRECISIONS, *others))
     if name == "tf32" and not has_tf32(device):
-        raise UsageError(f"this {_kind(device)} has no TF32, which NVIDIA GPUs have since Ampere; expected fp32 or bf16")
+        raise UsageError(
+            f"this {_kind(device)} has no TF32, which NVIDIA GPUs have since Ampere; expected fp32 or bf16"
+        )
     if name == "bf16" and not has_bfloat16(device):
         log.warning("this %s emulates bfloat16, many times slower than float32: fp32 would do better", _kind(device))
 

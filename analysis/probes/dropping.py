@@ -390,9 +390,7 @@ class _Target:
             if not dropping.is_per_image(score) and score != "random"
         }
         if "random" in scores and not dropping.per_image:  # all images are ranked as one that is none of them
-            self._fixed["random"] = [
-                random_scores(dropping.seed, site.block, [-1], site.channels)[0] for site in sites
-            ]
+            self._fixed["random"] = [random_scores(dropping.seed, site.block, [-1], site.channels)[0] for site in sites]
         self._best: torch.Tensor | None = None
 
     def _points(self, gated: bool) -> list[Point]:

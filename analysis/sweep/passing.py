@@ -404,8 +404,8 @@ def _run(network: nn.Module, images: torch.Tensor):
             raise
         fewer = max(len(images) // 2, 1)
         raise RunError(
-            f"not enough memory on {images.device} for a batch of {len(images)} images: a smaller one might do "
-            f"(--batch-size {fewer})"
+            f"not enough memory on {images.device} for a batch of {len(images)} images: a smaller one might do, "
+            f"by --batch-size {fewer}"
         ) from error
 
 

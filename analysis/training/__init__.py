@@ -11,7 +11,7 @@ from torch import nn
 
 from analysis import processes
 from analysis.data import ImageData, checked, load_data, preprocessing_for
-from analysis.devices import check_precision, resolve_device
+from analysis.devices import check_precision, cores, is_accelerator, resolve_device
 from analysis.errors import UsageError, unknown
 from analysis.files import atomic_path
 from analysis.networks import load_network, save_weights
@@ -19,7 +19,7 @@ from analysis.networks.references import parse
 from analysis.networks.weights import network_card
 from analysis.results.following import open_run
 from analysis.results.run import Run, read_table
-from analysis.training.loop import KeptEpochs, Loop
+from analysis.training.loop import SCALED, KeptEpochs, Loop
 from analysis.training.precision import faster_precision
 from analysis.training.recipes import RECIPES, Recipe, check_recipe, recipe_of
 
@@ -42,7 +42,7 @@ def train(
     recipe: Recipe | str = "small",
     device: str = "auto",
     precision: str = "auto",
-    workers: int = 0,
+    workers: int | None = None,
     resume: bool = False,
     progress: bool = True,
     label: str | None = None,
@@ -62,10 +62,12 @@ def train(
         data: a data reference with a training and a validation split.
         out: the run's folder: training.csv, weights.safetensors, recipe.json, run.json.
         recipe: a `Recipe`, or the name of one of `RECIPES`.
-        device: "auto", "cpu", "cuda" or "mps".
-        precision: "fp32", "bf16", "fp16", or "auto": bfloat16 where the device computes in it and a few steps show it
-            to be faster, else float32. What was chosen is in run.json, and taken again when a training goes on.
-        workers: processes that decode images.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu".
+        precision: "fp32" (IEEE), "tf32", "bf16", "fp16", or "auto": bfloat16 where the device computes in it and a few
+            steps show it to be faster, else float32. What was chosen is in run.json, and taken again when a training
+            goes on.
+        workers: processes that decode images; where not given one a core for a GPU that has them decoded again and
+            again, else none.
         label: the network's name in tables; its reference by default.
         keep_epochs: after how many epochs weights are kept, such as 0.25, 0.5, 1 and 2, as
             epochs/epoch-000.250.safetensors and so on; True keeps those of every epoch.
@@ -93,6 +95,12 @@ def train(
     check_recipe(recipe)
     target = resolve_device(device)
     check_precision(precision, target, ("auto",))
+    if precision == "fp16" and target.type not in SCALED:
+        raise UsageError(
+            f"training in fp16 needs a GPU ({', '.join(SCALED)}), not {target.type}; expected bf16 or fp32"
+        )
+    if workers is None:
+        workers = cores() if is_accelerator(target) and recipe.padding is None else 0
     training, validation = (load_data(data, split) for split in ("train", "val"))
     if training.split != "train" or validation.split != "val":
         raise UsageError(

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast, set_seed
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType, broadcast, set_seed
 from timm.optim import param_groups_weight_decay
 from torch import nn
 from torchmetrics import MeanMetric, MetricCollection
@@ -17,6 +17,7 @@ from tqdm import tqdm
 from analysis import processes
 from analysis.data import ImageData, batches
 from analysis.data.cached import decoded_in_memory
+from analysis.devices import float32_as, is_accelerator, pins_memory
 from analysis.errors import RunError, UsageError
 from analysis.files import atomic_path
 from analysis.networks import save_weights
@@ -25,7 +26,9 @@ from analysis.randomness import hashes
 from analysis.training.reading import images_of, training_batches
 from analysis.training.recipes import Recipe
 
-MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+MIXED_PRECISION = {"fp32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}
+SCALED = ("cuda", "xpu")
+"""Devices on which the loss is scaled, without which gradients in fp16 vanish."""
 
 
 class Loop:
@@ -57,25 +60,24 @@ class Loop:
         self.recipe, self.progress, self.workers = recipe, progress, workers
         self.validation = _own_part(validation)
         self.preprocessing = network.preprocessing
-        AcceleratorState._reset_state()  # else a second training of this process could not have another precision
-        self.accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=MIXED_PRECISION[precision])
+        self.accelerator, self.precision = _accelerator(device, precision), precision
         on = self.accelerator.device
         self.reader = training_batches(training, recipe, network.preprocessing, on, workers, progress)
         if recipe.padding is not None:  # what is small is decoded once, for validation too
             self.validation = decoded_in_memory(self.validation, network.preprocessing.geometry, workers, progress)
+        network.to(on, memory_format=torch.channels_last)  # before the optimizer: moving may make other parameters
         optimizer = torch.optim.SGD(
             param_groups_weight_decay(network, recipe.weight_decay),
             recipe.learning_rate,
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
         )
-        network.to(memory_format=torch.channels_last)
         # our own order and seeds resume exactly; accelerate would draw its own
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
         # the step alone: validation goes through the network itself, whose state and names are as ever
         self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
         self.scheduler = self._schedule(len(self.reader))
-        outputs = network(torch.zeros(2, 3, network.preprocessing.size, network.preprocessing.size).to(device)).shape[1]
+        outputs = network(torch.zeros(2, 3, network.preprocessing.size, network.preprocessing.size).to(on)).shape[1]
         self.metrics = MetricCollection(
             {
                 "top1_error": MulticlassAccuracy(outputs, top_k=1, average="micro", validate_args=False),
@@ -100,7 +102,7 @@ class Loop:
         Raises:
             RunError: the loss is no number any more, no images are left for a step, or another process is lost.
         """
-        with processes.losses_told():
+        with processes.losses_told(), float32_as(self.precision):
             return self._run(checkpoint, label, keep)
 
     def _run(self, checkpoint: Path, label: str, keep: "KeptEpochs") -> list[dict]:
@@ -171,7 +173,8 @@ class Loop:
         if processes.number() > 1:  # running statistics, which processes have shared before the last step, not after it
             for buffer in network.buffers():
                 broadcast(buffer)
-        for batch in batches(self.validation, [self.preprocessing.geometry], self.recipe.batch_size, self.workers):
+        geometries, pinned = [self.preprocessing.geometry], pins_memory(device)
+        for batch in batches(self.validation, geometries, self.recipe.batch_size, self.workers, pin_memory=pinned):
             images = batch.images[self.preprocessing.geometry].to(device, non_blocking=True)
             images = self.preprocessing.normalize(images).contiguous(memory_format=torch.channels_last)
             labels = batch.labels.to(device, non_blocking=True)
@@ -198,6 +201,8 @@ class Loop:
             "steps": self.scheduler.last_epoch,
             "history": history,
         }
+        if self.accelerator.scaler is not None:  # of fp16
+            state["scaler"] = self.accelerator.scaler.state_dict()
         save_tensors(path, state)
 
     def _restore(self, path: Path) -> list[dict]:
@@ -211,6 +216,8 @@ class Loop:
         self.own_network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scheduler.last_epoch = saved["steps"]
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(saved["scaler"])
         return saved["history"]
 
 
@@ -219,6 +226,15 @@ def _own_part(data: ImageData) -> ImageData:
     if processes.number() == 1:
         return data
     return data.subset(np.array_split(np.arange(len(data)), processes.number())[processes.rank()])
+
+
+def _accelerator(device: torch.device, precision: str) -> Accelerator:
+    """accelerate's own, on this device: its state is the process's, and would keep the first training's."""
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    state = PartialState(cpu=not is_accelerator(device))
+    if state.distributed_type == DistributedType.NO:  # else each process has a device of its own
+        state.device = device
+    return Accelerator(cpu=not is_accelerator(device), mixed_precision=MIXED_PRECISION[precision])
 
 
 class KeptEpochs:

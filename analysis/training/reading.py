@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from analysis import processes
 from analysis.data import ImageData
 from analysis.data.cached import decoded_in_memory
+from analysis.devices import pins_memory, to_device
 from analysis.networks.preprocessing import Preprocessing
 from analysis.randomness import hashes
 from analysis.training.recipes import Recipe
@@ -57,7 +58,7 @@ class CroppedAreas:
             _Augmented(data, recipe, preprocessing),
             batch_sampler=self.batches,
             num_workers=workers,
-            pin_memory=device.type == "cuda",
+            pin_memory=pins_memory(device),
         )
 
     def __len__(self) -> int:
@@ -116,7 +117,7 @@ class PaddedCrops:
                 chance < recipe.flip * 2**53,
             ]
         )
-        order, rows, columns, flips = torch.from_numpy(drawn).to(self.device)
+        order, rows, columns, flips = to_device(torch.from_numpy(drawn), self.device)
         for step in range(len(self)):
             chosen = _own(order[step * size : (step + 1) * size])
             images = cropped(

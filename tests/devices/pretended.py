@@ -68,6 +68,15 @@ class Pretended(torch.Tensor):
             return _watching[-1].run(function, args, kwargs or {})
         return Watch().run(function, args, kwargs or {})
 
+    @property
+    def data(self):
+        return self.detach()
+
+    @data.setter
+    def data(self, other: "Pretended") -> None:
+        torch.Tensor.data.__set__(self, other)
+        self.inner = other.inner
+
     def __repr__(self) -> str:
         return f"Pretended({tuple(self.shape)}, {self.dtype})"
 
@@ -255,7 +264,6 @@ def pretending() -> Iterator[Watch]:
     _register()
     watch = Watch()
     lifted = torch._C._only_lift_cpu_tensors()
-    overwriting = torch.__future__.get_overwrite_module_params_on_conversion()
     with (
         mock.patch.object(torch, "Event", _Event),
         mock.patch.object(torch.accelerator, "current_stream", lambda device: device),
@@ -266,11 +274,9 @@ def pretending() -> Iterator[Watch]:
     ):
         _watching.append(watch)
         torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(…, device=…) builds on the host, then copies
-        torch.__future__.set_overwrite_module_params_on_conversion(True)  # `.data` of ours cannot be set
         try:
             with watch:
                 yield watch
         finally:
-            torch.__future__.set_overwrite_module_params_on_conversion(overwriting)
             torch._C._set_only_lift_cpu_tensors(lifted)
             _watching.pop()
