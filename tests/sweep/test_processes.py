@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import multiprocessing
 
 import analysis
+import cli
 from analysis import processes
 from analysis.api import Request, record_requests
 from analysis.errors import RunError, UsageError
@@ -210,6 +212,17 @@ def run(*arguments, **how) -> subprocess.CompletedProcess:
     )
 
 
+def in_one(*arguments) -> subprocess.CompletedProcess:
+    """The same in this process, on one thread, which spares a start."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        done = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    finally:
+        torch.set_num_threads(threads)
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
 def tables(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.csv")}
 
@@ -218,30 +231,25 @@ FAST = ["--limit", "100", "--device", "cpu", "--batch-size", "8", "--blocks", "l
 FEW = ["--permutations", "5", "--replicates", "5"]
 
 
+MEANS = ["--ratio", 0.5, "--one-order", "--means-from", "digits#train", "--exact", "--rows", 16]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [2, 4])
-def test_the_command_line_in_several_processes(tmp_path, weights, number):
-    pruning = ["--ratio", 0.5, "--one-order", "--means-from", "digits#train", "--exact", "--rows", 16]
-    for name, arguments in (("selectivity", FEW), ("pruning", pruning)):
-        call = [name, weights, *FAST, *arguments]
-        alone = run(*call, "--out", tmp_path / f"{name}-1")
-        several = run(*call, "--out", tmp_path / f"{name}-n", processes=number)
-        assert alone.returncode == several.returncode == 0, several.stderr
-        assert tables(tmp_path / f"{name}-1") == tables(tmp_path / f"{name}-n")
-        assert several.stdout == alone.stdout.replace(f"{name}-1", f"{name}-n"), "one process speaks"
-        assert not list(tmp_path.glob("*/*.parts"))
+@pytest.mark.parametrize("name, arguments, number", [("selectivity", FEW, 4), ("pruning", MEANS, 2)])
+def test_the_command_line_in_several_processes(tmp_path, weights, name, arguments, number):
+    call = [name, weights, *FAST, *arguments]
+    alone = in_one(*call, "--out", tmp_path / "one")
+    several = run(*call, "--out", tmp_path / "all", processes=number)
+    assert alone.returncode == several.returncode == 0, several.stderr
+    assert tables(tmp_path / "one") == tables(tmp_path / "all")
+    assert several.stdout == alone.stdout.replace("/one", "/all").replace("in one", "in all"), "one process speaks"
+    assert not list(tmp_path.glob("*/*.parts"))
 
 
 @pytest.mark.slow
 def test_what_goes_wrong_in_all_is_said_once_and_nothing_is_left(tmp_path, weights):
-    for arguments, message in (
-        (["--data", "nosuch"], "no data `nosuch`"),
-        (["--blocks", "nosuch"], "no block"),
-        (["--bogus"], "No such option"),
-        (["--shard", "9/4"], "is no shard"),
-    ):
-        done = run("evaluate" if "--blocks" not in arguments else "selectivity", weights, *arguments, "--out",
-                   tmp_path / "run", processes=2)  # fmt: skip
+    for arguments, message in ((["--data", "nosuch"], "no data `nosuch`"), (["--bogus"], "No such option")):
+        done = run("evaluate", weights, *arguments, "--out", tmp_path / "run", processes=2)
         assert done.returncode == 2 and done.stderr.count(message) == 1, done.stderr
         assert "Traceback" not in done.stderr and not (tmp_path / "run").exists()
 
@@ -251,7 +259,7 @@ def test_what_goes_wrong_in_all_is_said_once_and_nothing_is_left(tmp_path, weigh
 def test_a_process_lost_or_a_launcher_stopped_ends_all_soon_and_resuming_ends_in_equal_tables(
     tmp_path, weights, victim
 ):
-    call = ["selectivity", weights, *FAST, *FEW]
+    call = ["evaluate", weights, *FAST[:6]]
     out = tmp_path / "run"
     launcher = subprocess.Popen(
         command(*call, "--out", out, processes=2, slow=tmp_path),
@@ -273,8 +281,13 @@ def test_a_process_lost_or_a_launcher_stopped_ends_all_soon_and_resuming_ends_in
     assert 0 < done < 100
     resumed = run(*call, "--out", out, "--resume", processes=3)
     assert resumed.returncode == 0, resumed.stderr
-    assert run(*call, "--out", tmp_path / "alone").returncode == 0
+    assert in_one(*call, "--out", tmp_path / "alone").returncode == 0
     assert tables(out) == tables(tmp_path / "alone") and not list(out.glob("*.parts"))
+    assert _arrays(out) == _arrays(tmp_path / "alone")
+
+
+def _arrays(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (out / "recording").rglob("*.npy")}
 
 
 def _rows(out: Path, beginning: str) -> int:
@@ -301,21 +314,24 @@ def _children(pid: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_shards_merge_into_a_run_that_its_command_finishes(tmp_path, weights):
+def test_shards_merge_into_a_run_that_its_command_finishes(tmp_path, weights, monkeypatch):
     means = ["--fill", "mean", "--means-from", "digits#train", "--exact", "--rows", 16]
     call = ["pruning", weights, *FAST, "--ratio", 0.5, *means]
     for number in (1, 2):
-        done = run(*call, "--shard", f"{number}/2", "--out", tmp_path / str(number))
+        done = in_one(*call, "--shard", f"{number}/2", "--out", tmp_path / str(number))
         assert done.returncode == 0 and "gelens merge" in done.stdout and not tables(tmp_path / str(number))
-    merged = run("merge", tmp_path / "2", tmp_path / "1", "--out", tmp_path / "merged")
+    merged = in_one("merge", tmp_path / "2", tmp_path / "1", "--out", tmp_path / "merged")
     assert merged.returncode == 0 and "--resume" in merged.stdout, merged.stderr
-    finished = run(*call, "--out", tmp_path / "merged", "--resume")
-    assert finished.returncode == 0 and "measuring" not in finished.stderr, finished.stderr
-    assert run(*call, "--out", tmp_path / "alone").returncode == 0
+    with monkeypatch.context() as patched:
+        seen = noted(patched)
+        finished = in_one(*call, "--out", tmp_path / "merged", "--resume")
+    assert not seen, "no image is measured again"
+    assert finished.returncode == 0, finished.stderr
+    assert in_one(*call, "--out", tmp_path / "alone").returncode == 0
     assert tables(tmp_path / "merged") == tables(tmp_path / "alone")
     with np.load(tmp_path / "merged/correctness.npz") as one, np.load(tmp_path / "alone/correctness.npz") as other:
         assert all(np.array_equal(one[name], other[name]) for name in other.files)
-    other = run("selectivity", weights, *FAST, *FEW, "--shard", "1/2", "--out", tmp_path / "other")
-    refused = run("merge", tmp_path / "other", tmp_path / "2", "--out", tmp_path / "no")
-    assert other.returncode == 0 and refused.returncode == 2 and "command selectivity" in refused.stderr
+    other = in_one("selectivity", weights, *FAST, *FEW, "--shard", "1/2", "--out", tmp_path / "other")
+    refused = in_one("merge", tmp_path / "other", tmp_path / "2", "--out", tmp_path / "no")
+    assert other.returncode == 0 and refused.returncode == 2 and "command pruning, there selectivity" in refused.stderr
     assert not (tmp_path / "no").exists()
