@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from analysis.data.datasets import ImageData, image_differences
 from analysis.data.loading import Geometry, batches, described
+from analysis.data.manifests import read_manifest
 from analysis.errors import RunError, UsageError
 from analysis.files import atomic_path
 
@@ -236,7 +237,7 @@ def load_cache(location: str, named: str = "", split: str = "val") -> CachedData
     if not path.is_file() or not manifest.is_file():
         raise UsageError(f"no cache `{location}` (with `{manifest.name}` beside it); `gelens cache` makes one")
     try:
-        made = json.loads(manifest.read_text())
+        made = read_manifest(manifest)
         pixels = np.load(path, mmap_mode="r")
         geometry = tuple(made["geometry"])
         if pixels.shape != (len(made["labels"]), geometry[0], geometry[0], 3) or pixels.dtype != np.uint8:

@@ -16,9 +16,9 @@ from PIL import Image
 from analysis.untrusted import open_regular
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
-"""Decoded by Pillow in its own process, without a look at any other file. JPEG's are those of several pictures too."""
+"""Decoded by Pillow itself, without a look at any other file. JPEG's are those of several pictures too (MPO)."""
 LARGEST = 89_478_485
-"""Pixels, a quarter of a GiB in RGB: from here on Pillow itself warns of an attack. ImageNet's largest has 61 million."""
+"""Pixels, a quarter of a GiB in RGB: from here on Pillow itself warns of an attack."""
 MOST_ELONGATED = 200
 """The longer side over the shorter: resized by its shorter side, a line of one pixel would become gigabytes."""
 LARGE = 16_000_000

@@ -263,7 +263,7 @@ def test_labels_beyond_the_names_of_a_table(tmp_path):
     table = Dataset.from_dict(rows, features=features)
     stored = table.data.table.set_column(1, pa.field("label", pa.int64()), pa.array([0, 7]))
     pq.write_table(stored.replace_schema_metadata(table.data.schema.metadata), tmp_path / "a.parquet")
-    with pytest.raises(UsageError, match="label 7.*2 classes"):
+    with pytest.raises(UsageError, match=r"label 7.*2 classes"):
         load_data(f"parquet:{tmp_path / 'a.parquet'}")
 
 
