@@ -614,7 +614,9 @@ def layers(network, image_size):
     """
     from analysis.anatomy.listing import layer_table
     from analysis.networks import load_network
+    from analysis.networks.checkpoints import check_side
 
+    check_side(image_size)
     click.echo(layer_table(load_network(network), image_size).to_string(index=False))
 
 

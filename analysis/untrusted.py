@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -215,6 +215,25 @@ def _described(value: object) -> str:
     if isinstance(value, float | int) and not isinstance(value, bool):
         return str(value)[:60]
     return _WORDS.get(None if value is None else type(value), type(value).__name__)
+
+
+def map_array(path: Path | str, mode: Literal["r", "r+"] = "r") -> np.memmap:
+    """The array of an npy file, memory-mapped.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is none, is of objects, or is shorter than its head says; it is never made longer.
+    """
+    check_regular(path)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.memmap):
+            raise ValueError("it is no array")
+        return array if mode == "r" else np.load(path, mmap_mode=mode, allow_pickle=False)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # NumPy parses a head as Python's own text, which has errors of many kinds
+        raise ValueError(f"its head is damaged: {str(error).splitlines()[0] if str(error) else error!r}") from error
 
 
 def read_arrays(path: Path | str) -> dict[str, np.ndarray]:

@@ -19,6 +19,7 @@ from analysis.data.loading import Geometry, batches, described
 from analysis.data.manifests import read_manifest
 from analysis.errors import RunError, UsageError
 from analysis.files import atomic_path
+from analysis.untrusted import map_array
 
 _EVERY = 2000
 """Images between two notes of how far the cache is."""
@@ -238,7 +239,7 @@ def load_cache(location: str, named: str = "", split: str = "val") -> CachedData
         raise UsageError(f"no cache `{location}` (with `{manifest.name}` beside it); `gelens cache` makes one")
     try:
         made = read_manifest(manifest)
-        pixels = np.load(path, mmap_mode="r")
+        pixels = map_array(path)
         geometry = tuple(made["geometry"])
         if pixels.shape != (len(made["labels"]), geometry[0], geometry[0], 3) or pixels.dtype != np.uint8:
             raise ValueError(f"{pixels.dtype} {pixels.shape} for {len(made['labels'])} images of {geometry[0]} pixels")

@@ -20,8 +20,8 @@ SPLITS = ("train", "val", "test")
 """The splits that a reference can name. Folders are taken for splits where there is one of train or val."""
 _CONTAINERS = ("folder", "tar", "webdataset", "parquet", "hf")
 """Forms that may hold any images, so that the place says more than the form."""
-MOST_CLASSES = 1_000_000
-"""A label beyond is taken for damage."""
+MOST_CLASSES = 100_000
+"""A label beyond is taken for damage: statistics have a place for every class up to the highest label."""
 
 
 class ImageData(Dataset):

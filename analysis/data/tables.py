@@ -33,7 +33,7 @@ def parquet(location: str, named: str, split: str) -> ImageData:
     for path in paths:
         _check_file(path, location)
     try:
-        table = datasets.load_dataset("parquet", data_files=[str(path) for path in paths], split="train")
+        table = datasets.Dataset.from_parquet([str(path) for path in paths])  # load_dataset would tell a server of it
     except Exception as error:  # pyarrow's, or its builder's own
         raise RunError(f"`{location}` cannot be read as parquet: {reason(error.__cause__ or error)}") from error
     return _of_table(table, f"parquet:{location}", split, note)

@@ -69,6 +69,12 @@ class Checkpoint:
     published: bool = False
 
 
+def check_side(size: int | None) -> None:
+    """Raise a UsageError for an image's side, in pixels, that cannot be meant."""
+    if size is not None and not 1 <= size <= LARGEST_SIDE:
+        raise UsageError(f"images of {size} px cannot be shown to a network; expected 1 … {LARGEST_SIDE} px")
+
+
 def read_checkpoint(file: str) -> Checkpoint:
     """Read a weights file and bring its names to ours. Nothing is unpickled but tensors and plain containers.
 

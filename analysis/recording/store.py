@@ -25,7 +25,7 @@ import pandas as pd
 from analysis.errors import RunError, UsageError, unknown
 from analysis.files import atomic_path, only_writer
 from analysis.recording.shape import RECORDING, check_images, check_recording
-from analysis.untrusted import LARGEST_TEXT, Fields, check_regular, conform, read_json
+from analysis.untrusted import LARGEST_TEXT, Fields, check_regular, conform, map_array, read_json
 
 log = logging.getLogger(__name__)
 
@@ -466,12 +466,10 @@ def _open_arrays(folder: Path, described: dict, mode: Literal["r", "r+"]) -> dic
         path = folder / described["folders"][network] / f"{name}.npy"
         shape = (described["images"], *kept["shape"])
         try:
-            check_regular(path)
-            np.load(path, mmap_mode="r", allow_pickle=False)  # fails where it is cut short; r+ would fill it up
-            array = np.load(path, mmap_mode=mode, allow_pickle=False)
+            array = map_array(path, mode)
         except FileNotFoundError as error:
             raise RunError(f"the recording in `{folder}` is damaged: `{path.name}` of {network} is missing") from error
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError) as error:
             raise RunError(f"the recording in `{folder}` is damaged: `{path.name}` of {network}: {error}") from error
         if array.shape != shape or array.dtype != np.dtype(kept["dtype"]):
             raise RunError(
