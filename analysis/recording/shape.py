@@ -1,11 +1,14 @@
 """What `recording.json` must hold: what is read, written and deleted below its folder is named by it."""
 
 import numpy as np
+import pandas as pd
 
 from analysis.untrusted import Fields, Listed, Named, Whose
 
-_DTYPES = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32")
-_DTYPES += ("float64",)
+_DTYPES = (
+    *("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"),
+    *("float16", "float32", "float64"),
+)
 _COUNT = Whose(int, lambda count: 0 <= count < 2**40, "a number of images")
 
 
@@ -65,15 +68,17 @@ def check_recording(described: dict) -> None:
             if "depths" in described and block not in described["depths"].get(network, ()):
                 raise ValueError(f"its depths have no `{block}` of {network}")
     for network, several in described["arrays"].items():
-        if "settings" in described and network not in described["settings"]:
+        if described["taps"].get(network) and network not in described.get("settings", {network: {}}):
             raise ValueError(f"its settings have no `{network}`")
         for kept in several:
             if np.prod([described["images"], *kept["shape"]], dtype=float) > 2**50:
                 raise ValueError(f"array `{kept['name']}` of {network} would have petabytes")
 
 
-def check_images(images, described: dict) -> None:
-    """Raise a ValueError for labels that no class of the recording has."""
+def check_images(images: pd.DataFrame, described: dict) -> None:
+    """Raise a ValueError for rows of other lengths than their head, and for labels that no class has."""
+    if not isinstance(images.index, pd.RangeIndex):
+        raise ValueError("it has rows longer than its head")
     labels, classes = images["label"], described.get("classes")
     if classes is not None and len(labels) and (labels.min() < -1 or labels.max() >= len(classes)):
         raise ValueError(f"labels {labels.min()} … {labels.max()}; expected those of {len(classes)} classes")

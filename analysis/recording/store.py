@@ -11,7 +11,6 @@ On disk it is a folder that anyone opens without this package:
 import json
 import logging
 import os
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -24,6 +23,7 @@ import pandas as pd
 
 from analysis.errors import RunError, UsageError, unknown
 from analysis.files import atomic_path, only_writer
+from analysis.names import file_name
 from analysis.recording.shape import RECORDING, check_images, check_recording
 from analysis.untrusted import LARGEST_TEXT, Fields, check_regular, conform, map_array, read_json
 
@@ -300,7 +300,7 @@ def _folders(networks: Mapping) -> dict[str, str]:
     """A folder's name for each network."""
     folders: dict[str, str] = {}
     for label in networks:
-        base = re.sub(r"[^\w.=-]+", "_", label).lstrip(".") or "network"
+        base = file_name(label).lstrip(".") or "network"
         name, number = base, 1
         while name in (*folders.values(), "images.csv", "recording.json"):
             number += 1

@@ -190,6 +190,8 @@ def read_table(folder: Path | str, name: str) -> pd.DataFrame:
         names = {column: str for column in columns if column in TEXTS}
         missing = {column: ["", "nan", "NaN"] for column in columns if column not in TEXTS}
         table = pd.read_csv(path, dtype=names, na_values=missing, keep_default_na=False)
+        if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of rows
+            raise ValueError("it has rows longer than its head")
         check_table(name, table)
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
