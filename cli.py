@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from analysis.errors import plain
 from analysis.names import pretty
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -15,7 +16,7 @@ class _Notes(logging.Handler):
     """What the library has to say, as lines on standard error; other libraries' loggers are left as they are."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"note: {record.getMessage()}", err=True)
+        click.echo(f"note: {plain(record.getMessage())}", err=True)
 
 
 class _Command(click.Command):
@@ -74,17 +75,21 @@ class _Group(click.Group):
         try:
             return super().invoke(context)
         except UsageError as error:
-            raise click.UsageError(str(error)) from error
+            raise click.UsageError(plain(error)) from error
         except processes.LostProcess as error:  # who is lost has said why, unless it was killed
             if processes.is_first():
-                raise click.ClickException(str(error)) from error
+                raise click.ClickException(plain(error)) from error
             context.exit(1)
         except RunError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(plain(error)) from error
+        except click.ClickException as error:
+            error.message = plain(error.message)
+            raise
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe goes away
         except OSError as error:
-            raise click.ClickException(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")) from error
+            said = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+            raise click.ClickException(plain(said)) from error
         except KeyboardInterrupt:
             if processes.is_first():
                 click.echo("\nInterrupted; what was done is kept: the same command with --resume goes on.", err=True)
@@ -317,15 +322,15 @@ def _summary(run) -> None:
         for row in read_table(run.folder, "evaluation.csv").itertuples():
             click.echo(f"  {pretty(row.network):<45} {100 - row.top1_error:6.2f} %  ({row.images} images)")
     for finding in run.record.get("findings", ()):
-        click.echo(f"  {finding}")
+        click.echo(f"  {plain(finding)}")
     drawn = sorted(run.path("figures").glob("*.png"))
     if drawn:
         click.echo("Figures (each also as .pdf):")
         for path in drawn:
-            click.echo(f"  {path}")
+            click.echo(f"  {plain(path)}")
     tables = sorted(run.folder.glob("*.csv"))
     if tables:
-        click.echo(f"Tables: {', '.join(path.name for path in tables)} in {run.folder}")
+        click.echo(f"Tables: {plain(', '.join(path.name for path in tables))} in {plain(run.folder)}")
 
 
 @main.command()
@@ -620,7 +625,7 @@ def cache(data, out, network, seed, workers, resume, **options):
     inputs = _take_inputs((), options | {"data": data}, seed)
     images = Cache(inputs, network, workers).write(out, resume)
     left_out = f", {len(images.skipped)} left out as unreadable" if images.skipped else ""
-    click.echo(f"{len(images)} images of {images}{left_out}; as data: cache:{out}")
+    click.echo(plain(f"{len(images)} images of {images}{left_out}; as data: cache:{out}"))
 
 
 @main.command()
@@ -645,7 +650,7 @@ def figures(run, formats, **options):
     from analysis.commands.figures import DEFAULT_FORMATS, Figures
 
     paths = Figures(run, formats or DEFAULT_FORMATS, **options).draw()
-    click.echo("\n".join(map(str, paths)))
+    click.echo("\n".join(map(plain, paths)))
 
 
 def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> None:
@@ -733,7 +738,9 @@ def layers(network, image_size):
     """
     from analysis.anatomy.listing import layer_table
     from analysis.networks import load_network
+    from analysis.networks.checkpoints import check_side
 
+    check_side(image_size)
     click.echo(layer_table(load_network(network), image_size).to_string(index=False))
 
 

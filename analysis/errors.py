@@ -1,5 +1,7 @@
 """The two kinds of failure that a person may see, each one clear line."""
 
+import unicodedata
+
 
 class UsageError(ValueError):
     """What was asked for cannot be meant: a wrong name, value or combination (exit code 2)."""
@@ -7,6 +9,26 @@ class UsageError(ValueError):
 
 class RunError(RuntimeError):
     """What was asked for is meaningful but did not work: data, files, memory (exit code 1)."""
+
+
+def plain(text: object) -> str:
+    r"""Text that is safe to print, to keep in a table and to draw: whatever is no printable character is spelled out.
+
+    Names in files of strangers may hold escapes that a terminal obeys, new lines that forge a message, marks that
+    reverse what follows, and halves of characters that no file can hold.
+
+    >>> plain("a\x1b[31mb\nc"), plain("größe 名前 θ⁺"), plain("\udcff")
+    ('a\\x1b[31mb\\nc', 'größe 名前 θ⁺', '\\udcff')
+    """
+    text = str(text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(each if _is_plain(each) else each.encode("unicode_escape").decode() for each in text)
+
+
+def _is_plain(character: str) -> bool:
+    # a soft hyphen, joiners and spaces of all widths (Cf, Zs) are no printable characters to Python, but harmless
+    return character.isprintable() or unicodedata.category(character) == "Zs" or character in "\u00ad\u200b\u200c\u200d"
 
 
 def unknown(kind: str, value: object, valid, limit: int = 12) -> UsageError:

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "analysis"
 
 RANKS = [
     {"errors", "randomness", "names"},
-    {"files", "paper", "devices", "processes"},
+    {"files", "untrusted", "paper", "devices", "processes"},
     {"networks", "statistics"},
     {"data", "results", "anatomy"},
     {"figures"},  # from a run's folder, whose reading is results'
@@ -27,7 +27,18 @@ RANKS = [
 ]
 """The rooms of the house, the earliest first: modules or packages of `analysis`."""
 
-WITHOUT_TORCH = ("errors", "files", "randomness", "names", "paper", "statistics", "results", "figures", "recording")
+WITHOUT_TORCH = (
+    "errors",
+    "files",
+    "untrusted",
+    "randomness",
+    "names",
+    "paper",
+    "statistics",
+    "results",
+    "figures",
+    "recording",
+)
 WITHOUT_TORCH += ("tables",)
 
 

@@ -16,10 +16,19 @@ from analysis.errors import UsageError
 from analysis.names import unique_label
 from analysis.networks.references import split_label
 from analysis.results.run import Run, read_record, read_table
+from analysis.untrusted import Fields, Named, conform, read_arrays
 
 log = logging.getLogger(__name__)
 
 REPLICATES = "selectivity_replicates.npz"
+COMPARABLE = Fields(
+    {
+        "arguments": Fields({"replicates": int, "seed": int}),
+        "networks": Named(Fields({"preprocessing": dict})),
+        "data": Fields({"name": str, "images": int}, {"fingerprint": str, "parts": Named((str, int))}),
+    }
+)
+"""Of `run.json`, what a comparison asks for."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Compare:
         labels: list[str] = []
         for (group, folder), record in zip(found, records, strict=True):
             _check_comparable(folder, record, found[0][1], records[0])
-            own = _labels(folder, labels) if group is None else _grouped(folder, record, group)
+            own = _labels(folder, record, labels) if group is None else _grouped(folder, record, group)
             if twice := set(own.values()) & set(labels):
                 raise UsageError(f"`{folder}` is a second run of {twice.pop()}: trainings of a group differ in seed")
             labels += own.values()
@@ -99,19 +108,24 @@ def _grouped(folder: Path, record: dict, group: str) -> dict[str, str]:
     return {label: f"{group}#{card['training_seed']}"}
 
 
-def _labels(folder: Path | str, taken: Sequence[str]) -> dict[str, str]:
+def _labels(folder: Path | str, record: dict, taken: Sequence[str]) -> dict[str, str]:
     """By the label in a run, the one it has among several runs."""
     own: dict[str, str] = {}
     for label in read_table(folder, "selectivity.csv")["network"].unique():
+        if label not in record["networks"]:
+            raise UsageError(f"`{folder}` has selectivity of `{label}`, which its run.json does not know")
         own[label] = unique_label(label, [*taken, *own.values()])
     return own
 
 
 def _samples(folder: Path | str, own: dict[str, str]) -> dict[tuple[str, str, str], np.ndarray]:
     """By (network, block, kind), what errors and gaps are computed from."""
-    with np.load(Path(folder) / REPLICATES, allow_pickle=False) as stored:
-        keys = {key: key.rsplit("/", 2) for key in stored.files}
+    try:
+        stored = read_arrays(Path(folder) / REPLICATES)
+        keys = {key: key.rsplit("/", 2) for key in stored}
         return {(own[network], block, kind): stored[key] for key, (network, block, kind) in keys.items()}
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"`{Path(folder) / REPLICATES}` is not of this run's networks, or damaged: {error}") from error
 
 
 def _say_how_it_is_shown(own: dict[str, str], record: dict, first: dict) -> None:
@@ -130,6 +144,10 @@ def _check_comparable(folder: Path | str, record: dict, first: Path | str, other
             f"`{folder}` is a run of `{record['command']}` without {REPLICATES}; expected one of `selectivity`, "
             f"`supplementary` or `demo`"
         )
+    try:
+        conform(record, COMPARABLE)
+    except ValueError as error:
+        raise UsageError(f"`{folder}` cannot be compared: its run.json: {error}") from error
     if not record["finished"]:
         raise UsageError(f"the run in `{folder}` is not finished; its own command with --resume goes on")
     for name, usual in (

@@ -16,8 +16,10 @@ from tqdm import tqdm
 
 from analysis.data.datasets import ImageData, image_differences
 from analysis.data.loading import Geometry, batches, described
+from analysis.data.manifests import read_manifest
 from analysis.errors import RunError, UsageError
 from analysis.files import atomic_path
+from analysis.untrusted import map_array
 
 _EVERY = 2000
 """Images between two notes of how far the cache is."""
@@ -236,8 +238,8 @@ def load_cache(location: str, named: str = "", split: str = "val") -> CachedData
     if not path.is_file() or not manifest.is_file():
         raise UsageError(f"no cache `{location}` (with `{manifest.name}` beside it); `gelens cache` makes one")
     try:
-        made = json.loads(manifest.read_text())
-        pixels = np.load(path, mmap_mode="r")
+        made = read_manifest(manifest)
+        pixels = map_array(path)
         geometry = tuple(made["geometry"])
         if pixels.shape != (len(made["labels"]), geometry[0], geometry[0], 3) or pixels.dtype != np.uint8:
             raise ValueError(f"{pixels.dtype} {pixels.shape} for {len(made['labels'])} images of {geometry[0]} pixels")

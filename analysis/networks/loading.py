@@ -204,13 +204,13 @@ def _factory_network(reference: Reference) -> nn.Module:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file raises
+    except (Exception, SystemExit) as error:  # whatever a user's file raises
         raise UsageError(f"`{file}` cannot be run: {type(error).__name__}: {error}") from error
     if not callable(getattr(module, function, None)):
         raise unknown(f"function in {file} called", function, [n for n in vars(module) if callable(vars(module)[n])])
     try:
         network = getattr(module, function)(**dict(reference.settings))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"`{reference.name}` failed: {type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"`{reference.name}` returned a {type(network).__name__}; expected a torch.nn.Module")

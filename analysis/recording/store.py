@@ -11,7 +11,6 @@ On disk it is a folder that anyone opens without this package:
 import json
 import logging
 import os
-import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -24,6 +23,9 @@ import pandas as pd
 
 from analysis.errors import RunError, UsageError, unknown
 from analysis.files import atomic_path, only_writer
+from analysis.names import file_name
+from analysis.recording.shape import RECORDING, check_images, check_recording
+from analysis.untrusted import LARGEST_TEXT, Fields, check_regular, conform, map_array, read_json
 
 log = logging.getLogger(__name__)
 
@@ -315,7 +317,7 @@ def _folders(networks: Mapping) -> dict[str, str]:
     """A folder's name for each network."""
     folders: dict[str, str] = {}
     for label in networks:
-        base = re.sub(r"[^\w.=-]+", "_", label).lstrip(".") or "network"
+        base = file_name(label).lstrip(".") or "network"
         name, number = base, 1
         while name in (*folders.values(), "images.csv", "recording.json"):
             number += 1
@@ -493,11 +495,10 @@ def _open_arrays(folder: Path, described: dict, mode: Literal["r", "r+"]) -> dic
         path = folder / described["folders"][network] / f"{name}.npy"
         shape = (described["images"], *kept["shape"])
         try:
-            np.load(path, mmap_mode="r", allow_pickle=False)  # fails where it is cut short; r+ would fill it up
-            array = np.load(path, mmap_mode=mode, allow_pickle=False)
+            array = map_array(path, mode)
         except FileNotFoundError as error:
             raise RunError(f"the recording in `{folder}` is damaged: `{path.name}` of {network} is missing") from error
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError) as error:
             raise RunError(f"the recording in `{folder}` is damaged: `{path.name}` of {network}: {error}") from error
         if array.shape != shape or array.dtype != np.dtype(kept["dtype"]):
             raise RunError(
@@ -510,25 +511,24 @@ def _open_arrays(folder: Path, described: dict, mode: Literal["r", "r+"]) -> dic
 
 def _write_json(folder: Path, described: dict) -> None:
     with atomic_path(folder / "recording.json") as temporary:
-        temporary.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+        temporary.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", "utf-8", "backslashreplace")
 
 
 def _read_json(folder: Path) -> dict:
     path = folder / "recording.json"
     try:
-        described = json.loads(path.read_text())
+        described = read_json(path, Fields({"format": int}))
         if described["format"] != FORMAT:
             raise UsageError(
                 f"`{path}` is of format {described['format']}, this version reads format {FORMAT}: record again, or "
                 f"use the version that made it"
             )
-        missing = {"arrays", "folders", "images", "rows_done", "finished", "networks", "taps"} - described.keys()
-        if missing:
-            raise KeyError(", ".join(sorted(missing)))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise RunError(f"`{path}` is damaged: {type(error).__name__} {error}") from error
+        conform(described, RECORDING)
+        check_recording(described)
+    except UsageError:
+        raise
+    except (OSError, ValueError) as error:
+        raise RunError(f"`{path}` is damaged: {error}") from error
     return described
 
 
@@ -540,11 +540,13 @@ def _write_images(folder: Path, images: pd.DataFrame) -> None:
 def _read_images(folder: Path, described: dict) -> pd.DataFrame:
     path = folder / "images.csv"
     try:
+        check_regular(path, LARGEST_TEXT)
         images = pd.read_csv(path, dtype={"identifier": str, "class": str}, keep_default_na=False)
         if list(images.columns) != list(IMAGE_COLUMNS):
             raise ValueError(f"columns {', '.join(images.columns)}, expected {', '.join(IMAGE_COLUMNS)}")
         images = images.astype(dict.fromkeys(("row", "index", "label", "bytes"), np.int64))
-    except (OSError, ValueError) as error:
+        check_images(images, described)
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         raise RunError(f"the recording in `{folder}` is damaged: images.csv: {error}") from error
     if len(images) != described["images"]:
         raise RunError(

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import UsageError
+from analysis.errors import UsageError, plain
 from analysis.files import atomic_path
+from analysis.results.shapes import RECORD, check_table
+from analysis.untrusted import LARGEST_TEXT, check_regular, conform, read_json
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +117,9 @@ class Run:
         """Add to the record and write `run.json`."""
         self.record |= record
         with atomic_path(self.path("run.json")) as temporary:
-            temporary.write_text(json.dumps(self.record, indent=2, ensure_ascii=False) + "\n")
+            text = json.dumps(self.record, indent=2, ensure_ascii=False) + "\n"
+            # of a file's name that is no text, JSON's own escapes, which are read back as the same name
+            temporary.write_text(text, "utf-8", "backslashreplace")
 
     def add_network(self, label: str, card: Mapping, **facts) -> None:
         """Record what a label stands for, by its card of `analysis.networks.weights.network_card`."""
@@ -159,14 +163,16 @@ def read_record(folder: Path | str) -> dict:
     """
     path = Path(folder) / "run.json"
     try:
-        record = json.loads(path.read_text())
-    except FileNotFoundError:
+        record = read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"`{folder}` holds no run (no run.json)") from None
     except (ValueError, OSError) as error:
         raise UsageError(f"`{path}` cannot be read: {error}") from None
-    if not isinstance(record, dict) or not {"command", "arguments", "finished"} <= record.keys():
-        raise UsageError(f"`{path}` is not the record of a run")
-    return record
+    try:
+        conform(record, RECORD)
+    except ValueError as error:
+        raise UsageError(f"`{path}` is not the record of a run: {error}") from None
+    return {"versions": {}, "networks": {}, "timings": {}} | record
 
 
 def read_table(folder: Path | str, name: str) -> pd.DataFrame:
@@ -179,11 +185,20 @@ def read_table(folder: Path | str, name: str) -> pd.DataFrame:
     if not path.is_file():
         raise UsageError(f"the run in `{folder}` has no {name}")
     try:
+        check_regular(path, LARGEST_TEXT)
         columns = pd.read_csv(path, nrows=0).columns
         names = {column: str for column in columns if column in TEXTS}
         missing = {column: ["", "nan", "NaN"] for column in columns if column not in TEXTS}
-        return pd.read_csv(path, dtype=names, na_values=missing, keep_default_na=False)
+        table = pd.read_csv(path, dtype=names, na_values=missing, keep_default_na=False)
+        if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of rows
+            raise ValueError("it has rows longer than its head")
+        check_table(name, table)
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError, OverflowError) as error:
         raise UsageError(f"`{path}` cannot be read as a table: {error}") from None
+    for column in names:
+        spelled = {value: plain(value) for value in table[column].unique()}
+        if any(key != value for key, value in spelled.items()):
+            table[column] = table[column].map(spelled)
+    return table
