@@ -21,13 +21,15 @@ class _Group(click.Group):
     """Failures that a person may see end as one line and an exit code: 2 for usage, 1 for what did not work."""
 
     def invoke(self, context: click.Context):
-        from analysis.errors import RunError, UsageError
+        from analysis.errors import RunError, Terminated, UsageError
+        from analysis.interruption import termination_raised
 
         logger = logging.getLogger("analysis")
         logger.setLevel(logging.INFO)
         logger.handlers = [_Notes()]
         try:
-            return super().invoke(context)
+            with termination_raised():
+                return super().invoke(context)
         except UsageError as error:
             raise click.UsageError(str(error)) from error
         except RunError as error:
@@ -39,6 +41,9 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             click.echo("\nInterrupted; what was done is kept: the same command with --resume goes on.", err=True)
             context.exit(130)
+        except Terminated:
+            click.echo("\nTerminated; what was done is kept: the same command with --resume goes on.", err=True)
+            raise
 
 
 @click.group(cls=_Group, context_settings=CONTEXT)
@@ -206,16 +211,16 @@ def _execute(command: str, request, out: Path, resume: bool, whole=lambda run: T
     from analysis.errors import RunError, UsageError
     from analysis.results.run import Run
 
-    run = Run(out, command, request.arguments(), resume)
-    if run.finished and whole(run):
-        click.echo(f"{out} is finished already; for a fresh run, choose another folder or delete it.")
-    else:
-        try:
-            request.run(run)
-        except (UsageError, RunError):
-            run.discard_if_empty()
-            raise
-        run.finish()
+    with Run(out, command, request.arguments(), resume) as run:
+        if run.finished and whole(run):
+            click.echo(f"{out} is finished already; for a fresh run, choose another folder or delete it.")
+        else:
+            try:
+                request.run(run)
+            except (UsageError, RunError):
+                run.discard_if_empty()
+                raise
+            run.finish()
     _summary(run)
 
 

@@ -13,6 +13,7 @@ from analysis.files import file_hash
 from analysis.networks import card_of
 from analysis.networks.preprocessing import Stated
 from analysis.networks.references import parse
+from analysis.networks.weights import weights_file_hash
 from analysis.subjects import fit_classes, label_networks
 
 
@@ -85,8 +86,10 @@ class Inputs:
         return self.stated().known()
 
     def as_arguments(self) -> dict:
-        """What a run's results depend on: these values, and what the weights files hold."""
+        """What a run's results depend on: these values, and what the files of weights and of factories hold."""
         files = {weights for text in self.networks if (weights := parse(text).weights)}
-        hashes = {file: file_hash(Path(file)) for file in sorted(files) if Path(file).is_file()}
+        hashes = {file: weights_file_hash(Path(file)) for file in sorted(files) if Path(file).is_file()}
+        factories = {name.rpartition(":")[0] for text in self.networks if ".py:" in (name := parse(text).name)}
+        code = {file: file_hash(Path(file)) for file in sorted(factories) if Path(file).is_file()}
         depended = {name: value for name, value in vars(self).items() if name != "skip_unreadable"}
-        return depended | {"networks": list(self.networks), "weights": hashes}
+        return depended | {"networks": list(self.networks), "weights": hashes, "code": code}

@@ -20,6 +20,7 @@ from analysis.files import file_hash
 from analysis.names import blocks_as_in_papers
 from analysis.networks.checkpoint_series import checkpoint_files, stem_of
 from analysis.networks.references import parse
+from analysis.networks.weights import weights_file_hash
 from analysis.recording import Recording, open_recording
 from analysis.results.run import Run, read_table
 from analysis.statistics.comparison import selectivity_gaps, sentences
@@ -235,14 +236,14 @@ class SelectivityOverTraining:
     def _measure(self, run: Run, network: str, epoch: float, path: Path) -> Run:
         stem = stem_of(path.name)
         inputs = replace(self.each.inputs, networks={stem: str(parse(network).with_weights(path))})
-        arguments = run.record["arguments"] | {"checkpoint": path.name, "weights": file_hash(path)}
-        part = Run(run.path("checkpoints") / stem, "selectivity", arguments, resume=True)
-        if not part.finished:
-            log.info("epoch %g: %s", epoch, path.name)
-            try:
-                replace(self.each, inputs=inputs).run(part)
-            except (UsageError, RunError):
-                part.discard_if_empty()
-                raise
-            part.finish()
+        arguments = run.record["arguments"] | {"checkpoint": path.name, "weights": weights_file_hash(path)}
+        with Run(run.path("checkpoints") / stem, "selectivity", arguments, resume=True) as part:
+            if not part.finished:
+                log.info("epoch %g: %s", epoch, path.name)
+                try:
+                    replace(self.each, inputs=inputs).run(part)
+                except (UsageError, RunError):
+                    part.discard_if_empty()
+                    raise
+                part.finish()
         return part

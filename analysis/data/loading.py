@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,6 +15,9 @@ from analysis.data.datasets import ImageData
 from analysis.errors import RunError, UsageError
 
 Geometry = tuple[int, float, str]
+
+WAIT_SECONDS = 600
+"""For one batch of processes that read: after it, what they read from is taken not to answer."""
 
 
 @dataclass
@@ -103,13 +107,14 @@ def batches(
     Raises:
         UsageError: a DataLoader that shuffles or leaves images out, data without a length, or a cache that was made
             otherwise than asked for.
-        RunError: an image that cannot be read.
+        RunError: an image that cannot be read, or a process that reads and died or does not answer.
     """
     geometries = list(dict.fromkeys(geometries))
     indices = torch.from_numpy(known_indices(data))
     if isinstance(data, DataLoader):
         _check_sequential(data)
-        yield from _foreign_batches(data, geometries, indices, start)
+        with reader_deaths_told(data.num_workers > 0):
+            yield from _foreign_batches(data, geometries, indices, start)
         return
     if made := getattr(data, "geometry", None):
         for geometry in geometries:
@@ -118,19 +123,21 @@ def batches(
                     f"the cache of {data} was made as {described(made)}, but {described(geometry)} is asked for; make "
                     f"another with `gelens cache`, or measure the images themselves"
                 )
-        loader = DataLoader(_Decoded(data, batch_size, start), None, num_workers=workers, pin_memory=pin_memory)
+        loader = DataLoader(
+            _Decoded(data, batch_size, start), None, pin_memory=pin_memory, **reading_processes(workers)
+        )
     else:
         loader = DataLoader(
             Subset(_Prepared(data, geometries), range(start, len(data))),
             batch_size,
-            num_workers=workers,
             pin_memory=pin_memory,
             collate_fn=default_collate,
-            worker_init_fn=_leave_interrupts,
+            **reading_processes(workers),
         )
     try:
-        for images, labels, positions in loader:
-            yield Batch(dict(zip(geometries, images, strict=True)), labels, indices[positions], positions)
+        with reader_deaths_told(workers > 0):
+            for images, labels, positions in loader:
+                yield Batch(dict(zip(geometries, images, strict=True)), labels, indices[positions], positions)
     except (RunError, UsageError) as error:  # a worker process sends its whole traceback; its last line is ours
         kind = type(error)
         raise kind(str(error).strip().splitlines()[-1].removeprefix(f"analysis.errors.{kind.__name__}: ")) from error
@@ -140,7 +147,39 @@ def batches(
                 f"the tensors of {type(data).__name__} are of unequal sizes; expected one size for all, or PIL images, "
                 f"which are resized and cropped here"
             ) from error
-        if "DataLoader worker" not in str(error):
+        raise
+
+
+def reading_processes(workers: int) -> dict:
+    """Arguments of a DataLoader for processes that read: they leave signals to this one, and are waited for so long."""
+    return {
+        "num_workers": workers,
+        "timeout": WAIT_SECONDS if workers else 0,
+        "worker_init_fn": _leave_interrupts,
+    }
+
+
+@contextmanager
+def reader_deaths_told(processes: bool = False) -> Iterator[None]:
+    """Say in our words that a process which reads died or does not answer: torch may raise it anywhere meanwhile.
+
+    Args:
+        processes: whether all that the with-block does is reading from them, so that what they send may end.
+
+    Raises:
+        RunError: instead of torch's.
+    """
+    try:
+        yield
+    except (RuntimeError, EOFError, ConnectionError) as error:
+        text = str(error)
+        if text.startswith("DataLoader timed out"):
+            raise RunError(
+                f"no images came for {WAIT_SECONDS} s from the processes that read them: the disk or the network that "
+                f"they read from does not answer"
+            ) from error
+        ended = processes and not isinstance(error, RuntimeError) and not text.startswith("Caught ")
+        if not (ended or text.startswith("DataLoader worker (pid")):
             raise
         raise RunError("a process that reads images died, as of memory that ran out; try fewer --workers") from error
 

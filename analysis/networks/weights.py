@@ -1,13 +1,17 @@
 """Tensors on disk, and the hash that tells weights apart."""
 
 import hashlib
+import inspect
 import io
+import json
+import re
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from analysis.files import atomic_path
+from analysis.files import atomic_path, file_hash
 from analysis.networks.card import card_of
 from analysis.networks.preprocessing import Preprocessing, Stated, preprocessing_of
 
@@ -29,6 +33,46 @@ def weights_hash(network: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
+def weights_file_hash(path: Path) -> str:
+    """A hash of a file of weights; of safetensors of the tensors alone, whatever else the file says of them."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            header = json.loads(file.read(length)) if length < _LONGEST_HEADER else {}
+            tensors = sorted((name, value) for name, value in header.items() if name != "__metadata__")
+        except (ValueError, AttributeError, RecursionError):
+            tensors = []
+        if not tensors:
+            return file_hash(path)
+        digest = hashlib.file_digest(file, "sha256")
+        digest.update(json.dumps(tensors).encode())
+        return digest.hexdigest()[:16]
+
+
+_LONGEST_HEADER = 100_000_000
+"""Of a safetensors file, as its library has it."""
+
+_VERSIONED = ("torch", "torchvision", "timm", "analysis")
+"""Packages whose versions are recorded where a network is."""
+
+
+def code_hash(network: nn.Module) -> str:
+    """A hash of how a network is built and of its modules' own code: the same weights can be used in other ways.
+
+    What libraries do whose versions are recorded is left out, and what modules call elsewhere.
+    """
+    digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", repr(network)).encode())
+    kinds = {type(module) for module in network.modules()}
+    for kind in sorted(kinds, key=lambda each: (each.__module__, each.__qualname__)):
+        if kind.__module__.partition(".")[0] in _VERSIONED:
+            continue
+        for name, member in sorted(vars(kind).items()):
+            if inspect.isfunction(member):
+                with suppress(OSError, TypeError):  # what was typed into a console has no file
+                    digest.update(f"{name}\n{inspect.getsource(member)}".encode())
+    return digest.hexdigest()[:16]
+
+
 def has_resnet_stages(network: nn.Module) -> bool:
     """Whether, if it has a `layer1`, it has all four stages of ResNets, so that `layer3` is conv4_x."""
     return not hasattr(network, "layer1") or all(hasattr(network, f"layer{number}") for number in range(2, 5))
@@ -46,6 +90,7 @@ def network_card(network: nn.Module, shown: Preprocessing | None = None) -> dict
     return {
         "reference": card.reference,
         "weights_hash": weights_hash(network),
+        "code": code_hash(network),
         "preprocessing": shown.as_dict() if shown else None,
         "preprocessing_hash": shown.fingerprint if shown else None,
         "layout": card.layout,
