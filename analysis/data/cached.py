@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from analysis.data.contents import changed_content, sampled_contents
 from analysis.data.datasets import ImageData, image_differences
-from analysis.data.loading import Geometry, batches, described, reader_deaths_told
+from analysis.data.loading import Geometry, batches, described, reading_errors_told
 from analysis.errors import RunError, UsageError
 from analysis.files import RowSums, atomic_path, clear_unfinished, only_writer, to_disk
 
@@ -180,7 +180,7 @@ def _write_cache(data: ImageData, geometry: Geometry, out: Path, workers: int, r
     bar = tqdm(total=len(data), initial=sums.rows, unit="img", desc="caching", mininterval=0.5, disable=not progress)
     noted = time.monotonic()
     try:
-        with bar, reader_deaths_told():
+        with bar, reading_errors_told():
             for batch in batches(data, [geometry], 64, workers, start=sums.rows):
                 pixels = batch.images[geometry].permute(0, 2, 3, 1).contiguous().numpy()
                 _write_rows(out, rows, sums.rows, pixels)

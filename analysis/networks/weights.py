@@ -7,21 +7,44 @@ import json
 import re
 from contextlib import suppress
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import nn
 
+from analysis.errors import RunError
 from analysis.files import atomic_path, file_hash
 from analysis.networks.card import card_of
 from analysis.networks.preprocessing import Preprocessing, Stated, preprocessing_of
 
 
 def save_tensors(path: Path, state: object) -> None:
-    """torch.save, whole or not at all. Through memory: torch's own writer hides why a disk refused."""
+    """torch.save, whole or not at all, and a hash of it after its end, which torch.load passes over.
+
+    Through memory: torch's own writer hides why a disk refused.
+    """
     buffer = io.BytesIO()
     torch.save(state, buffer)
+    buffer.write(_SUM + hashlib.sha256(buffer.getvalue()).digest())
     with atomic_path(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+
+
+def load_tensors(path: Path):
+    """What `save_tensors` wrote; nothing but tensors and plain values is unpickled.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    content = path.read_bytes()
+    written, mark, digest = content.rpartition(_SUM)
+    try:
+        if mark and len(digest) == 32 and digest != hashlib.sha256(written).digest():
+            raise ValueError("it is not what was written")
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
+        reason = str(error).strip().splitlines() or ["it ends too early"]
+        raise RunError(f"`{path}` is damaged: {reason[0]}; delete it to begin again") from error
 
 
 def weights_hash(network: nn.Module) -> str:
@@ -45,9 +68,12 @@ def weights_file_hash(path: Path) -> str:
         if not tensors:
             return file_hash(path)
         digest = hashlib.file_digest(file, "sha256")
-        digest.update(json.dumps(tensors).encode())
+        digest.update(json.dumps(tensors, sort_keys=True).encode())
         return digest.hexdigest()[:16]
 
+
+_SUM = b"sha256:"
+"""Before the hash after the end of what `save_tensors` writes; older files have none."""
 
 _LONGEST_HEADER = 100_000_000
 """Of a safetensors file, as its library has it."""

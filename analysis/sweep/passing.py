@@ -16,7 +16,7 @@ from tqdm import tqdm
 from analysis.anatomy.hooks import evaluating, logits_of
 from analysis.data.adapting import known_classes, known_indices, known_labels
 from analysis.data.datasets import ImageData
-from analysis.data.loading import Batch, batches, reader_deaths_told
+from analysis.data.loading import Batch, batches, reading_errors_told
 from analysis.devices import PRECISIONS, check_precision, resolve_device
 from analysis.errors import RunError, UsageError
 from analysis.interruption import interrupts_deferred
@@ -238,7 +238,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
 def _told_what_is_kept(recording: Recording) -> Iterator[None]:
     """What goes wrong in the with-block is said with a word on what is kept."""
     try:
-        with reader_deaths_told():
+        with reading_errors_told():
             yield
     except RunError as error:
         if recording.folder is None or not recording.rows_done:

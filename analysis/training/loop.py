@@ -1,6 +1,7 @@
 """The loop that trains a network."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ from tqdm import tqdm
 
 from analysis.data import ImageData, batches
 from analysis.data.cached import decoded_in_memory
-from analysis.errors import RunError
+from analysis.errors import RunError, UsageError, difference
 from analysis.files import atomic_path
 from analysis.networks import save_weights
-from analysis.networks.weights import save_tensors
+from analysis.networks.weights import load_tensors, save_tensors
 from analysis.randomness import hashes
 from analysis.training.reading import training_batches
 from analysis.training.recipes import Recipe
@@ -81,16 +82,21 @@ class Loop:
             cycle_momentum=False,
         )
 
-    def run(self, checkpoint: Path, label: str, keep: "KeptEpochs") -> list[dict]:
+    def run(self, checkpoint: Path, label: str, keep: "KeptEpochs", of: Mapping) -> list[dict]:
         """Train to the end, from the checkpoint on where there is one; rows of `training.csv`.
 
+        Args:
+            of: what the training is of, as JSON has it: a checkpoint of something else is refused.
+
         Raises:
-            RunError: the loss is no number any more, or no images are left for a step.
+            UsageError: the checkpoint is of another training.
+            RunError: the loss is no number any more, no images are left for a step, or the checkpoint is damaged.
         """
         steps = len(self.reader)
         if not steps:
             raise RunError("no step to train: one image alone has no variance for batch norm; expected more images")
-        history = self._restore(checkpoint)
+        of = json.loads(json.dumps(of))
+        history = self._restore(checkpoint, of)
         done = history[-1]["epoch"] if history else 0
         with tqdm(
             total=self.recipe.epochs * steps,
@@ -115,7 +121,7 @@ class Loop:
                             f"lower learning rate than {self.recipe.learning_rate} might do"
                         )
                 bar.set_postfix_str(f"val error {history[-1]['top1_error']:.1f} %")
-                self._save(checkpoint, history)
+                self._save(checkpoint, history, of)
         return history
 
     def _epoch(
@@ -157,8 +163,9 @@ class Loop:
         errors = {name: 100 * (1 - float(value)) for name, value in self.metrics.compute().items()}
         return {"loss": float(self.loss.compute())} | errors
 
-    def _save(self, path: Path, history: list[dict]) -> None:
+    def _save(self, path: Path, history: list[dict], of: Mapping) -> None:
         state = {
+            "of": of,
             "network": self.accelerator.unwrap_model(self.network).state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "steps": self.scheduler.last_epoch,
@@ -166,11 +173,14 @@ class Loop:
         }
         save_tensors(path, state)
 
-    def _restore(self, path: Path) -> list[dict]:
+    def _restore(self, path: Path, of: Mapping) -> list[dict]:
         if not path.exists():
             return []
         # not accelerate's load_state, which unpickles whatever the file holds
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = load_tensors(path)
+        if saved.get("of", of) != of:
+            others = difference("what it is of", saved["of"], of)
+            raise UsageError(f"`{path}` is of another training: {others}; choose another folder")
         self.accelerator.unwrap_model(self.network).load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scheduler.last_epoch = saved["steps"]

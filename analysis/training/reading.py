@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from analysis.data import ImageData
 from analysis.data.cached import decoded_in_memory
+from analysis.data.loading import awaited, reading_errors_told, reading_processes
 from analysis.networks.preprocessing import Preprocessing
 from analysis.randomness import hashes
 from analysis.training.recipes import Recipe
@@ -55,9 +56,9 @@ class CroppedAreas:
             _Augmented(data, recipe, preprocessing),
             recipe.batch_size,
             sampler=self.order,
-            num_workers=workers,
             pin_memory=device.type == "cuda",
             drop_last=_leaves_one_over(len(data), recipe),
+            **reading_processes(workers),
         )
 
     def __len__(self) -> int:
@@ -70,7 +71,11 @@ class CroppedAreas:
         Crops are drawn from torch's own generators, which the caller seeds.
         """
         self.order[:] = _order(self.recipe, self.indices, epoch).tolist()
-        for images, labels in self.loader:
+        with reading_errors_told(self.loader.num_workers > 0):
+            yield from self._batches()
+
+    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for images, labels in awaited(self.loader):
             images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
             yield images, labels.to(self.device, non_blocking=True)
 

@@ -306,3 +306,52 @@ def test_activities_that_are_no_numbers_end_the_pass_with_block_and_image(tmp_pa
     (label,) = fine.networks
     np.testing.assert_array_equal(kept[:16], fine.array(label, "layer3.2.output")[:16])
     assert not kept[16:].any()
+
+
+class Failing(torch.utils.data.Dataset):
+    """Twelve images; what happens to a process that reads the last of them is given."""
+
+    def __init__(self, happens):
+        self.targets, self.happens, self.process = [0, 1, 2, 3] * 3, happens, os.getpid()
+
+    def __len__(self):
+        return len(self.targets)
+
+    def __getitem__(self, position):
+        if position == 11 and os.getpid() != self.process:
+            self.happens()
+        return torch.zeros(3, 32, 32), self.targets[position]
+
+
+@pytest.mark.parametrize(
+    "wait, happens, message",
+    [
+        (
+            60,
+            lambda: time.sleep(1) or os._exit(9),
+            "a process that reads images died.*8 of 12 images are measured and kept",
+        ),
+        (1, lambda: time.sleep(600), r"no images came for 1 s .*does not answer.*8 of 12 images are measured and kept"),
+    ],
+    ids=["dies", "hangs"],
+)
+def test_processes_that_read_and_die_or_hang(tmp_path, monkeypatch, wait, happens, message):
+    monkeypatch.setattr("analysis.data.loading.WAIT_SECONDS", wait)
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.5)  # for which one that hangs may end
+    options = SweepOptions("cpu", batch_size=4, workers=1, progress=False)
+    network, data = make_network("mini_resnet:classes=4"), Failing(happens)
+    with pytest.raises(RunError, match=message):
+        analysis.record(network, data, blocks=["layer3.0"], out=tmp_path / "r", options=options)
+    data.happens = lambda: None
+    assert analysis.record(
+        network, data, blocks=["layer3.0"], out=tmp_path / "r", options=options, resume=True
+    ).finished
+
+
+def test_a_termination_waits_for_the_batch_and_ends_with_its_own_code():
+    with sweeping.interrupts_deferred() as asked:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked.is_set()
+        with pytest.raises(SystemExit) as raised:
+            asked.raise_it()
+    assert raised.value.code == 143 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
