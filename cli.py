@@ -67,13 +67,15 @@ class _Group(click.Group):
 
     def _invoke(self, context: click.Context):
         from analysis import processes
-        from analysis.errors import RunError, UsageError
+        from analysis.errors import RunError, Terminated, UsageError
+        from analysis.interruption import termination_raised
 
         logger = logging.getLogger("analysis")
         logger.setLevel(logging.INFO if processes.is_first() else logging.ERROR)
         logger.handlers = [_Notes()]
         try:
-            return super().invoke(context)
+            with termination_raised():
+                return super().invoke(context)
         except UsageError as error:
             raise click.UsageError(plain(error)) from error
         except processes.LostProcess as error:  # who is lost has said why, unless it was killed
@@ -94,6 +96,10 @@ class _Group(click.Group):
             if processes.is_first():
                 click.echo("\nInterrupted; what was done is kept: the same command with --resume goes on.", err=True)
             context.exit(130)
+        except Terminated:
+            if processes.is_first():
+                click.echo("\nTerminated; what was done is kept: the same command with --resume goes on.", err=True)
+            raise
 
 
 @click.group(cls=_Group, context_settings=CONTEXT)
@@ -287,19 +293,19 @@ def _execute(command: str, request, out: Path, resume: bool, whole=lambda run: T
     from analysis.processes import is_first
     from analysis.results.following import open_run
 
-    run = open_run(out, command, request.arguments(), resume)
-    finished = run.finished and whole(run)
-    if not finished:
-        try:
-            request.run(run)
-        except Recorded:
-            if is_first():
-                _say_shard(out, run.record["arguments"]["shard"])
-            return
-        except (UsageError, RunError):
-            run.discard_if_empty()
-            raise
-        run.finish()
+    with open_run(out, command, request.arguments(), resume) as run:
+        finished = run.finished and whole(run)
+        if not finished:
+            try:
+                request.run(run)
+            except Recorded:
+                if is_first():
+                    _say_shard(out, run.record["arguments"]["shard"])
+                return
+            except (UsageError, RunError):
+                run.discard_if_empty()
+                raise
+            run.finish()
     if is_first():
         if finished:
             click.echo(f"{out} is finished already; for a fresh run, choose another folder or delete it.")

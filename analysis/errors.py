@@ -1,5 +1,6 @@
-"""The two kinds of failure that a person may see, each one clear line."""
+"""The two kinds of failure that a person may see, each one clear line, and the end that another process asks for."""
 
+import signal
 import unicodedata
 
 
@@ -31,6 +32,13 @@ def _is_plain(character: str) -> bool:
     return character.isprintable() or unicodedata.category(character) == "Zs" or character in "\u00ad\u200b\u200c\u200d"
 
 
+class Terminated(SystemExit):
+    """SIGTERM came: what was done is kept, and the exit code is the one that shells know it by."""
+
+    def __init__(self):
+        super().__init__(128 + signal.SIGTERM)
+
+
 def unknown(kind: str, value: object, valid, limit: int = 12) -> UsageError:
     """The error for a name that is not among `valid`: names the value and the nearest choices.
 
@@ -44,3 +52,17 @@ def unknown(kind: str, value: object, valid, limit: int = 12) -> UsageError:
     hint = f"; did you mean `{near[0]}`?" if near else "."
     listed = ", ".join(valid[:limit]) + (f", … ({len(valid)} in all)" if len(valid) > limit else "")
     return UsageError(f"no {kind} `{value}`{hint} Valid: {listed}")
+
+
+def difference(key: str, before: object, now: object) -> str:
+    """In words, where two JSON values differ first.
+
+    >>> difference("networks", {"a": {"hash": 1}}, {"a": {"hash": 2}})
+    'networks a hash was 1, now 2'
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        for inner in dict.fromkeys([*before, *now]):
+            if before.get(inner) != now.get(inner):
+                return f"{key} {difference(inner, before.get(inner), now.get(inner))}"
+    then, today = (str(each)[:80] for each in (before, now))
+    return f"{key} was {then}, now {today}"

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "analysis"
 
 RANKS = [
     {"errors", "randomness", "names"},
-    {"files", "untrusted", "paper", "devices", "processes"},
+    {"files", "untrusted", "interruption", "paper", "devices", "processes"},
     {"networks", "statistics"},
     {"data", "results", "anatomy"},
     {"figures"},  # from a run's folder, whose reading is results'
@@ -28,18 +28,9 @@ RANKS = [
 """The rooms of the house, the earliest first: modules or packages of `analysis`."""
 
 WITHOUT_TORCH = (
-    "errors",
-    "files",
-    "untrusted",
-    "randomness",
-    "names",
-    "paper",
-    "statistics",
-    "results",
-    "figures",
-    "recording",
+    *("errors", "files", "untrusted", "interruption", "randomness", "names", "paper", "statistics", "results"),
+    *("figures", "recording", "tables"),
 )
-WITHOUT_TORCH += ("tables",)
 
 
 def imports_of(path: Path) -> set[str]:

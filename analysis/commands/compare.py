@@ -13,6 +13,7 @@ from analysis import figures
 from analysis.commands.selectivity import reference_label, write_comparison
 from analysis.data.datasets import image_differences
 from analysis.errors import UsageError
+from analysis.files import file_hash
 from analysis.names import unique_label
 from analysis.networks.references import split_label
 from analysis.results.run import Run, read_record, read_table
@@ -44,7 +45,8 @@ class Compare:
     reference: str | None = None
 
     def arguments(self) -> dict:
-        return {"runs": [str(run) for run in self.runs], "reference": self.reference}
+        tables = [file_hash(path) for run in self.runs if (path := Path(run) / "selectivity.csv").is_file()]
+        return {"runs": [str(run) for run in self.runs], "tables": tables, "reference": self.reference}
 
     def run(self, run: Run) -> list[Path]:
         tables: dict[str, list[pd.DataFrame]] = {"selectivity.csv": [], "selectivity_blocks.csv": []}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import figures
+from analysis.files import file_hash
 from analysis.names import unique_label
 from analysis.results.run import Run, read_record, read_table
 
@@ -18,7 +19,8 @@ class TrainingCurves:
     trainings: Sequence[Path | str]
 
     def arguments(self) -> dict:
-        return {"runs": [str(folder) for folder in self.trainings]}
+        tables = [file_hash(path) for folder in self.trainings if (path := Path(folder) / "training.csv").is_file()]
+        return {"runs": [str(folder) for folder in self.trainings], "tables": tables}
 
     def run(self, run: Run) -> list[Path]:
         tables: dict[str, pd.DataFrame] = {}

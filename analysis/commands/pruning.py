@@ -12,6 +12,7 @@ from analysis.commands.inputs import Inputs
 from analysis.commands.measuring import RECORDING, Measuring
 from analysis.data import checked, load_data
 from analysis.errors import UsageError
+from analysis.files import file_hash
 from analysis.networks.weights import weights_hash
 from analysis.probes.dropping import Dropping
 from analysis.recording import Recording
@@ -51,7 +52,7 @@ class Pruning:
         chosen |= {name: getattr(dropping, name) for name in ("fill", "scope", "exact", "seed")}
         chosen |= {"stage": self.stage, "blocks": self.blocks, "means_from": self.means_from}
         chosen |= {"per_class": self.per_class}
-        chosen |= {"selectivity_from": self.selectivity_from and str(self.selectivity_from)}
+        chosen |= {"selectivity_from": self.selectivity_from and _table_of(self.selectivity_from)}
         return self.inputs.as_arguments() | self.measuring.arguments() | chosen
 
     def run(self, run: Run) -> list[Path]:
@@ -87,6 +88,12 @@ def write_pruning(run: Run, recording: Recording, seed: int) -> None:
     ):
         if len(table):
             run.write_table(name, table)
+
+
+def _table_of(folder: Path) -> dict[str, str]:
+    """A run's folder, and what its table of selectivity holds."""
+    table = folder / "selectivity.csv"
+    return {"run": str(folder), "table": file_hash(table) if table.is_file() else ""}
 
 
 def _selectivity_of(folder: Path, requests: Mapping[str, Request], data) -> pd.DataFrame:

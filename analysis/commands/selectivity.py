@@ -21,6 +21,7 @@ from analysis.names import blocks_as_in_papers
 from analysis.networks import card_of
 from analysis.networks.checkpoint_series import checkpoint_files, stem_of
 from analysis.networks.references import parse
+from analysis.networks.weights import weights_file_hash
 from analysis.recording import Recording, open_recording
 from analysis.results.following import open_run
 from analysis.results.run import Run, read_table
@@ -289,16 +290,16 @@ class SelectivityOverTraining:
     def _measure(self, run: Run, network: str, epoch: float, path: Path) -> Run:
         stem = stem_of(path.name)
         inputs = replace(self.each.inputs, networks={stem: str(parse(network).with_weights(path))})
-        arguments = run.record["arguments"] | {"checkpoint": path.name, "weights": file_hash(path)}
-        part = open_run(run.path("checkpoints") / stem, "selectivity", arguments, resume=True)
-        if not part.finished:
-            log.info("epoch %g: %s", epoch, path.name)
-            try:
-                replace(self.each, inputs=inputs).run(part)
-            except Recorded:
-                return part
-            except (UsageError, RunError):
-                part.discard_if_empty()
-                raise
-            part.finish()
+        arguments = run.record["arguments"] | {"checkpoint": path.name, "weights": weights_file_hash(path)}
+        with open_run(run.path("checkpoints") / stem, "selectivity", arguments, resume=True) as part:
+            if not part.finished:
+                log.info("epoch %g: %s", epoch, path.name)
+                try:
+                    replace(self.each, inputs=inputs).run(part)
+                except Recorded:
+                    return part
+                except (UsageError, RunError):
+                    part.discard_if_empty()
+                    raise
+                part.finish()
         return part

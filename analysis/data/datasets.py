@@ -65,6 +65,8 @@ class ImageData(Dataset):
         self.faults = {plain(name): fault for name, fault in (faults or {}).items()}
         self.skipped: dict[str, str] = {}
         """What was left out of these as unreadable, and why, by identifier."""
+        self.contents: dict[str, str] | None = None
+        """Hashes of what some of them show (`analysis.data.contents`), where they are known without reading them."""
         self.checked = False
         """Whether the images were looked at, and none found that cannot be read."""
 

@@ -227,7 +227,11 @@ def save_weights(network: nn.Module, path: Path, **metadata: str) -> None:
     }
     # safetensors writes dense row-major tensors; channels-last ones are copied to that order
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    path.write_bytes(save(state, metadata))  # not save_file, which hides why a disk refused
+    content = save(state, metadata)  # not save_file, which hides why a disk refused
+    length = int.from_bytes(content[:8], "little")
+    # the library writes the metadata in another order each time: the same network is to be the same file
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    path.write_bytes(content[:8] + header.encode().ljust(length) + content[8 + length :])
 
 
 def _load_strictly(network: nn.Module, state: State, checkpoint: Checkpoint, reference: Reference, hint: bool) -> None:

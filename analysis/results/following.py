@@ -1,6 +1,7 @@
 """A run that several processes work on: the first one writes its folder, the others follow."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ class FollowedRun(Run):
     """
 
     def __init__(self, folder: Path | str, record: dict):
-        self.folder, self.record = Path(folder), record
+        self.folder, self.record, self._lock = Path(folder), record, ExitStack()
 
     def save(self, **record) -> None:
         self.record |= record

@@ -1,11 +1,8 @@
 """One pass over the data: what the probes of every network keep of each image becomes a recording."""
 
 import logging
-import signal
-import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +18,7 @@ from analysis.anatomy.classifier import float32_logits
 from analysis.anatomy.hooks import evaluating, logits_of
 from analysis.data.adapting import known_classes, known_indices, known_labels
 from analysis.data.datasets import ImageData
-from analysis.data.loading import Batch, batches
+from analysis.data.loading import Batch, batches, reading_errors_told
 from analysis.devices import (
     PRECISIONS,
     check_precision,
@@ -36,10 +33,12 @@ from analysis.devices import (
     to_host,
 )
 from analysis.errors import RunError, UsageError
+from analysis.interruption import interrupts_deferred
 from analysis.networks.preprocessing import Preprocessing
 from analysis.probes.probe import Moment, Probe
 from analysis.recording import Kept, Recording
 from analysis.recording.store import begun_with
+from analysis.sweep.finite import LOGITS, NotFinite, check_rows, check_weights, first_strange_module
 from analysis.sweep.sharing import Announced, Shard, parts_folder, record_together, some_of
 
 log = logging.getLogger(__name__)
@@ -125,28 +124,6 @@ def prepared(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
         network.to(home)
 
 
-@contextmanager
-def interrupts_deferred() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event instead of raising, so that a batch is finished first; a second one raises at once."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def handler(number, frame):
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-        if processes.is_first():
-            sys.stderr.write("\nfinishing the batch in hand; Ctrl-C again stops at once, without it\n")
-
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def record(
     subjects: Sequence[Subject],
     data,
@@ -164,8 +141,9 @@ def record(
 
     Raises:
         UsageError: an unknown device or precision, or a folder that holds something else.
-        RunError: an image that cannot be read, or no space: what was recorded before is kept.
-        KeyboardInterrupt: after the batch in hand, with what was recorded kept.
+        RunError: an image that cannot be read, a process that reads and died, no space, or values that are NaN or
+            infinite: what was recorded before is kept.
+        KeyboardInterrupt, Terminated: after the batch in hand, with what was recorded kept.
     """
     options.check()
     images = image_table(data)
@@ -174,6 +152,8 @@ def record(
     device = processes.own_device(resolve_device(options.device))
     if is_accelerator(device):
         log.info("the pass: %s", options)
+    for subject in subjects:
+        check_weights(subject.label, subject.network)
     described = {
         "networks": {subject.label: dict(subject.card) for subject in subjects},
         "taps": {subject.label: _merged(probe.taps() for probe in subject.probes) for subject in subjects},
@@ -274,22 +254,29 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
     total, done = len(recording.images), recording.rows_done
     shown = options.progress and processes.is_first()
     with ExitStack() as stack:
+        stack.enter_context(_told_what_is_kept(recording))
         for subject in subjects:
             stack.enter_context(prepared(subject.network, device))
-        asked = stack.enter_context(interrupts_deferred())
+        asked = stack.enter_context(interrupts_deferred(said=processes.is_first()))
         bar = stack.enter_context(
             tqdm(total=total, initial=done, unit="img", desc="measuring", mininterval=0.5, disable=not shown)
         )
         stack.enter_context(torch.inference_mode())
         stack.enter_context(float32_as(options.precision))
         first = True
-        waiting = _Waiting(recording)
+
+        def strange_module(label: str, batch: Batch) -> str | None:
+            (subject,) = (each for each in subjects if each.label == label)
+            with autocast():
+                return first_strange_module(subject.network, _input(batch, subject.preprocessing, device))
+
+        waiting = _Waiting(recording, strange_module)
         stack.callback(waiting.write)  # what is computed already is kept, whatever happens
         reading = batches(
             data, geometries, options.batch_size, options.workers, start=done, pin_memory=pins_memory(device)
         )
         flushed, interval = time.monotonic(), float(FLUSH_SECONDS)
-        for batch in _told_what_is_kept(reading, recording, waiting):
+        for batch in reading:
             labels = batch.labels.to(device, non_blocking=True)
             inputs: dict[Preprocessing, torch.Tensor] = {}
             rows: dict[tuple[str, str], torch.Tensor] = {}
@@ -316,7 +303,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
                 flushed = time.monotonic()
                 interval = max(FLUSH_SECONDS, 100 * (flushed - begun))
             if stop:
-                raise KeyboardInterrupt
+                asked.raise_it()
         waiting.write()
         if recording.rows_done != total:
             raise RunError(
@@ -325,25 +312,31 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
             )
 
 
-def _told_what_is_kept(reading: Iterator[Batch], recording: Recording, waiting: "_Waiting") -> Iterator[Batch]:
-    """The batches; an image that cannot be read ends them with a word on what is kept."""
+@contextmanager
+def _told_what_is_kept(recording: Recording) -> Iterator[None]:
+    """What goes wrong in the with-block is said with a word on what is kept."""
     try:
-        yield from reading
+        with reading_errors_told():
+            yield
     except RunError as error:
-        waiting.write()
         if recording.folder is None or not recording.rows_done:
             raise
-        raise RunError(
-            f"{error}. {recording.rows_done} of {len(recording.images)} images are measured and kept: the same command "
-            f"with --resume goes on"
-        ) from error
+        kept = f"{recording.rows_done} of {len(recording.images)} images are measured and kept"
+        if isinstance(error, NotFinite):
+            raise NotFinite(f"{error}. {kept}") from error
+        raise RunError(f"{error}. {kept}: the same command with --resume goes on") from error
 
 
 class _Waiting:
     """Rows on their way from the device: written when the next batch is under way, so that nothing waits for them."""
 
-    def __init__(self, recording: Recording):
-        self.recording = recording
+    def __init__(self, recording: Recording, strange_module: Callable[[str, Batch], str | None]):
+        self.recording, self.strange_module = recording, strange_module
+        self._finite = {
+            (label, kept["name"]): kept["finite"]
+            for label, several in recording.described["arrays"].items()
+            for kept in several
+        }
         self._pending: tuple | None = None
 
     def add(self, start: int, batch: Batch, rows: Mapping[tuple[str, str], torch.Tensor]) -> None:
@@ -372,7 +365,23 @@ class _Waiting:
             self._check_labels(start, batch)
         else:
             self.recording.write_labels(start, batch.labels.numpy())
-        self.recording.write(start, {key: copy.numpy() for key, copy in copies.items()}, len(batch))
+        arrays = {key: copy.numpy() for key, copy in copies.items()}
+        self._check_finite(start, batch, arrays)
+        kept = {key: values for key, values in arrays.items() if key[1] != LOGITS}
+        self.recording.write(start, kept, len(batch))
+
+    def _check_finite(self, start: int, batch: Batch, rows: Mapping[tuple[str, str], np.ndarray]) -> None:
+        names = self.recording.images["identifier"].iloc[start : start + len(batch)].tolist()
+        if (found := check_rows(rows, names, self._finite)) is None:
+            return
+        label, name, image = found
+        module = self.strange_module(label, batch)
+        gives = "logits" if name == LOGITS else f"`{name}`"
+        first = f"; the first module to give such values is `{module}`" if module else ""
+        raise NotFinite(
+            f"{label} gives {gives} that are NaN or infinite for image `{image}`{first}: weights that diverged, or a "
+            f"precision too low for them"
+        )
 
     def _check_labels(self, start: int, batch: Batch) -> None:
         """The labels that the data told beforehand are those that came with the images."""
@@ -393,7 +402,7 @@ def _observe(subject: Subject, images: torch.Tensor, batch: Batch, labels: torch
         logits = logits_of(_run(subject.network, images))
     _check_labels(subject, batch, logits.shape[1])
     moment = Moment(batch, images, labels, logits)
-    return _merged(probe.rows(moment) for probe in subject.probes)
+    return _merged(probe.rows(moment) for probe in subject.probes) | {LOGITS: logits.isfinite().all(1)}
 
 
 def _run(network: nn.Module, images: torch.Tensor):

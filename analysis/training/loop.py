@@ -1,6 +1,7 @@
 """The loop that trains a network."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,10 @@ from analysis import processes
 from analysis.data import ImageData, batches
 from analysis.data.cached import decoded_in_memory
 from analysis.devices import float32_as, is_accelerator, pins_memory
-from analysis.errors import RunError, UsageError
+from analysis.errors import RunError, UsageError, difference
 from analysis.files import atomic_path
 from analysis.networks import save_weights
-from analysis.networks.weights import save_tensors
+from analysis.networks.weights import load_tensors, save_tensors
 from analysis.randomness import hashes
 from analysis.training.reading import images_of, training_batches
 from analysis.training.recipes import Recipe
@@ -96,20 +97,26 @@ class Loop:
             cycle_momentum=False,
         )
 
-    def run(self, checkpoint: Path, label: str, keep: "KeptEpochs") -> list[dict]:
+    def run(self, checkpoint: Path, label: str, keep: "KeptEpochs", of: Mapping) -> list[dict]:
         """Train to the end, from the checkpoint on where there is one; rows of `training.csv`.
 
+        Args:
+            of: what the training is of, as JSON has it: a checkpoint of something else is refused.
+
         Raises:
-            RunError: the loss is no number any more, no images are left for a step, or another process is lost.
+            UsageError: the checkpoint is of another training.
+            RunError: the loss is no number any more, no images are left for a step, the checkpoint is damaged, or
+                another process is lost.
         """
         with processes.losses_told(), float32_as(self.precision):
-            return self._run(checkpoint, label, keep)
+            return self._run(checkpoint, label, keep, of)
 
-    def _run(self, checkpoint: Path, label: str, keep: "KeptEpochs") -> list[dict]:
+    def _run(self, checkpoint: Path, label: str, keep: "KeptEpochs", of: Mapping) -> list[dict]:
         steps = len(self.reader)
         if not steps:
             raise RunError("no step to train: one image alone has no variance for batch norm; expected more images")
-        history = self._restore(checkpoint)
+        of = json.loads(json.dumps(of))
+        history = self._restore(checkpoint, of)
         done = history[-1]["epoch"] if history else 0
         with tqdm(
             total=self.recipe.epochs * steps,
@@ -134,7 +141,7 @@ class Loop:
                             f"lower learning rate than {self.recipe.learning_rate} might do"
                         )
                 bar.set_postfix_str(f"val error {history[-1]['top1_error']:.1f} %")
-                self._save(checkpoint, history)
+                self._save(checkpoint, history, of)
         return history
 
     def _epoch(
@@ -192,10 +199,11 @@ class Loop:
         errors = {name: 100 * (1 - float(value)) for name, value in self.metrics.compute().items()}
         return {"loss": float(self.loss.compute())} | errors
 
-    def _save(self, path: Path, history: list[dict]) -> None:
+    def _save(self, path: Path, history: list[dict], of: Mapping) -> None:
         if not processes.is_first():
             return
         state = {
+            "of": of,
             "network": self.own_network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "steps": self.scheduler.last_epoch,
@@ -205,11 +213,13 @@ class Loop:
             state["scaler"] = self.accelerator.scaler.state_dict()
         save_tensors(path, state)
 
-    def _restore(self, path: Path) -> list[dict]:
+    def _restore(self, path: Path, of: Mapping) -> list[dict]:
         saved = None
         if processes.is_first() and path.exists():
-            # not accelerate's load_state, which unpickles whatever the file holds
-            saved = torch.load(path, map_location="cpu", weights_only=True)
+            saved = load_tensors(path)  # not accelerate's load_state, which unpickles whatever the file holds
+            if saved.get("of", of) != of:
+                others = difference("what it is of", saved["of"], of)
+                raise UsageError(f"`{path}` is of another training: {others}; choose another folder")
         saved = processes.tell(saved)
         if saved is None:
             return []

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from analysis import processes
 from analysis.data import ImageData
 from analysis.data.cached import decoded_in_memory
+from analysis.data.loading import awaited, reading_errors_told, reading_processes
 from analysis.devices import pins_memory, to_device
 from analysis.networks.preprocessing import Preprocessing
 from analysis.randomness import hashes
@@ -57,8 +58,8 @@ class CroppedAreas:
         self.loader = DataLoader(
             _Augmented(data, recipe, preprocessing),
             batch_sampler=self.batches,
-            num_workers=workers,
             pin_memory=pins_memory(device),
+            **reading_processes(workers),
         )
 
     def __len__(self) -> int:
@@ -72,7 +73,11 @@ class CroppedAreas:
         """
         order, size = _order(self.recipe, self.indices, epoch).tolist(), self.recipe.batch_size
         self.batches[:] = [_own(order[step * size : (step + 1) * size]) for step in range(len(self))]
-        for images, labels in self.loader:
+        with reading_errors_told(self.loader.num_workers > 0):
+            yield from self._batches()
+
+    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for images, labels in awaited(self.loader):
             images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
             yield images, labels.to(self.device, non_blocking=True)
 

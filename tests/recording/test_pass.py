@@ -49,6 +49,9 @@ def ctrl_c(monkeypatch):
                 asked.append(1)
                 return len(asked) >= number
 
+            def raise_it(self):
+                raise KeyboardInterrupt
+
         monkeypatch.setattr(passing, "interrupts_deferred", lambda: nullcontext(Counting()))
 
     after.never = monkeypatch.undo
