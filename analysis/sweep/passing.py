@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +87,7 @@ class SweepOptions:
         """Raise a UsageError where the device or the precision is unknown or not to be had."""
         check_precision(self.precision, resolve_device(self.device), (AUTO,))
 
-    def settled(self, images: int, precision: str | None = None) -> "SweepOptions":
+    def settled(self, images: int, precision: str | None = None) -> "Settled":
         """What is meant on this machine for so many images, with nothing left open.
 
         Args:
@@ -100,7 +100,18 @@ class SweepOptions:
         if workers is None:
             workers = min(cores(), -(-images // batch_size)) if faster else 0
         chosen = (precision or fast_precision(device)) if self.precision == AUTO else self.precision
-        return replace(self, device=str(device), precision=chosen, batch_size=batch_size, workers=workers)
+        return Settled(device, chosen, batch_size, workers, self.progress)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """`SweepOptions` with nothing left open."""
+
+    device: torch.device
+    precision: str
+    batch_size: int
+    workers: int
+    progress: bool
 
     def __str__(self) -> str:
         return f"{self.device}, {self.precision}, {self.batch_size} images a batch, {self.workers} workers"
@@ -162,15 +173,14 @@ def record(
     options.check()
     images = image_table(data)
     begun = begun_with(folder) if resume and folder is not None else {}
-    options = options.settled(len(images), begun.get("precision"))
-    device = resolve_device(options.device)
-    if is_accelerator(device):
-        log.info("the pass: %s", options)
+    settled = options.settled(len(images), begun.get("precision"))
+    if is_accelerator(settled.device) or options.precision == AUTO:
+        log.info("the pass: %s", settled)
     described = {
         "networks": {subject.label: dict(subject.card) for subject in subjects},
         "taps": {subject.label: _merged(probe.taps() for probe in subject.probes) for subject in subjects},
         "settings": {subject.label: _merged(probe.settings() for probe in subject.probes) for subject in subjects},
-        "precision": options.precision,
+        "precision": settled.precision,
         "labels_known": known_labels(data) is not None,
     }
     kept = {subject.label: [each for probe in subject.probes for each in probe.arrays()] for subject in subjects}
@@ -179,7 +189,7 @@ def record(
     recording = Recording.create(kept, images, described | dict(facts or {}), folder, resume)
     try:
         if not recording.finished:
-            _fill(recording, subjects, data, options, device)
+            _fill(recording, subjects, data, settled)
             recording.finish()
     except (UsageError, RunError):
         if recording.rows_done:
@@ -234,8 +244,8 @@ def image_table(data) -> pd.DataFrame:
     )
 
 
-def _fill(recording: Recording, subjects: Sequence[Subject], data, options: SweepOptions, device: torch.device) -> None:
-    dtype = PRECISIONS[options.precision]
+def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Settled) -> None:
+    device, dtype = options.device, PRECISIONS[options.precision]
     autocast = (lambda: torch.autocast(device.type, dtype)) if dtype else nullcontext
     geometries = [subject.preprocessing.geometry for subject in subjects]
     total, done = len(recording.images), recording.rows_done
@@ -248,7 +258,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
         )
         stack.enter_context(torch.inference_mode())
         stack.enter_context(float32_as(options.precision))
-        first = True
+        begun = False
         waiting = _Waiting(recording)
         stack.callback(waiting.write)  # what is computed already is kept, whatever happens
         reading = batches(
@@ -263,12 +273,12 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
                 if subject.preprocessing not in inputs:
                     inputs[subject.preprocessing] = _input(batch, subject.preprocessing, device)
                 images = inputs[subject.preprocessing]
-                if first and dtype:
+                if dtype and not begun:
                     stack.enter_context(float32_logits(subject.network, images[:2]))
                 with autocast():
                     observed = _observe(subject, images, batch, labels)
                 rows |= {(subject.label, name): values for name, values in observed.items()}
-            first = False
+            begun = True
             # a foreign loader's batches need not begin where the pass was interrupted
             start = int(batch.positions[0])
             waiting.add(start, batch, rows)

@@ -52,8 +52,9 @@ def train(
         out: the run's folder: training.csv, weights.safetensors, recipe.json, run.json.
         recipe: a `Recipe`, or the name of one of `RECIPES`.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu".
-        precision: "fp32" (IEEE), "tf32", "bf16", "fp16", or "auto": bfloat16 where the device computes in it and a few steps show it
-            to be faster, else float32. What was chosen is in run.json, and taken again when a training goes on.
+        precision: "fp32" (IEEE), "tf32", "bf16", "fp16", or "auto": bfloat16 where the device computes in it and a few
+            steps show it to be faster, else float32. What was chosen is in run.json, and taken again when a training
+            goes on.
         workers: processes that decode images; where not given one a core for a GPU that has them decoded again and
             again, else none.
         label: the network's name in tables; its reference by default.

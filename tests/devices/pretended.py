@@ -6,8 +6,8 @@ come by `Watch`, which
 
 - fails where tensors of the device and of the host are mixed, but for numbers (tensors without dimensions), as CUDA has
   it, and where something of 64-bit floats is made on the device, which MPS does not have;
-- counts `waits`: whatever makes the host wait for the device, as `.item()`, `nonzero`, a mask as an index, a copy to the
-  host that is not asynchronous and into pinned memory, a copy to the device of what is built on the host;
+- counts `waits`: whatever makes the host wait for the device, as `.item()`, `nonzero`, a mask as an index, a copy to
+  the host that is not asynchronous and into pinned memory, a copy to the device of what is built on the host;
 - counts `copies`: those that go on beside the device's work;
 - counts `kernels`: operations that compute on the device, each once, however many kernels it takes; neither views nor
   allocations.

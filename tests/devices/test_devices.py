@@ -45,7 +45,7 @@ def test_what_is_left_open_follows_the_device(four_gpus, monkeypatch):
     here = SweepOptions("cpu").settled(50_000)
     assert (here.batch_size, here.workers, here.precision) == (64, 0, "fp32")
     there = SweepOptions().settled(50_000)
-    assert (there.device, there.batch_size, there.workers, there.precision) == ("cuda", 256, 16, "fp32")
+    assert (str(there.device), there.batch_size, there.workers, there.precision) == ("cuda", 256, 16, "fp32")
     assert SweepOptions().settled(600).workers == 3, "no more processes than batches"
     assert SweepOptions(batch_size=10, workers=2).settled(600).batch_size == 10
     assert SweepOptions(precision="auto").settled(600).precision == "bf16"
