@@ -370,7 +370,7 @@ def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
     if before.get("versions") != described.get("versions"):
         log.warning("the recording in %s was begun with other versions: %s", folder, before.get("versions"))
     progress = {name: before[name] for name in ("rows_done", "finished", "folders", "classes")}
-    described = described | progress
+    described = described | progress | {"chosen": before.get("chosen", {})}
     if len(recorded) != len(images):
         _shorten(folder, before, described, images)
     return Recording(described, images, _open_arrays(folder, described, "r+"), folder)
@@ -395,7 +395,7 @@ def _shorten(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
 
 
 def _check_same(folder: Path, before: dict, now: dict) -> None:
-    progress = {"rows_done", "finished", "images", "data", "versions", "folders"}
+    progress = {"rows_done", "finished", "images", "data", "versions", "folders", "chosen"}
     if not now.get("labels_known", True):  # classes come with the labels
         progress.add("classes")
     for key in dict.fromkeys([*now, *before]):

@@ -36,7 +36,7 @@ from analysis.devices import (
 )
 from analysis.errors import RunError, UsageError
 from analysis.networks.preprocessing import Preprocessing
-from analysis.probes.probe import Moment, Probe
+from analysis.probes.probe import Moment, Probe, Tuned
 from analysis.recording import Kept, Recording
 from analysis.recording.store import begun_with
 
@@ -189,6 +189,7 @@ def record(
     recording = Recording.create(kept, images, described | dict(facts or {}), folder, resume)
     try:
         if not recording.finished:
+            _choose_again(recording, subjects)
             _fill(recording, subjects, data, settled)
             recording.finish()
     except (UsageError, RunError):
@@ -258,8 +259,9 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
         )
         stack.enter_context(torch.inference_mode())
         stack.enter_context(float32_as(options.precision))
-        begun = False
+        first = True
         waiting = _Waiting(recording)
+        stack.callback(_note_choices, recording, subjects)
         stack.callback(waiting.write)  # what is computed already is kept, whatever happens
         reading = batches(
             data, geometries, options.batch_size, options.workers, start=done, pin_memory=pins_memory(device)
@@ -273,12 +275,12 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
                 if subject.preprocessing not in inputs:
                     inputs[subject.preprocessing] = _input(batch, subject.preprocessing, device)
                 images = inputs[subject.preprocessing]
-                if dtype and not begun:
+                if dtype and first:
                     stack.enter_context(float32_logits(subject.network, images[:2]))
                 with autocast():
                     observed = _observe(subject, images, batch, labels)
                 rows |= {(subject.label, name): values for name, values in observed.items()}
-            begun = True
+            first = False
             # a foreign loader's batches need not begin where the pass was interrupted
             start = int(batch.positions[0])
             waiting.add(start, batch, rows)
@@ -287,6 +289,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
             stop = asked.is_set()
             if stop or time.monotonic() - flushed > interval:
                 waiting.write()
+                _note_choices(recording, subjects)
                 begun = time.monotonic()
                 recording.flush()
                 flushed = time.monotonic()
@@ -299,6 +302,24 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
                 f"{data} gave {recording.rows_done} images, but has {total} by its length: those that it left "
                 f"out moved the others to wrong places; expected every image, in order"
             )
+
+
+def _tuned(subjects: Sequence[Subject]) -> Iterator[tuple[str, Tuned]]:
+    for subject in subjects:
+        for probe in subject.probes:
+            if isinstance(probe, Tuned):
+                yield subject.label, probe
+
+
+def _note_choices(recording: Recording, subjects: Sequence[Subject]) -> None:
+    """What probes found by timing is said in recording.json."""
+    recording.described["chosen"] = {label: probe.chosen() for label, probe in _tuned(subjects)}
+
+
+def _choose_again(recording: Recording, subjects: Sequence[Subject]) -> None:
+    """A recording that goes on does so with what its beginning found by timing."""
+    for label, probe in _tuned(subjects):
+        probe.choose(recording.described.get("chosen", {}).get(label, {}))
 
 
 def _told_what_is_kept(reading: Iterator[Batch], recording: Recording, waiting: "_Waiting") -> Iterator[Batch]:
