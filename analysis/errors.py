@@ -54,8 +54,11 @@ def unknown(kind: str, value: object, valid, limit: int = 12) -> UsageError:
     return UsageError(f"no {kind} `{value}`{hint} Valid: {listed}")
 
 
-def difference(key: str, before: object, now: object) -> str:
+def difference(key: str, before: object, now: object, then: str = "was", today: str = "now") -> str:
     """In words, where two JSON values differ first.
+
+    Args:
+        then, today: what is said before each of the two.
 
     >>> difference("networks", {"a": {"hash": 1}}, {"a": {"hash": 2}})
     'networks a hash was 1, now 2'
@@ -63,6 +66,5 @@ def difference(key: str, before: object, now: object) -> str:
     if isinstance(before, dict) and isinstance(now, dict):
         for inner in dict.fromkeys([*before, *now]):
             if before.get(inner) != now.get(inner):
-                return f"{key} {difference(inner, before.get(inner), now.get(inner))}"
-    then, today = (str(each)[:80] for each in (before, now))
-    return f"{key} was {then}, now {today}"
+                return f"{key} {difference(inner, before.get(inner), now.get(inner), then, today)}"
+    return f"{key} {then} {str(before)[:80]}, {today} {str(now)[:80]}"

@@ -33,8 +33,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        around = {"prefix": _before(path.name), "suffix": _UNFINISHED, "dir": path.parent}
-        with TemporaryDirectory(**around, ignore_cleanup_errors=True) as folder:
+        with TemporaryDirectory(_UNFINISHED, _before(path.name), path.parent, ignore_cleanup_errors=True) as folder:
             temporary = Path(folder) / path.name
             yield temporary
             to_disk(temporary)

@@ -17,7 +17,9 @@ from analysis.sweep.passing import prepared
 
 log = logging.getLogger(__name__)
 
-Networks = nn.Module | str | Sequence[nn.Module | str] | Mapping[str, nn.Module | str]
+Networks = (
+    nn.Module | str | Reference | Sequence[nn.Module | str | Reference] | Mapping[str, nn.Module | str | Reference]
+)
 
 
 def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:

@@ -13,7 +13,7 @@ from analysis.files import file_hash
 from analysis.networks import card_of
 from analysis.networks.groups import weights_files
 from analysis.networks.preprocessing import Stated
-from analysis.networks.references import parse
+from analysis.networks.references import Reference, parse
 from analysis.networks.weights import weights_file_hash
 from analysis.subjects import fit_classes, label_networks
 
@@ -32,7 +32,7 @@ class Inputs:
         untrained: whether networks without weights are measured, with random ones.
     """
 
-    networks: Sequence[str] | Mapping[str, str]
+    networks: Sequence[str] | Mapping[str, str | Reference]
     data: str
     limit: int | None = None
     per_class: int | None = None

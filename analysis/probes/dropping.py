@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from analysis.ablation.chunks import ChunkSize
 from analysis.ablation.engine import Ablation, Variant
 from analysis.ablation.importance import MEAN_SCORES, SCORES, Importance, Prior, random_scores
 from analysis.anatomy.folding import batch_norm_pairs, folded
@@ -208,6 +209,16 @@ class DroppedMaps:
 
     def taps(self) -> dict[str, list[str]]:
         return {}
+
+    def chosen(self) -> dict:
+        """By what is dropped together, the images × variants that go through at a time, where they are known."""
+        chunks = {target.name: target.ablation.chunk for target in self._targets}
+        return {"rows": {name: chunk.rows for name, chunk in chunks.items() if not chunk.measuring}}
+
+    def choose(self, chosen: Mapping) -> None:
+        for target in self._targets:
+            if self.dropping.rows is None and target.name in chosen.get("rows", {}):
+                target.ablation.chunk = ChunkSize(chosen["rows"][target.name])
 
     def faster(self) -> nn.Module:
         """The network with batch norm folded, made anew when its weights have changed."""

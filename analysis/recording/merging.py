@@ -83,7 +83,7 @@ def _check_alike(first: Piece, other: Piece) -> None:
             f"{other} is of other images than {first}: of {theirs['part']['images']} of {_name(theirs)}, not "
             f"{mine['part']['images']} of {_name(mine)}, or their names, places, labels or files' sizes differ"
         )
-    own = {"part", "rows_done", "finished", "images", "data", "versions", "folders"}
+    own = {"part", "rows_done", "finished", "images", "data", "versions", "folders", "sums", "sample", "chosen"}
     own |= {"classes"} if not mine.get("labels_known", True) else set()
     for key in dict.fromkeys([*mine, *theirs]):
         if key not in own and mine.get(key) != theirs.get(key):

@@ -275,7 +275,7 @@ class Recording:
         array, sums = self._arrays[network, name], self._sums.of(network, name)
         assert isinstance(array, np.memmap)
         values = np.ascontiguousarray(values, array.dtype)
-        with _said(self.folder), open(array.filename, "r+b") as file:
+        with _said(self.folder), _file_of(array).open("r+b") as file:
             file.seek(array.offset + start * int(np.prod(array.shape[1:], dtype=np.int64)) * array.itemsize)
             file.write(values.data)
         if sums.rows != start:  # a foreign loader's batches do not begin where the rows that are done end
@@ -301,12 +301,12 @@ class Recording:
         with _said(self.folder):
             for (network, name), array in self._arrays.items():
                 assert isinstance(array, np.memmap)
-                if os.stat(array.filename).st_size < array.offset + array.nbytes:
+                if _file_of(array).stat().st_size < array.offset + array.nbytes:
                     raise RunError(
                         f"the recording in `{self.folder}` is damaged: something else has cut `{name}.npy` of "
                         f"{network} short; begin again in another folder"
                     )
-                to_disk(Path(array.filename))
+                to_disk(_file_of(array))
         if not self._listed:
             _write_images(self.folder, self.images)
             self._listed = True
@@ -504,7 +504,7 @@ def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
         images.loc[: done - 1, column] = recorded[column].iloc[:done].to_numpy()
     if before.get("versions") != described.get("versions"):
         log.warning("the recording in %s was begun with other versions: %s", folder, before.get("versions"))
-    kept = ("rows_done", "finished", "folders", "classes", "sums")
+    kept = ("rows_done", "finished", "folders", "classes", "sums", "chosen")
     described = described | {name: before[name] for name in kept if name in before}
     if before["images"] != len(images):
         _shorten(folder, before, described, images)
@@ -559,7 +559,7 @@ def check_same(folder: Path, before: dict, now: dict, others: Collection[str] = 
     Args:
         others: what may be another, beside what is done.
     """
-    progress = {"rows_done", "finished", "images", "data", "versions", "folders", "sums", "sample", *others}
+    progress = {"rows_done", "finished", "images", "data", "versions", "folders", "sums", "sample", "chosen", *others}
     if not now.get("labels_known", True):  # classes come with the labels
         progress.add("classes")
     for key in dict.fromkeys([*now, *before]):
@@ -639,6 +639,11 @@ def _open_arrays(folder: Path, described: dict, mode: Literal["r", "r+"] = "r") 
             )
         arrays[network, name] = array
     return arrays
+
+
+def _file_of(array: np.memmap) -> Path:
+    assert array.filename is not None
+    return Path(array.filename)
 
 
 def _write_json(folder: Path, described: dict) -> None:

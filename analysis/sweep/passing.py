@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ from analysis.devices import (
 from analysis.errors import RunError, UsageError
 from analysis.interruption import interrupts_deferred
 from analysis.networks.preprocessing import Preprocessing
-from analysis.probes.probe import Moment, Probe
+from analysis.probes.probe import Moment, Probe, Tuned
 from analysis.recording import Kept, Recording
 from analysis.recording.store import begun_with
 from analysis.sweep.finite import LOGITS, NotFinite, check_rows, check_weights, first_strange_module
@@ -93,20 +93,31 @@ class SweepOptions:
         """Raise a UsageError where the device or the precision is unknown or not to be had."""
         check_precision(self.precision, resolve_device(self.device), (AUTO,))
 
-    def settled(self, images: int, precision: str | None = None) -> "SweepOptions":
+    def settled(self, images: int, precision: str | None = None) -> "Settled":
         """What is meant on this machine for so many images, with nothing left open.
 
         Args:
             precision: what "auto" was when the recording was begun.
         """
-        device = resolve_device(self.device)
+        device = processes.own_device(resolve_device(self.device))
         faster = is_accelerator(device)
         batch_size = self.batch_size or (256 if faster else 64)
         workers = self.workers
         if workers is None:
             workers = min(cores(), -(-images // batch_size)) if faster else 0
         chosen = (precision or fast_precision(device)) if self.precision == AUTO else self.precision
-        return replace(self, device=str(device), precision=chosen, batch_size=batch_size, workers=workers)
+        return Settled(device, chosen, batch_size, workers, self.progress)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """`SweepOptions` with nothing left open."""
+
+    device: torch.device
+    precision: str
+    batch_size: int
+    workers: int
+    progress: bool
 
     def __str__(self) -> str:
         return f"{self.device}, {self.precision}, {self.batch_size} images a batch, {self.workers} workers"
@@ -148,17 +159,16 @@ def record(
     options.check()
     images = image_table(data)
     begun = begun_with(folder) if resume and folder is not None else {}
-    options = options.settled(len(images), begun.get("precision"))
-    device = processes.own_device(resolve_device(options.device))
-    if is_accelerator(device):
-        log.info("the pass: %s", options)
+    settled = options.settled(len(images), begun.get("precision"))
+    if is_accelerator(settled.device) or options.precision == AUTO:
+        log.info("the pass: %s", settled)
     for subject in subjects:
         check_weights(subject.label, subject.network)
     described = {
         "networks": {subject.label: dict(subject.card) for subject in subjects},
         "taps": {subject.label: _merged(probe.taps() for probe in subject.probes) for subject in subjects},
         "settings": {subject.label: _merged(probe.settings() for probe in subject.probes) for subject in subjects},
-        "precision": options.precision,
+        "precision": settled.precision,
         "labels_known": known_labels(data) is not None,
     }
     kept = {subject.label: [each for probe in subject.probes for each in probe.arrays()] for subject in subjects}
@@ -167,24 +177,23 @@ def record(
     folder = None if folder is None else Path(folder)
     _say_size(kept, len(announced.images), folder)
     if options.shard:
-        rows = options.shard.rows(len(announced.images), options.batch_size)
+        rows = options.shard.rows(len(announced.images), settled.batch_size)
         data, announced = some_of(data, rows), announced.part(rows)
 
     def record_some(some: Announced, rows: range, folder: Path | None, resume: bool) -> Recording:
-        return _record(subjects, some_of(data, rows), some, options, device, folder, resume)
+        return _record(subjects, some_of(data, rows), some, settled, folder, resume)
 
     left = folder is not None and parts_folder(folder).is_dir()  # by processes of an earlier try
     if options.together and (processes.number() > 1 or left):
-        return record_together(announced, record_some, folder, resume, options.batch_size)
-    return _record(subjects, data, announced, options, device, folder, resume)
+        return record_together(announced, record_some, folder, resume, settled.batch_size)
+    return _record(subjects, data, announced, settled, folder, resume)
 
 
 def _record(
     subjects: Sequence[Subject],
     data,
     announced: Announced,
-    options: SweepOptions,
-    device: torch.device,
+    settled: Settled,
     folder: Path | None,
     resume: bool,
 ) -> Recording:
@@ -192,7 +201,8 @@ def _record(
     recording = announced.create(folder, resume)
     try:
         if not recording.finished:
-            _fill(recording, subjects, data, options, device)
+            _choose_again(recording, subjects)
+            _fill(recording, subjects, data, settled)
             recording.finish()
     except (UsageError, RunError):
         if recording.rows_done:
@@ -247,8 +257,8 @@ def image_table(data) -> pd.DataFrame:
     )
 
 
-def _fill(recording: Recording, subjects: Sequence[Subject], data, options: SweepOptions, device: torch.device) -> None:
-    dtype = PRECISIONS[options.precision]
+def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Settled) -> None:
+    device, dtype = options.device, PRECISIONS[options.precision]
     autocast = (lambda: torch.autocast(device.type, dtype)) if dtype else nullcontext
     geometries = [subject.preprocessing.geometry for subject in subjects]
     total, done = len(recording.images), recording.rows_done
@@ -271,6 +281,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
                 return first_strange_module(subject.network, _input(batch, subject.preprocessing, device))
 
         waiting = _Waiting(recording, strange_module)
+        stack.callback(_note_choices, recording, subjects)
         stack.callback(waiting.write)  # what is computed already is kept, whatever happens
         reading = batches(
             data, geometries, options.batch_size, options.workers, start=done, pin_memory=pins_memory(device)
@@ -284,7 +295,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
                 if subject.preprocessing not in inputs:
                     inputs[subject.preprocessing] = _input(batch, subject.preprocessing, device)
                 images = inputs[subject.preprocessing]
-                if first and dtype:
+                if dtype and first:
                     stack.enter_context(float32_logits(subject.network, images[:2]))
                 with autocast():
                     observed = _observe(subject, images, batch, labels)
@@ -298,6 +309,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
             stop = asked.is_set()
             if stop or time.monotonic() - flushed > interval:
                 waiting.write()
+                _note_choices(recording, subjects)
                 begun = time.monotonic()
                 recording.flush()
                 flushed = time.monotonic()
@@ -310,6 +322,24 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
                 f"{data} gave {recording.rows_done} images, but has {total} by its length: those that it left "
                 f"out moved the others to wrong places; expected every image, in order"
             )
+
+
+def _tuned(subjects: Sequence[Subject]) -> Iterator[tuple[str, Tuned]]:
+    for subject in subjects:
+        for probe in subject.probes:
+            if isinstance(probe, Tuned):
+                yield subject.label, probe
+
+
+def _note_choices(recording: Recording, subjects: Sequence[Subject]) -> None:
+    """What probes found by timing is said in recording.json."""
+    recording.described["chosen"] = {label: probe.chosen() for label, probe in _tuned(subjects)}
+
+
+def _choose_again(recording: Recording, subjects: Sequence[Subject]) -> None:
+    """A recording that goes on does so with what its beginning found by timing."""
+    for label, probe in _tuned(subjects):
+        probe.choose(recording.described.get("chosen", {}).get(label, {}))
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def test_what_is_left_open_follows_the_device(four_gpus, monkeypatch):
     here = SweepOptions("cpu").settled(50_000)
     assert (here.batch_size, here.workers, here.precision) == (64, 0, "fp32")
     there = SweepOptions().settled(50_000)
-    assert (there.device, there.batch_size, there.workers, there.precision) == ("cuda", 256, 16, "fp32")
+    assert (str(there.device), there.batch_size, there.workers, there.precision) == ("cuda", 256, 16, "fp32")
     assert SweepOptions().settled(600).workers == 3, "no more processes than batches"
     assert SweepOptions(batch_size=10, workers=2).settled(600).batch_size == 10
     assert SweepOptions(precision="auto").settled(600).precision == "bf16"
@@ -201,3 +201,31 @@ def test_a_pass_in_bfloat16_keeps_float32_logits():
     recording = record_requests({"it": Request(network)}, make_data(8), SweepOptions("cpu", "bf16", progress=False))
     assert seen[-1] == torch.float32 and type(network.fc) is nn.Linear
     assert np.isin(recording.array("it", "rank"), range(4)).all()
+
+
+def test_chunks_found_by_timing_are_taken_again(tmp_path, monkeypatch):
+    """A pass that is interrupted after its sizes are found goes on with them, and times nothing."""
+    from analysis.ablation.chunks import ChunkSize
+    from analysis.probes.dropping import Dropping
+    from analysis.sweep import passing
+
+    data, network = make_data(64), make_network("mini_resnet_se:classes=4")
+    request = Request(network, pruning=["layer3.0"], dropping=Dropping())
+    options = SweepOptions("cpu", batch_size=8, progress=False)
+    read, timed = passing.batches, []
+
+    def stops(*args, **more):
+        yield from (batch for number, batch in zip(range(6), read(*args, **more), strict=False))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(passing, "batches", stops)
+    with pytest.raises(KeyboardInterrupt):
+        record_requests({"it": request}, data, options, tmp_path / "r")
+    monkeypatch.setattr(passing, "batches", read)
+    found = json.loads((tmp_path / "r" / "recording.json").read_text())["chosen"]["it"]["rows"]
+    assert set(found) == {"layer3.0"}
+    start = ChunkSize.start
+    monkeypatch.setattr(ChunkSize, "start", lambda self, *args: (start(self, *args), timed.append(self))[0])
+    whole = record_requests({"it": request}, data, options, tmp_path / "r", resume=True)
+    assert [chunk.rows for chunk in timed] == [found["layer3.0"]] and not timed[0].measuring
+    assert whole.finished and whole.described["chosen"]["it"]["rows"] == found

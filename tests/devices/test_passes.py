@@ -93,7 +93,7 @@ def test_pruning_by_every_score(on_device, settings):
     there.equals(measure({"it": request}, data, QUIET))
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["bf16", pytest.param("fp16", marks=pytest.mark.slow)])
 def test_lower_precision(on_device, precision):
     data, network = make_data(40), make_network("mini_resnet_se:classes=4")
     dropping = Dropping((0, 0.5, 1), scores=SCORES[:3], rows=BATCH)
