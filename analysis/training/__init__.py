@@ -1,6 +1,7 @@
 """Trained networks, and the optimisation curves of figure 1: recipes, and the loop that follows them."""
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,8 @@ from analysis.results.run import Run, read_table
 from analysis.training.loop import KeptEpochs, Loop
 from analysis.training.precision import faster_precision
 from analysis.training.recipes import RECIPES, Recipe, check_recipe, recipe_of
+
+log = logging.getLogger(__name__)
 
 __all__ = ["RECIPES", "WEIGHTS", "Recipe", "recipe_of", "train"]
 
@@ -112,7 +115,10 @@ def train(
         size = network.preprocessing.size
         precision = run.record.get("precision") or faster_precision(network, recipe.batch_size, size, target)
         precision = processes.tell(precision)
-    run.save(device=str(target), precision=precision, seed=recipe.seed)
+    before, now = run.record.get("processes", processes.number()), processes.number()
+    if before != now:
+        log.warning("begun by %d processes and now %d: batch norm sees other images of each batch", before, now)
+    run.save(device=str(target), precision=precision, seed=recipe.seed, processes=now)
     loop = Loop(network, training, validation, recipe, target, precision, workers, progress, compiled)
     label = label or parsed.label or parsed.short
     with run.timed("train"):
