@@ -1,6 +1,7 @@
 """Trained networks, and the optimisation curves of figure 1: recipes, and the loop that follows them."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -27,6 +28,8 @@ from analysis.results.run import Run, read_table
 from analysis.training.loop import SCALED, KeptEpochs, Loop
 from analysis.training.precision import faster_precision
 from analysis.training.recipes import RECIPES, Recipe, check_recipe, recipe_of
+
+log = logging.getLogger(__name__)
 
 __all__ = ["RECIPES", "WEIGHTS", "Recipe", "recipe_of", "train"]
 
@@ -136,7 +139,10 @@ def train(
             precision = processes.tell(precision)
         described = {"name": str(data), "note": training.note, "images": len(training)}
         described |= {"train": training.fingerprint, "val": validation.fingerprint}
-        run.save(device=str(target), precision=precision, seed=recipe.seed, data=described, of=of)
+        before, now = run.record.get("processes", processes.number()), processes.number()
+        if before != now:
+            log.warning("begun by %d processes and now %d: batch norm sees other images of each batch", before, now)
+        run.save(device=str(target), precision=precision, seed=recipe.seed, data=described, of=of, processes=now)
         loop = Loop(network, training, validation, recipe, target, precision, workers, progress, compiled)
         with run.timed("train"), _told_what_is_kept(run):
             kept = KeptEpochs(run.path("epochs"), keep_epochs)

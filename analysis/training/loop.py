@@ -57,6 +57,8 @@ class Loop:
                 f"batches of {recipe.batch_size} images are too small for {processes.number()} processes: batch norm "
                 f"needs two images in each; expected at least {2 * processes.number()}"
             )
+        if len(validation) < processes.number():
+            raise UsageError(f"{len(validation)} validation images are fewer than {processes.number()} processes")
         progress = progress and processes.is_first()
         self.recipe, self.progress, self.workers = recipe, progress, workers
         self.validation = _own_part(validation)
