@@ -7,7 +7,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,8 +33,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        around = {"prefix": _before(path.name), "suffix": _UNFINISHED, "dir": path.parent}
-        with TemporaryDirectory(**around, ignore_cleanup_errors=True) as folder:
+        with TemporaryDirectory(_UNFINISHED, _before(path.name), path.parent, ignore_cleanup_errors=True) as folder:
             temporary = Path(folder) / path.name
             yield temporary
             to_disk(temporary)
@@ -110,8 +109,9 @@ def only_writer(folder: Path, lock_name: str = _LOCK) -> Iterator[None]:
 
 
 def remove_lock(folder: Path) -> None:
-    """Take away the lock's file of a folder that is given up."""
-    (Path(folder) / _LOCK).unlink(missing_ok=True)
+    """Take away the lock's file of a folder that is finished or given up; its holder does."""
+    with suppress(OSError):
+        (Path(folder) / _LOCK).unlink()
 
 
 class RowSums:
