@@ -7,7 +7,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -109,8 +109,9 @@ def only_writer(folder: Path, lock_name: str = _LOCK) -> Iterator[None]:
 
 
 def remove_lock(folder: Path) -> None:
-    """Take away the lock's file of a folder that is given up."""
-    (Path(folder) / _LOCK).unlink(missing_ok=True)
+    """Take away the lock's file of a folder that is finished or given up; its holder does."""
+    with suppress(OSError):
+        (Path(folder) / _LOCK).unlink()
 
 
 class RowSums:

@@ -273,10 +273,10 @@ class Recording:
     def _write_rows(self, network: str, name: str, start: int, values: np.ndarray) -> None:
         """Into the file, not into its mapping: a full disk or a file cut short would kill the process there."""
         array, sums = self._arrays[network, name], self._sums.of(network, name)
-        assert isinstance(array, np.memmap)
+        path, begins = _place_of(array)
         values = np.ascontiguousarray(values, array.dtype)
-        with _said(self.folder), _file_of(array).open("r+b") as file:
-            file.seek(array.offset + start * int(np.prod(array.shape[1:], dtype=np.int64)) * array.itemsize)
+        with _said(self.folder), path.open("r+b") as file:
+            file.seek(begins + start * int(np.prod(array.shape[1:], dtype=np.int64)) * array.itemsize)
             file.write(values.data)
         if sums.rows != start:  # a foreign loader's batches do not begin where the rows that are done end
             sums.settle(start, array)
@@ -300,13 +300,13 @@ class Recording:
             return
         with _said(self.folder):
             for (network, name), array in self._arrays.items():
-                assert isinstance(array, np.memmap)
-                if _file_of(array).stat().st_size < array.offset + array.nbytes:
+                path, begins = _place_of(array)
+                if path.stat().st_size < begins + array.nbytes:
                     raise RunError(
                         f"the recording in `{self.folder}` is damaged: something else has cut `{name}.npy` of "
                         f"{network} short; begin again in another folder"
                     )
-                to_disk(_file_of(array))
+                to_disk(path)
         if not self._listed:
             _write_images(self.folder, self.images)
             self._listed = True
@@ -328,6 +328,12 @@ class Recording:
         self.close()
         if self.folder is not None:
             discard(self.folder)
+
+
+def _place_of(array: np.ndarray) -> tuple[Path, int]:
+    """The file that an array is mapped from, and the byte in it where its rows begin."""
+    assert isinstance(array, np.memmap) and array.filename is not None
+    return Path(array.filename), array.offset
 
 
 class _Sums:
@@ -639,11 +645,6 @@ def _open_arrays(folder: Path, described: dict, mode: Literal["r", "r+"] = "r") 
             )
         arrays[network, name] = array
     return arrays
-
-
-def _file_of(array: np.memmap) -> Path:
-    assert array.filename is not None
-    return Path(array.filename)
 
 
 def _write_json(folder: Path, described: dict) -> None:

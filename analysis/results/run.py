@@ -189,6 +189,7 @@ class Run:
     def finish(self) -> None:
         """Say that all is there, and close it."""
         self.save(finished=True)
+        remove_lock(self.folder)
         self.close()
 
 
