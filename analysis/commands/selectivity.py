@@ -118,7 +118,7 @@ class SelectivityFrom:
 
 
 def _rectified(recording: Recording) -> bool:
-    return any(settings.get("rectified") for settings in recording.described["settings"].values())
+    return any(settings.get("rectified") for settings in recording.described.get("settings", {}).values())
 
 
 def write_selectivity(
