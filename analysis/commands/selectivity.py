@@ -143,7 +143,7 @@ def reference_label(asked: str | None, groups: Mapping[str, str | None]) -> str 
 
 
 def _rectified(recording: Recording) -> bool:
-    return any(settings.get("rectified") for settings in recording.described["settings"].values())
+    return any(settings.get("rectified") for settings in recording.described.get("settings", {}).values())
 
 
 def write_selectivity(

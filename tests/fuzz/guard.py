@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SECONDS = 10
+SECONDS, SECONDS_OF_WAITING = 10, 60
+"""Of the processor's time, however busy the machine is; and of a clock's, for what waits."""
 LARGEST_GROWTH = 2**30
 """Bytes of memory in use, beyond what was before."""
 
@@ -67,17 +68,20 @@ def guarded(*folders: Path) -> Iterator[list[str]]:
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         before = _memory("VmRSS")
         resource.setrlimit(resource.RLIMIT_AS, (_memory("VmSize") + 6 * 2**30, limit[1]))
-    old = signal.signal(signal.SIGALRM, _stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    old = {each: signal.signal(each, _stop) for each in (signal.SIGALRM, signal.SIGPROF)}
+    signal.setitimer(signal.ITIMER_REAL, SECONDS_OF_WAITING)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     _seen.clear()
     _watched[:] = [Path(os.path.realpath(each)) for each in folders]
     try:
         yield said
     except Hang:
-        said.append(f"no end after {SECONDS} s")
+        said.append(f"no end after {SECONDS} s, or {SECONDS_OF_WAITING} s of waiting")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        for each, handler in old.items():
+            signal.signal(each, handler)
         _watched.clear()
         said += _seen
         if on_linux:

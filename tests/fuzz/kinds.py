@@ -8,6 +8,7 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -178,6 +179,8 @@ def _weights(rng: Random) -> Files:
 def _read_weights(folder: Path, rng: Random):
     (path,) = folder.iterdir()
     read_checkpoint(str(path))
+    if rng.random() < 0.5:
+        return
     load_network(f"{rng.choice(('mini_resnet', 'timm/resnet10t', 'mini_resnet_se'))}@{path}")
 
 
@@ -192,7 +195,8 @@ def _whole_weights(rng: Random) -> Files:
     state, shown = _trained()
     reference = rng.choice(("mini_resnet", "mini_resnet:classes=", "mini_resnet:size=", "mini_resnet:pool="))
     reference += "" if reference == "mini_resnet" else str(rng.choice(VALUES))
-    metadata = {"reference": reference, "preprocessing": damaged_json(json.dumps(shown), rng)}
+    shown = json.dumps(shown) if rng.random() < 0.2 else damaged_json(json.dumps(shown), rng)
+    metadata = {"reference": reference, "preprocessing": shown}
     metadata = {key: value.encode("utf-8", "replace").decode() for key, value in metadata.items()}
     return {"w.safetensors": save(state, metadata)}
 
@@ -243,7 +247,7 @@ def read_images(reference: str, rng: Random) -> None:
     for image, label, _ in (kept[position] for position in range(min(len(kept), 3))):
         assert image.mode == "RGB" and 0 <= label < len(data.classes)
     if len(kept):
-        next(batches(kept.subset([0]), [(16, 0.9, "bilinear")], 2))
+        next(batches(kept.subset([0]), [getattr(data, "geometry", (16, 0.9, "bilinear"))], 2))
 
 
 def _tar(rng: Random) -> Files:
@@ -265,7 +269,8 @@ def _tar(rng: Random) -> Files:
             if rng.random() < 0.1:
                 member.type = rng.choice((tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, b"9"))
                 member.linkname, member.size = "/etc/passwd", 0
-            archive.addfile(member, io.BytesIO(content))
+            with suppress(ValueError):  # a name that the format cannot hold
+                archive.addfile(member, io.BytesIO(content))
     return {f"{'shard' if shards else 'images'}.tar": buffer.getvalue()}
 
 
@@ -318,7 +323,8 @@ def _parquet(rng: Random) -> Files:
             pa.array([None, None], pa.null()),
         )
     )
-    columns = {rng.choice(("image", "img", "x")): images, rng.choice(("label", "labels", "y")): labels}
+    names = ("image", "label") if rng.random() < 0.8 else (rng.choice(("img", "x")), rng.choice(("labels", "y")))
+    columns = dict(zip(names, (images, labels if rng.random() < 0.5 else pa.array([0, 1])), strict=True))
     if rng.random() < 0.3:
         columns["mask"] = images
     table = pa.table(columns)
@@ -391,10 +397,11 @@ def _recording_files() -> Files:
     facts |= {"settings": {"n": {"rectified": False}}, "depths": {"n": {"b": 1}}, "labels_known": True}
     facts |= {"data": {"name": "noise", "images": 8}}
     with tempfile.TemporaryDirectory() as folder:
-        kept = [Kept("b.output", (3,)), Kept("label_rank", (), "int32")]
+        kept = [Kept("b.output", (3,)), Kept("b.output.minimum", ()), Kept("label_rank", (), "int32")]
         recording = Recording.create({"n": kept}, images, facts, Path(folder) / "r")
         values = np.random.default_rng(0).random((8, 3), np.float32)
-        recording.write(0, {("n", "b.output"): values, ("n", "label_rank"): np.zeros(8, np.int32)}, 8)
+        rows = {("n", "b.output"): values, ("n", "b.output.minimum"): values.min(1)}
+        recording.write(0, rows | {("n", "label_rank"): np.zeros(8, np.int32)}, 8)
         recording.finish()
         found = (path for path in (Path(folder) / "r").rglob("*") if path.is_file() and path.name != ".lock")
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
@@ -444,12 +451,13 @@ def _some_run(rng: Random) -> Files:
 
 def _read_run(folder: Path, rng: Random):
     record = read_record(folder)
-    if rng.random() < 0.4:
+    if rng.random() < 0.2:
         return invoke("compare", folder, folder, "--out", folder / "out")
-    if rng.random() < 0.3:
+    if (folder / "training.csv").exists() and rng.random() < 0.5:
         return invoke("curves", folder, "--out", folder / "out")
     record.get("data")
-    return draw(folder, ["svg"])
+    assert draw(folder, ["svg"])
+    return None
 
 
 def _groups(rng: Random) -> Files:
@@ -473,7 +481,7 @@ def invoke(*arguments) -> int:
 
 
 def _argument(rng: Random, *usual: str) -> str:
-    if rng.random() < 0.3:
+    if rng.random() < 0.6:
         return rng.choice(usual)
     text = str(rng.choice(VALUES)) if rng.random() < 0.5 else rng.choice(usual)
     if rng.random() < 0.5:
@@ -501,14 +509,28 @@ def _read_arguments(folder: Path, rng: Random):
     if chosen == 2:
         return invoke("cache", "digits", wide, "4", "--crop-pct", number, "--mean", f"{number},0.5,0.5", "--out", out)
     if chosen == 3:
-        return invoke("evaluate", network, "--data", data, wide, "4", "--device", "cpu", "--out", out)
+        return invoke("evaluate", network, "--untrained", "--data", data, wide, "4", "--device", "cpu", "--out", out)
     if chosen == 4:
         return invoke("selectivity", "--from", folder / "r", "--tap", number, "--reference", network, "--out", out)
     if chosen == 5:
         return invoke("figures", folder / "run", "--width", number, "--bins", number, "--blocks", network)
     if chosen == 6:
         return invoke("record", "mini_resnet", "--untrained", "--blocks", network, wide, number, "--out", out)
-    return invoke("pruning", network, "--data", data, "--ratio", number, "--means-from", data, wide, "4", "--out", out)
+    return invoke(
+        "pruning",
+        network,
+        "--untrained",
+        "--data",
+        data,
+        "--ratio",
+        number,
+        "--means-from",
+        data,
+        wide,
+        "4",
+        "--out",
+        out,
+    )
 
 
 def _beside(rng: Random) -> Files:

@@ -73,6 +73,22 @@ def check(seeds, folder: Path) -> None:
     assert not wrong, f"{len(wrong)} of {len(seeds)} inputs; python -m tests.fuzz.test_fuzz SEED:\n{listed}"
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_not_damaged_is_read(name, tmp_path):
+    """Else the damage would not be what is refused."""
+    kind = KINDS[name]
+    for seed in range(40):
+        rng = Random(seed)
+        write(tmp_path / str(seed), kind.make(rng))
+        try:
+            came_of_it = kind.read(tmp_path / str(seed), rng)
+        except (UsageError, RunError):
+            continue
+        if not isinstance(came_of_it, int) or came_of_it == 0:
+            return
+    raise AssertionError("none of 40 is read")
+
+
 def test_a_sample_of_damaged_files(tmp_path):
     check(range(80), tmp_path / "a")
 

@@ -260,6 +260,16 @@ def test_recordings_that_tell_lies(changes, message, tmp_path):
     assert code == 1 and len(output) < 1000, output
 
 
+@pytest.mark.parametrize("part", ["settings", "depths", "classes"])
+def test_a_recording_of_rows_alone_has_no_statistics(part, tmp_path):
+    folder = write_recording(tmp_path)
+    described = json.loads((folder / "recording.json").read_text())
+    del described[part]
+    (folder / "recording.json").write_text(json.dumps(described))
+    code, output = invoke("selectivity", "--from", folder, "--out", tmp_path / "out")
+    assert code in (1, 2) and part in output, output
+
+
 @pytest.mark.parametrize("name", ["images.csv", "n/b.output.npy", "recording.json"])
 def test_pipes_in_recordings_are_not_waited_for(name, tmp_path):
     folder = write_recording(tmp_path)
