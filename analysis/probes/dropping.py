@@ -362,7 +362,7 @@ class FeatureImportance(SavedMetric):
         self.top5 += right.sum((0, 2))
         if self.indices is not None:
             places = torch.from_numpy(np.searchsorted(self.indices, indices.cpu().numpy()))
-            self.correct[:, places.to(self.correct.device)] = right[..., 0].T.to(torch.uint8)
+            self.correct[:, to_device(places, self.correct.device)] = right[..., 0].T.to(torch.uint8)
 
     def compute(self) -> pd.DataFrame:
         images = int(self.images)
