@@ -30,7 +30,7 @@ class Shard:
     """One of equal shares of the images, by its number from 1 on.
 
     >>> Shard.parse("2/4").rows(10, batch_size=64)
-    range(2, 5)
+    range(3, 6)
     """
 
     number: int
