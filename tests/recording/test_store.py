@@ -179,6 +179,22 @@ def test_images_to_come_may_be_taken_out(tmp_path):
         np.testing.assert_array_equal(again.array(label, name)[:3], values[:3])
 
 
+def test_one_that_was_left_as_it_was_shortened_goes_on(tmp_path, monkeypatch):
+    """Killed between the shorter images.csv and recording.json."""
+    make(tmp_path / "r", done=3, finish=False)
+    left = images().drop(index=4)
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(store, "_write_json", lambda *arguments: 1 / 0)
+        Recording.create(KEPT, left, FACTS, tmp_path / "r", resume=True)
+    assert len(pd.read_csv(tmp_path / "r" / "images.csv")) == 6
+    recording = Recording.create(KEPT, left, FACTS, tmp_path / "r", resume=True)
+    recording.write(3, rows(4, 7), 3)
+    recording.finish()
+    again = open_recording(tmp_path / "r")
+    for (label, name), values in rows(0, 7).items():
+        np.testing.assert_array_equal(again.array(label, name), np.delete(values, 3, 0))
+
+
 @pytest.mark.parametrize(
     "changed, message",
     [
