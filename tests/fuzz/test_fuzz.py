@@ -16,9 +16,8 @@ import pytest
 
 from analysis.errors import RunError, UsageError
 from tests.fuzz.guard import guarded
-from tests.fuzz.kinds import KINDS, damaged
+from tests.fuzz.kinds import CANARY, KINDS, damaged
 
-CANARY = Path("/tmp/gelens-fuzz-canary")
 _NAMES = [name for name, kind in KINDS.items() for _ in range(kind.weight)]
 
 

@@ -20,7 +20,7 @@ from analysis.recording.store import discard
 from analysis.results.run import Run, read_record, read_table
 from analysis.untrusted import Fields, Listed, Named, Whose, conform, map_array, parse_json, read_arrays
 from tests.figures.making import write_everything, write_run
-from tests.fuzz.kinds import _cache_files, _recording_files
+from tests.fuzz.kinds import cache_files, recording_files
 
 
 def invoke(*arguments) -> tuple[int, str]:
@@ -208,7 +208,7 @@ def test_an_array_file_is_mapped_only_as_long_as_it_is(tmp_path):
 
 
 def write_recording(folder: Path, **changes) -> Path:
-    for name, content in _recording_files().items():
+    for name, content in recording_files().items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     path = folder / "r" / "recording.json"
@@ -296,10 +296,10 @@ def test_pipes_in_recordings_are_not_waited_for(name, tmp_path):
 )
 def test_manifests_of_caches_that_tell_lies(changes, message, tmp_path):
     path = tmp_path / "c.npy.json"
-    path.write_text(json.dumps(json.loads(_cache_files()["c.npy.json"]) | changes))
+    path.write_text(json.dumps(json.loads(cache_files()["c.npy.json"]) | changes))
     with pytest.raises(ValueError, match=message):
         read_manifest(path)
-    (tmp_path / "c.npy").write_bytes(_cache_files()["c.npy"])
+    (tmp_path / "c.npy").write_bytes(cache_files()["c.npy"])
     code, output = invoke(
         "evaluate", "mini_resnet", "--untrained", "--data", f"cache:{tmp_path}/c.npy", "--out", tmp_path
     )
