@@ -491,9 +491,7 @@ def _read_arguments(folder: Path, rng: Random):
     network = _argument(
         rng, "mini_resnet", "mini_resnet:classes=7", "a=mini_resnet@w.pth", "timm/resnet18", "x.py:build"
     )
-    data = _argument(
-        rng, "digits", "digits#train", "folder:r", "tar:a.tar", "cache:c", "imagenet:r", "webdataset:*", "hf:pandas"
-    )
+    data = _argument(rng, "digits", "digits#train", "folder:r", "tar:a.tar", "cache:c", "imagenet:r", "webdataset:*")
     number = _argument(rng, "3", "0", "0.5")
     out, wide = folder / "out", "--limit"
     if network.strip().startswith("-"):

@@ -151,6 +151,14 @@ def test_tables_that_tell_lies(kind, tmp_path):
             read_table(folder, "selectivity.csv")
 
 
+@pytest.mark.parametrize("content", ["", "\n", "network,split,epoch,top1_error\n"])
+def test_a_training_without_epochs_has_no_curves(content, tmp_path):
+    folder = write_run(tmp_path / "run")
+    (folder / "training.csv").write_text(content)
+    code, output = invoke("curves", folder, "--out", tmp_path / "out")
+    assert code == 2 and "is empty" in output, output
+
+
 @pytest.mark.parametrize("name", ["run.json", "selectivity.csv", "selectivity_thumbnails.npz"])
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 def test_files_of_runs_that_are_none(name, kind, tmp_path):
