@@ -478,7 +478,7 @@ def invoke(*arguments) -> int:
 
 
 def _argument(rng: Random, *usual: str) -> str:
-    if rng.random() < 0.6:
+    if rng.random() < 0.75:
         return rng.choice(usual)
     text = str(rng.choice(VALUES)) if rng.random() < 0.5 else rng.choice(usual)
     if rng.random() < 0.5:
