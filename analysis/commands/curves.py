@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import figures
+from analysis.errors import UsageError
 from analysis.files import file_hash
 from analysis.names import unique_label
 from analysis.results.run import Run, read_record, read_table
@@ -27,6 +28,8 @@ class TrainingCurves:
         notes = set()
         for folder in self.trainings:
             table = read_table(folder, "training.csv")
+            if table.empty:
+                raise UsageError(f"the training.csv of `{folder}` is empty: no epoch was finished")
             label = unique_label(str(table["network"].iloc[0]), tables)
             tables[label] = table.assign(network=label)
             data = read_record(folder).get("data", {})

@@ -122,11 +122,16 @@ def wrapped(text: str, size: float, inches: float, lines: int | None = None) -> 
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
     broken = _lines(text, size, inches)
-    kept = len(text)
+    kept = min(len(text), (lines or 0) * _most_in_line(size, inches) + 1)
     while lines and len(broken) > lines and kept > 2:
         kept -= 1
         broken = _lines(f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}", size, inches)
     return "\n".join(broken)
+
+
+def _most_in_line(size: float, inches: float) -> int:
+    """More characters than a line holds: of the narrowest five make the font's size."""
+    return int(inches * 72 / size * 5) + 2
 
 
 def _lines(text: str, size: float, inches: float) -> list[str]:
@@ -138,7 +143,8 @@ def _lines(text: str, size: float, inches: float) -> list[str]:
                 lines.append(line.rstrip())
                 line = ""
             while text_width(part.rstrip(), size) > inches and len(part) > 1:
-                widths = list(accumulate(text_width(character, size) for character in part))
+                looked_at = part[: _most_in_line(size, inches)]
+                widths = list(accumulate(text_width(character, size) for character in looked_at))
                 fitting = min(max(bisect_right(widths, inches), 1), len(part) - 1)
                 lines.append(part[:fitting])
                 part = part[fitting:]

@@ -177,7 +177,7 @@ def _check_tensors(state: State, largest: int | None) -> None:
             raise ValueError(f"tensor `{key}` is {kind}; expected a dense one")
         if value.dtype not in _NUMBERS:
             known = ", ".join(str(each).removeprefix("torch.") for each in _NUMBERS)
-            raise ValueError(f"tensor `{key}` is of {str(value.dtype).removeprefix('torch.')}; expected {known}")
+            raise ValueError(f"tensor `{key}` is of {value.dtype}; expected {known}")
         claimed += value.numel() * value.itemsize
         if largest is not None and claimed > largest:
             raise ValueError(f"its tensors up to `{key}` say to have {claimed} bytes; expected at most {largest}")

@@ -70,7 +70,7 @@ def check_table(name: str, table: pd.DataFrame) -> None:
     for column in (*texts, *numbers):
         if column not in table:
             raise ValueError(f"it has no column `{column}`")
-    for column in numbers:
+    for column in numbers if len(table) else ():
         values = table[column]
         if not pd.api.types.is_numeric_dtype(values):
             strange = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]

@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import os
 import pickle
 import struct
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,6 +32,7 @@ from analysis.figures.drawing import draw
 from analysis.networks import load_network, mindspore
 from analysis.networks.checkpoints import read_checkpoint
 from analysis.recording import Kept, Recording, open_recording
+from analysis.recording.store import discard
 from analysis.results.run import read_record
 from analysis.tables.selectivity import Statistics, read_groups, selectivity_tables
 from tests.conftest import make_data, make_network
@@ -37,6 +40,8 @@ from tests.figures.making import write_everything
 from tests.fuzz.mutations import NAMES, NUMBERS, VALUES, damaged_bytes, damaged_json, damaged_table
 
 Files = dict[str, bytes]
+CANARY = Path(tempfile.gettempdir()) / f"gelens-fuzz-{os.getpid()}"
+"""It is there once a file's code was run."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ class _Code:
     """What an attacker has pickled: it would run as it is loaded."""
 
     def __reduce__(self):
-        return exec, ("open('/tmp/gelens-fuzz-canary', 'w')",)
+        return exec, (f"open({str(CANARY)!r}, 'w')",)
 
 
 def _hostile_state(rng: Random) -> dict:
@@ -347,9 +352,7 @@ def _read_parquet(folder: Path, rng: Random):
 
 
 @cache
-def _cache_files() -> Files:
-    import tempfile
-
+def cache_files() -> Files:
     with tempfile.TemporaryDirectory() as folder:
         write_cache(make_data(4, 2, 8), (8, 1.0, "bilinear"), Path(folder) / "c.npy", progress=False)
         return {path.name: path.read_bytes() for path in Path(folder).iterdir() if not path.name.startswith(".")}
@@ -388,9 +391,7 @@ def _mnist(rng: Random) -> Files:
 
 
 @cache
-def _recording_files() -> Files:
-    import tempfile
-
+def recording_files() -> Files:
     images = pd.DataFrame({"index": range(8), "identifier": list("abcdefgh"), "label": [0, 1] * 4})
     images["class"], images["bytes"] = ["cat", "dog"] * 4, -1
     facts = {"networks": {"n": {"reference": "mini"}}, "taps": {"n": {"b": ["output"]}}, "classes": ["cat", "dog"]}
@@ -417,15 +418,11 @@ def _resume_recording(folder: Path, rng: Random):
     """The way on from a stranger's recording, which deletes and writes."""
     if rng.random() < 0.3:
         Recording.create({}, pd.DataFrame({"index": [], "identifier": [], "label": []}), {}, folder / "r", resume=True)
-    from analysis.recording.store import discard
-
     discard(folder / "r")
 
 
 @cache
 def _run_files() -> Files:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         made = write_everything(Path(folder) / "run", ["mini_resnet", "ge_theta_minus"], ["layer3.0", "layer3.1"], 6)
         return {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
@@ -481,7 +478,7 @@ def invoke(*arguments) -> int:
 
 
 def _argument(rng: Random, *usual: str) -> str:
-    if rng.random() < 0.6:
+    if rng.random() < 0.75:
         return rng.choice(usual)
     text = str(rng.choice(VALUES)) if rng.random() < 0.5 else rng.choice(usual)
     if rng.random() < 0.5:
@@ -494,9 +491,7 @@ def _read_arguments(folder: Path, rng: Random):
     network = _argument(
         rng, "mini_resnet", "mini_resnet:classes=7", "a=mini_resnet@w.pth", "timm/resnet18", "x.py:build"
     )
-    data = _argument(
-        rng, "digits", "digits#train", "folder:r", "tar:a.tar", "cache:c", "imagenet:r", "webdataset:*", "hf:pandas"
-    )
+    data = _argument(rng, "digits", "digits#train", "folder:r", "tar:a.tar", "cache:c", "imagenet:r", "webdataset:*")
     number = _argument(rng, "3", "0", "0.5")
     out, wide = folder / "out", "--limit"
     if network.strip().startswith("-"):
@@ -535,7 +530,7 @@ def _read_arguments(folder: Path, rng: Random):
 
 def _beside(rng: Random) -> Files:
     run = {f"run/{name}": _run_files()[name] for name in ("run.json", "training.csv")}
-    return _recording_files() | run
+    return recording_files() | run
 
 
 KINDS = {
@@ -547,12 +542,12 @@ KINDS = {
         _parquet, _read_parquet, lambda files, rng: files if rng.random() < 0.5 else damaged(files, rng), weight=3
     ),
     "cache": Kind(
-        lambda rng: _cache_files(), lambda folder, rng: read_images(f"cache:{folder / 'c.npy'}", rng), weight=3
+        lambda rng: cache_files(), lambda folder, rng: read_images(f"cache:{folder / 'c.npy'}", rng), weight=3
     ),
     "truths": Kind(_truths, lambda folder, rng: load_data(f"imagenet:{folder}"), _damaged_truths, weight=2),
     "mnist": Kind(_mnist, lambda folder, rng: read_images(f"mnist:{folder}", rng)),
-    "recording": Kind(lambda rng: _recording_files(), _read_recording, weight=4),
-    "recording to go on with": Kind(lambda rng: _recording_files(), _resume_recording, weight=2),
+    "recording": Kind(lambda rng: recording_files(), _read_recording, weight=4),
+    "recording to go on with": Kind(lambda rng: recording_files(), _resume_recording, weight=2),
     "run": Kind(_some_run, _read_run, weight=4),
     "groups": Kind(_groups, lambda folder, rng: read_groups(folder / "groups.csv")),
     "arguments": Kind(_beside, _read_arguments, lambda files, rng: files, weight=4),

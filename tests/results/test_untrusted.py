@@ -20,7 +20,7 @@ from analysis.recording.store import discard
 from analysis.results.run import Run, read_record, read_table
 from analysis.untrusted import Fields, Listed, Named, Whose, conform, map_array, parse_json, read_arrays
 from tests.figures.making import write_everything, write_run
-from tests.fuzz.kinds import _cache_files, _recording_files
+from tests.fuzz.kinds import cache_files, recording_files
 
 
 def invoke(*arguments) -> tuple[int, str]:
@@ -151,6 +151,14 @@ def test_tables_that_tell_lies(kind, tmp_path):
             read_table(folder, "selectivity.csv")
 
 
+@pytest.mark.parametrize("content", ["", "\n", "network,split,epoch,top1_error\n"])
+def test_a_training_without_epochs_has_no_curves(content, tmp_path):
+    folder = write_run(tmp_path / "run")
+    (folder / "training.csv").write_text(content)
+    code, output = invoke("curves", folder, "--out", tmp_path / "out")
+    assert code == 2 and "is empty" in output, output
+
+
 @pytest.mark.parametrize("name", ["run.json", "selectivity.csv", "selectivity_thumbnails.npz"])
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 def test_files_of_runs_that_are_none(name, kind, tmp_path):
@@ -208,7 +216,7 @@ def test_an_array_file_is_mapped_only_as_long_as_it_is(tmp_path):
 
 
 def write_recording(folder: Path, **changes) -> Path:
-    for name, content in _recording_files().items():
+    for name, content in recording_files().items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     path = folder / "r" / "recording.json"
@@ -296,10 +304,10 @@ def test_pipes_in_recordings_are_not_waited_for(name, tmp_path):
 )
 def test_manifests_of_caches_that_tell_lies(changes, message, tmp_path):
     path = tmp_path / "c.npy.json"
-    path.write_text(json.dumps(json.loads(_cache_files()["c.npy.json"]) | changes))
+    path.write_text(json.dumps(json.loads(cache_files()["c.npy.json"]) | changes))
     with pytest.raises(ValueError, match=message):
         read_manifest(path)
-    (tmp_path / "c.npy").write_bytes(_cache_files()["c.npy"])
+    (tmp_path / "c.npy").write_bytes(cache_files()["c.npy"])
     code, output = invoke(
         "evaluate", "mini_resnet", "--untrained", "--data", f"cache:{tmp_path}/c.npy", "--out", tmp_path
     )
