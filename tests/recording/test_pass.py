@@ -52,7 +52,7 @@ def ctrl_c(monkeypatch):
             def raise_it(self):
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(passing, "interrupts_deferred", lambda: nullcontext(Counting()))
+        monkeypatch.setattr(passing, "interrupts_deferred", lambda **_: nullcontext(Counting()))
 
     after.never = monkeypatch.undo
     return after
