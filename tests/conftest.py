@@ -18,8 +18,12 @@ from analysis.sweep.passing import SweepOptions
 from analysis.tables.evaluation import evaluation_table
 from analysis.tables.pruning import pruning_table
 from analysis.tables.selectivity import Selectivity, Statistics, selectivity_tables
+from tests.devices.pretended import register
 
 DEVICES = ["cpu", "cuda", "mps", "xpu"]
+
+if not torch.accelerator.is_available():
+    register()
 
 
 @pytest.fixture(params=DEVICES)

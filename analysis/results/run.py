@@ -81,7 +81,12 @@ class Run:
             raise UsageError(f"`{folder}` is not empty and holds no run; choose another folder")
         with ExitStack() as stack:
             self._lock_folder(stack)
-            self._begin(resume)
+            try:
+                self._begin(resume)
+            except UsageError:
+                if self._is_there() and read_record(self.folder)["finished"]:
+                    remove_lock(self.folder)  # what is finished is left as it was
+                raise
             self._lock = stack.pop_all()
 
     def _lock_folder(self, stack: ExitStack) -> None:

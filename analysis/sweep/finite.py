@@ -9,8 +9,8 @@ from torch import nn
 from analysis.anatomy.hooks import hooked
 from analysis.errors import RunError
 
-LOGITS = "logits are finite"
-"""What a pass notes of each image beside what is kept, by network."""
+LOGITS = "sum of logits"
+"""What a pass notes of each image beside what is kept, by network: one kernel, and no number where a logit is none."""
 
 
 class NotFinite(RunError):
@@ -35,14 +35,14 @@ def check_rows(
     """The first image of a batch with a value that is no number: its network, what of it, and its name.
 
     Args:
-        rows: by (network, name of an array); `LOGITS` among the names is of booleans.
+        rows: by (network, name of an array); `LOGITS` is among the names.
         names: of the images.
         finite: by (network, name), whether NaN and infinite values are to be found there.
     """
     found: list[tuple[int, str, str]] = []
     for (label, name), values in rows.items():
         if name == LOGITS:
-            good = values
+            good = np.isfinite(values)
         elif finite.get((label, name)) and values.dtype.kind == "f":
             good = np.isfinite(values).reshape(len(values), -1).all(1)
         else:

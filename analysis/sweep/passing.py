@@ -432,7 +432,7 @@ def _observe(subject: Subject, images: torch.Tensor, batch: Batch, labels: torch
         logits = logits_of(_run(subject.network, images))
     _check_labels(subject, batch, logits.shape[1])
     moment = Moment(batch, images, labels, logits)
-    return _merged(probe.rows(moment) for probe in subject.probes) | {LOGITS: logits.isfinite().all(1)}
+    return _merged(probe.rows(moment) for probe in subject.probes) | {LOGITS: logits.float().sum(1)}
 
 
 def _run(network: nn.Module, images: torch.Tensor):

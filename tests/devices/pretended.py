@@ -247,8 +247,8 @@ def _autocast(library: torch.library.Library) -> None:
 _registered: list = []
 
 
-def _register() -> None:
-    """Once a process, and not before it is needed: torch keeps what is registered."""
+def register() -> None:
+    """Once a process, and before its first backward pass: autograd makes its queues for the devices there are then."""
     if not _registered:
         _setup_privateuseone_for_python_backend(NAME, _Module())
         others = torch.library.Library("_", "IMPL")
@@ -261,7 +261,7 @@ def _register() -> None:
 @contextmanager
 def pretending() -> Iterator[Watch]:
     """The device is there in the with-block, and is watched."""
-    _register()
+    register()
     watch = Watch()
     lifted = torch._C._only_lift_cpu_tensors()
     with (

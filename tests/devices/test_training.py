@@ -24,7 +24,7 @@ def trained(folder, device: str, recipe: Recipe, precision: str = "fp32", watch=
     if watch is not None:
         read = ours.reader.epoch
         ours.reader.epoch = lambda epoch: counted(read(epoch), watch, seen)
-    history = ours.run(folder / f"{device}.pt", "it", KeptEpochs(folder))
+    history = ours.run(folder / f"{device}.pt", "it", KeptEpochs(folder), {})
     assert next(network.parameters()).device.type == device
     return history, network.to("cpu").state_dict(), seen
 
