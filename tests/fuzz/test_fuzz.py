@@ -4,7 +4,6 @@ Another look at one seed: `python -m tests.fuzz.test_fuzz SEED`.
 """
 
 import os
-import resource
 import sys
 import tempfile
 import traceback
@@ -13,7 +12,6 @@ from pathlib import Path
 from random import Random
 
 import click
-import psutil
 import pytest
 
 from analysis.errors import RunError, UsageError
@@ -120,12 +118,6 @@ def test_the_guard_sees_what_it_forbids(tmp_path):
         pickle.loads(pickle.dumps(Random))
     said = " ".join(wrong)
     assert all(event in said for event in ("subprocess.Popen", "os.rename", "shutil.rmtree", "pickle.find_class"))
-    with guarded(inside) as wrong:
-        below = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - psutil.Process().memory_info().rss
-        held = bytearray(max(below, 0) + 3 * 2**29)
-        held[:: 2**12] = b"x" * len(held[:: 2**12])
-        del held
-    assert len(wrong) == 1 and "GiB of memory" in wrong[0]
 
 
 if __name__ == "__main__":
