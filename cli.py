@@ -1,10 +1,12 @@
 """The command line: it parses and calls. Heavy imports come after parsing, so that --help answers at once."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from analysis.errors import plain
 from analysis.names import pretty
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -14,31 +16,90 @@ class _Notes(logging.Handler):
     """What the library has to say, as lines on standard error; other libraries' loggers are left as they are."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"note: {record.getMessage()}", err=True)
+        click.echo(f"note: {plain(record.getMessage())}", err=True)
+
+
+class _Command(click.Command):
+    """A command that one process does, or several where it has the option `--processes`."""
+
+    def invoke(self, context: click.Context):
+        from analysis import processes
+        from analysis.errors import UsageError
+
+        shared = "processes" in context.params
+        wanted = context.params.pop("processes", None)
+        if processes.launched():
+            if wanted not in (None, processes.number()):
+                raise UsageError(f"--processes {wanted}, but {processes.number()} are started already: leave it out")
+            if not (shared or processes.is_first()):
+                return None
+        elif wanted is not None and wanted > 1:
+            context.exit(processes.launch(context.find_root().obj, wanted))
+        return super().invoke(context)
 
 
 class _Group(click.Group):
-    """Failures that a person may see end as one line and an exit code: 2 for usage, 1 for what did not work."""
+    """Failures that a person may see end as one line and an exit code: 2 for usage, 1 for what did not work.
+
+    Of several processes of a run the first one speaks; what goes wrong in all of them is said once.
+    """
+
+    command_class = _Command
+
+    def make_context(self, info_name, args, parent=None, **extra):
+        extra.setdefault("obj", tuple(args))
+        return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, context: click.Context):
-        from analysis.errors import RunError, UsageError
+        from analysis import processes
+
+        if not processes.launched():
+            return self._invoke(context)
+        try:
+            processes.join()
+            return self._invoke(context)
+        except click.ClickException as error:
+            if processes.first_to_say(str(error)):
+                raise
+            context.exit(error.exit_code)
+        finally:
+            processes.leave()
+
+    def _invoke(self, context: click.Context):
+        from analysis import processes
+        from analysis.errors import RunError, Terminated, UsageError
+        from analysis.interruption import termination_raised
 
         logger = logging.getLogger("analysis")
-        logger.setLevel(logging.INFO)
+        logger.setLevel(logging.INFO if processes.is_first() else logging.ERROR)
         logger.handlers = [_Notes()]
         try:
-            return super().invoke(context)
+            with termination_raised():
+                return super().invoke(context)
         except UsageError as error:
-            raise click.UsageError(str(error)) from error
+            raise click.UsageError(plain(error)) from error
+        except processes.LostProcess as error:  # who is lost has said why, unless it was killed
+            if processes.is_first():
+                raise click.ClickException(plain(error)) from error
+            context.exit(1)
         except RunError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(plain(error)) from error
+        except click.ClickException as error:
+            error.message = plain(error.message)
+            raise
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe goes away
         except OSError as error:
-            raise click.ClickException(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")) from error
+            said = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+            raise click.ClickException(plain(said)) from error
         except KeyboardInterrupt:
-            click.echo("\nInterrupted; what was done is kept: the same command with --resume goes on.", err=True)
+            if processes.is_first():
+                click.echo("\nInterrupted; what was done is kept: the same command with --resume goes on.", err=True)
             context.exit(130)
+        except Terminated:
+            if processes.is_first():
+                click.echo("\nTerminated; what was done is kept: the same command with --resume goes on.", err=True)
+            raise
 
 
 @click.group(cls=_Group, context_settings=CONTEXT)
@@ -105,15 +166,36 @@ _inputs = _options(
     _geometry,
 )
 _untrained = click.option("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, with random ones.")
-_device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+_device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps or xpu.")
 _workers = click.option(
-    "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read images."
+    "--workers",
+    type=click.IntRange(0),
+    help="Processes that read images.  [default: 0 on the CPU, elsewhere one a core]",
 )
 _running = _options(
     _device,
-    click.option("--precision", default="fp32", show_default=True, help="fp32, bf16 or fp16."),
-    click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images in a batch."),
+    click.option(
+        "--precision",
+        default="fp32",
+        show_default=True,
+        help="fp32 (IEEE), tf32, bf16, fp16, or auto: bf16 where the device computes in it itself, else fp32.",
+    ),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(1),
+        help="Images in a batch.  [default: 64 on the CPU, 256 elsewhere]",
+    ),
     _workers,
+)
+_processes = click.option(
+    "--processes",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Share the work among N processes of this machine; several machines by torchrun.",
+)
+_shares = _options(
+    _processes,
+    click.option("--shard", metavar="I/N", help="Record one of N equal shares of the images; `gelens merge` goes on."),
 )
 _where = _options(
     click.option("--stage", type=int, default=4, show_default=True, help="4 is conv4_x (layer3)."),
@@ -161,8 +243,11 @@ def _take_inputs(networks, options: dict, seed: int):
 def _take_sweep_options(options: dict):
     from analysis.devices import keep_freed_memory
     from analysis.sweep.passing import SweepOptions
+    from analysis.sweep.sharing import Shard
 
     chosen = SweepOptions(**_take(options, "device", "precision", "batch_size", "workers"))
+    if shard := options.pop("shard", None):
+        chosen = replace(chosen, shard=Shard.parse(shard))
     chosen.check()
     keep_freed_memory()
     return chosen
@@ -203,20 +288,36 @@ def _refuse_unread(*names: str) -> None:
 
 def _execute(command: str, request, out: Path, resume: bool, whole=lambda run: True) -> None:
     """Open the run, do what is requested unless it is finished and whole, and print what came of it."""
+    from analysis.commands.measuring import Recorded
     from analysis.errors import RunError, UsageError
-    from analysis.results.run import Run
+    from analysis.processes import is_first
+    from analysis.results.following import open_run
 
-    run = Run(out, command, request.arguments(), resume)
-    if run.finished and whole(run):
-        click.echo(f"{out} is finished already; for a fresh run, choose another folder or delete it.")
-    else:
-        try:
-            request.run(run)
-        except (UsageError, RunError):
-            run.discard_if_empty()
-            raise
-        run.finish()
-    _summary(run)
+    with open_run(out, command, request.arguments(), resume) as run:
+        finished = run.finished and whole(run)
+        if not finished:
+            try:
+                request.run(run)
+            except Recorded:
+                if is_first():
+                    _say_shard(out, run.record["arguments"]["shard"])
+                return
+            except (UsageError, RunError):
+                run.discard_if_empty()
+                raise
+            run.finish()
+    if is_first():
+        if finished:
+            click.echo(f"{out} is finished already; for a fresh run, choose another folder or delete it.")
+        _summary(run)
+
+
+def _say_shard(out: Path, shard: str) -> None:
+    of = shard.partition("/")[2]
+    click.echo(
+        f"Shard {shard} is recorded in {out}. When all {of} are: `gelens merge FOLDER… --out RUN`, then this command "
+        f"with --out RUN --resume instead of --shard makes tables and figures."
+    )
 
 
 def _summary(run) -> None:
@@ -227,15 +328,15 @@ def _summary(run) -> None:
         for row in read_table(run.folder, "evaluation.csv").itertuples():
             click.echo(f"  {pretty(row.network):<45} {100 - row.top1_error:6.2f} %  ({row.images} images)")
     for finding in run.record.get("findings", ()):
-        click.echo(f"  {finding}")
+        click.echo(f"  {plain(finding)}")
     drawn = sorted(run.path("figures").glob("*.png"))
     if drawn:
         click.echo("Figures (each also as .pdf):")
         for path in drawn:
-            click.echo(f"  {path}")
+            click.echo(f"  {plain(path)}")
     tables = sorted(run.folder.glob("*.csv"))
     if tables:
-        click.echo(f"Tables: {', '.join(path.name for path in tables)} in {run.folder}")
+        click.echo(f"Tables: {plain(', '.join(path.name for path in tables))} in {plain(run.folder)}")
 
 
 @main.command()
@@ -245,6 +346,7 @@ def _summary(run) -> None:
 @_seed
 @_running
 @_keep
+@_shares
 @_out
 def evaluate(networks, seed, keep, out, resume, **options):
     """Top-1 and top-5 error, parameters and multiply-accumulates (table 1)."""
@@ -271,6 +373,7 @@ def evaluate(networks, seed, keep, out, resume, **options):
 @_rectify
 @_seed
 @_running
+@_shares
 @_out
 def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options):
     """Record what networks do with every image: predictions, and the activity of units at taps of blocks.
@@ -279,11 +382,36 @@ def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options)
     statistics of `gelens selectivity --from OUT` need no network any more.
     """
     from analysis.commands.record import Record
+    from analysis.processes import is_first
 
     inputs, how = _take_inputs(networks, options, seed), _take_sweep_options(options)
     recording = Record(inputs, how, stage, blocks, taps, rectify).run(out, resume)
+    if not is_first():
+        return
+    _say_recording(recording, out)
+    if how.shard:
+        click.echo(f"This is shard {how.shard}; when all are recorded: `gelens merge FOLDER… --out RECORDING`.")
+
+
+def _say_recording(recording, out: Path) -> None:
     arrays = sum(len(recording.names(label)) for label in recording.networks)
     click.echo(f"{len(recording.images)} images, {len(recording.networks)} networks, {arrays} arrays: {out}")
+
+
+@main.command()
+@click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PART...")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder of the whole.")
+def merge(parts, out):
+    """Bring together what commands with --shard recorded, each in a folder of its own.
+
+    Recordings become one recording. Runs become a run without tables and figures: the command that made its parts, with
+    --out and --resume and without --shard, makes them. One that was interrupted goes on when it is called again.
+    """
+    from analysis.commands.merge import Merge
+
+    _say_recording(Merge(parts).run(out), out)
+    if (out / "run.json").is_file():
+        click.echo(f"The shards' command with --out {out} --resume, without --shard, makes tables and figures.")
 
 
 @main.command()
@@ -320,6 +448,7 @@ def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options)
 @_seed
 @_running
 @_keep
+@_shares
 @_out
 def selectivity(
     networks,
@@ -346,7 +475,8 @@ def selectivity(
         if checkpoints:
             raise UsageError("--from takes one recording, --checkpoints makes several: give one of them")
         _refuse_unread(
-            "stage", "blocks", "rectify", "data", "limit", "per_class_limit", "skip_unreadable", "image_size"
+            *("stage", "blocks", "rectify", "data", "limit", "per_class_limit", "skip_unreadable", "image_size"),
+            *("processes", "shard"),
         )
         request = SelectivityFrom(source, networks, statistics, tap, reference, save_means)
         _execute("selectivity", request, out, resume)
@@ -390,6 +520,7 @@ def selectivity(
 @_seed
 @_running
 @_keep
+@_shares
 @_out
 def pruning(networks, stage, blocks, keep, out, resume, means_from, selectivity_from, per_class, **options):
     """Accuracy after dropping feature maps by their gates' values (figure 3).
@@ -430,12 +561,14 @@ def pruning(networks, stage, blocks, keep, out, resume, means_from, selectivity_
     "--precision",
     default="auto",
     show_default=True,
-    help="fp32, bf16, fp16, or auto: bf16 where the device computes in it and a few steps show it to be faster.",
+    help="fp32 (IEEE), tf32, bf16, fp16, or auto: bf16 where the device computes in it and a few steps show it to be "
+    "faster.",
 )
 @click.option(
     "--compile", "compiled", is_flag=True, help="Use torch.compile: a minute of compiling, then faster steps."
 )
 @_workers
+@_processes
 @_out
 def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, resume, **options):
     """Train a network: weights.safetensors, recipe.json and training.csv.
@@ -498,7 +631,7 @@ def cache(data, out, network, seed, workers, resume, **options):
     inputs = _take_inputs((), options | {"data": data}, seed)
     images = Cache(inputs, network, workers).write(out, resume)
     left_out = f", {len(images.skipped)} left out as unreadable" if images.skipped else ""
-    click.echo(f"{len(images)} images of {images}{left_out}; as data: cache:{out}")
+    click.echo(plain(f"{len(images)} images of {images}{left_out}; as data: cache:{out}"))
 
 
 @main.command()
@@ -523,7 +656,7 @@ def figures(run, formats, **options):
     from analysis.commands.figures import DEFAULT_FORMATS, Figures
 
     paths = Figures(run, formats or DEFAULT_FORMATS, **options).draw()
-    click.echo("\n".join(map(str, paths)))
+    click.echo("\n".join(map(plain, paths)))
 
 
 def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> None:
@@ -540,6 +673,7 @@ def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> Non
 @_seed
 @_running
 @_keep
+@_processes
 @_out
 def supplementary(networks, seed, keep, out, resume, **options):
     """Every figure and table of the supplementary material, in one reading of the data.
@@ -556,6 +690,7 @@ def supplementary(networks, seed, keep, out, resume, **options):
 @main.command()
 @_seed
 @_running
+@_processes
 @_keep
 @click.option("--epochs", type=int, help="Of each training, instead of the recipe's.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
@@ -609,7 +744,9 @@ def layers(network, image_size):
     """
     from analysis.anatomy.listing import layer_table
     from analysis.networks import load_network
+    from analysis.networks.checkpoints import check_side
 
+    check_side(image_size)
     click.echo(layer_table(load_network(network), image_size).to_string(index=False))
 
 

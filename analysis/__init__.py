@@ -15,11 +15,13 @@ _HOMES = {
     "pruning": "analysis.api",
     "train": "analysis.training",
     "record": "analysis.api",
+    "merge": "analysis.recording.merging",
     "open_recording": "analysis.recording",
     "ActivityRecorder": "analysis.recorder",
     "ClassSelectivity": "analysis.probes.class_selectivity",
     "FeatureImportance": "analysis.probes.dropping",
     "GatherExcite": "analysis.networks.gather_excite",
+    "Shard": "analysis.sweep.sharing",
     "SweepOptions": "analysis.sweep.passing",
 }
 _MODULES = {

@@ -1,6 +1,5 @@
 """For people: networks and images in, a recording or tables out."""
 
-import hashlib
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,8 @@ from torch import nn
 from analysis.ablation.importance import MEAN_SCORES, Prior
 from analysis.anatomy.sites import block_depths, resolve_blocks, signed_blocks
 from analysis.data import ImageData, adapted, checked, load_data, preprocessing_for
-from analysis.data.adapting import known_classes, known_indices, known_labels, pair_of
+from analysis.data.adapting import known_classes, known_indices, known_labels
+from analysis.data.contents import sampled_contents
 from analysis.errors import RunError, UsageError
 from analysis.networks.facts import network_facts
 from analysis.networks.weights import network_card
@@ -69,6 +69,9 @@ def record_requests(
 ) -> Recording:
     """Record all that is requested of all networks in one reading of the data.
 
+    In the processes of an initialised process group every one must call; each reads a share of the data, and all have
+    the whole recording in the end (`SweepOptions.together`).
+
     Args:
         requests: by label.
         data: images whose labels are as the networks have them (`analysis.subjects.fit_classes`).
@@ -95,20 +98,9 @@ def record_requests(
         "depths": {label: _depths(request) for label, request in requests.items()},
         "data": description(data),
         "versions": versions(),
-        "sample": sample_hash(data),
+        "sample": {} if folder is None else sampled_contents(data),
     }
     return run_pass(subjects, data, options, folder, resume, facts)
-
-
-def sample_hash(data) -> str | None:
-    """A hash of the first, the middle and the last image of somebody's data set, which tells no names of images."""
-    if isinstance(data, ImageData):
-        return None
-    items, digest = getattr(data, "dataset", data), hashlib.sha256()
-    for position in sorted({0, len(items) // 2, len(items) - 1}):
-        image, label = pair_of(items[position], type(items).__name__)[:2]
-        digest.update(np.ascontiguousarray(image).tobytes() + np.ascontiguousarray(label).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _subject(label: str, request: Request, data, labels: np.ndarray | None) -> Subject:
@@ -393,6 +385,7 @@ def _branch_means(
         shape = image_shape(others, preprocessing_for(request.network, adapted(others), name=label))
         branches = BranchMeans(request.network, request.pruning, _mean_scores(request.dropping), shape)
         measured[label] = Request(request.network, probes=[branches])
+    options = options and replace(options, shard=None)  # means are of all of these images, whatever is measured then
     recording = record_requests(measured, others, options, folder, resume=True)
     return {label: priors(recording, label, _mean_scores(request.dropping)) for label, request in requests.items()}
 

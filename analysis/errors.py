@@ -1,4 +1,7 @@
-"""The two kinds of failure that a person may see, each one clear line."""
+"""The two kinds of failure that a person may see, each one clear line, and the end that another process asks for."""
+
+import signal
+import unicodedata
 
 
 class UsageError(ValueError):
@@ -7,6 +10,33 @@ class UsageError(ValueError):
 
 class RunError(RuntimeError):
     """What was asked for is meaningful but did not work: data, files, memory (exit code 1)."""
+
+
+def plain(text: object) -> str:
+    r"""Text that is safe to print, to keep in a table and to draw: whatever is no printable character is spelled out.
+
+    Names in files of strangers may hold escapes that a terminal obeys, new lines that forge a message, marks that
+    reverse what follows, and halves of characters that no file can hold.
+
+    >>> plain("a\x1b[31mb\nc"), plain("größe 名前 θ⁺"), plain("\udcff")
+    ('a\\x1b[31mb\\nc', 'größe 名前 θ⁺', '\\udcff')
+    """
+    text = str(text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(each if _is_plain(each) else each.encode("unicode_escape").decode() for each in text)
+
+
+def _is_plain(character: str) -> bool:
+    # a soft hyphen, joiners and spaces of all widths (Cf, Zs) are no printable characters to Python, but harmless
+    return character.isprintable() or unicodedata.category(character) == "Zs" or character in "\u00ad\u200b\u200c\u200d"
+
+
+class Terminated(SystemExit):
+    """SIGTERM came: what was done is kept, and the exit code is the one that shells know it by."""
+
+    def __init__(self):
+        super().__init__(128 + signal.SIGTERM)
 
 
 def unknown(kind: str, value: object, valid, limit: int = 12) -> UsageError:
@@ -22,3 +52,19 @@ def unknown(kind: str, value: object, valid, limit: int = 12) -> UsageError:
     hint = f"; did you mean `{near[0]}`?" if near else "."
     listed = ", ".join(valid[:limit]) + (f", … ({len(valid)} in all)" if len(valid) > limit else "")
     return UsageError(f"no {kind} `{value}`{hint} Valid: {listed}")
+
+
+def difference(key: str, before: object, now: object, then: str = "was", today: str = "now") -> str:
+    """In words, where two JSON values differ first.
+
+    Args:
+        then, today: what is said before each of the two.
+
+    >>> difference("networks", {"a": {"hash": 1}}, {"a": {"hash": 2}})
+    'networks a hash was 1, now 2'
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        for inner in dict.fromkeys([*before, *now]):
+            if before.get(inner) != now.get(inner):
+                return f"{key} {difference(inner, before.get(inner), now.get(inner), then, today)}"
+    return f"{key} {then} {str(before)[:80]}, {today} {str(now)[:80]}"

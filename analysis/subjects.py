@@ -10,20 +10,24 @@ from analysis.anatomy.hooks import attempt, capture, logits_of
 from analysis.data import adapted, preprocessing_for
 from analysis.errors import UsageError
 from analysis.networks import card_of, load_network
+from analysis.networks.groups import with_trainings
 from analysis.networks.preprocessing import Preprocessing
 from analysis.networks.references import Reference, labelled, parse
 from analysis.sweep.passing import prepared
 
 log = logging.getLogger(__name__)
 
-Networks = nn.Module | str | Sequence[nn.Module | str] | Mapping[str, nn.Module | str]
+Networks = (
+    nn.Module | str | Reference | Sequence[nn.Module | str | Reference] | Mapping[str, nn.Module | str | Reference]
+)
 
 
 def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
     """Networks by a label unique among them: the mapping's own, the one before `=` in a reference, or a short one.
 
     Short ones are as `analysis.networks.references.labelled` makes them of references; a module is called as its
-    reference, without settings.
+    reference, without settings. A group of trainings (`analysis.networks.groups`) gives a network for each, labelled
+    GROUP#SEED, which knows its `group` and its `training_seed`.
 
     >>> list(label_networks(["mini_resnet", "mini_resnet", "ours=mini_resnet_se"]))
     ['mini_resnet', 'mini_resnet-2', 'ours']
@@ -45,8 +49,10 @@ def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
         Reference(parse(card_of(network).reference).name) if isinstance(network, nn.Module) else parse(network)
         for network in several
     ]
+    given = dict(zip(labelled(references), several, strict=True))
     return {
-        label: load_network(network, **defaults) for label, network in zip(labelled(references), several, strict=True)
+        label: load_network(given.get(label, reference), **defaults)
+        for label, reference in with_trainings(labelled(references)).items()
     }
 
 

@@ -18,13 +18,18 @@ from analysis.sweep.passing import SweepOptions
 from analysis.tables.evaluation import evaluation_table
 from analysis.tables.pruning import pruning_table
 from analysis.tables.selectivity import Selectivity, Statistics, selectivity_tables
+from tests.devices.pretended import register
 
-DEVICES = ["cpu", "cuda", "mps"]
+DEVICES = ["cpu", "cuda", "mps", "xpu"]
+
+if not torch.accelerator.is_available():
+    register()
 
 
 @pytest.fixture(params=DEVICES)
 def device(request) -> str:
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available["xpu"] = torch.xpu.is_available()
     if not available[request.param]:
         pytest.skip(f"no {request.param} on this machine")
     return request.param

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "analysis"
 
 RANKS = [
     {"errors", "randomness", "names"},
-    {"files", "paper", "devices"},
+    {"files", "untrusted", "interruption", "paper", "devices", "processes"},
     {"networks", "statistics"},
     {"data", "results", "anatomy"},
     {"figures"},  # from a run's folder, whose reading is results'
@@ -27,8 +27,10 @@ RANKS = [
 ]
 """The rooms of the house, the earliest first: modules or packages of `analysis`."""
 
-WITHOUT_TORCH = ("errors", "files", "randomness", "names", "paper", "statistics", "results", "figures", "recording")
-WITHOUT_TORCH += ("tables",)
+WITHOUT_TORCH = (
+    *("errors", "files", "untrusted", "interruption", "randomness", "names", "paper", "statistics", "results"),
+    *("figures", "recording", "tables"),
+)
 
 
 def imports_of(path: Path) -> set[str]:

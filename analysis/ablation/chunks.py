@@ -7,13 +7,14 @@ from contextlib import contextmanager
 
 import torch
 
+from analysis.devices import wait
 from analysis.errors import RunError
 
 log = logging.getLogger(__name__)
 
-SMALLEST = {"cpu": 16, "cuda": 64, "mps": 16}
-LARGEST = {"cpu": 64, "cuda": 8192, "mps": 512}
-"""Images × variants in a chunk: what measuring starts with and where it ends, by device."""
+SIZES = {"cpu": (16, 64), "mps": (16, 512)}
+OTHER_SIZES = (64, 8192)
+"""Images × variants in a chunk: what measuring starts with and where it ends, by device; of all other devices."""
 
 
 class ChunkSize:
@@ -36,7 +37,7 @@ class ChunkSize:
     def start(self, device: torch.device, fixed: bool = False) -> None:
         """Begin on a device: with the smallest size, or with one between that is not to be changed by measuring."""
         if self.rows is None:
-            self.rows, self._limit = SMALLEST[device.type], LARGEST[device.type]
+            self.rows, self._limit = SIZES.get(device.type, OTHER_SIZES)
             if fixed:
                 self.rows, self.measuring = 2 * self.rows, False
 
@@ -71,19 +72,3 @@ class ChunkSize:
             raise RunError("not enough memory for a forward pass of one image; another device or precision might do")
         self.rows, self.measuring = self.rows // 2, False
         log.warning("out of memory: going on with chunks of %d images × variants", self.rows)
-
-
-def wait(device: torch.device) -> None:
-    """Wait until an accelerator has done what it was given."""
-    if device.type != "cpu":
-        getattr(torch, device.type).synchronize()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """CUDA has an error of its own; the CPU and MPS say it in words."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(
-        words in text for words in ("out of memory", "can't allocate memory", "not enough memory")
-    )

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from analysis.ablation.chunks import ChunkSize, is_out_of_memory
+from analysis.ablation.chunks import ChunkSize
 from analysis.anatomy.folding import TOLERANCE
 from analysis.anatomy.hooks import aside, find_module, hooked
 from analysis.anatomy.sites import Site
 from analysis.anatomy.tracing import rest_after, rest_from, without_inputs
+from analysis.devices import float32_as, free_memory, is_accelerator, is_out_of_memory, precision_in_use, to_device
 
 log = logging.getLogger(__name__)
 
@@ -207,7 +208,7 @@ class Ablation:
     def keep_promise(self, intact: torch.Tensor) -> bool:
         """Whether the first batch's logits, from what follows the blocks, are those of the intact pass itself."""
         if self.promised is not None:
-            close = torch.equal if intact.device.type == "cpu" else _nearly_equal
+            close = _nearly_equal if is_accelerator(intact.device) else torch.equal
             if not close(self.promised, intact):
                 log.info("%s: what follows is not all of the network; full passes", self.name)
                 self.way, self.tail = "passes", self.exact
@@ -241,6 +242,7 @@ class Ablation:
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.autocast(maps.device.type, enabled=False),
+            float32_as("fp32"),
             hooked(*((branch, keep(number)) for number, branch in enumerate(self.exact.branches))),
         ):
             logits = run(maps.float().clone().requires_grad_())
@@ -265,8 +267,7 @@ class Ablation:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        if self.fills[0].is_cuda:  # after the handler, whose traceback holds what filled the memory
-            torch.cuda.empty_cache()
+        free_memory(self.fills[0].device)  # after the handler, whose traceback holds what filled the memory
         self.chunk.halve()
         return None
 
@@ -286,7 +287,7 @@ class Ablation:
             return
         images, device = len(self.whole), self.whole.device
         self.chunk.start(device, self.compiled)
-        self.fills = [fill.to(device) for fill in self.fills]
+        self.fills = [to_device(fill, device) for fill in self.fills]
         exact = self.exact = self.tail = Tail(self.network, self.sites, self.fills)
         half = [
             torch.arange(site.channels, device=device).remainder(2).bool().expand(images, -1) for site in self.sites
@@ -320,7 +321,7 @@ class Ablation:
             return
         ways = [self._way(tail, self.way) for tail in (exact, fast)]
         expected, got = (way(kept, *maps).float() for way, maps in ways)
-        tolerance = TOLERANCE["reduced" if torch.is_autocast_enabled(expected.device.type) else "full"]
+        tolerance = TOLERANCE[precision_in_use(expected.device)]
         apart = float((expected - got).abs().max() / expected.std().clamp(min=1e-30))
         if apart <= tolerance:
             self.tail = fast
@@ -330,7 +331,7 @@ class Ablation:
 
 def _nearly_equal(x: torch.Tensor, y: torch.Tensor) -> bool:
     """An accelerator may choose other kernels from call to call; a wrong rest would be off by the logits' spread."""
-    return bool((x - y).abs().max() <= 1e-2 * y.float().std())
+    return bool((x - y).abs().max() <= max(1e-2, TOLERANCE[precision_in_use(y.device)]) * y.float().std())
 
 
 def select(keep: torch.Tensor, kept: torch.Tensor, dropped: torch.Tensor) -> torch.Tensor:

@@ -10,8 +10,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from analysis.anatomy.hooks import evaluating, hooked
 
-TOLERANCE = {"full": 1e-3, "reduced": 0.3}
-"""How far logits of the copy may be from the network's, in standard deviations of its logits: float32, autocast."""
+TOLERANCE = {"fp32": 1e-3, "tf32": 2e-2, "fp16": 5e-2, "bf16": 0.3}
+"""How far logits of the copy may be from the network's, in standard deviations of its logits, by precision."""
 
 
 def batch_norm_pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[str, str]]:

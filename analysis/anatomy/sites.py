@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from analysis.anatomy.hooks import aside, attempt, evaluating, find_module, hooked
+from analysis.devices import float32_as
 from analysis.errors import UsageError
 from analysis.names import paper_name
 from analysis.networks.preprocessing import preprocessing_of
@@ -292,7 +293,7 @@ def gate_values(network: nn.Module, site: Site, x: torch.Tensor) -> torch.Tensor
     """
     gate, seen = network.get_submodule(site.gate), []
     note = (network.get_submodule(site.values), lambda module, args, output: seen.append(output))
-    with aside(), hooked(note), torch.autocast(x.device.type, enabled=False):
+    with aside(), hooked(note), torch.autocast(x.device.type, enabled=False), float32_as("fp32"):
         gate(x.float().clone())  # a gate may multiply in place
     return _per_channel(seen[-1], x).mean((2, 3))
 

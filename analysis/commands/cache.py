@@ -7,7 +7,7 @@ from pathlib import Path
 from analysis.commands.inputs import Inputs
 from analysis.data import ImageData, adapted, preprocessing_for
 from analysis.data.cached import write_cache
-from analysis.data.showing import enlargement
+from analysis.data.showing import check_shown, enlargement
 from analysis.networks.preprocessing import Preprocessing
 from analysis.subjects import label_networks
 
@@ -38,6 +38,7 @@ class Cache:
             ((label, described),) = label_networks([self.network]).items()
             return preprocessing_for(described, images, self.inputs.stated(), label)
         preprocessing = self.inputs.stated().completed(Preprocessing(224, 0.875))
+        check_shown(preprocessing, "a network")
         if said := enlargement(adapted(images), preprocessing):
             log.warning("the cache has %s", said)
         return preprocessing

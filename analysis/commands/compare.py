@@ -1,5 +1,6 @@
 """`gelens compare`: networks of finished selectivity runs on the same images, from their folders alone."""
 
+import glob
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +10,26 @@ import numpy as np
 import pandas as pd
 
 from analysis import figures
-from analysis.commands.selectivity import write_comparison
+from analysis.commands.selectivity import reference_label, write_comparison
 from analysis.data.datasets import image_differences
 from analysis.errors import UsageError
+from analysis.files import file_hash
 from analysis.names import unique_label
+from analysis.networks.references import split_label
 from analysis.results.run import Run, read_record, read_table
+from analysis.untrusted import Fields, Named, conform, read_arrays
 
 log = logging.getLogger(__name__)
 
 REPLICATES = "selectivity_replicates.npz"
+COMPARABLE = Fields(
+    {
+        "arguments": Fields({"replicates": int, "seed": int}),
+        "networks": Named(Fields({"preprocessing": dict})),
+        "data": Fields({"name": str, "images": int}, {"fingerprint": str, "parts": Named((str, int))}),
+    }
+)
+"""Of `run.json`, what a comparison asks for."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +37,7 @@ class Compare:
     """Networks of several runs, compared as those of one run are.
 
     Args:
-        runs: folders.
+        runs: folders; `GROUP=PATTERN`, with the folders of several trainings of one network, makes a group of them.
         reference: label of the network that the others are compared with; the first by default.
     """
 
@@ -33,16 +45,20 @@ class Compare:
     reference: str | None = None
 
     def arguments(self) -> dict:
-        return {"runs": [str(run) for run in self.runs], "reference": self.reference}
+        tables = [file_hash(path) for run in self.runs if (path := Path(run) / "selectivity.csv").is_file()]
+        return {"runs": [str(run) for run in self.runs], "tables": tables, "reference": self.reference}
 
     def run(self, run: Run) -> list[Path]:
         tables: dict[str, list[pd.DataFrame]] = {"selectivity.csv": [], "selectivity_blocks.csv": []}
         samples: dict[tuple[str, str], dict[str, np.ndarray]] = {}
-        records = [read_record(folder) for folder in self.runs]
+        found = [(group, folder) for each in self.runs for group, folder in _folders(str(each))]
+        records = [read_record(folder) for _, folder in found]
         labels: list[str] = []
-        for folder, record in zip(self.runs, records, strict=True):
-            _check_comparable(folder, record, self.runs[0], records[0])
-            own = _labels(folder, labels)
+        for (group, folder), record in zip(found, records, strict=True):
+            _check_comparable(folder, record, found[0][1], records[0])
+            own = _labels(folder, record, labels) if group is None else _grouped(folder, record, group)
+            if twice := set(own.values()) & set(labels):
+                raise UsageError(f"`{folder}` is a second run of {twice.pop()}: trainings of a group differ in seed")
             labels += own.values()
             _say_how_it_is_shown(own, record, records[0])
             for name, parts in tables.items():
@@ -52,31 +68,66 @@ class Compare:
                 samples.setdefault(key[:2], {})[key[2]] = values
             run.record["networks"] |= {own[label]: record["networks"][label] for label in own}
         units, blocks = (pd.concat(parts, ignore_index=True) for parts in tables.values())
-        if self.reference is not None and self.reference not in labels:
-            raise UsageError(f"no network `{self.reference}` to compare with; labels: {', '.join(labels)}")
+        cards = run.record["networks"]
+        reference = reference_label(self.reference, {label: cards[label].get("group") for label in labels})
         if len(labels) < 2:
             raise UsageError(f"the runs have one network, {labels[0]}; expected at least two to compare")
         run.save(data=records[0]["data"])
         for name, table in zip(tables, (units, blocks), strict=True):
             run.write_table(name, table)
         replicates = records[0]["arguments"]["replicates"]
-        write_comparison(run, units, blocks, samples, self.reference or labels[0], replicates)
+        write_comparison(run, units, blocks, samples, reference or labels[0], replicates)
         return figures.draw(run.folder)
 
 
-def _labels(folder: Path | str, taken: Sequence[str]) -> dict[str, str]:
+def _folders(text: str) -> list[tuple[str | None, Path]]:
+    """The folders that an argument names, each with the group that it makes of them; None where it makes none."""
+    if Path(text).exists():
+        return [(None, Path(text))]
+    label, pattern = split_label(text)
+    folders = [path for path in map(Path, sorted(glob.glob(pattern))) if (path / "run.json").is_file()]
+    if label is None:
+        return [(None, folder) for folder in folders or [Path(text)]]
+    if not folders:
+        raise UsageError(f"no run's folder matches `{pattern}` of the group `{label}`")
+    return [(label, folder) for folder in folders]
+
+
+def _grouped(folder: Path, record: dict, group: str) -> dict[str, str]:
+    """By the label in a run of a group, the one it has among several runs; its card then tells the group."""
+    if len(record["networks"]) != 1:
+        raise UsageError(
+            f"the run in `{folder}` has {len(record['networks'])} networks; expected one in each run of a group "
+            f"(`{group}`)"
+        )
+    ((label, card),) = record["networks"].items()
+    if not str(card.get("training_seed")).isdecimal():
+        raise UsageError(
+            f"the run in `{folder}` does not say with which seed {label} was trained, so it cannot be paired with "
+            f"others; weights that `gelens train` wrote tell it"
+        )
+    card["group"] = group
+    return {label: f"{group}#{card['training_seed']}"}
+
+
+def _labels(folder: Path | str, record: dict, taken: Sequence[str]) -> dict[str, str]:
     """By the label in a run, the one it has among several runs."""
     own: dict[str, str] = {}
     for label in read_table(folder, "selectivity.csv")["network"].unique():
+        if label not in record["networks"]:
+            raise UsageError(f"`{folder}` has selectivity of `{label}`, which its run.json does not know")
         own[label] = unique_label(label, [*taken, *own.values()])
     return own
 
 
 def _samples(folder: Path | str, own: dict[str, str]) -> dict[tuple[str, str, str], np.ndarray]:
     """By (network, block, kind), what errors and gaps are computed from."""
-    with np.load(Path(folder) / REPLICATES, allow_pickle=False) as stored:
-        keys = {key: key.rsplit("/", 2) for key in stored.files}
+    try:
+        stored = read_arrays(Path(folder) / REPLICATES)
+        keys = {key: key.rsplit("/", 2) for key in stored}
         return {(own[network], block, kind): stored[key] for key, (network, block, kind) in keys.items()}
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"`{Path(folder) / REPLICATES}` is not of this run's networks, or damaged: {error}") from error
 
 
 def _say_how_it_is_shown(own: dict[str, str], record: dict, first: dict) -> None:
@@ -95,6 +146,10 @@ def _check_comparable(folder: Path | str, record: dict, first: Path | str, other
             f"`{folder}` is a run of `{record['command']}` without {REPLICATES}; expected one of `selectivity`, "
             f"`supplementary` or `demo`"
         )
+    try:
+        conform(record, COMPARABLE)
+    except ValueError as error:
+        raise UsageError(f"`{folder}` cannot be compared: its run.json: {error}") from error
     if not record["finished"]:
         raise UsageError(f"the run in `{folder}` is not finished; its own command with --resume goes on")
     for name, usual in (

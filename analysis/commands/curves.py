@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import figures
+from analysis.errors import UsageError
+from analysis.files import file_hash
 from analysis.names import unique_label
 from analysis.results.run import Run, read_record, read_table
 
@@ -18,13 +20,16 @@ class TrainingCurves:
     trainings: Sequence[Path | str]
 
     def arguments(self) -> dict:
-        return {"runs": [str(folder) for folder in self.trainings]}
+        tables = [file_hash(path) for folder in self.trainings if (path := Path(folder) / "training.csv").is_file()]
+        return {"runs": [str(folder) for folder in self.trainings], "tables": tables}
 
     def run(self, run: Run) -> list[Path]:
         tables: dict[str, pd.DataFrame] = {}
         notes = set()
         for folder in self.trainings:
             table = read_table(folder, "training.csv")
+            if table.empty:
+                raise UsageError(f"the training.csv of `{folder}` is empty: no epoch was finished")
             label = unique_label(str(table["network"].iloc[0]), tables)
             tables[label] = table.assign(network=label)
             data = read_record(folder).get("data", {})

@@ -11,8 +11,10 @@ from analysis.data import ImageData, adapted, checked, load_data, preprocessing_
 from analysis.errors import UsageError
 from analysis.files import file_hash
 from analysis.networks import card_of
+from analysis.networks.groups import weights_files
 from analysis.networks.preprocessing import Stated
-from analysis.networks.references import parse
+from analysis.networks.references import Reference, parse
+from analysis.networks.weights import weights_file_hash
 from analysis.subjects import fit_classes, label_networks
 
 
@@ -30,7 +32,7 @@ class Inputs:
         untrained: whether networks without weights are measured, with random ones.
     """
 
-    networks: Sequence[str] | Mapping[str, str]
+    networks: Sequence[str] | Mapping[str, str | Reference]
     data: str
     limit: int | None = None
     per_class: int | None = None
@@ -85,8 +87,12 @@ class Inputs:
         return self.stated().known()
 
     def as_arguments(self) -> dict:
-        """What a run's results depend on: these values, and what the weights files hold."""
-        files = {weights for text in self.networks if (weights := parse(text).weights)}
-        hashes = {file: file_hash(Path(file)) for file in sorted(files) if Path(file).is_file()}
+        """What a run's results depend on: these values, and what the files of weights and of factories hold."""
+        named = self.networks.values() if isinstance(self.networks, Mapping) else self.networks
+        references = [parse(text) for text in named]
+        files = {file for each in references for file in weights_files(each)}
+        hashes = {file: weights_file_hash(Path(file)) for file in sorted(files) if Path(file).is_file()}
+        factories = {each.name.rpartition(":")[0] for each in references if ".py:" in each.name}
+        code = {file: file_hash(Path(file)) for file in sorted(factories) if Path(file).is_file()}
         depended = {name: value for name, value in vars(self).items() if name != "skip_unreadable"}
-        return depended | {"networks": list(self.networks), "weights": hashes}
+        return depended | {"networks": list(self.networks), "weights": hashes, "code": code}

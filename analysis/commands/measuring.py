@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import figures
+from analysis import figures, processes
 from analysis.api import Request, description, record_requests
 from analysis.data.datasets import image_differences
 from analysis.devices import resolve_device
@@ -23,6 +23,10 @@ RECORDING = "recording"
 """The recording's folder, in a run's."""
 
 
+class Recorded(Exception):
+    """The images are recorded, and the rest is not this process's: another one's, or that of whoever merges shards."""
+
+
 @dataclass(frozen=True)
 class Measuring:
     """How a command measures: the pass, and whether its recording is kept in the run's folder."""
@@ -32,10 +36,15 @@ class Measuring:
 
     def arguments(self) -> dict:
         """What results depend on."""
-        return {"precision": self.options.precision}
+        shard = {"shard": str(self.options.shard)} if self.options.shard else {}
+        return {"precision": self.options.precision} | shard
 
     def measure(self, run: Run, requests: Mapping[str, Request], images, seed: int) -> Recording:
-        """Record what is requested in the run's folder, and write `evaluation.csv`."""
+        """Record what is requested in the run's folder, and write `evaluation.csv`.
+
+        Raises:
+            Recorded: that is all for this process to do.
+        """
         for label, request in requests.items():
             add_network(run, label, request)
         described = description(images)
@@ -51,6 +60,9 @@ class Measuring:
         with run.timed("measure"):
             recording = record_requests(requests, images, self.options, run.path(RECORDING), resume=True)
         run.record["data"]["read"] = len(recording.images)
+        run.record["precision"] = recording.described["precision"]
+        if self.options.shard or not processes.is_first():
+            raise Recorded
         run.write_table("evaluation.csv", evaluation_table(recording))
         return recording
 

@@ -12,13 +12,18 @@ from analysis.commands.inputs import Inputs
 from analysis.commands.measuring import RECORDING, Measuring
 from analysis.data import checked, load_data
 from analysis.errors import UsageError
+from analysis.files import file_hash
 from analysis.networks.weights import weights_hash
 from analysis.probes.dropping import Dropping
 from analysis.recording import Recording
 from analysis.recording.store import discard
 from analysis.results.run import Run, read_record, read_table
 from analysis.statistics.curves import Curves, areas, class_curves, differences, point_tests
+from analysis.statistics.trainings import groups_of, training_areas
 from analysis.tables.pruning import correctness, pruning_table
+
+OF_MEANS = f"{RECORDING}-of-means"
+"""The folder, in a run's, of what is recorded of the images that means are taken from."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Pruning:
         chosen |= {name: getattr(dropping, name) for name in ("fill", "scope", "exact", "seed")}
         chosen |= {"stage": self.stage, "blocks": self.blocks, "means_from": self.means_from}
         chosen |= {"per_class": self.per_class}
-        chosen |= {"selectivity_from": self.selectivity_from and str(self.selectivity_from)}
+        chosen |= {"selectivity_from": self.selectivity_from and _table_of(self.selectivity_from)}
         return self.inputs.as_arguments() | self.measuring.arguments() | chosen
 
     def run(self, run: Run) -> list[Path]:
@@ -58,7 +63,7 @@ class Pruning:
             for label, network in labelled.items()
         }
         index = None if self.selectivity_from is None else _selectivity_of(self.selectivity_from, requests, images)
-        others = run.path(f"{RECORDING}-of-means")
+        others = run.path(OF_MEANS)
         means_from = self.means_from and checked(load_data(self.means_from), self.inputs.skip_unreadable)
         requests = with_priors(requests, images, self.measuring.options, means_from, index, others)
         recording = self.measuring.measure(run, requests, images, self.dropping.seed)
@@ -79,9 +84,16 @@ def write_pruning(run: Run, recording: Recording, seed: int) -> None:
         ("pruning_tests.csv", point_tests(curves)),
         ("pruning_summary.csv", areas(curves, seed)),
         ("pruning_differences.csv", differences(curves, seed)),
+        ("pruning_summary_trainings.csv", training_areas(curves, groups_of(run.record["networks"]), seed)),
     ):
         if len(table):
             run.write_table(name, table)
+
+
+def _table_of(folder: Path) -> dict[str, str]:
+    """A run's folder, and what its table of selectivity holds."""
+    table = folder / "selectivity.csv"
+    return {"run": str(folder), "table": file_hash(table) if table.is_file() else ""}
 
 
 def _selectivity_of(folder: Path, requests: Mapping[str, Request], data) -> pd.DataFrame:

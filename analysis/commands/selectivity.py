@@ -1,7 +1,7 @@
 """`gelens selectivity`: class selectivity of every unit, figure 2 and its like."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,20 +9,24 @@ import numpy as np
 import pandas as pd
 from PIL import ImageOps
 
-from analysis import figures
+from analysis import figures, processes
 from analysis.anatomy.sites import resolve_blocks
 from analysis.api import Request
 from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import Measuring
+from analysis.commands.measuring import Measuring, Recorded
 from analysis.data import ImageData
 from analysis.errors import RunError, UsageError
 from analysis.files import file_hash
 from analysis.names import blocks_as_in_papers
+from analysis.networks import card_of
 from analysis.networks.checkpoint_series import checkpoint_files, stem_of
 from analysis.networks.references import parse
+from analysis.networks.weights import weights_file_hash
 from analysis.recording import Recording, open_recording
+from analysis.results.following import open_run
 from analysis.results.run import Run, read_table
 from analysis.statistics.comparison import selectivity_gaps, sentences
+from analysis.statistics.trainings import groups_of, training_gaps, training_sentences
 from analysis.tables.evaluation import evaluation_table
 from analysis.tables.selectivity import DEFAULT_STATISTICS, Selectivity, Statistics, check_classes, selectivity_tables
 
@@ -59,8 +63,9 @@ class MeasureSelectivity:
     def run(self, run: Run) -> list[Path]:
         labelled = self.inputs.load_networks()
         images = self.inputs.load_data(labelled)
-        if self.reference is not None and self.reference not in labelled:
-            raise UsageError(f"no network `{self.reference}` to compare with; labels: {', '.join(labelled)}")
+        reference = reference_label(
+            self.reference, {label: card_of(network).group for label, network in labelled.items()}
+        )
         check_classes(images.labels)  # before the pass, not after it
         requests = {
             label: Request(network, resolve_blocks(network, self.stage, self.blocks), (self.tap,), self.rectify)
@@ -69,7 +74,7 @@ class MeasureSelectivity:
         recording = self.measuring.measure(run, requests, images, self.statistics.seed)
         with run.timed("statistics"):
             tables = selectivity_tables(recording, self.statistics, self.tap)
-        write_selectivity(run, tables, self.reference, self.statistics, self.save_means)
+        write_selectivity(run, tables, reference, self.statistics, self.save_means)
         write_thumbnails(run, tables, images)
         return self.measuring.finish(run)
 
@@ -99,12 +104,18 @@ class SelectivityFrom:
         return vars(self.statistics) | chosen | {"rectify": _rectified(made)}
 
     def run(self, run: Run) -> list[Path]:
+        """Compute and write every table.
+
+        Raises:
+            Recorded: another process does.
+        """
+        if not processes.is_first():
+            raise Recorded
         recording = open_recording(self.recording)
         for label in self.networks:
             recording.names(label)  # an error where there is none
         kept = self.networks or list(recording.networks)
-        if self.reference is not None and self.reference not in kept:
-            raise UsageError(f"no network `{self.reference}` to compare with; labels: {', '.join(kept)}")
+        reference = reference_label(self.reference, {label: recording.networks[label].get("group") for label in kept})
         with run.timed("statistics"):  # before anything is written: what was not recorded is refused here
             tables = selectivity_tables(recording, self.statistics, self.tap, kept)
         for label in kept:
@@ -112,13 +123,27 @@ class SelectivityFrom:
         run.save(data=recording.described["data"] | {"read": len(recording.images)}, seed=self.statistics.seed)
         evaluation = evaluation_table(recording)
         run.write_table("evaluation.csv", evaluation[evaluation["network"].isin(kept)])
-        write_selectivity(run, tables, self.reference, self.statistics, self.save_means)
+        write_selectivity(run, tables, reference, self.statistics, self.save_means)
         log.info("contact sheets need the images themselves, which a recording does not hold: none is drawn")
         return figures.draw(run.folder)
 
 
+def reference_label(asked: str | None, groups: Mapping[str, str | None]) -> str | None:
+    """The label of the network that others are compared with: of a group, its first training.
+
+    Args:
+        asked: a label, or a group's.
+        groups: by label, the group that it is in.
+    """
+    if asked is None or asked in groups:
+        return asked
+    if (first := next((label for label, group in groups.items() if group == asked), None)) is None:
+        raise UsageError(f"no network `{asked}` to compare with; labels: {', '.join(groups)}")
+    return first
+
+
 def _rectified(recording: Recording) -> bool:
-    return any(settings.get("rectified") for settings in recording.described["settings"].values())
+    return any(settings.get("rectified") for settings in recording.described.get("settings", {}).values())
 
 
 def write_selectivity(
@@ -155,12 +180,31 @@ def write_comparison(
     if units["network"].nunique() < 2:
         return
     gaps, trends = selectivity_gaps(units, blocks, samples, reference)
-    if len(gaps):
-        run.write_table("selectivity_gap.csv", gaps)
-        run.write_table("selectivity_trend.csv", trends)
-        known = all(card.get("resnet_stages", True) for card in run.record["networks"].values())
-        with blocks_as_in_papers(known):
-            run.save(findings=sentences(gaps, replicates))
+    if not len(gaps):
+        return
+    run.write_table("selectivity_gap.csv", gaps)
+    run.write_table("selectivity_trend.csv", trends)
+    known = all(card.get("resnet_stages", True) for card in run.record["networks"].values())
+    with blocks_as_in_papers(known):
+        said = _compare_trainings(run, units, blocks, samples, reference)
+        grouped = {label for trainings in groups_of(run.record["networks"]).values() for label in trainings.values()}
+        alone = gaps[~gaps["network"].isin(grouped) | ~gaps["reference"].isin(grouped)] if said else gaps
+        run.save(findings=[*said, *(sentences(alone, replicates) if len(alone) else [])])
+
+
+def _compare_trainings(run: Run, units: pd.DataFrame, blocks: pd.DataFrame, samples: dict, reference: str) -> list[str]:
+    """Write the gaps between groups of trainings, where there are several, and say what they are."""
+    groups = groups_of(run.record["networks"])
+    if len(groups) < 2:
+        return []
+    chosen = run.record["networks"][reference].get("group") or next(iter(groups))
+    gaps, trends, seeds = training_gaps(units, blocks, samples, groups, chosen)
+    for name, table in (("gap", gaps), ("trend", trends)):
+        if len(table):
+            run.write_table(f"selectivity_{name}_trainings.csv", table)
+    if len(seeds):
+        run.write_table("selectivity_gap_seeds.csv", seeds)
+    return training_sentences(gaps, trends)
 
 
 def write_thumbnails(run: Run, tables: Selectivity, images: ImageData) -> None:
@@ -201,6 +245,8 @@ class SelectivityOverTraining:
         networks = list(self.each.inputs.networks)
         if len(networks) > 1 or parse(networks[0]).weights:
             raise UsageError(f"--checkpoints takes one NETWORK without @WEIGHTS, but got {' '.join(networks)}")
+        if self.each.measuring.options.shard:
+            raise UsageError("--checkpoints takes no --shard: name the checkpoints as networks, or use --processes")
         if self.each.reference:
             raise UsageError(f"--checkpoints compares nothing, so takes no --reference, but got {self.each.reference}")
 
@@ -212,11 +258,18 @@ class SelectivityOverTraining:
         return set(read_table(run.folder, "selectivity_epochs.csv")["epoch"]) == set(checkpoint_files(self.folder))
 
     def run(self, run: Run) -> list[Path]:
+        """Measure what is not measured yet, and write the tables.
+
+        Raises:
+            Recorded: that is all for this process to do.
+        """
         (network,) = self.each.inputs.networks
         label = parse(network).label or parse(network).short
         tables, others, data = [], [], {}
         for epoch, path in checkpoint_files(self.folder).items():
             part = self._measure(run, network, epoch, path)
+            if not processes.is_first():
+                continue
             error = read_table(part.folder, "evaluation.csv")["top1_error"].iloc[0]
             table = read_table(part.folder, "selectivity_blocks.csv").assign(network=label, top1_error=error)
             table.insert(1, "epoch", epoch)
@@ -226,6 +279,8 @@ class SelectivityOverTraining:
                 others.append(means[["value", "null"]].mean().reset_index().assign(network=label, epoch=epoch))
             run.record["networks"] |= part.record["networks"]
             data = part.record["data"]
+        if not processes.is_first():
+            raise Recorded
         run.save(data=data)
         run.write_table("selectivity_epochs.csv", pd.concat(tables, ignore_index=True))
         if others:
@@ -235,14 +290,16 @@ class SelectivityOverTraining:
     def _measure(self, run: Run, network: str, epoch: float, path: Path) -> Run:
         stem = stem_of(path.name)
         inputs = replace(self.each.inputs, networks={stem: str(parse(network).with_weights(path))})
-        arguments = run.record["arguments"] | {"checkpoint": path.name, "weights": file_hash(path)}
-        part = Run(run.path("checkpoints") / stem, "selectivity", arguments, resume=True)
-        if not part.finished:
-            log.info("epoch %g: %s", epoch, path.name)
-            try:
-                replace(self.each, inputs=inputs).run(part)
-            except (UsageError, RunError):
-                part.discard_if_empty()
-                raise
-            part.finish()
+        arguments = run.record["arguments"] | {"checkpoint": path.name, "weights": weights_file_hash(path)}
+        with open_run(run.path("checkpoints") / stem, "selectivity", arguments, resume=True) as part:
+            if not part.finished:
+                log.info("epoch %g: %s", epoch, path.name)
+                try:
+                    replace(self.each, inputs=inputs).run(part)
+                except Recorded:
+                    return part
+                except (UsageError, RunError):
+                    part.discard_if_empty()
+                    raise
+                part.finish()
         return part

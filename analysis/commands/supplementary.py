@@ -15,6 +15,7 @@ from analysis.commands.measuring import Measuring
 from analysis.commands.pruning import write_pruning
 from analysis.commands.selectivity import write_selectivity, write_thumbnails
 from analysis.networks import catalogue
+from analysis.networks.groups import with_trainings
 from analysis.networks.references import Reference
 from analysis.networks.references import labelled as labelled_references
 from analysis.results.run import Run, read_table
@@ -41,11 +42,11 @@ def supplementary_networks(family: str = "resnet50", shuffle: str = "shufflenet"
 class Supplementary:
     """Every figure and table of the supplementary material, for given networks; those without weights are trained.
 
-    Parts are recognised by the networks' names. The first residual network without a gate is the reference of figure
-    2 and the stars of figure 3. It and the θ⁻ networks make table 1. Figure 2 has every other residual network but the
-    θ⁻ of another extent or pooling than global average; figure 3 has those of figure 2 with gates of parameters (the
-    paper's is SE). ShuffleNets make figure 1, from their training in this run or from the training.csv beside their
-    weights.
+    Parts are recognised by the networks' names. The first residual network without a gate, with all trainings of its
+    group, is the reference of figure 2 and the stars of figure 3. It and the θ⁻ networks make table 1. Figure 2 has
+    every other residual network but the θ⁻ of another extent or pooling than global average; figure 3 has those of
+    figure 2 with gates of parameters (the paper's is SE). ShuffleNets make figure 1, from their training in this run
+    or from the curves beside their weights.
     """
 
     inputs: Inputs
@@ -58,9 +59,9 @@ class Supplementary:
         return self.inputs.as_arguments() | self.measuring.arguments() | settings
 
     def run(self, run: Run) -> list[Path]:
-        references = labelled_references(self.inputs.networks)
+        references = with_trainings(labelled_references(self.inputs.networks))
         trainings = self._train(run, references)
-        trained = replace(self.inputs, networks={label: str(each) for label, each in references.items()})
+        trained = replace(self.inputs, networks=references)
         labelled = trained.load_networks()
         images = trained.load_data(labelled)
         roles = _Roles(references)
@@ -109,9 +110,17 @@ class Supplementary:
                     skip_unreadable=self.inputs.skip_unreadable,
                 )
                 references[label] = reference.with_weights(folder / WEIGHTS)
-            elif (beside := Path(reference.weights).parent / "training.csv").is_file():
+            elif (beside := _curves_beside(Path(reference.weights))) is not None:
                 trainings[label] = read_table(beside.parent, beside.name).assign(network=label)
         return trainings
+
+
+def _curves_beside(weights: Path) -> Path | None:
+    """The curves of the training that left these weights: in its folder, or in a file of the same name."""
+    for path in (weights.with_suffix(".csv"), weights.parent / "training.csv"):
+        if path.is_file():
+            return path
+    return None
 
 
 class _Roles:
@@ -120,7 +129,8 @@ class _Roles:
     def __init__(self, references: Mapping[str, Reference]):
         residual = {label: each for label, each in references.items() if "shufflenet" not in each.name}
         gates = {label: catalogue.NAMES.get(each.name, ("", "other"))[1] for label, each in residual.items()}
-        plain = [label for label, gate in gates.items() if gate == ""][:1]
+        plain = [label for label, gate in gates.items() if gate == ""]
+        plain = [label for label in plain if label == plain[0] or _same_group(residual[label], residual[plain[0]])]
         theta_minus = [label for label, gate in gates.items() if gate == "ge_theta_minus"]
         best = [label for label in theta_minus if _is_global_average(residual[label])]
         parametric = [label for label, gate in gates.items() if gate in ("se", "ge_theta", "ge_theta_plus")]
@@ -136,6 +146,10 @@ class _Roles:
         """As run.json has it: by figure, its networks."""
         names = ("optimisation", "pooling", "selectivity", "pruning")
         return {name: getattr(self, name) for name in names}
+
+
+def _same_group(one: Reference, other: Reference) -> bool:
+    return one.group is not None and one.group == other.group
 
 
 def _is_global_average(reference: Reference) -> bool:

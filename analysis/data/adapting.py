@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from analysis.data.datasets import UNREADABLE, ImageData, reason
+from analysis.data.datasets import ImageData, reason
+from analysis.data.pictures import UNREADABLE
 from analysis.errors import UsageError
 from analysis.randomness import hashes
 
@@ -174,6 +175,8 @@ def _whole_numbers(labels, what: str) -> np.ndarray:
     whole = found.dtype.kind in "iub" or (found.dtype.kind == "f" and (found == np.floor(found)).all())
     if found.ndim != 1 or not whole:
         raise UsageError(f"{what} are of type {found.dtype.name}; expected one whole number an image, from 0 on")
+    if found.size and not (found.min() >= -(2**63) and found.max() < 2**63):
+        raise UsageError(f"{what} have the value {found.max()}; expected whole numbers from 0 on")
     return found.astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Decoded, resized and cropped images in one memory-mapped file, which every command takes as data: `cache:FILE`.
+"""Decoded, resized and cropped images in one file, which every command takes as data: `cache:FILE`.
 
 FILE is a NumPy array (N, size, size, 3) of bytes; FILE.json says whose images they are, in order, and how they were
 made. Normalisation comes later, for each network. While a cache is being made, FILE.part.json says how far it is.
@@ -6,6 +6,7 @@ made. Normalisation comes later, for each network. While a cache is being made, 
 
 import json
 import os
+import time
 from functools import cached_property
 from pathlib import Path
 
@@ -14,13 +15,16 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from analysis.data.contents import changed_content, sampled_contents
 from analysis.data.datasets import ImageData, image_differences
-from analysis.data.loading import Geometry, batches, described
+from analysis.data.loading import Geometry, batches, described, reading_errors_told
+from analysis.data.manifests import read_manifest
 from analysis.errors import RunError, UsageError
-from analysis.files import atomic_path
+from analysis.files import RowSums, atomic_path, clear_unfinished, only_writer, to_disk
+from analysis.untrusted import map_array
 
-_EVERY = 2000
-"""Images between two notes of how far the cache is."""
+NOTE_SECONDS = 5
+"""Between two notes of how far a cache is."""
 
 LARGEST_IN_MEMORY = 2 * 2**30
 """Bytes of decoded images that are kept in memory at most."""
@@ -30,7 +34,7 @@ class CachedData(ImageData):
     """Images that are decoded already, for one `geometry`: rows of an array (N, size, size, 3) of bytes.
 
     Args:
-        path: the file of the array, which is memory-mapped; worker processes open it again.
+        path: the file of the array.
         pixels: the array itself, where it is in memory.
         rows: of these images, all by default.
     """
@@ -52,8 +56,8 @@ class CachedData(ImageData):
         self.checked = True
 
     @cached_property
-    def pixels(self) -> np.ndarray:
-        return np.load(self.path, mmap_mode="r")
+    def pixels(self) -> "_StoredRows":
+        return _StoredRows(self.path)
 
     def __getstate__(self) -> dict:
         return {name: value for name, value in vars(self).items() if name != "pixels" or self.path is None}
@@ -65,13 +69,45 @@ class CachedData(ImageData):
         """Images `start` to `stop` as (n, 3, size, size) uint8 in channels-last order."""
         rows = self.rows[start:stop]
         together = rows[-1] - rows[0] == len(rows) - 1  # a slice is copied faster than single rows
-        chosen = np.array(self.pixels[rows[0] : rows[-1] + 1] if together else self.pixels[rows])
+        if together:
+            chosen = np.array(self.pixels[rows[0] : rows[-1] + 1])
+        else:
+            chosen = np.stack([self.pixels[row] for row in rows])
         return torch.from_numpy(chosen).permute(0, 3, 1, 2)
 
     def subset(self, positions) -> "CachedData":
         chosen = super().subset(positions)
         chosen.rows, chosen.read = self.rows[np.asarray(positions, dtype=np.int64)], chosen._picture
         return chosen
+
+
+class _StoredRows:
+    """Rows of an array in a file, read when they are asked for: a mapped file that is cut short kills its reader."""
+
+    def __init__(self, path: Path):
+        mapped = np.load(path, mmap_mode="r")  # fails where it is cut short already
+        self.path, self.shape, self.dtype, self.offset = path, mapped.shape, mapped.dtype, mapped.offset
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def row_bytes(self) -> int:
+        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+
+    def __getitem__(self, rows: slice | int) -> np.ndarray:
+        start, stop, _ = rows.indices(len(self)) if isinstance(rows, slice) else (int(rows), int(rows) + 1, 1)
+        each = self.row_bytes // self.dtype.itemsize
+        try:
+            values = np.fromfile(
+                self.path, self.dtype, (stop - start) * each, offset=self.offset + start * self.row_bytes
+            )
+        except OSError as error:
+            raise RunError(f"the cache `{self.path}` cannot be read: {error.strerror or error}") from error
+        if len(values) < (stop - start) * each:
+            raise RunError(f"the cache `{self.path}` was cut short as it was read; make it again with `gelens cache`")
+        values = values.reshape(stop - start, *self.shape[1:])
+        return values if isinstance(rows, slice) else values[0]
 
 
 def decoded_in_memory(data: ImageData, geometry: Geometry, workers: int = 0, progress: bool = True) -> CachedData:
@@ -120,84 +156,117 @@ def write_cache(
         RunError: an image that cannot be read, or no space; what was decoded is kept.
     """
     out = Path(out)
+    with only_writer(out.parent, f".{out.name}.lock"):
+        for path in (_beside(out, ".json"), _beside(out, ".part.json")):
+            clear_unfinished(path.parent, path.name)
+        _write_cache(data, geometry, out, workers, resume, progress)
+
+
+def _write_cache(data: ImageData, geometry: Geometry, out: Path, workers: int, resume: bool, progress: bool) -> None:
     manifest, part = _beside(out, ".json"), _beside(out, ".part.json")
     head = {"data": data.name, "split": data.split, "geometry": list(geometry), "parts": data.parts}
-    done, shape = 0, (len(data), geometry[0], geometry[0], 3)
+    head["contents"] = sampled_contents(data)
+    sums, shape = RowSums(), (len(data), geometry[0], geometry[0], 3)
     if part.exists():
         before = _read_part(part)
         if not resume:
             raise UsageError(f"`{out}` is a cache in the making: add --resume to go on, or choose another file")
         _check_same(out, before, head)
-        done = before["done"]
+        sums = RowSums(before["sums"], before["done"])
     elif manifest.exists() and resume:
         _check_same(out, json.loads(manifest.read_text()), head)
         return
     elif out.exists() or manifest.exists():
         raise UsageError(f"`{out}` is there already; delete it and `{manifest.name}`, or choose another file")
-    pixels = _open_array(out, part, shape, done, head)
-    bar = tqdm(total=len(data), initial=done, unit="img", desc="caching", mininterval=0.5, disable=not progress)
-    saved = done
+    rows = _rows_to_write(out, part, shape, sums, head)
+    bar = tqdm(total=len(data), initial=sums.rows, unit="img", desc="caching", mininterval=0.5, disable=not progress)
+    noted = time.monotonic()
     try:
-        with bar:
-            for batch in batches(data, [geometry], 64, workers, start=done):
-                pixels[done : done + len(batch)] = batch.images[geometry].permute(0, 2, 3, 1).numpy()
-                done += len(batch)
+        with bar, reading_errors_told():
+            for batch in batches(data, [geometry], 64, workers, start=sums.rows):
+                pixels = batch.images[geometry].permute(0, 2, 3, 1).contiguous().numpy()
+                _write_rows(out, rows, sums.rows, pixels)
+                sums.add(pixels)
                 bar.update(len(batch))
-                if done - saved >= _EVERY:
-                    _save_part(part, pixels, head, done)
-                    saved = done
+                if time.monotonic() - noted > NOTE_SECONDS:
+                    _save_part(out, part, head, sums)
+                    noted = time.monotonic()
+    except RunError as error:
+        if not sums.rows:
+            raise
+        raise RunError(
+            f"{error}. {sums.rows} of {len(data)} images are in the cache and kept: the same command with --resume "
+            f"goes on"
+        ) from error
     finally:
-        _save_part(part, pixels, head, done)
+        _save_part(out, part, head, sums)
     listing = {"classes": data.synsets or data.classes, "labels": data.labels.tolist(), "note": data.note}
     listing |= {"identifiers": list(data.identifiers), "indices": data.indices.tolist(), "sizes": data.sizes.tolist()}
     with atomic_path(manifest) as temporary:
-        temporary.write_text(json.dumps(head | listing | {"skipped": data.skipped}))
+        temporary.write_text(json.dumps(head | listing | {"skipped": data.skipped, "sums": sums.sums}))
     part.unlink()
 
 
-def _open_array(out: Path, part: Path, shape: tuple[int, ...], done: int, head: dict) -> np.memmap:
-    """The array to write into, with all its space reserved: a full disk must not kill the process as it writes.
+def _rows_to_write(out: Path, part: Path, shape: tuple[int, ...], sums: RowSums, head: dict) -> _StoredRows:
+    """The file to write into, with all its space reserved.
 
     Raises:
         RunError: it cannot be written, there is no space, or what was begun is not whole.
     """
     try:
-        if done:
-            np.load(out, mmap_mode="r")  # fails where the file is too short; r+ would fill it up with zeros
-            pixels = np.load(out, mmap_mode="r+")
-            if pixels.shape != shape or pixels.dtype != np.uint8:
-                raise ValueError(f"{pixels.dtype} {pixels.shape}, expected uint8 {shape}")
-            return pixels
-        with atomic_path(part) as temporary:
-            temporary.write_text(json.dumps(head | {"done": 0}))
-        pixels = np.lib.format.open_memmap(out, "w+", np.uint8, shape)
-        if hasattr(os, "posix_fallocate"):  # not on macOS
-            with out.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, out.stat().st_size)
-        return pixels
+        if not sums.rows:
+            _note(part, head, sums)
+            pixels = np.lib.format.open_memmap(out, "w+", np.uint8, shape)
+            del pixels
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                with out.open("r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, out.stat().st_size)
+        rows = _StoredRows(out)
+        if rows.shape != shape or rows.dtype != np.uint8:
+            raise ValueError(f"{rows.dtype} {rows.shape}, expected uint8 {shape}")
+        if sums.differ(rows):
+            raise ValueError("the images in it are not those that were written")
+        return rows
     except (ValueError, EOFError) as error:
         raise RunError(
             f"what was begun of the cache `{out}` is damaged ({error}); delete it and `{part.name}`, and begin again"
         ) from error
     except OSError as error:
-        if not done:
+        if not sums.rows:
             out.unlink(missing_ok=True)
             part.unlink(missing_ok=True)
+        raise RunError(f"cannot write `{out}`: {error.strerror or error}") from error
+
+
+def _write_rows(out: Path, rows: _StoredRows, start: int, pixels: np.ndarray) -> None:
+    try:
+        with out.open("r+b") as file:
+            file.seek(rows.offset + start * rows.row_bytes)
+            file.write(pixels.data)
+    except OSError as error:
         raise RunError(f"cannot write `{out}`: {error.strerror or error}") from error
 
 
 def _read_part(part: Path) -> dict:
     try:
         before = json.loads(part.read_text())
-        return {"done": int(before["done"])} | before
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return {"done": int(before["done"]), "sums": list(before["sums"])} | before
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"`{part}` is damaged; delete it and the cache, and begin again") from error
 
 
-def _save_part(part: Path, pixels: np.memmap, head: dict, done: int) -> None:
-    pixels.flush()
+def _save_part(out: Path, part: Path, head: dict, sums: RowSums) -> None:
+    """Bring what was written to the disk, then the note of how much that is."""
+    try:
+        to_disk(out)
+    except OSError as error:
+        raise RunError(f"cannot write `{out}`: {error.strerror or error}") from error
+    _note(part, head, sums)
+
+
+def _note(part: Path, head: dict, sums: RowSums) -> None:
     with atomic_path(part) as temporary:
-        temporary.write_text(json.dumps(head | {"done": done}))
+        temporary.write_text(json.dumps(head | {"done": sums.rows, "sums": sums.sums}))
 
 
 def _check_same(out: Path, before: dict, now: dict) -> None:
@@ -209,6 +278,10 @@ def _check_same(out: Path, before: dict, now: dict) -> None:
     if before["parts"] != now["parts"]:
         others = image_differences(before["parts"], now["parts"])
         raise UsageError(f"`{out}` was begun on other images: {others}; choose another file")
+    if changed := changed_content(before.get("contents", {}), now["contents"]):
+        raise UsageError(
+            f"`{out}` was begun on other images: the content of image `{changed}` has changed; choose another file"
+        )
 
 
 def _beside(path: Path, suffix: str) -> Path:
@@ -236,8 +309,8 @@ def load_cache(location: str, named: str = "", split: str = "val") -> CachedData
     if not path.is_file() or not manifest.is_file():
         raise UsageError(f"no cache `{location}` (with `{manifest.name}` beside it); `gelens cache` makes one")
     try:
-        made = json.loads(manifest.read_text())
-        pixels = np.load(path, mmap_mode="r")
+        made = read_manifest(manifest)
+        pixels = map_array(path)
         geometry = tuple(made["geometry"])
         if pixels.shape != (len(made["labels"]), geometry[0], geometry[0], 3) or pixels.dtype != np.uint8:
             raise ValueError(f"{pixels.dtype} {pixels.shape} for {len(made['labels'])} images of {geometry[0]} pixels")
@@ -253,7 +326,7 @@ def load_cache(location: str, named: str = "", split: str = "val") -> CachedData
             path=path,
             geometry=geometry,
         )
-        data.skipped = made["skipped"]
+        data.skipped, data.contents = made["skipped"], made.get("contents", {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise RunError(f"the cache `{location}` is damaged: {error}") from error
     if named and named != made["split"]:

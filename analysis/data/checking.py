@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from tqdm import tqdm
 
-from analysis.data.datasets import UNREADABLE, ImageData, in_rgb, reason
+from analysis.data.datasets import ImageData, in_rgb, reason
+from analysis.data.pictures import UNREADABLE
 from analysis.errors import RunError
 from analysis.randomness import hashes
 

@@ -1,8 +1,6 @@
 """Labelled images with stable identifiers: what every reference to data gives."""
 
 import hashlib
-import struct
-import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from functools import partial
@@ -14,28 +12,16 @@ from torch.utils.data import Dataset
 
 from analysis.data import imagenet
 from analysis.data.names import Names
-from analysis.errors import RunError, UsageError
+from analysis.data.pictures import UNREADABLE, decoding
+from analysis.errors import RunError, UsageError, plain
 from analysis.randomness import hashes
 
 SPLITS = ("train", "val", "test")
 """The splits that a reference can name. Folders are taken for splits where there is one of train or val."""
 _CONTAINERS = ("folder", "tar", "webdataset", "parquet", "hf")
 """Forms that may hold any images, so that the place says more than the form."""
-MOST_CLASSES = 1_000_000
-"""A label beyond is taken for damage."""
-UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    TypeError,
-    IndexError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-)
-UNREADABLE += (Image.DecompressionBombError,)
-"""What Pillow's readers raise."""
+MOST_CLASSES = 100_000
+"""A label beyond is taken for damage: statistics have a place for every class up to the highest label."""
 
 
 class ImageData(Dataset):
@@ -46,7 +32,7 @@ class ImageData(Dataset):
         split: one of `SPLITS`, or "" where there is only one.
         classes: class names in label order; ImageNet's synsets become names.
         labels: label of every image, known before any is read.
-        identifiers: a stable name for every image, free of absolute paths.
+        identifiers: a stable name for every image, free of absolute paths; control characters are spelled out.
         read: gives image i as PIL, decoded or not.
         indices: the index of every image in the whole split; all randomness of an analysis hangs on it.
         note: what figures should say of these images, if anything.
@@ -71,14 +57,16 @@ class ImageData(Dataset):
     ):
         self.name, self.split, self.note, self.read = name, split, note, read
         self.label = label
-        self.classes, self.synsets = imagenet.recognised(list(classes))
+        self.classes, self.synsets = imagenet.recognised([plain(each) for each in classes])
         self.labels = np.asarray(labels, dtype=np.int64)
-        self.identifiers = identifiers if isinstance(identifiers, Names) else Names(identifiers)
+        self.identifiers = Names(map(plain, identifiers))
         self.indices = np.arange(len(self.labels)) if indices is None else np.asarray(indices, dtype=np.int64)
         self.sizes = np.asarray(sizes, dtype=np.int64)
-        self.faults = dict(faults or {})
+        self.faults = {plain(name): fault for name, fault in (faults or {}).items()}
         self.skipped: dict[str, str] = {}
         """What was left out of these as unreadable, and why, by identifier."""
+        self.contents: dict[str, str] | None = None
+        """Hashes of what some of them show (`analysis.data.contents`), where they are known without reading them."""
         self.checked = False
         """Whether the images were looked at, and none found that cannot be read."""
 
@@ -189,11 +177,12 @@ def in_rgb(image: Image.Image) -> Image.Image:
     Raises:
         ValueError: pixels of 32 bits, whose range nobody can know.
     """
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        return Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ValueError(f"its pixels have 32 bits (mode {image.mode}), of unknown range")
-    return image.convert("RGB")
+    with decoding(image):
+        if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+            return Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8)).convert("RGB")
+        if image.mode in ("I", "F"):
+            raise ValueError(f"its pixels have 32 bits (mode {image.mode}), of unknown range")
+        return image.convert("RGB")
 
 
 def reason(error: BaseException) -> str:
@@ -203,7 +192,7 @@ def reason(error: BaseException) -> str:
     'No such file or directory'
     """
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-    return "it is no image" if isinstance(error, Image.UnidentifiedImageError) else text.splitlines()[0]
+    return "it is no image" if isinstance(error, Image.UnidentifiedImageError) else plain(text.splitlines()[0])
 
 
 def read_chosen(read: Callable[[int], Image.Image], chosen: np.ndarray, position: int) -> Image.Image:

@@ -13,6 +13,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from analysis.data import imagenet
 from analysis.data.datasets import SPLITS, ImageData, class_numbers, reason
 from analysis.data.names import Names
+from analysis.data.pictures import open_picture
 from analysis.errors import RunError, UsageError
 
 VALIDATING = ("val", "test")
@@ -42,7 +43,7 @@ class FileReader:
         self.root, self.names = root, names
 
     def __call__(self, position: int) -> Image.Image:
-        return Image.open(self.root / self.names[position])
+        return open_picture(self.root / self.names[position])
 
 
 def folder(location: str, named: str, split: str) -> ImageData:

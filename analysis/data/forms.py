@@ -96,7 +96,8 @@ def _torchvision(kind: str, name: str, location: str, named: str, split: str) ->
     which = {"split": split} if kind == "Imagenette" else {"train": split == "train"}
     try:
         dataset = form(root, **which, download=not location)
-    except (OSError, RuntimeError) as error:  # torchvision raises RuntimeError for absent or damaged files
+        _check_named(dataset, kind)
+    except (Exception, MemoryError) as error:  # RuntimeError for absent files, and of damaged ones anything
         raise RunError(
             f"{name} is not in `{root}` and could not be fetched: put what torchvision's {kind} reads there"
             f"{f' ({form.filename} from {form.url}, unpacked)' if hasattr(form, 'filename') else ''}, or name its "
@@ -111,6 +112,17 @@ def _torchvision(kind: str, name: str, location: str, named: str, split: str) ->
     part = "train" if split == "train" else "val"  # these sets' test images, by either name
     names = [f"{part}-{position:05d}" for position in range(len(dataset))]
     return ImageData(name, split, dataset.classes, dataset.targets, names, partial(_read_array, dataset.data))
+
+
+def _check_named(dataset, kind: str) -> None:
+    """Raw files, which torchvision takes as they are, may be of other shapes and labels than each other."""
+    if kind == "Imagenette":
+        return
+    images, labels, classes = dataset.data, np.asarray(dataset.targets), len(dataset.classes)
+    if len(images) != len(labels) or images.shape[1:3] not in ((28, 28), (32, 32)):
+        raise ValueError(f"{len(labels)} labels of images {tuple(images.shape)}")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"labels {labels.min()} … {labels.max()} of {classes} classes")
 
 
 def _read_array(pixels: np.ndarray, position: int) -> Image.Image:

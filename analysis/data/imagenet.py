@@ -2,6 +2,8 @@
 
 import csv
 import logging
+import struct
+import zlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.errors import RunError, UsageError
+from analysis.untrusted import check_regular
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +22,10 @@ TRUTHS = (
     "val.txt",
 )
 """Files that tell the classes of the 50,000 validation images: the devkit's, Kaggle's, TensorFlow's and Caffe's."""
+LARGEST_TRUTH, LARGEST_MATLAB = 2**26, 2**26
+"""Bytes; the truth of 50,000 images has a hundredth of it, the devkit's meta.mat less still."""
+_COMPRESSED = 15
+"""MATLAB's number for a compressed part of a file."""
 _DEVKIT = "ILSVRC2012_devkit_t12/data"
 
 
@@ -94,10 +101,9 @@ def validation_labels(folder: Path, names: Sequence[str]) -> np.ndarray:
             if (path := place / name).is_file():
                 try:
                     return _read_truth(path, names)
-                except (ValueError, KeyError, IndexError) as error:
-                    raise RunError(
-                        f"`{path}` does not tell the classes of the images in `{folder}`: {error}"
-                    ) from error
+                except (ValueError, KeyError, csv.Error, OSError) as error:
+                    why = f"nothing of {error}" if isinstance(error, KeyError) else error
+                    raise RunError(f"`{path}` does not tell the classes of the images in `{folder}`: {why}") from error
     raise UsageError(
         f"the images in `{folder}` are in no class folders; expected one of {', '.join(TRUTHS)} there, or beside it, "
         f"or in {_DEVKIT}"
@@ -105,28 +111,45 @@ def validation_labels(folder: Path, names: Sequence[str]) -> np.ndarray:
 
 
 def _read_truth(path: Path, names: Sequence[str]) -> np.ndarray:
+    check_regular(path, LARGEST_TRUTH)
     if path.suffix == ".csv":  # ImageId,PredictionString: a synset and four corners for each object
         with path.open(newline="") as file:
-            rows = {row["ImageId"]: row["PredictionString"].split()[0] for row in csv.DictReader(file)}
-        return labels_of([rows[Path(name).stem] for name in names], str(path))
-    lines = path.read_text().split("\n")
-    words = [line.split() for line in lines if line.strip()]
+            rows = {row["ImageId"]: (row["PredictionString"] or "").split() for row in csv.DictReader(file)}
+        if empty := [name for name, words in rows.items() if not words]:
+            raise ValueError(f"it has no class of `{empty[0]}`")
+        return labels_of([rows[Path(name).stem][0] for name in names], str(path))
+    words = [line.split() for line in path.read_text().split("\n") if line.strip()]
+    if not words:
+        raise ValueError("it is empty")
     if len(words[0]) > 1:  # name and label
+        if short := [row[0] for row in words if len(row) < 2]:
+            raise ValueError(f"it has no class of `{short[0]}`")
         rows = {Path(row[0]).name: row[1] for row in words}
         truth = [rows[name] for name in names]
     else:  # one line for each image, in the order of their numbers
-        numbers = [int(Path(name).stem.rpartition("_")[2]) for name in names]
-        if len(words) != 50_000 and len(words) != len(names):
-            raise ValueError(f"it has {len(words)} lines, expected 50000")
-        truth = [words[number - 1][0] for number in numbers]
-    if not truth[0].isdigit():
+        truth = _by_number(words, names)
+    if not truth[0].isdecimal():
         return labels_of(truth, str(path))
+    if strange := [each for each in truth if not each.isdecimal() or len(each) > 4]:
+        raise ValueError(f"it has the label `{strange[0][:20]}`; expected 0 … 999")
     labels = np.array(truth, dtype=np.int64)
     if path.name == TRUTHS[0]:
-        labels = _devkit_labels(path.parent / "meta.mat")[labels]
+        numbered = _devkit_labels(path.parent / "meta.mat")
+        if labels.max() >= len(numbered):
+            raise ValueError(f"it has the number {labels.max()}; expected 1 … 1000")
+        labels = numbered[labels]
     if labels.min() < 0 or labels.max() > 999:
         raise ValueError(f"labels {labels.min()} … {labels.max()}; expected 0 … 999")
     return labels
+
+
+def _by_number(words: Sequence[Sequence[str]], names: Sequence[str]) -> list[str]:
+    if len(words) not in (50_000, len(names)):
+        raise ValueError(f"it has {len(words)} lines, expected 50000")
+    numbers = [int(Path(name).stem.rpartition("_")[2]) for name in names]
+    if outside := [number for number in numbers if not 1 <= number <= len(words)]:
+        raise ValueError(f"there is an image of number {outside[0]}; expected 1 … {len(words)}")
+    return [words[number - 1][0] for number in numbers]
 
 
 def _devkit_labels(path: Path) -> np.ndarray:
@@ -135,9 +158,29 @@ def _devkit_labels(path: Path) -> np.ndarray:
 
     if not path.is_file():
         raise ValueError(f"its numbers are the devkit's own, which only the devkit's meta.mat explains: no `{path}`")
-    table = loadmat(path, squeeze_me=True)["synsets"]
     labels = np.full(1001, -1)
-    for number, synset in zip(table["ILSVRC2012_ID"], table["WNID"], strict=True):
-        if number <= 1000:  # inner nodes of the tree follow
-            labels[int(number)] = labels_of([str(synset)], str(path))[0]
+    try:
+        check_matlab(path)
+        table = loadmat(path, squeeze_me=True)["synsets"]
+        rows = list(zip(table["ILSVRC2012_ID"], table["WNID"], strict=True))
+        for number, synset in rows:
+            if 1 <= int(number) <= 1000:  # inner nodes of the tree follow
+                labels[int(number)] = labels_of([str(synset)], str(path))[0]
+    except (Exception, MemoryError) as error:  # of a damaged file SciPy's reader may raise anything
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"`{path}` is no devkit's meta.mat: {said}") from error
     return labels
+
+
+def check_matlab(path: Path) -> None:
+    """Raise a ValueError for a MATLAB file whose compressed parts unpack to more than a devkit could hold."""
+    check_regular(path, LARGEST_MATLAB)
+    content, place, unpacked = path.read_bytes(), 128, 0
+    while place + 8 <= len(content):
+        kind, size = struct.unpack_from("<II", content, place)
+        if kind == _COMPRESSED:
+            part = zlib.decompressobj().decompress(content[place + 8 : place + 8 + size], LARGEST_MATLAB)
+            unpacked += len(part)
+        if unpacked >= LARGEST_MATLAB:
+            raise ValueError(f"it unpacks to {LARGEST_MATLAB} bytes or more")
+        place += 8 + size

@@ -1,7 +1,9 @@
 """Batches of labelled images, read once and prepared for each network's geometry."""
 
 import signal
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,6 +16,12 @@ from analysis.data.datasets import ImageData
 from analysis.errors import RunError, UsageError
 
 Geometry = tuple[int, float, str]
+
+WAIT_SECONDS = 600
+"""For one batch of processes that read: after it, what they read from is taken not to answer."""
+
+_LOOK_SECONDS = 10
+"""Between two looks at whether they are alive."""
 
 
 @dataclass
@@ -103,13 +111,14 @@ def batches(
     Raises:
         UsageError: a DataLoader that shuffles or leaves images out, data without a length, or a cache that was made
             otherwise than asked for.
-        RunError: an image that cannot be read.
+        RunError: an image that cannot be read, or a process that reads and died or does not answer.
     """
     geometries = list(dict.fromkeys(geometries))
     indices = torch.from_numpy(known_indices(data))
     if isinstance(data, DataLoader):
         _check_sequential(data)
-        yield from _foreign_batches(data, geometries, indices, start)
+        with reading_errors_told(data.num_workers > 0):
+            yield from _foreign_batches(data, geometries, indices, start)
         return
     if made := getattr(data, "geometry", None):
         for geometry in geometries:
@@ -118,29 +127,85 @@ def batches(
                     f"the cache of {data} was made as {described(made)}, but {described(geometry)} is asked for; make "
                     f"another with `gelens cache`, or measure the images themselves"
                 )
-        loader = DataLoader(_Decoded(data, batch_size, start), None, num_workers=workers, pin_memory=pin_memory)
+        loader = DataLoader(
+            _Decoded(data, batch_size, start), None, pin_memory=pin_memory, **reading_processes(workers)
+        )
     else:
         loader = DataLoader(
             Subset(_Prepared(data, geometries), range(start, len(data))),
             batch_size,
-            num_workers=workers,
             pin_memory=pin_memory,
             collate_fn=default_collate,
-            worker_init_fn=_leave_interrupts,
+            **reading_processes(workers),
         )
     try:
-        for images, labels, positions in loader:
-            yield Batch(dict(zip(geometries, images, strict=True)), labels, indices[positions], positions)
+        with reading_errors_told(workers > 0):
+            for images, labels, positions in awaited(loader):
+                yield Batch(dict(zip(geometries, images, strict=True)), labels, indices[positions], positions)
+    except RuntimeError as error:
+        if "stack expects each tensor" not in str(error):
+            raise
+        raise UsageError(
+            f"the tensors of {type(data).__name__} are of unequal sizes; expected one size for all, or PIL images, "
+            f"which are resized and cropped here"
+        ) from error
+
+
+def reading_processes(workers: int) -> dict:
+    """Arguments of a DataLoader for processes that read: they leave Ctrl-C to this one; see `awaited`."""
+    return {
+        "num_workers": workers,
+        "timeout": min(_LOOK_SECONDS, WAIT_SECONDS) if workers else 0,
+        "worker_init_fn": _leave_interrupts,
+    }
+
+
+def awaited(loader: DataLoader) -> Iterator:
+    """What a DataLoader made with `reading_processes` gives.
+
+    Raises:
+        RunError: its processes live and give nothing for `WAIT_SECONDS`.
+    """
+    iterator, asked = iter(loader), time.monotonic()
+    while True:
+        try:
+            batch = next(iterator)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader timed out"):
+                raise
+            if time.monotonic() - asked > WAIT_SECONDS:
+                raise RunError(
+                    f"no images came for {WAIT_SECONDS} s from the processes that read them: the disk or the network "
+                    f"that they read from does not answer"
+                ) from error
+        else:
+            yield batch
+            asked = time.monotonic()
+
+
+@contextmanager
+def reading_errors_told(processes: bool = False) -> Iterator[None]:
+    """Say in our words what went wrong in processes that read: torch may raise that one died anywhere meanwhile.
+
+    Args:
+        processes: whether all that the with-block does is reading from them, so that what they send may end.
+
+    Raises:
+        UsageError, RunError: instead of torch's.
+    """
+    try:
+        yield
     except (RunError, UsageError) as error:  # a worker process sends its whole traceback; its last line is ours
+        if not str(error).startswith("Caught "):
+            raise
         kind = type(error)
         raise kind(str(error).strip().splitlines()[-1].removeprefix(f"analysis.errors.{kind.__name__}: ")) from error
-    except RuntimeError as error:
-        if "stack expects each tensor" in str(error):
-            raise UsageError(
-                f"the tensors of {type(data).__name__} are of unequal sizes; expected one size for all, or PIL images, "
-                f"which are resized and cropped here"
-            ) from error
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, EOFError, ConnectionError) as error:
+        text = str(error)
+        ended = processes and not isinstance(error, RuntimeError) and not text.startswith("Caught ")
+        if not (ended or text.startswith("DataLoader worker (pid")):
             raise
         raise RunError("a process that reads images died, as of memory that ran out; try fewer --workers") from error
 

@@ -6,8 +6,11 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from analysis.data.adapting import Images, adapted
+from analysis.errors import UsageError
 from analysis.networks.card import card_of
+from analysis.networks.checkpoints import LARGEST_SIDE, PREPROCESSING
 from analysis.networks.preprocessing import ASSUMED, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Stated
+from analysis.untrusted import conform
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,7 @@ def preprocessing_for(network: nn.Module, data, options: Stated | None = None, n
     name = name or card_of(network).reference.rpartition("/")[2]
     said = (options or Stated()).over(card_of(network).preprocessing)
     shown = said.completed(_assumed(images))
+    check_shown(shown, name)
     if not images.normalised and (missing := _assumed_words(said, images, shown)):
         _warn_once(
             network,
@@ -46,6 +50,20 @@ def preprocessing_for(network: nn.Module, data, options: Stated | None = None, n
     if larger := enlargement(images, shown):
         _warn_once(network, ("enlarged", shown.geometry), f"{name} is shown {larger}: right if it was trained so")
     return shown
+
+
+def check_shown(shown: Preprocessing, name: str) -> None:
+    """Raise a UsageError for a preprocessing that cannot be meant: of no size, or of one that no memory would hold."""
+    try:
+        channels = {name: list(map(float, getattr(shown, name))) for name in ("mean", "std")}
+        conform(shown.as_dict() | channels, PREPROCESSING)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"images cannot be shown to {name} as its preprocessing says: {error}") from error
+    if shown.size / shown.crop_pct > LARGEST_SIDE:
+        raise UsageError(
+            f"images would be resized to {shown.size / shown.crop_pct:.0f} px for {name}: expected at most "
+            f"{LARGEST_SIDE} px, --image-size over --crop-pct"
+        )
 
 
 def enlargement(images: Images, shown: Preprocessing) -> str:

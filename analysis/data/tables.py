@@ -1,6 +1,5 @@
 """Images in Hugging Face's tables: parquet files, and data sets of the hub."""
 
-import io
 import logging
 import os
 import re
@@ -8,13 +7,21 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from packaging.version import Version
 from PIL import Image
 
 from analysis.data.datasets import MOST_CLASSES, ImageData, class_numbers, reason
 from analysis.data.folders import files_of, prefixes, tested_instead
+from analysis.data.pictures import open_picture
 from analysis.errors import RunError, UsageError
+from analysis.untrusted import check_regular
 
 log = logging.getLogger(__name__)
+
+SAFE = "5.2.0"
+"""Of the package `datasets`: older ones take the name `pandas` for a reader that unpickles files beside it."""
+_BUILDERS = ("arrow", "audiofolder", "cache", "csv", "generator", "imagefolder", "json", "pandas", "parquet", "spark")
+_BUILDERS += ("sql", "text", "videofolder", "webdataset", "xml")
 
 
 def parquet(location: str, named: str, split: str) -> ImageData:
@@ -23,11 +30,23 @@ def parquet(location: str, named: str, split: str) -> ImageData:
     paths = files_of(location, "parquet:GLOB or a folder of parquet files", named, split, ".parquet")
     split = (named or split) if Path(location).is_dir() else ""
     note = tested_instead(split, paths[0].name)
+    for path in paths:
+        _check_file(path, location)
     try:
-        table = datasets.load_dataset("parquet", data_files=[str(path) for path in paths], split="train")
+        table = datasets.Dataset.from_parquet([str(path) for path in paths])  # load_dataset would tell a server of it
     except Exception as error:  # pyarrow's, or its builder's own
         raise RunError(f"`{location}` cannot be read as parquet: {reason(error.__cause__ or error)}") from error
     return _of_table(table, f"parquet:{location}", split, note)
+
+
+def _check_file(path: Path, location: str) -> None:
+    """The package takes `a::http:/b` for an address, and waits for a pipe."""
+    if "::" in str(path):
+        raise UsageError(f"`{path}` has `::` in its name, which stands for addresses; rename it")
+    try:
+        check_regular(path)
+    except (OSError, ValueError) as error:
+        raise RunError(f"`{location}` cannot be read as parquet: `{path.name}`: {reason(error)}") from error
 
 
 def hub(location: str, named: str, split: str) -> ImageData:
@@ -35,6 +54,9 @@ def hub(location: str, named: str, split: str) -> ImageData:
     datasets = _hugging_face("hf")
     if not location:
         raise UsageError("`hf` takes the name of a data set: hf:OWNER/NAME")
+    known = getattr(datasets.packaged_modules, "_PACKAGED_DATASETS_MODULES", {})
+    if location in (*_BUILDERS, *known):
+        raise UsageError(f"`{location}` is a reader of the package `datasets` and no data set; expected hf:OWNER/NAME")
     split = named or split
     try:
         have = datasets.get_dataset_split_names(location)
@@ -73,6 +95,11 @@ def _hugging_face(form: str):
         import datasets
     except ImportError as error:
         raise UsageError(f"{form}: needs the package `datasets`: pip install 'gelens[hf]'") from error
+    if Version(datasets.__version__) < Version(SAFE):
+        raise UsageError(
+            f"{form}: datasets {datasets.__version__} may unpickle files beside the data; expected {SAFE} or a later "
+            f"one: pip install --upgrade 'gelens[hf]'"
+        )
     log.info(
         "%s: what is read is converted once into %s, which takes as much space", form, datasets.config.HF_DATASETS_CACHE
     )
@@ -95,7 +122,9 @@ def _of_table(table, name: str, split: str, note: str = "") -> ImageData:
     if column is None or labelled is None:
         raise UsageError(f"{name} has columns {', '.join(table.features)}; expected one of images and one of labels")
     try:
-        table = table.cast_column(column, ImageColumn(decode=False))
+        kind = table.features[labelled]
+        # of all other columns nothing is read: the package would fetch the addresses in them, and open the paths
+        table = table.select_columns([column, labelled]).cast_column(column, ImageColumn(decode=False))
         stored = table.data.column(column)
         paths, contents = (pc.struct_field(stored, field) for field in ("path", "bytes"))
     except (TypeError, ValueError, pa.ArrowException) as error:
@@ -107,9 +136,11 @@ def _of_table(table, name: str, split: str, note: str = "") -> ImageData:
         classes, labels = _labels(table.data.column(labelled))
     except ValueError as error:
         raise UsageError(f"{name}: column {labelled} {error}") from error
-    kind = table.features[labelled]
-    classes = kind.names if isinstance(kind, ClassLabel) else classes
-    read = partial(_read_row, table, column)
+    if isinstance(kind, ClassLabel):
+        if labels.max() >= len(kind.names):
+            raise UsageError(f"{name}: column {labelled} has the label {labels.max()}, but {len(kind.names)} classes")
+        classes = kind.names
+    read = partial(_read_row, table.select_columns([column]), column)
     data = ImageData(name, split, classes, np.maximum(labels, 0), paths, read, note=note, sizes=sizes)
     if (labels < 0).any():
         data = data.subset(np.flatnonzero(labels >= 0))
@@ -131,9 +162,10 @@ def _labels(values) -> tuple[list[str], np.ndarray]:
         classes, numbers = class_numbers([name for name in names if name is not None])
         labels = np.array([numbers.get(name, -1) for name in names], dtype=np.int64)
     elif pa.types.is_integer(values.type):
-        labels = pc.fill_null(values, -1).to_numpy().astype(np.int64)
-        if labels.max(initial=-1) >= MOST_CLASSES:
-            raise ValueError(f"has the label {labels.max()}; expected at most {MOST_CLASSES - 1}")
+        highest = pc.max(values).as_py()
+        if highest is not None and highest >= MOST_CLASSES:
+            raise ValueError(f"has the label {highest}; expected at most {MOST_CLASSES - 1}")
+        labels = pc.fill_null(values.cast(pa.int64()), -1).to_numpy()
         classes = [str(label) for label in range(int(labels.max(initial=-1)) + 1)]
     else:
         raise ValueError(f"is of {values.type}; expected whole numbers or class names")
@@ -143,4 +175,4 @@ def _labels(values) -> tuple[list[str], np.ndarray]:
 
 
 def _read_row(table, column: str, position: int) -> Image.Image:
-    return Image.open(io.BytesIO((table[position][column] or {}).get("bytes") or b""))
+    return open_picture((table[position][column] or {}).get("bytes") or b"")  # never its path

@@ -1,14 +1,12 @@
 """Images inside tar files, plain or WebDataset's, found once and then read where they lie: nothing is unpacked."""
 
-import io
-import json
 import os
 import posixpath
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,9 +15,22 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from analysis.data import imagenet
 from analysis.data.datasets import MOST_CLASSES, SPLITS, ImageData, class_numbers, reason
 from analysis.data.folders import files_of, is_image, tested_instead
+from analysis.data.pictures import open_picture
 from analysis.errors import RunError, UsageError
+from analysis.untrusted import Fields, open_regular, parse_json
 
+LARGEST_LABEL = 2**20
+"""Bytes of the file that tells the label of a sample."""
 LINK = "it is a link inside the archive; pack the files themselves"
+
+
+class Member(NamedTuple):
+    """A file in a tar: its name, first byte and size, and what is wrong with it, if anything."""
+
+    name: str
+    offset: int
+    size: int
+    fault: str | None
 
 
 class TarReader:
@@ -52,25 +63,40 @@ class TarReader:
         return found
 
     def __call__(self, position: int) -> Image.Image:
-        return Image.open(io.BytesIO(self.bytes(position)))
+        return open_picture(self.bytes(position))
 
 
-def members(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Name, first byte and size of every file in a tar, in its order; links inside it have the size −1.
+def members(path: Path) -> Iterator[Member]:
+    """Every file in a tar, in its order, and every link.
 
     Raises:
         RunError: it is compressed, damaged, or no tar.
     """
     try:
-        with tarfile.open(path, "r:") as archive:
+        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            whole, before = os.fstat(file.fileno()).st_size, -1
             for member in archive:
                 archive.members = []  # else every member is remembered
-                if member.isfile():
-                    yield member.name, member.offset_data, member.size
-                elif member.islnk() or member.issym():
-                    yield member.name, 0, -1
-    except tarfile.TarError as error:
-        raise RunError(f"`{path}` is no uncompressed tar, or is damaged: {error}") from error
+                if member.offset <= before:  # a size below 0 leads back: round and round
+                    raise tarfile.ReadError(f"a member at {member.offset} follows one at {before}")
+                before = member.offset
+                if member.isfile() or member.islnk() or member.issym():
+                    yield Member(member.name, member.offset_data, member.size, _fault(member, whole))
+    except (tarfile.TarError, ValueError, OverflowError, OSError, RecursionError, MemoryError) as error:
+        raise RunError(f"`{path}` is no uncompressed tar, or is damaged: {reason(error)}") from error
+
+
+def _fault(member: tarfile.TarInfo, whole: int) -> str | None:
+    """What is wrong with a member of a tar of so many bytes, by its head."""
+    if fault := outside(member.name):
+        return fault
+    if member.islnk() or member.issym():
+        return LINK
+    if member.issparse():
+        return "it is sparse, with zeros that are not stored; pack the file itself"
+    if not 0 <= member.size <= whole - member.offset_data:
+        return f"it is said to have {member.size} bytes, which the archive has not"
+    return None
 
 
 def outside(name: str) -> str | None:
@@ -90,10 +116,10 @@ def tar(location: str, named: str, split: str) -> ImageData:
     if not path.is_file():
         raise UsageError(f"no file `{location}`; expected tar:FILE with one folder of images for each class in it")
     found, faults = [], {}
-    for name, offset, size in members(path):
+    for name, offset, size, fault in members(path):
         if not is_image(name):
             continue
-        if fault := outside(name) or (LINK if size < 0 else None):
+        if fault:
             faults[name] = fault
         else:
             found.append((posixpath.normpath(name).split("/"), offset, size))
@@ -158,7 +184,7 @@ def webdataset(location: str, named: str, split: str) -> ImageData:
     note = tested_instead(named or split, paths[0].name) if Path(location).is_dir() else ""
     names, labels, places, faults = [], [], [], {}
     for number, path in enumerate(paths):
-        with path.open("rb") as file:
+        with _opened(path) as file:
             for key, fields in _samples(path, faults):
                 images = [name for name in fields if is_image(f".{name}")]
                 if not images:
@@ -166,7 +192,7 @@ def webdataset(location: str, named: str, split: str) -> ImageData:
                 image = min(images, key=lambda name: name.count("."))  # KEY.jpg, not KEY.mask.png
                 try:
                     labels.append(_label_of(file, fields))
-                except (ValueError, KeyError, TypeError) as error:
+                except ValueError as error:
                     faults[f"{key}.{image}"] = f"it has no label: {reason(error)}"
                     continue
                 names.append(f"{key}.{image}")
@@ -189,8 +215,8 @@ def webdataset(location: str, named: str, split: str) -> ImageData:
 def _samples(path: Path, faults: dict[str, str]) -> Iterator[tuple[str, dict[str, tuple[int, int]]]]:
     """Neighbouring members of one key: by what follows the key's first dot, first byte and size."""
     key, fields = None, {}
-    for name, offset, size in members(path):
-        if fault := outside(name) or (LINK if size < 0 else None):
+    for name, offset, size, fault in members(path):
+        if fault:
             faults[name] = fault
             continue
         folder, _, base = posixpath.normpath(name).rpartition("/")
@@ -205,14 +231,27 @@ def _samples(path: Path, faults: dict[str, str]) -> Iterator[tuple[str, dict[str
         yield key, fields
 
 
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return open_regular(path)
+    except (OSError, ValueError) as error:
+        raise RunError(f"`{path}` is no uncompressed tar, or is damaged: {reason(error)}") from error
+
+
 def _label_of(file: BinaryIO, fields: Mapping[str, tuple[int, int]]) -> int:
     known = {name.lower(): place for name, place in fields.items()}
     if not {"cls", "json"} & known.keys():
         raise ValueError("no .cls and no .json")
     start, size = known.get("cls") or known["json"]
+    if size > LARGEST_LABEL:
+        raise ValueError(f"its file has {size} bytes; expected at most {LARGEST_LABEL}")
     file.seek(start)
     text = file.read(size)
-    label = int(text if "cls" in known else json.loads(text)["label"])
+    label = text if "cls" in known else parse_json(text, Fields({"label": (int, str)}))["label"]
+    try:
+        label = int(label)
+    except ValueError:
+        raise ValueError(f"its .cls is {text[:20]!r}; expected a whole number") from None
     if not 0 <= label < MOST_CLASSES:
         raise ValueError(f"label {label} is outside 0 … {MOST_CLASSES - 1}")
     return label

@@ -8,6 +8,7 @@ from analysis.figures.fig1_optimisation import optimisation
 from analysis.figures.fig2_gap import selectivity_gap
 from analysis.figures.fig2_null import selectivity_against_null
 from analysis.figures.fig2_selectivity import selectivity
+from analysis.figures.fig2_trainings import selectivity_gap_over_trainings
 from analysis.figures.fig2_units import contact_sheet, most_selective
 from analysis.figures.fig2_violin import selectivity_by_depth
 from analysis.figures.fig3_area import pruning_areas
@@ -38,5 +39,6 @@ __all__ = [
     "selectivity_against_null",
     "selectivity_by_depth",
     "selectivity_gap",
+    "selectivity_gap_over_trainings",
     "selectivity_over_training",
 ]

@@ -14,7 +14,7 @@ from types import ModuleType
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from analysis.errors import UsageError, unknown
+from analysis.errors import RunError, UsageError, unknown
 from analysis.figures.stored import StoredRun
 from analysis.figures.style import STYLE, Look
 from analysis.files import atomic_path
@@ -61,11 +61,31 @@ def draw(
     with blocks_as_in_papers(known):
         for module in figure_modules():
             if run.has(*module.NEEDS):
-                for name, figure in module.pictures(run, look):
-                    paths += save(figure, target / name, formats)
+                paths += _drawn(module, run, look, target, formats)
     if not paths:
         needed = sorted({name for module in figure_modules() for name in module.NEEDS if name.endswith(".csv")})
         raise UsageError(f"the run in `{folder}` has no table to draw; figures are drawn from {', '.join(needed)}")
+    return paths
+
+
+def _drawn(module: ModuleType, run: StoredRun, look: Look, target: Path, formats: Sequence[str]) -> list[Path]:
+    """The pictures of one file of this room, saved.
+
+    Raises:
+        UsageError: each column is of its kind, and yet nothing can be drawn of them together.
+    """
+    paths: list[Path] = []
+    try:
+        for name, figure in module.pictures(run, look):
+            paths += save(figure, target / name, formats)
+    except (UsageError, RunError):
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        plt.close("all")
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise UsageError(
+            f"{' and '.join(module.NEEDS)} of the run in `{run.folder}` cannot be drawn: {type(error).__name__}: {said}"
+        ) from error
     return paths
 
 

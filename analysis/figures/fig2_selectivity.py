@@ -117,11 +117,13 @@ def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     if units.empty:
         return
     reference = run.reference(list(units["network"].unique()))
-    yield "fig2_selectivity", selectivity(units, reference, run.caption(), "csi", look.bins, look.width)[0]
+    together = "Units of all trainings of a network together." if any(map(run.group, units["network"].unique())) else ""
+    reference, units = run.group(reference) or reference, run.by_group(units)
+    yield "fig2_selectivity", selectivity(units, reference, run.caption(together), "csi", look.bins, look.width)[0]
     if not run.has("selectivity_indices.csv"):
         return
-    for index, rows in run.table("selectivity_indices.csv").groupby("index", sort=False):
+    for index, rows in run.by_group(run.table("selectivity_indices.csv")).groupby("index", sort=False):
         if index != "csi" and rows["value"].notna().any():
-            said = run.caption(f"{INDICES[index].definition}.") if index in INDICES else run.caption()
+            said = run.caption(*([f"{INDICES[index].definition}."] if index in INDICES else []), together)
             figure, _ = selectivity(rows, reference, said, index, look.bins, look.width)
             yield f"fig2_{index}", figure

@@ -28,6 +28,7 @@ from analysis.figures.style import (
     wrapped,
 )
 from analysis.names import paper_name, pretty
+from analysis.statistics.curves import POINT
 
 NEEDS = ("pruning.csv",)
 BANDS = "Bands: Wilson 95 % intervals."
@@ -35,7 +36,11 @@ BANDS = "Bands: Wilson 95 % intervals."
 
 @styled
 def pruning(
-    pruning: pd.DataFrame, note: str = "", score: str | None = None, width: float | None = None
+    pruning: pd.DataFrame,
+    note: str = "",
+    score: str | None = None,
+    width: float | None = None,
+    bands: str = BANDS,
 ) -> tuple[Figure, np.ndarray]:
     """Figure 3: top-1 accuracy against the ratio of feature maps dropped, a panel for each block.
 
@@ -48,6 +53,7 @@ def pruning(
         note: what the images are.
         score: whose curves are drawn; the first in the table by default.
         width: inches.
+        bands: what top1_low and top1_high are.
     """
     need(pruning, "pruning")
     table = named(pruning)
@@ -64,7 +70,7 @@ def pruning(
         key(f"{pretty(label)}, trained separately" if curved else pretty(label), color="black", marker=marker, ls="")
         for label, marker in stars.items()
     ]
-    said = [_said(curved, stars), BANDS if curved else "", curves.ratios_said(table), note]
+    said = [_said(curved, stars), bands if curved else "", curves.ratios_said(table), note]
     rows, columns = in_rows(len(blocks), width, 1.3 if width < WIDTH else 2.0)
     axis_labels = {"xlabel": curves.ratio_title(table), "ylabel": "Top-1 accuracy"}
     figure, axes = panels(rows, columns, width, 1.6, handles, " ".join(said), sharex=True, sharey=True, **axis_labels)
@@ -110,7 +116,18 @@ def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     table = run.table("pruning.csv")
     if table.empty:
         return
+    table, bands = _over_trainings(run, table)
     first, *others = curves.curve_scores(table) or [None]
-    yield "fig3_pruning", pruning(table, run.caption(), first, look.width)[0]
+    yield "fig3_pruning", pruning(table, run.caption(), first, look.width, bands)[0]
     for score in others:
-        yield f"fig3_pruning_{score}", pruning(table, run.caption(), score, look.width)[0]
+        yield f"fig3_pruning_{score}", pruning(table, run.caption(), score, look.width, bands)[0]
+
+
+def _over_trainings(run: StoredRun, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Means over the trainings of each group, where there are groups, and what the bands then are."""
+    if not any(run.group(label) for label in table["network"].unique()):
+        return table, BANDS
+    points = run.by_group(table).groupby(POINT, sort=False, dropna=False)
+    top1 = points["top1"].agg(["mean", "min", "max"])
+    means = top1.rename(columns={"mean": "top1", "min": "top1_low", "max": "top1_high"}).reset_index()
+    return means, "Means over trainings; bands: from the least of the trainings to the most."

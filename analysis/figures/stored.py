@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.errors import UsageError, unknown
+from analysis.errors import UsageError, plain, unknown
 from analysis.names import paper_name
 from analysis.results.run import read_record, read_table
+from analysis.untrusted import read_arrays
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,15 @@ class StoredRun:
         return table
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
-        """An archive of arrays."""
-        with np.load(self.folder / name, allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
+        """An archive of arrays.
+
+        Raises:
+            UsageError: it cannot be read as one.
+        """
+        try:
+            return read_arrays(self.folder / name)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"`{self.folder / name}` cannot be read as arrays: {error}") from error
 
     def caption(self, *said: str, images: bool = True) -> str:
         """Sentences about a figure, then what the run's images are, and how many were read."""
@@ -87,7 +94,15 @@ class StoredRun:
         count = data.get("read", data.get("images"))
         if images and count is not None:
             words = ", ".join(filter(None, (words, f"{count} images")))
-        return " ".join([*filter(None, said), *([words.rstrip(".") + "."] if words else [])])
+        return plain(" ".join([*filter(None, said), *([words.rstrip(".") + "."] if words else [])]))
+
+    def by_group(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table with groups instead of their trainings: the rows of a group are those of all of them."""
+        return table.assign(network=table["network"].map(lambda label: self.group(label) or label))
+
+    def group(self, label: str) -> str | None:
+        """The group of trainings that a network is one of."""
+        return self.record.get("networks", {}).get(label, {}).get("group")
 
     @property
     def replicates(self) -> int:

@@ -4,10 +4,11 @@ A figure is as wide as it is asked to be: what does not fit in one row goes on i
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
-from itertools import cycle
+from itertools import accumulate, cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -109,17 +110,28 @@ def text_width(text: str, size: float) -> float:
     return sum(map(_advance, text)) * size / 72 * 1.04
 
 
+_LONGEST = 2000
+"""Characters of a text that are looked at: no figure has room for more."""
+
+
 def wrapped(text: str, size: float, inches: float, lines: int | None = None) -> str:
     """The text broken into lines that fit; of what takes more lines than allowed, the middle is left out.
 
     Names of networks and blocks mostly differ at their ends, so that both ends are kept.
     """
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
     broken = _lines(text, size, inches)
-    kept = len(text)
+    kept = min(len(text), (lines or 0) * _most_in_line(size, inches) + 1)
     while lines and len(broken) > lines and kept > 2:
         kept -= 1
         broken = _lines(f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}", size, inches)
     return "\n".join(broken)
+
+
+def _most_in_line(size: float, inches: float) -> int:
+    """More characters than a line holds: of the narrowest five make the font's size."""
+    return int(inches * 72 / size * 5) + 2
 
 
 def _lines(text: str, size: float, inches: float) -> list[str]:
@@ -131,7 +143,9 @@ def _lines(text: str, size: float, inches: float) -> list[str]:
                 lines.append(line.rstrip())
                 line = ""
             while text_width(part.rstrip(), size) > inches and len(part) > 1:
-                fitting = next(n for n in range(len(part) - 1, 0, -1) if n == 1 or text_width(part[:n], size) <= inches)
+                looked_at = part[: _most_in_line(size, inches)]
+                widths = list(accumulate(text_width(character, size) for character in looked_at))
+                fitting = min(max(bisect_right(widths, inches), 1), len(part) - 1)
                 lines.append(part[:fitting])
                 part = part[fitting:]
             line += part

@@ -24,7 +24,8 @@ def pooling_table(evaluation: pd.DataFrame, note: str = "", width: float | None 
     A column without any content is left out.
 
     Args:
-        evaluation: rows of `evaluation.csv`; a column `paper`, of the paper's top-1 and top-5 errors of ResNet-50 on
+        evaluation: rows of `evaluation.csv`; columns `top1_sd` and `top5_sd`, standard deviations over trainings, may
+            be added; a column `paper`, of the paper's top-1 and top-5 errors of ResNet-50 on
             ImageNet with the same gate, or None, may be added, else they are found by the networks' names.
         note: what the images are.
         width: inches.
@@ -60,10 +61,15 @@ def _cells(row: dict) -> list[str]:
         pretty(row["network"].partition(":")[0]),
         extent or NONE,
         pool or NONE,
-        f"{row['top1_error']:.2f}",
-        f"{row['top5_error']:.2f}",
+        _error(row, "top1"),
+        _error(row, "top5"),
         NONE if paper is None or paper is pd.NA or paper != paper else f"{paper[0]:.2f} / {paper[1]:.2f}",
     ]
+
+
+def _error(row: dict, top: str) -> str:
+    spread = row.get(f"{top}_sd", float("nan"))
+    return f"{row[f'{top}_error']:.2f}" + ("" if pd.isna(spread) else f" ± {spread:.2f}")
 
 
 def _text(value: object) -> str | None:
@@ -95,4 +101,19 @@ def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     table = table[table["network"].isin(chosen)]
     settings = table[["network", "extent", "pool"]].itertuples(index=False)
     paper = [pooling_errors(run.architecture(label), extent or None, pool or None) for label, extent, pool in settings]
-    yield "table1_pooling", pooling_table(table.assign(paper=paper), run.caption(), look.width)[0]
+    table, said = _over_trainings(run, table.assign(paper=paper))
+    yield "table1_pooling", pooling_table(table, run.caption(said), look.width)[0]
+
+
+def _over_trainings(run: StoredRun, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Means and standard deviations over the trainings of each group, and a sentence on them, where there are any."""
+    if not any(run.group(label) for label in table["network"]):
+        return table, ""
+    groups = run.by_group(table).groupby("network", sort=False)
+    means = groups.first().reset_index()
+    for top in ("top1", "top5"):
+        means[f"{top}_error"], means[f"{top}_sd"] = (
+            groups[f"{top}_error"].agg(each).to_numpy() for each in ("mean", "std")
+        )
+    numbers = sorted(set(groups.size()))
+    return means, f"Means ± standard deviations over {' to '.join(map(str, numbers[:1] + numbers[1:][-1:]))} trainings."

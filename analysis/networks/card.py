@@ -19,6 +19,7 @@ class Card:
         notes: what was assumed of it when it was loaded, a sentence each.
         layout: whose names its weights had.
         training_seed: of the training that made its weights, where it is known.
+        group: the label of the several trainings that it is one of.
     """
 
     reference: str
@@ -26,6 +27,7 @@ class Card:
     notes: tuple[str, ...] = ()
     layout: str | None = None
     training_seed: int | str | None = None
+    group: str | None = None
 
     @property
     def untrained(self) -> bool:
@@ -41,11 +43,12 @@ def card_of(network: nn.Module) -> Card:
     """
     reference = getattr(network, "reference", None)
     notes = getattr(network, "notes", None)
-    layout, seed = (getattr(network, name, None) for name in ("layout", "training_seed"))
+    layout, seed, group = (getattr(network, name, None) for name in ("layout", "training_seed", "group"))
     return Card(
         reference=reference if isinstance(reference, str) else type(network).__name__,
         preprocessing=stated_by(network),
         notes=tuple(map(str, notes)) if isinstance(notes, list | tuple) else (),
         layout=layout if isinstance(layout, str) else None,
         training_seed=seed if isinstance(seed, int | str) else None,
+        group=group if isinstance(group, str) else None,
     )

@@ -64,9 +64,13 @@ NAMES = {
 """Every catalogue name: (family, gate)."""
 
 
-def _whole(key: str, value: str) -> int:
-    if not value.isdecimal() or int(value) < 1:
-        raise UsageError(f"setting `{key}={value}` is not a whole number above 0")
+LARGEST_SIZE, MOST_CLASSES = 2048, 100_000
+"""What a network is built for at most: beyond, its weights alone would take gigabytes."""
+
+
+def _whole(most: int, key: str, value: str) -> int:
+    if not value.isdecimal() or not 1 <= int(value[:20]) <= most:
+        raise UsageError(f"setting `{key}={value[:40]}` is not a whole number above 0 and up to {most}")
     return int(value)
 
 
@@ -107,8 +111,8 @@ def settings_of(name: str) -> dict[str, object]:
 
 
 _PARSERS = {
-    "classes": _whole,
-    "size": _whole,
+    "classes": partial(_whole, MOST_CLASSES),
+    "size": partial(_whole, LARGEST_SIZE),
     "extent": partial(_choice, EXTENTS),
     "pool": partial(_choice, POOLS),
     "count_padding": _flag,

@@ -1,7 +1,6 @@
 """Weights files and the layouts found in them: whose names, which settings they imply, what they cannot tell."""
 
 import argparse
-import json
 import pickle
 import re
 import zipfile
@@ -16,6 +15,7 @@ from safetensors import safe_open
 from analysis.errors import RunError, UsageError
 from analysis.networks import mindspore
 from analysis.networks.preprocessing import Preprocessing
+from analysis.untrusted import Fields, Listed, Whose, allowance, check_archive, load_arrays, open_regular, parse_json
 
 State = dict[str, torch.Tensor]
 
@@ -24,6 +24,24 @@ _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "network")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 LARGEST = 2**33
 """Bytes that a zipped file may unpack to: many times a ResNet-101 with its optimiser."""
+
+LARGEST_SIDE = 4096
+"""Pixels of an image's side as a network is shown it: a batch of 64 has 3 GiB of bytes there."""
+_INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "hamming", "lanczos")
+PREPROCESSING = Fields(
+    {
+        "size": Whose(int, lambda size: 1 <= size <= LARGEST_SIDE, f"1 … {LARGEST_SIDE} pixels"),
+        "crop_pct": Whose(float, lambda share: 0 < share <= 2, "a share above 0"),
+        "interpolation": Whose(str, _INTERPOLATIONS.__contains__, f"one of {', '.join(_INTERPOLATIONS)}"),
+        "mean": Whose(Listed(float), lambda mean: len(mean) in (1, 3), "a number for each channel"),
+        "std": Whose(Listed(float), lambda std: len(std) in (1, 3) and min(std) > 0, "a number above 0 each channel"),
+    }
+)
+"""What `analysis.networks.Preprocessing` is as JSON."""
+
+_NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+_NUMBERS += (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
+"""The types of numbers that weights may have."""
 
 
 @dataclass
@@ -51,6 +69,12 @@ class Checkpoint:
     published: bool = False
 
 
+def check_side(size: int | None) -> None:
+    """Raise a UsageError for an image's side, in pixels, that cannot be meant."""
+    if size is not None and not 1 <= size <= LARGEST_SIDE:
+        raise UsageError(f"images of {size} px cannot be shown to a network; expected 1 … {LARGEST_SIDE} px")
+
+
 def read_checkpoint(file: str) -> Checkpoint:
     """Read a weights file and bring its names to ours. Nothing is unpickled but tensors and plain containers.
 
@@ -62,7 +86,7 @@ def read_checkpoint(file: str) -> Checkpoint:
     if not path.is_file():
         raise UsageError(f"no weights file `{file}`")
     try:
-        return recognise(*_read(path))
+        return recognise(*_read(path), largest=allowance(path.stat().st_size))
     except pickle.UnpicklingError as error:  # torch's own text advises to load it all the same
         raise RunError(f"cannot read weights `{file}`: {_what_is_unsafe(path)}") from error
     except (Exception, MemoryError) as error:  # a damaged file may raise anything of zip, pickle, numpy or torch
@@ -72,21 +96,20 @@ def read_checkpoint(file: str) -> Checkpoint:
 
 def _read(path: Path) -> tuple[object, dict[str, str]]:
     """Whatever a file holds, by its content rather than its name, and a safetensors file's metadata."""
-    with path.open("rb") as opened:
+    with open_regular(path) as opened:
         start = opened.read(9)
     # a safetensors file begins with the length of its header, whose bytes may be any, and the header's brace
     if start[8:] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size:
         with safe_open(path, "pt") as opened:
             return {key: opened.get_tensor(key) for key in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
     if start[:2] == b"PK":
-        with zipfile.ZipFile(path) as archive:
-            arrays = all(name.endswith(".npy") for name in archive.namelist())
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > LARGEST:
-            raise ValueError(f"it unpacks to {size} bytes; expected at most {LARGEST}")
-        if arrays:
-            with np.load(path, allow_pickle=False) as opened:
-                return {key: torch.from_numpy(opened[key]) for key in opened.files}, {}
+        largest = min(LARGEST, allowance(path.stat().st_size))
+        with path.open("rb") as opened:
+            check_archive(opened, largest)
+            with zipfile.ZipFile(opened) as archive:
+                arrays = all(name.endswith(".npy") for name in archive.namelist())
+            if arrays:
+                return {key: torch.from_numpy(value) for key, value in load_arrays(opened).items()}, {}
         return _load_tensors(path), {}
     if start[:1] == b"\x80":
         return _load_tensors(path), {}
@@ -113,20 +136,51 @@ def _what_is_unsafe(path: Path) -> str:
     return f"it holds {held}, which is never unpickled; save model.state_dict() alone"
 
 
-def recognise(raw: object, metadata: Mapping[str, str] | None = None) -> Checkpoint:
+def recognise(raw: object, metadata: Mapping[str, str] | None = None, largest: int | None = None) -> Checkpoint:
     """Unwrap a loaded object, recognise its layout by its keys, and convert it to our names.
+
+    Args:
+        raw: what a file holds.
+        metadata: of a safetensors file.
+        largest: bytes that all tensors may have together.
 
     Raises:
         ValueError: it is no mapping from names to tensors, or its arrays do not fit its layout.
     """
     state, notes = _unwrap(raw)
+    _check_tensors(state, largest)
     layout = next(layout for layout in LAYOUTS if layout.matches(state))
     checkpoint = layout.convert(state)
     checkpoint.notes = notes + checkpoint.notes
     checkpoint.raw, checkpoint.metadata = state, dict(metadata or {})
     if "preprocessing" in checkpoint.metadata:
-        checkpoint.preprocessing = Preprocessing.from_dict(json.loads(checkpoint.metadata["preprocessing"]))
+        checkpoint.preprocessing = _preprocessing(checkpoint.metadata["preprocessing"])
     return checkpoint
+
+
+def _preprocessing(text: str) -> Preprocessing:
+    try:
+        values = parse_json(text, PREPROCESSING)
+    except ValueError as error:
+        raise ValueError(f"its metadata's preprocessing: {error}") from error
+    return Preprocessing.from_dict({name: values[name] for name in PREPROCESSING.needed})
+
+
+def _check_tensors(state: State, largest: int | None) -> None:
+    """Refuse tensors that are no arrays of numbers in memory, or say to be larger than what is stored."""
+    claimed = 0
+    for key, value in state.items():
+        kind = "nested" if value.is_nested else "quantised" if value.is_quantized else None
+        kind = kind or (str(value.layout).removeprefix("torch.") if value.layout != torch.strided else None)
+        kind = kind or ("without values" if value.is_meta else None)
+        if kind:
+            raise ValueError(f"tensor `{key}` is {kind}; expected a dense one")
+        if value.dtype not in _NUMBERS:
+            known = ", ".join(str(each).removeprefix("torch.") for each in _NUMBERS)
+            raise ValueError(f"tensor `{key}` is of {value.dtype}; expected {known}")
+        claimed += value.numel() * value.itemsize
+        if largest is not None and claimed > largest:
+            raise ValueError(f"its tensors up to `{key}` say to have {claimed} bytes; expected at most {largest}")
 
 
 def _unwrap(raw: object) -> tuple[State, list[str]]:

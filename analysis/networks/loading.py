@@ -68,6 +68,8 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
         network.notes = [UNTRAINED]
     if "size" in dict(reference.settings) and not foreign:
         network.preprocessing = replace(network.preprocessing, size=int(dict(reference.settings)["size"]))
+    if reference.group is not None:
+        network.group, network.training_seed = reference.group, reference.seed
     return network.eval()
 
 
@@ -202,13 +204,13 @@ def _factory_network(reference: Reference) -> nn.Module:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file raises
+    except (Exception, SystemExit) as error:  # whatever a user's file raises
         raise UsageError(f"`{file}` cannot be run: {type(error).__name__}: {error}") from error
     if not callable(getattr(module, function, None)):
         raise unknown(f"function in {file} called", function, [n for n in vars(module) if callable(vars(module)[n])])
     try:
         network = getattr(module, function)(**dict(reference.settings))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"`{reference.name}` failed: {type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"`{reference.name}` returned a {type(network).__name__}; expected a torch.nn.Module")
@@ -225,7 +227,11 @@ def save_weights(network: nn.Module, path: Path, **metadata: str) -> None:
     }
     # safetensors writes dense row-major tensors; channels-last ones are copied to that order
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    path.write_bytes(save(state, metadata))  # not save_file, which hides why a disk refused
+    content = save(state, metadata)  # not save_file, which hides why a disk refused
+    length = int.from_bytes(content[:8], "little")
+    # the library writes the metadata in another order each time: the same network is to be the same file
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    path.write_bytes(content[:8] + header.encode().ljust(length) + content[8 + length :])
 
 
 def _load_strictly(network: nn.Module, state: State, checkpoint: Checkpoint, reference: Reference, hint: bool) -> None:

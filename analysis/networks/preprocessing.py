@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 
 import torch
 from torch import nn
@@ -49,12 +50,20 @@ class Preprocessing:
         return self.size, self.crop_pct, self.interpolation
 
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 (N, 3, H, W) in 0 … 255 to normalised float32; bit-equal to torchvision's ToTensor and Normalize."""
-        mean, std = (
-            torch.tensor(values, dtype=torch.float32, device=images.device).view(1, -1, 1, 1)
-            for values in (self.mean, self.std)
-        )
-        return images.to(torch.float32).div(255).sub(mean).div(std)
+        """uint8 (N, 3, H, W) in 0 … 255 to normalised float32, in channels-last order.
+
+        Looked up in a table, so that every device has what torchvision's ToTensor and Normalize give on the CPU, bit
+        for bit: division of a byte by 255 rounds otherwise on some.
+
+        Raises:
+            TypeError: images that are not uint8.
+        """
+        if images.dtype != torch.uint8:
+            raise TypeError(f"Expected argument `images` to be uint8 in 0 … 255, but got {images.dtype}")
+        values, first = _table(self.mean, self.std, images.device)
+        bytes_last = images.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+        places = bytes_last.to(torch.int32) + first
+        return values.index_select(0, places.flatten()).view(places.shape).permute(0, 3, 1, 2)
 
     @property
     def fingerprint(self) -> str:
@@ -72,6 +81,16 @@ class Preprocessing:
     def as_dict(self) -> dict:
         """As JSON has it."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+@cache
+def _table(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every channel's 256 normalised values one after the other, and where each channel's begin; made once a device."""
+    with torch.inference_mode(False):
+        of, by = (torch.tensor(values, dtype=torch.float32)[:, None] for values in (mean, std))
+        values = torch.arange(256).to(torch.float32).div(255).sub(of).div(by)
+        first = 256 * torch.arange(len(mean), dtype=torch.int32)
+        return values.flatten().to(device), first.to(device)
 
 
 @dataclass(frozen=True)

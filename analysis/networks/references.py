@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
-from analysis.errors import UsageError
+from analysis.errors import UsageError, plain
 from analysis.names import unique_label
 from analysis.networks.checkpoint_series import stem_of
 
@@ -23,12 +23,15 @@ class Reference:
 
     Args:
         label: what a person calls it; no part of what it is.
+        group, seed: the group of trainings that it is one of, and which; no part of what it is either.
     """
 
     name: str
     settings: tuple[tuple[str, str], ...] = ()
     weights: str | None = None
     label: str | None = field(default=None, compare=False, repr=False)
+    group: str | None = field(default=None, compare=False, repr=False)
+    seed: int | None = field(default=None, compare=False, repr=False)
 
     @property
     def architecture(self) -> str:
@@ -98,7 +101,7 @@ def parse(text: "str | Reference") -> Reference:
         if key in settings:
             raise UsageError(f"setting `{key}` of `{text}` is given twice")
         settings[key] = value
-    return Reference(name, tuple(settings.items()), weights or None, label)
+    return Reference(name, tuple(settings.items()), weights or None, label and plain(label))
 
 
 def labelled(references: Iterable["str | Reference"]) -> dict[str, Reference]:
@@ -128,7 +131,7 @@ def labelled(references: Iterable["str | Reference"]) -> dict[str, Reference]:
         stems = groups.get(reference.architecture, [])
         told_apart = len(stems) > 1 and all(stems) and len(set(stems)) == len(stems)
         base = _stem(reference) if told_apart else reference.short
-        by_label[reference.label or unique_label(base, [*by_label, *chosen])] = reference
+        by_label[reference.label or unique_label(plain(base), [*by_label, *chosen])] = reference
     return by_label
 
 

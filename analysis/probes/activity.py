@@ -126,7 +126,7 @@ class Activity:
 
     def _output(self, block: str, maps: torch.Tensor) -> torch.Tensor:
         if self._notes_minimum:
-            self._seen[f"{block}.output.minimum"] = maps.flatten(1).amin(1).float()
+            self._seen[f"{block}.output.minimum"] = maps.amin(tuple(range(1, maps.ndim))).float()
         self._seen[f"{block}.output"] = channel_means(maps.clamp(min=0) if self.rectify else maps, self.layout)
         return self._seen[f"{block}.output"]
 

@@ -20,8 +20,10 @@ class ClassSelectivity(SavedMetric):
     indices are NaN and its top_class −1.
 
     It is a torchmetrics metric: `merge_state` adds another's sums, `sync` and `compute` add up over the processes of a
-    distributed run, `state_dict` and `load_state_dict` keep them. In a loop of your own, plain or Lightning's (a
-    metric that is an attribute of a LightningModule is moved, synchronised and reset with it):
+    distributed run, `state_dict` and `load_state_dict` keep them. An image that a distributed sampler repeats to fill
+    up the last batch counts twice in such sums: leave it out, or use an `ActivityRecorder`, which knows it. In a loop
+    of your own, plain or Lightning's (a metric that is an attribute of a LightningModule is moved, synchronised and
+    reset with it):
 
         self.selectivity = analysis.ClassSelectivity(classes=1000, units=1024)  # in __init__
         ...

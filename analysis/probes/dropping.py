@@ -12,11 +12,13 @@ import pandas as pd
 import torch
 from torch import nn
 
+from analysis.ablation.chunks import ChunkSize
 from analysis.ablation.engine import Ablation, Variant
 from analysis.ablation.importance import MEAN_SCORES, SCORES, Importance, Prior, random_scores
 from analysis.anatomy.folding import batch_norm_pairs, folded
 from analysis.anatomy.sites import Site, example_images, find_sites
 from analysis.data.loading import Batch
+from analysis.devices import to_device
 from analysis.errors import UsageError, unknown
 from analysis.probes.metric import SavedMetric
 from analysis.probes.probe import Moment
@@ -208,6 +210,16 @@ class DroppedMaps:
     def taps(self) -> dict[str, list[str]]:
         return {}
 
+    def chosen(self) -> dict:
+        """By what is dropped together, the images × variants that go through at a time, where they are known."""
+        chunks = {target.name: target.ablation.chunk for target in self._targets}
+        return {"rows": {name: chunk.rows for name, chunk in chunks.items() if not chunk.measuring}}
+
+    def choose(self, chosen: Mapping) -> None:
+        for target in self._targets:
+            if self.dropping.rows is None and target.name in chosen.get("rows", {}):
+                target.ablation.chunk = ChunkSize(chosen["rows"][target.name])
+
     def faster(self) -> nn.Module:
         """The network with batch norm folded, made anew when its weights have changed."""
         weights = _version(self.network)
@@ -350,7 +362,7 @@ class FeatureImportance(SavedMetric):
         self.top5 += right.sum((0, 2))
         if self.indices is not None:
             places = torch.from_numpy(np.searchsorted(self.indices, indices.cpu().numpy()))
-            self.correct[:, places.to(self.correct.device)] = right[..., 0].T.to(torch.uint8)
+            self.correct[:, to_device(places, self.correct.device)] = right[..., 0].T.to(torch.uint8)
 
     def compute(self) -> pd.DataFrame:
         images = int(self.images)
@@ -388,6 +400,8 @@ class _Target:
             for score in scores
             if not dropping.is_per_image(score) and score != "random"
         }
+        if "random" in scores and not dropping.per_image:  # all images are ranked as one that is none of them
+            self._fixed["random"] = [random_scores(dropping.seed, site.block, [-1], site.channels)[0] for site in sites]
         self._best: torch.Tensor | None = None
 
     def _points(self, gated: bool) -> list[Point]:
@@ -444,9 +458,9 @@ class _Target:
         rows, device = self.ablation.batch(images)
         ranks: dict[tuple[str, str], list[torch.Tensor]] = {}
         for score in dict.fromkeys(point.score for point in self.points if point.order != "none"):
-            values = self._values(score, indices, images)
+            values = self._values(score, indices, images, device)
             for order in {point.order for point in self.points if point.score == score} - {"none"}:
-                ranks[score, order] = [drop_ranks(each.to(device), order).expand(rows, -1) for each in values]
+                ranks[score, order] = [drop_ranks(each, order).expand(rows, -1) for each in values]
         zero = torch.zeros((), dtype=torch.int64, device=device)
         nothing = [zero.expand(rows, site.channels) for site in self.ablation.sites]
         variants = []
@@ -456,12 +470,13 @@ class _Target:
                 variants.append(Variant(nothing if point.ratio == 1 else ranks[point.score, point.order], counts))
         return variants
 
-    def _values(self, score: str, indices, images) -> list[torch.Tensor]:
-        if score in self._fixed:
-            return [each[None] for each in self._fixed[score]]
-        if not self.dropping.per_image:  # random: all images are ranked as one that is none of them
-            return [random_scores(self.dropping.seed, site.block, [-1], site.channels) for site in self.ablation.sites]
-        return self.importance.of(score, indices, images)
+    def _values(self, score: str, indices, images, device: torch.device) -> list[torch.Tensor]:
+        """For each site (N, C) on the device, or (1, C) where all images have one order."""
+        if score not in self._fixed:
+            return [to_device(each, device) for each in self.importance.of(score, indices, images)]
+        if self._fixed[score][0].device != device:  # once, not at every batch
+            self._fixed[score] = [to_device(each, device) for each in self._fixed[score]]
+        return [each[None] for each in self._fixed[score]]
 
 
 def _best(logits: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,9 @@
 """What a probe is: the contract between a pass and what it keeps of each image."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -47,3 +48,14 @@ class Probe(Protocol):
 
     def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
         """By array, (N, …) on the device."""
+
+
+@runtime_checkable
+class Tuned(Protocol):
+    """A probe that finds out by timing how it is run fastest: last bits of its rows may hang on that."""
+
+    def chosen(self) -> dict:
+        """What was found so far, as JSON has it."""
+
+    def choose(self, chosen: Mapping) -> None:
+        """Take what was found before instead of timing again."""

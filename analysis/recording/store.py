@@ -2,19 +2,21 @@
 
 On disk it is a folder that anyone opens without this package:
 
-    recording.json          networks (reference, weights' hash, preprocessing), arrays, images' fingerprint, rows done
+    recording.json          networks (reference, weights' hash, preprocessing), arrays, images' fingerprint, rows done,
+                            and sums (CRC-32) of what is in the other files, by which damage is told
     images.csv              row, index, identifier, label, class, bytes (of the image's file)
     NETWORK/BLOCK.TAP.npy   float32 (images, units), rows in the order of images.csv
     NETWORK/NAME.npy        what else a probe keeps
 """
 
+import hashlib
 import json
 import logging
 import os
-import re
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,8 +24,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analysis.errors import RunError, UsageError, unknown
-from analysis.files import atomic_path, only_writer
+from analysis.errors import RunError, UsageError, difference, unknown
+from analysis.files import RowSums, atomic_path, clear_unfinished, only_writer, remove_lock, to_disk
+from analysis.names import file_name
+from analysis.recording.shape import RECORDING, check_images, check_recording
+from analysis.untrusted import LARGEST_TEXT, Fields, check_regular, conform, map_array, read_json
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +55,13 @@ class Kept:
         name: of its file, such as `layer3.5.output`.
         shape: of a row; () for one number an image.
         dtype: NumPy's name of it.
+        finite: whether a pass is to stop at a value that is NaN or infinite.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "float32"
+    finite: bool = True
 
     @property
     def bytes_an_image(self) -> int:
@@ -82,6 +89,8 @@ class Recording:
         self._arrays = dict(arrays)
         self._listed = False  # whether images.csv says what `images` does
         self._lock = ExitStack()
+        self._sums = _Sums(described)
+        self._trusted = set(self._arrays)
 
     @classmethod
     def create(
@@ -118,6 +127,7 @@ class Recording:
             "images": len(images),
             "rows_done": 0,
             "finished": False,
+            "sums": {},
         }
         if folder is None:
             arrays = {
@@ -171,11 +181,29 @@ class Recording:
         return [block for block, taps in self.described["taps"].get(network, {}).items() if tap in taps]
 
     def array(self, network: str, name: str) -> np.ndarray:
-        """An array as it is, with a row for each image; from disk it is memory-mapped and cannot be written."""
+        """An array as it is, with a row for each image; from disk it is memory-mapped and cannot be written.
+
+        Raises:
+            RunError: it is not what was written. All of it is read once to tell.
+        """
+        array = self._mapped(network, name)
+        if (network, name) not in self._trusted:
+            self._check_sums(network, name)
+            self._trusted.add((network, name))
+        return array
+
+    def _mapped(self, network: str, name: str) -> np.ndarray:
         self._check_network(network)
         if (network, name) not in self._arrays:
             raise unknown(f"array of {network} called", name, self.names(network))
         return self._arrays[network, name]
+
+    def _check_sums(self, network: str, name: str) -> None:
+        if self._sums.of(network, name).differ(self._arrays[network, name]):
+            raise RunError(
+                f"the recording in `{self.folder}` is damaged: the rows of `{name}.npy` of {network} are not those "
+                f"that were written; record again in another folder"
+            )
 
     def matrix(self, network: str, block: str, tap: str = "output") -> np.ndarray:
         """float32 (images, units): the activity of a block's units at a tap.
@@ -183,15 +211,7 @@ class Recording:
         Raises:
             UsageError: it was not recorded; the message names what was.
         """
-        self._check_network(network)
-        taps = self.described["taps"].get(network, {})
-        if block not in taps:
-            raise unknown(f"block of {network} in the recording called", block, taps)
-        if tap not in taps[block]:
-            raise UsageError(
-                f"tap `{tap}` of {network} {block} was not recorded; recorded: {', '.join(taps[block])}. "
-                f"`gelens record … --tap {tap}` records it"
-            )
+        self._check_tap(network, block, tap)
         return self.array(network, f"{block}.{tap}")
 
     def activity(self, network: str, block: str, tap: str = "output"):
@@ -206,11 +226,23 @@ class Recording:
         """
         import xarray
 
-        values = self.matrix(network, block, tap)
+        self._check_tap(network, block, tap)
+        values = self._mapped(network, f"{block}.{tap}")
         images = {name: ("image", self.images[name].to_numpy()) for name in ("label", "class", "identifier")}
         coordinates = {"image": self.indices, "unit": np.arange(values.shape[1])} | images
         named = {"network": network, "block": block, "tap": tap}
         return xarray.DataArray(values, coordinates, ("image", "unit"), name=f"{block}.{tap}", attrs=named)
+
+    def _check_tap(self, network: str, block: str, tap: str) -> None:
+        self._check_network(network)
+        taps = self.described["taps"].get(network, {})
+        if block not in taps:
+            raise unknown(f"block of {network} in the recording called", block, taps)
+        if tap not in taps[block]:
+            raise UsageError(
+                f"tap `{tap}` of {network} {block} was not recorded; recorded: {', '.join(taps[block])}. "
+                f"`gelens record … --tap {tap}` records it"
+            )
 
     def _check_network(self, network: str) -> None:
         if network not in self.described["arrays"]:
@@ -223,15 +255,32 @@ class Recording:
         if rows.keys() != self._arrays.keys():
             network, name = next(iter(rows.keys() ^ self._arrays.keys()))
             raise UsageError(f"array `{name}` of {network} was announced or is given, but not both")
-        stop = start + images
         for (network, name), values in rows.items():
             array = self._arrays[network, name]
             if values.shape != (images, *array.shape[1:]):
                 raise UsageError(
                     f"array `{name}` of {network} has rows {values.shape}, expected {images} of {array.shape[1:]}"
                 )
-            array[start:stop] = values
-        self.described["rows_done"] = stop
+        for (network, name), values in rows.items():
+            if self.folder is None:
+                self._arrays[network, name][start : start + images] = values
+            else:
+                self._write_rows(network, name, start, values)
+        if self.folder is not None:
+            self._sums.add_images(self.images, start, start + images)
+        self.described["rows_done"] = start + images
+
+    def _write_rows(self, network: str, name: str, start: int, values: np.ndarray) -> None:
+        """Into the file, not into its mapping: a full disk or a file cut short would kill the process there."""
+        array, sums = self._arrays[network, name], self._sums.of(network, name)
+        path, begins = _place_of(array)
+        values = np.ascontiguousarray(values, array.dtype)
+        with _said(self.folder), path.open("r+b") as file:
+            file.seek(begins + start * int(np.prod(array.shape[1:], dtype=np.int64)) * array.itemsize)
+            file.write(values.data)
+        if sums.rows != start:  # a foreign loader's batches do not begin where the rows that are done end
+            sums.settle(start, array)
+        sums.add(values)
 
     def write_labels(self, start: int, labels: np.ndarray) -> None:
         """Labels that were not known before the images were read."""
@@ -242,15 +291,27 @@ class Recording:
         self._listed = False
 
     def flush(self) -> None:
-        """Bring what was written to the disk, then the note of how much that is."""
+        """Bring what was written to the disk, then the note of how much that is.
+
+        Raises:
+            RunError: the disk is full, or something else has cut a file short.
+        """
         if self.folder is None:
             return
-        for array in self._arrays.values():
-            array.flush()
+        with _said(self.folder):
+            for (network, name), array in self._arrays.items():
+                path, begins = _place_of(array)
+                if path.stat().st_size < begins + array.nbytes:
+                    raise RunError(
+                        f"the recording in `{self.folder}` is damaged: something else has cut `{name}.npy` of "
+                        f"{network} short; begin again in another folder"
+                    )
+                to_disk(path)
         if not self._listed:
             _write_images(self.folder, self.images)
             self._listed = True
-        _write_json(self.folder, self.described)
+        sums = self._sums.of_rows(self.rows_done, self._arrays, self.images)
+        _write_json(self.folder, self.described | {"sums": sums})
 
     def finish(self) -> None:
         """Flush, and say that all rows are there."""
@@ -269,6 +330,65 @@ class Recording:
             discard(self.folder)
 
 
+def _place_of(array: np.ndarray) -> tuple[Path, int]:
+    """The file that an array is mapped from, and the byte in it where its rows begin."""
+    assert isinstance(array, np.memmap) and array.filename is not None
+    return Path(array.filename), array.offset
+
+
+class _Sums:
+    """Of the rows that are done: those of each array, and of their images in images.csv."""
+
+    def __init__(self, described: Mapping):
+        done, known = described["rows_done"], described.get("sums", {})
+        self._arrays: dict[tuple[str, str], RowSums] = {}
+        for network, name, _ in _arrays_of(described):
+            # a recording of before there were sums is taken as it is
+            sums = known.get("arrays", {}).get(network, {}).get(name)
+            self._arrays[network, name] = RowSums(sums or (), done if sums else 0)
+        self._images: tuple[int, int] = (known.get("images", 0), done if "images" in known else 0)
+
+    def of(self, network: str, name: str) -> RowSums:
+        return self._arrays[network, name]
+
+    def add_images(self, images: pd.DataFrame, start: int, stop: int) -> None:
+        before, listed = self._images
+        if listed != start:
+            before, start = 0, 0
+        self._images = (_images_sum(images, start, stop, before), stop)
+
+    def images_differ(self, images: pd.DataFrame) -> bool:
+        """Whether the images of the rows that are done are others than those that were added."""
+        added, listed = self._images
+        return _images_sum(images, 0, listed, 0) != added
+
+    def of_rows(self, done: int, arrays: Mapping[tuple[str, str], np.ndarray], images: pd.DataFrame) -> dict:
+        """As recording.json has them, of the rows that are done: writing may have been left at any statement."""
+        if self._images[1] != done:
+            self.add_images(images, 0, done)
+        said: dict[str, dict] = {}
+        for (network, name), sums in self._arrays.items():
+            if sums.rows != done:
+                sums.settle(done, arrays[network, name])
+            said.setdefault(network, {})[name] = sums.sums
+        return {"arrays": said, "images": self._images[0]}
+
+
+def _images_sum(images: pd.DataFrame, start: int, stop: int, before: int) -> int:
+    for row in images[list(IMAGE_COLUMNS)].iloc[start:stop].itertuples(index=False):
+        before = zlib.crc32("\x1f".join(map(str, row)).encode("utf-8", "surrogateescape"), before)
+    return before
+
+
+@contextmanager
+def _said(folder: Path | None) -> Iterator[None]:
+    """What the system refuses, as an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"cannot write the recording in `{folder}`: {error.strerror or error}") from error
+
+
 def open_recording(folder: Path | str) -> Recording:
     """A finished recording: its folder, or that of a run which kept one.
 
@@ -276,15 +396,43 @@ def open_recording(folder: Path | str) -> Recording:
         UsageError: there is none, it is unfinished, or of another version.
         RunError: it is damaged: a file is missing, cut short, or of another shape.
     """
-    folder = _folder_of(Path(folder))
-    described = _read_json(folder)
+    recording = open_any(folder)
+    described = recording.described
     if not described["finished"]:
         raise UsageError(
-            f"the recording in `{folder}` is unfinished ({described['rows_done']} of {described['images']} images): "
-            f"the command that makes it, with --resume, goes on"
+            f"the recording in `{recording.folder}` is unfinished ({described['rows_done']} of {described['images']} "
+            f"images): the command that makes it, with --resume, goes on"
         )
-    images = _read_images(folder, described)
-    return Recording(described, images, _open_arrays(folder, described, "r"), folder)
+    if "part" in described:
+        raise UsageError(
+            f"the recording in `{recording.folder}` is a part, of {described['images']} images of "
+            f"{described['part']['images']}: `gelens merge` brings all parts together"
+        )
+    return recording
+
+
+def open_any(folder: Path | str) -> Recording:
+    """A recording to be read, finished or not, whole or a part."""
+    folder = _folder_of(Path(folder))
+    described = _read_json(folder)
+    return _opened(folder, described, _read_images(folder, described))
+
+
+def _opened(folder: Path, described: dict, images: pd.DataFrame) -> Recording:
+    """A recording whose arrays are compared with their sums when they are first asked for."""
+    recording = Recording(described, images, _open_arrays(folder, described), folder)
+    recording._trusted.clear()
+    if recording._sums.images_differ(images):
+        raise RunError(
+            f"the recording in `{folder}` is damaged: images.csv does not list the images that were recorded; record "
+            f"again in another folder"
+        )
+    return recording
+
+
+def begun_with(folder: Path | str) -> dict:
+    """What recording.json says of a recording that was begun in a folder; nothing where none was."""
+    return _read_json(Path(folder)) if (Path(folder) / "recording.json").is_file() else {}
 
 
 def _folder_of(folder: Path) -> Path:
@@ -298,7 +446,7 @@ def _folders(networks: Mapping) -> dict[str, str]:
     """A folder's name for each network."""
     folders: dict[str, str] = {}
     for label in networks:
-        base = re.sub(r"[^\w.=-]+", "_", label).lstrip(".") or "network"
+        base = file_name(label).lstrip(".") or "network"
         name, number = base, 1
         while name in (*folders.values(), "images.csv", "recording.json"):
             number += 1
@@ -321,16 +469,17 @@ def _on_disk(folder: Path, described: dict, images: pd.DataFrame, resume: bool) 
 
 def _begun(folder: Path, described: dict, images: pd.DataFrame, resume: bool) -> Recording:
     """A recording in a folder that no other process writes."""
+    clear_unfinished(folder)
     if (folder / "recording.json").is_file():
         before = _read_json(folder)
         if not resume:
             raise UsageError(f"`{folder}` holds a recording already: add --resume to go on, or choose another folder")
-        _check_same(folder, before, described)
+        check_same(folder, before, described)
         return _resumed(folder, before, described, images)
     for network in described["folders"].values():  # of a process that was killed as it began
         shutil.rmtree(folder / network, ignore_errors=True)
     _make_arrays(folder, described)
-    recording = Recording(described, images, _open_arrays(folder, described, "r+"), folder)
+    recording = Recording(described, images, _open_arrays(folder, described), folder)
     recording.flush()
     return recording
 
@@ -348,9 +497,29 @@ def _refuse_others(folder: Path, described: dict) -> None:
 def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) -> Recording:
     """An unfinished recording to go on with; images after those that are done may have been taken out meanwhile."""
     done = before["rows_done"]
-    recorded = _read_images(folder, before)
-    if before["finished"] and len(recorded) != len(images):
-        raise UsageError(f"`{folder}` is of {len(recorded)} images, now {len(images)}; choose another folder")
+    if before["finished"] and before["images"] != len(images):
+        raise UsageError(f"`{folder}` is of {before['images']} images, now {len(images)}; choose another folder")
+    recorded = _read_images(folder, before, len(images))
+    _check_images(folder, recorded, images, done)
+    _check_contents(folder, before.get("sample") or {}, described.get("sample") or {})
+    recording = _opened(folder, before, recorded)
+    if not before["finished"]:
+        for network, name, _ in _arrays_of(before):
+            recording.array(network, name)
+    for column in ("label", "class"):
+        images.loc[: done - 1, column] = recorded[column].iloc[:done].to_numpy()
+    if before.get("versions") != described.get("versions"):
+        log.warning("the recording in %s was begun with other versions: %s", folder, before.get("versions"))
+    kept = ("rows_done", "finished", "folders", "classes", "sums", "chosen")
+    described = described | {name: before[name] for name in kept if name in before}
+    if before["images"] != len(images):
+        _shorten(folder, before, described, images)
+    resumed = Recording(described, images, _open_arrays(folder, described), folder)
+    resumed._trusted = recording._trusted
+    return resumed
+
+
+def _check_images(folder: Path, recorded: pd.DataFrame, images: pd.DataFrame, done: int) -> None:
     for column in ("identifier", "index", "label", "bytes"):
         then, now = (each[column].iloc[:done].to_numpy() for each in (recorded, images))
         if column == "label" and (now == -1).all():
@@ -360,15 +529,16 @@ def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
                 f"the {done} images that `{folder}` has recorded already are others now: {OTHERS[column]}; begin "
                 f"again in another folder"
             )
-    for column in ("label", "class"):
-        images.loc[: done - 1, column] = recorded[column].iloc[:done].to_numpy()
-    if before.get("versions") != described.get("versions"):
-        log.warning("the recording in %s was begun with other versions: %s", folder, before.get("versions"))
-    progress = {name: before[name] for name in ("rows_done", "finished", "folders", "classes")}
-    described = described | progress
-    if len(recorded) != len(images):
-        _shorten(folder, before, described, images)
-    return Recording(described, images, _open_arrays(folder, described, "r+"), folder)
+
+
+def _check_contents(folder: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Images whose content was sampled both times, as `analysis.data.contents` does, show the same."""
+    for name, content in before.items():
+        if now.get(name, content) != content:
+            raise UsageError(
+                f"`{folder}` holds a recording of something else: the content of image `{name}` has changed; choose "
+                f"another folder"
+            )
 
 
 def _shorten(folder: Path, before: dict, described: dict, images: pd.DataFrame) -> None:
@@ -378,7 +548,7 @@ def _shorten(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
     if taken & set(described["folders"].values()):
         described["folders"] = {label: f"{name}--" for label, name in before["folders"].items()}
     _make_arrays(folder, described)
-    old, done = _open_arrays(folder, before, "r"), described["rows_done"]
+    old, done = _open_arrays(folder, before), described["rows_done"]
     for key, array in _open_arrays(folder, described, "r+").items():
         for start in range(0, done, _ROWS):
             array[start : min(start + _ROWS, done)] = old[key][start : min(start + _ROWS, done)]
@@ -389,30 +559,21 @@ def _shorten(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _check_same(folder: Path, before: dict, now: dict) -> None:
-    progress = {"rows_done", "finished", "images", "data", "versions", "folders"}
+def check_same(folder: Path, before: dict, now: dict, others: Collection[str] = ()) -> None:
+    """What a folder holds is a recording of the same.
+
+    Args:
+        others: what may be another, beside what is done.
+    """
+    progress = {"rows_done", "finished", "images", "data", "versions", "folders", "sums", "sample", "chosen", *others}
     if not now.get("labels_known", True):  # classes come with the labels
         progress.add("classes")
     for key in dict.fromkeys([*now, *before]):
         if key not in progress and before.get(key) != now.get(key):
             raise UsageError(
-                f"`{folder}` holds a recording of something else: {_difference(key, before.get(key), now.get(key))}; "
+                f"`{folder}` holds a recording of something else: {difference(key, before.get(key), now.get(key))}; "
                 f"choose another folder"
             )
-
-
-def _difference(key: str, before, now) -> str:
-    """In words, where two JSON values differ first.
-
-    >>> _difference("networks", {"a": {"hash": 1}}, {"a": {"hash": 2}})
-    'networks a hash was 1, now 2'
-    """
-    if isinstance(before, dict) and isinstance(now, dict):
-        for inner in dict.fromkeys([*before, *now]):
-            if before.get(inner) != now.get(inner):
-                return f"{key} {_difference(inner, before.get(inner), now.get(inner))}"
-    then, today = (str(each)[:80] for each in (before, now))
-    return f"{key} was {then}, now {today}"
 
 
 def _locked(folder: Path) -> ExitStack:
@@ -452,23 +613,30 @@ def predicted_bytes(described: Mapping) -> int:
     return described["images"] * each_image
 
 
+def kept_of(described: Mapping) -> dict[str, list[Kept]]:
+    """By network, what a recording keeps of each image."""
+    return {
+        network: [Kept(each["name"], tuple(each["shape"]), each["dtype"]) for each in several]
+        for network, several in described["arrays"].items()
+    }
+
+
 def _arrays_of(described: Mapping):
     for network, several in described["arrays"].items():
         for kept in several:
             yield network, kept["name"], kept
 
 
-def _open_arrays(folder: Path, described: dict, mode: Literal["r", "r+"]) -> dict[tuple[str, str], np.memmap]:
+def _open_arrays(folder: Path, described: dict, mode: Literal["r", "r+"] = "r") -> dict[tuple[str, str], np.memmap]:
     arrays = {}
     for network, name, kept in _arrays_of(described):
         path = folder / described["folders"][network] / f"{name}.npy"
         shape = (described["images"], *kept["shape"])
         try:
-            np.load(path, mmap_mode="r", allow_pickle=False)  # fails where it is cut short; r+ would fill it up
-            array = np.load(path, mmap_mode=mode, allow_pickle=False)
+            array = map_array(path, mode)
         except FileNotFoundError as error:
             raise RunError(f"the recording in `{folder}` is damaged: `{path.name}` of {network} is missing") from error
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError) as error:
             raise RunError(f"the recording in `{folder}` is damaged: `{path.name}` of {network}: {error}") from error
         if array.shape != shape or array.dtype != np.dtype(kept["dtype"]):
             raise RunError(
@@ -481,25 +649,34 @@ def _open_arrays(folder: Path, described: dict, mode: Literal["r", "r+"]) -> dic
 
 def _write_json(folder: Path, described: dict) -> None:
     with atomic_path(folder / "recording.json") as temporary:
-        temporary.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+        summed = described | {"sum": _sum_of(described)}
+        text = json.dumps(summed, indent=2, ensure_ascii=False) + "\n"
+        temporary.write_text(text, "utf-8", "backslashreplace")
+
+
+def _sum_of(described: Mapping) -> str:
+    """A hash of what recording.json says beside it."""
+    said = {name: value for name, value in described.items() if name != "sum"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _read_json(folder: Path) -> dict:
     path = folder / "recording.json"
     try:
-        described = json.loads(path.read_text())
+        described = read_json(path, Fields({"format": int}))
         if described["format"] != FORMAT:
             raise UsageError(
                 f"`{path}` is of format {described['format']}, this version reads format {FORMAT}: record again, or "
                 f"use the version that made it"
             )
-        missing = {"arrays", "folders", "images", "rows_done", "finished", "networks", "taps"} - described.keys()
-        if missing:
-            raise KeyError(", ".join(sorted(missing)))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise RunError(f"`{path}` is damaged: {type(error).__name__} {error}") from error
+        conform(described, RECORDING)
+        check_recording(described)
+        if described.pop("sum", None) not in (None, _sum_of(described)):
+            raise ValueError("it says something else than was written")
+    except UsageError:
+        raise
+    except (OSError, ValueError) as error:
+        raise RunError(f"`{path}` is damaged: {error}") from error
     return described
 
 
@@ -508,16 +685,19 @@ def _write_images(folder: Path, images: pd.DataFrame) -> None:
         images.to_csv(temporary, index=False)
 
 
-def _read_images(folder: Path, described: dict) -> pd.DataFrame:
+def _read_images(folder: Path, described: dict, others: int | None = None) -> pd.DataFrame:
+    """The table of images; it may be of `others` many where a recording was killed as it was shortened to them."""
     path = folder / "images.csv"
     try:
+        check_regular(path, LARGEST_TEXT)
         images = pd.read_csv(path, dtype={"identifier": str, "class": str}, keep_default_na=False)
         if list(images.columns) != list(IMAGE_COLUMNS):
             raise ValueError(f"columns {', '.join(images.columns)}, expected {', '.join(IMAGE_COLUMNS)}")
         images = images.astype(dict.fromkeys(("row", "index", "label", "bytes"), np.int64))
-    except (OSError, ValueError) as error:
+        check_images(images, described)
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         raise RunError(f"the recording in `{folder}` is damaged: images.csv: {error}") from error
-    if len(images) != described["images"]:
+    if len(images) not in (described["images"], others):
         raise RunError(
             f"the recording in `{folder}` is damaged: images.csv has {len(images)} images, recording.json "
             f"{described['images']}"
@@ -531,7 +711,8 @@ def discard(folder: Path) -> None:
         described = _read_json(folder)
         for name in described["folders"].values():
             shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("recording.json", "images.csv", ".lock"):
+    for name in ("recording.json", "images.csv"):
         (folder / name).unlink(missing_ok=True)
+    remove_lock(folder)
     with suppress(OSError):
         folder.rmdir()

@@ -6,7 +6,7 @@ import logging
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import UsageError
-from analysis.files import atomic_path
+from analysis.errors import RunError, UsageError, difference, plain
+from analysis.files import atomic_path, clear_unfinished, is_ours, only_writer, remove_lock
+from analysis.results.shapes import RECORD, check_table
+from analysis.untrusted import LARGEST_TEXT, check_regular, conform, read_json
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,9 @@ def versions() -> dict[str, str]:
 
 
 class Run:
-    """A folder of results of one command with its arguments.
+    """A folder of results of one command with its arguments, which no other process may write until it is closed.
+
+    Leaving it as a context closes it; `finish` does too.
 
     Args:
         folder: made if it is not there.
@@ -55,7 +59,8 @@ class Run:
         resume: go on with an unfinished run of the same arguments.
 
     Raises:
-        UsageError: the folder holds something else, a run made with other arguments, or a run of these without resume.
+        UsageError: the folder holds something else, a run made with other arguments, or a run of these without resume;
+            or another process is writing into it.
         RunError: it cannot be written.
     """
 
@@ -72,23 +77,58 @@ class Run:
         }
         if self.folder.exists() and not self.folder.is_dir():
             raise UsageError(f"`{folder}` is a file; expected a folder for the results")
-        existing = self.path("run.json")
-        if existing.exists():
-            before = read_record(self.folder)
-            self._check_same(before)
-            state = "finished" if before["finished"] else "unfinished"
-            if not resume:
-                raise UsageError(
-                    f"`{folder}` holds the {state} run of these arguments: add --resume to go on from it, or choose "
-                    f"another folder"
-                )
-            if before["versions"] != self.record["versions"]:
-                log.warning("%s was begun with other versions: %s", folder, before["versions"])
-            self.record = before
-        elif self.folder.exists() and any(self.folder.iterdir()):
+        if self.folder.exists() and not self._is_there() and not all(is_ours(each.name) for each in self._content()):
             raise UsageError(f"`{folder}` is not empty and holds no run; choose another folder")
-        else:
+        with ExitStack() as stack:
+            self._lock_folder(stack)
+            try:
+                self._begin(resume)
+            except UsageError:
+                if self._is_there() and read_record(self.folder)["finished"]:
+                    remove_lock(self.folder)  # what is finished is left as it was
+                raise
+            self._lock = stack.pop_all()
+
+    def _lock_folder(self, stack: ExitStack) -> None:
+        try:
+            stack.enter_context(only_writer(self.folder))
+        except RunError:
+            if not self._is_there() or not read_record(self.folder)["finished"]:
+                raise  # a finished run may lie where nothing can be written
+
+    def _begin(self, resume: bool) -> None:
+        if not self._is_there():
+            clear_unfinished(self.folder)
             self.save()
+            return
+        before = read_record(self.folder)
+        self._check_same(before)
+        state = "finished" if before["finished"] else "unfinished"
+        if not resume:
+            raise UsageError(
+                f"`{self.folder}` holds the {state} run of these arguments: add --resume to go on from it, or choose "
+                f"another folder"
+            )
+        if before["versions"] != self.record["versions"]:
+            log.warning("%s was begun with other versions: %s", self.folder, before["versions"])
+        self.record = before
+        clear_unfinished(self.folder)
+
+    def _is_there(self) -> bool:
+        return self.path("run.json").exists()
+
+    def _content(self) -> Iterator[Path]:
+        return self.folder.iterdir()
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let other processes write into the folder."""
+        self._lock.close()
 
     def _check_same(self, before: dict) -> None:
         now = {"command": self.record["command"]} | self.record["arguments"]
@@ -100,8 +140,8 @@ class Run:
                 continue
             if now.get(key) != then.get(key):
                 raise UsageError(
-                    f"`{self.folder}` holds a run made with other arguments: {key} was {then.get(key)}, now "
-                    f"{now.get(key)}; choose another folder"
+                    f"`{self.folder}` holds a run made with other arguments: "
+                    f"{difference(key, then.get(key), now.get(key))}; choose another folder"
                 )
 
     @property
@@ -115,7 +155,9 @@ class Run:
         """Add to the record and write `run.json`."""
         self.record |= record
         with atomic_path(self.path("run.json")) as temporary:
-            temporary.write_text(json.dumps(self.record, indent=2, ensure_ascii=False) + "\n")
+            text = json.dumps(self.record, indent=2, ensure_ascii=False) + "\n"
+            # of a file's name that is no text, JSON's own escapes, which are read back as the same name
+            temporary.write_text(text, "utf-8", "backslashreplace")
 
     def add_network(self, label: str, card: Mapping, **facts) -> None:
         """Record what a label stands for, by its card of `analysis.networks.weights.network_card`."""
@@ -143,12 +185,17 @@ class Run:
 
     def discard_if_empty(self) -> None:
         """Take back a run that came to nothing but its record, so that its folder is free for the next try."""
-        if {path.name for path in self.folder.iterdir()} == {"run.json"}:
+        if all(is_ours(path.name) or path.name == "run.json" for path in self._content()):
             self.path("run.json").unlink()
-            self.folder.rmdir()
+            remove_lock(self.folder)
+            with suppress(OSError):
+                self.folder.rmdir()
 
     def finish(self) -> None:
+        """Say that all is there, and close it."""
         self.save(finished=True)
+        remove_lock(self.folder)
+        self.close()
 
 
 def read_record(folder: Path | str) -> dict:
@@ -159,14 +206,16 @@ def read_record(folder: Path | str) -> dict:
     """
     path = Path(folder) / "run.json"
     try:
-        record = json.loads(path.read_text())
-    except FileNotFoundError:
+        record = read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"`{folder}` holds no run (no run.json)") from None
     except (ValueError, OSError) as error:
         raise UsageError(f"`{path}` cannot be read: {error}") from None
-    if not isinstance(record, dict) or not {"command", "arguments", "finished"} <= record.keys():
-        raise UsageError(f"`{path}` is not the record of a run")
-    return record
+    try:
+        conform(record, RECORD)
+    except ValueError as error:
+        raise UsageError(f"`{path}` is not the record of a run: {error}") from None
+    return {"versions": {}, "networks": {}, "timings": {}} | record
 
 
 def read_table(folder: Path | str, name: str) -> pd.DataFrame:
@@ -179,11 +228,20 @@ def read_table(folder: Path | str, name: str) -> pd.DataFrame:
     if not path.is_file():
         raise UsageError(f"the run in `{folder}` has no {name}")
     try:
+        check_regular(path, LARGEST_TEXT)
         columns = pd.read_csv(path, nrows=0).columns
         names = {column: str for column in columns if column in TEXTS}
         missing = {column: ["", "nan", "NaN"] for column in columns if column not in TEXTS}
-        return pd.read_csv(path, dtype=names, na_values=missing, keep_default_na=False)
+        table = pd.read_csv(path, dtype=names, na_values=missing, keep_default_na=False)
+        if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of rows
+            raise ValueError("it has rows longer than its head")
+        check_table(name, table)
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError, OverflowError) as error:
         raise UsageError(f"`{path}` cannot be read as a table: {error}") from None
+    for column in names:
+        spelled = {value: plain(value) for value in table[column].unique()}
+        if any(key != value for key, value in spelled.items()):
+            table[column] = table[column].map(spelled)
+    return table

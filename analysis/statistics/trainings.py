@@ -17,6 +17,22 @@ Groups = Mapping[str, Mapping[int, str]]
 LEVEL = 0.95
 
 
+def groups_of(cards: Mapping[str, Mapping]) -> dict[str, dict[int, str]]:
+    """The groups among a run's networks.
+
+    Args:
+        cards: by label, what `run.json` says of it: `group` and `training_seed`.
+
+    >>> groups_of({"se#0": {"group": "se", "training_seed": 0}, "plain": {}})
+    {'se': {0: 'se#0'}}
+    """
+    groups: dict[str, dict[int, str]] = {}
+    for label, card in cards.items():
+        if card.get("group") is not None:
+            groups.setdefault(card["group"], {})[int(card["training_seed"])] = label
+    return groups
+
+
 def over_trainings(values: np.ndarray, image_errors: np.ndarray, replicates: int) -> pd.DataFrame:
     """Means over trainings, with intervals over trainings and images.
 
@@ -75,7 +91,7 @@ def paired(groups: Groups, group: str, reference: str) -> list[tuple[int, str, s
 
 def training_gaps(
     selectivity: pd.DataFrame, blocks: pd.DataFrame, samples: Samples, groups: Groups, reference: str
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The gaps between groups of trainings, paired by seed, block by block, and their trends with depth.
 
     Args:
@@ -89,9 +105,10 @@ def training_gaps(
         `selectivity_gap_trainings.csv`: network, reference (groups), gap (of `KINDS`), block, depth, then the columns
         of `over_trainings` and p_holm (over the blocks and networks of a kind of gap).
         `selectivity_trend_trainings.csv`: network, reference, gap, the same of the slope per block of depth.
+        `selectivity_gap_seeds.csv`: network, reference, gap, block, depth, seed, value: each pair of trainings.
     """
     units = {key: rows.reset_index() for key, rows in selectivity.groupby(["network", "block"], sort=False)}
-    gaps, trends = [], []
+    gaps, trends, seeds = [], [], []
     for group in groups:
         if group == reference:
             continue
@@ -111,14 +128,16 @@ def training_gaps(
             errors = np.array([error_of(draws[:, place], _of(null, place)) for place in range(len(places))])
             table = over_trainings(values, errors, len(draws))
             gaps.append(pd.concat([about, table], axis=1).assign(**named, gap=kind))
+            each = zip(couples, values, strict=True)
+            seeds += [about.assign(**named, gap=kind, seed=seed, value=mine) for (seed, *_), mine in each]
             if len(places) > 1:
                 weights = slope_weights(places)
                 error = error_of(draws @ weights, None if null is None else null @ weights)
                 slope = over_trainings(values @ weights[:, None], np.array([error]), len(draws))
                 trends.append(slope.assign(**named, gap=kind))
-    return _finished(gaps, ["network", "reference", "gap", "block", "depth"]), _finished(
-        trends, ["network", "reference", "gap"]
-    )
+    first = ["network", "reference", "gap"]
+    each = pd.concat(seeds, ignore_index=True)[[*first, "block", "depth", "seed", "value"]] if seeds else pd.DataFrame()
+    return _finished(gaps, [*first, "block", "depth"]), _finished(trends, first), each
 
 
 def _of(null: np.ndarray | None, place: int) -> np.ndarray | None:

@@ -1,11 +1,8 @@
 """One pass over the data: what the probes of every network keep of each image becomes a recording."""
 
 import logging
-import signal
-import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +13,38 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from analysis import processes
+from analysis.anatomy.classifier import float32_logits
 from analysis.anatomy.hooks import evaluating, logits_of
 from analysis.data.adapting import known_classes, known_indices, known_labels
 from analysis.data.datasets import ImageData
-from analysis.data.loading import Batch, batches
-from analysis.devices import PRECISIONS, check_precision, resolve_device
+from analysis.data.loading import Batch, batches, reading_errors_told
+from analysis.devices import (
+    PRECISIONS,
+    check_precision,
+    cores,
+    fast_precision,
+    float32_as,
+    is_accelerator,
+    is_out_of_memory,
+    pins_memory,
+    recorded_event,
+    resolve_device,
+    to_host,
+)
 from analysis.errors import RunError, UsageError
+from analysis.interruption import interrupts_deferred
 from analysis.networks.preprocessing import Preprocessing
-from analysis.probes.probe import Moment, Probe
+from analysis.probes.probe import Moment, Probe, Tuned
 from analysis.recording import Kept, Recording
+from analysis.recording.store import begun_with
+from analysis.sweep.finite import LOGITS, NotFinite, check_rows, check_weights, first_strange_module
+from analysis.sweep.sharing import Announced, Shard, parts_folder, record_together, some_of
 
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 10
+AUTO = "auto"
 SAID_BYTES = 50_000_000
 """Of a recording: its size is said before the pass from here on."""
 
@@ -53,22 +69,58 @@ class SweepOptions:
     """How a pass is run; what it measures does not depend on it, but for rounding.
 
     Args:
-        device: "auto", "cpu", "cuda" or "mps".
-        precision: "fp32", "bf16" or "fp16" (autocast).
-        batch_size: images in a batch.
-        workers: processes that decode images; 0 decodes in this one.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu".
+        precision: "fp32" (IEEE), "tf32", "bf16" or "fp16" (autocast); "auto" is bfloat16 where the device computes in
+            it itself, else fp32, and what it was when a recording goes on.
+        batch_size: images in a batch; 64 on the CPU and 256 elsewhere where not given.
+        workers: processes that decode images; 0 decodes in this one, as the CPU does where not given, so that the cores
+            are left to the network; elsewhere one a core.
         progress: whether to show a progress bar.
+        shard: the share of the images that is recorded, all by default; `analysis.merge` brings shares together.
+        together: whether the processes of an initialised process group measure a share each and then all have the
+            whole; every one of them must call then. False: each process measures by itself.
     """
 
     device: str = "auto"
     precision: str = "fp32"
-    batch_size: int = 64
-    workers: int = 0
+    batch_size: int | None = None
+    workers: int | None = None
     progress: bool = True
+    shard: Shard | None = None
+    together: bool = True
 
     def check(self) -> None:
         """Raise a UsageError where the device or the precision is unknown or not to be had."""
-        check_precision(self.precision, resolve_device(self.device))
+        check_precision(self.precision, resolve_device(self.device), (AUTO,))
+
+    def settled(self, images: int, precision: str | None = None) -> "Settled":
+        """What is meant on this machine for so many images, with nothing left open.
+
+        Args:
+            precision: what "auto" was when the recording was begun.
+        """
+        device = processes.own_device(resolve_device(self.device))
+        faster = is_accelerator(device)
+        batch_size = self.batch_size or (256 if faster else 64)
+        workers = self.workers
+        if workers is None:
+            workers = min(cores(), -(-images // batch_size)) if faster else 0
+        chosen = (precision or fast_precision(device)) if self.precision == AUTO else self.precision
+        return Settled(device, chosen, batch_size, workers, self.progress)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """`SweepOptions` with nothing left open."""
+
+    device: torch.device
+    precision: str
+    batch_size: int
+    workers: int
+    progress: bool
+
+    def __str__(self) -> str:
+        return f"{self.device}, {self.precision}, {self.batch_size} images a batch, {self.workers} workers"
 
 
 @contextmanager
@@ -81,27 +133,6 @@ def prepared(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
             yield network
     finally:
         network.to(home)
-
-
-@contextmanager
-def interrupts_deferred() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event instead of raising, so that a batch is finished first; a second one raises at once."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def handler(number, frame):
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-        sys.stderr.write("\nfinishing the batch in hand; Ctrl-C again stops at once, without it\n")
-
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def record(
@@ -121,26 +152,57 @@ def record(
 
     Raises:
         UsageError: an unknown device or precision, or a folder that holds something else.
-        RunError: an image that cannot be read, or no space: what was recorded before is kept.
-        KeyboardInterrupt: after the batch in hand, with what was recorded kept.
+        RunError: an image that cannot be read, a process that reads and died, no space, or values that are NaN or
+            infinite: what was recorded before is kept.
+        KeyboardInterrupt, Terminated: after the batch in hand, with what was recorded kept.
     """
     options.check()
-    device = resolve_device(options.device)
+    images = image_table(data)
+    begun = begun_with(folder) if resume and folder is not None else {}
+    settled = options.settled(len(images), begun.get("precision"))
+    if is_accelerator(settled.device) or options.precision == AUTO:
+        log.info("the pass: %s", settled)
+    for subject in subjects:
+        check_weights(subject.label, subject.network)
     described = {
         "networks": {subject.label: dict(subject.card) for subject in subjects},
         "taps": {subject.label: _merged(probe.taps() for probe in subject.probes) for subject in subjects},
         "settings": {subject.label: _merged(probe.settings() for probe in subject.probes) for subject in subjects},
-        "precision": options.precision,
+        "precision": settled.precision,
         "labels_known": known_labels(data) is not None,
     }
     kept = {subject.label: [each for probe in subject.probes for each in probe.arrays()] for subject in subjects}
     _check_names(kept)
-    images = image_table(data)
-    _say_size(kept, len(images), folder)
-    recording = Recording.create(kept, images, described | dict(facts or {}), folder, resume)
+    announced = Announced(kept, images, described | dict(facts or {}))
+    folder = None if folder is None else Path(folder)
+    _say_size(kept, len(announced.images), folder)
+    if options.shard:
+        rows = options.shard.rows(len(announced.images), settled.batch_size)
+        data, announced = some_of(data, rows), announced.part(rows)
+
+    def record_some(some: Announced, rows: range, folder: Path | None, resume: bool) -> Recording:
+        return _record(subjects, some_of(data, rows), some, settled, folder, resume)
+
+    left = folder is not None and parts_folder(folder).is_dir()  # by processes of an earlier try
+    if options.together and (processes.number() > 1 or left):
+        return record_together(announced, record_some, folder, resume, settled.batch_size)
+    return _record(subjects, data, announced, settled, folder, resume)
+
+
+def _record(
+    subjects: Sequence[Subject],
+    data,
+    announced: Announced,
+    settled: Settled,
+    folder: Path | None,
+    resume: bool,
+) -> Recording:
+    """Record what is announced of all of the data, in this process."""
+    recording = announced.create(folder, resume)
     try:
         if not recording.finished:
-            _fill(recording, subjects, data, options, device)
+            _choose_again(recording, subjects)
+            _fill(recording, subjects, data, settled)
             recording.finish()
     except (UsageError, RunError):
         if recording.rows_done:
@@ -195,35 +257,50 @@ def image_table(data) -> pd.DataFrame:
     )
 
 
-def _fill(recording: Recording, subjects: Sequence[Subject], data, options: SweepOptions, device: torch.device) -> None:
-    dtype = PRECISIONS[options.precision]
+def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Settled) -> None:
+    device, dtype = options.device, PRECISIONS[options.precision]
     autocast = (lambda: torch.autocast(device.type, dtype)) if dtype else nullcontext
     geometries = [subject.preprocessing.geometry for subject in subjects]
     total, done = len(recording.images), recording.rows_done
+    shown = options.progress and processes.is_first()
     with ExitStack() as stack:
+        stack.enter_context(_told_what_is_kept(recording))
         for subject in subjects:
             stack.enter_context(prepared(subject.network, device))
-        asked = stack.enter_context(interrupts_deferred())
+        asked = stack.enter_context(interrupts_deferred(said=processes.is_first()))
         bar = stack.enter_context(
-            tqdm(total=total, initial=done, unit="img", desc="measuring", mininterval=0.5, disable=not options.progress)
+            tqdm(total=total, initial=done, unit="img", desc="measuring", mininterval=0.5, disable=not shown)
         )
         stack.enter_context(torch.inference_mode())
-        waiting = _Waiting(recording)
+        stack.enter_context(float32_as(options.precision))
+        first = True
+
+        def strange_module(label: str, batch: Batch) -> str | None:
+            (subject,) = (each for each in subjects if each.label == label)
+            with autocast():
+                return first_strange_module(subject.network, _input(batch, subject.preprocessing, device))
+
+        waiting = _Waiting(recording, strange_module)
+        stack.callback(_note_choices, recording, subjects)
         stack.callback(waiting.write)  # what is computed already is kept, whatever happens
         reading = batches(
-            data, geometries, options.batch_size, options.workers, start=done, pin_memory=device.type == "cuda"
+            data, geometries, options.batch_size, options.workers, start=done, pin_memory=pins_memory(device)
         )
         flushed, interval = time.monotonic(), float(FLUSH_SECONDS)
-        for batch in _told_what_is_kept(reading, recording, waiting):
+        for batch in reading:
             labels = batch.labels.to(device, non_blocking=True)
             inputs: dict[Preprocessing, torch.Tensor] = {}
             rows: dict[tuple[str, str], torch.Tensor] = {}
             for subject in subjects:
                 if subject.preprocessing not in inputs:
                     inputs[subject.preprocessing] = _input(batch, subject.preprocessing, device)
+                images = inputs[subject.preprocessing]
+                if dtype and first:
+                    stack.enter_context(float32_logits(subject.network, images[:2]))
                 with autocast():
-                    observed = _observe(subject, inputs[subject.preprocessing], batch, labels)
+                    observed = _observe(subject, images, batch, labels)
                 rows |= {(subject.label, name): values for name, values in observed.items()}
+            first = False
             # a foreign loader's batches need not begin where the pass was interrupted
             start = int(batch.positions[0])
             waiting.add(start, batch, rows)
@@ -232,12 +309,13 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
             stop = asked.is_set()
             if stop or time.monotonic() - flushed > interval:
                 waiting.write()
+                _note_choices(recording, subjects)
                 begun = time.monotonic()
                 recording.flush()
                 flushed = time.monotonic()
                 interval = max(FLUSH_SECONDS, 100 * (flushed - begun))
             if stop:
-                raise KeyboardInterrupt
+                asked.raise_it()
         waiting.write()
         if recording.rows_done != total:
             raise RunError(
@@ -246,35 +324,58 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Swee
             )
 
 
-def _told_what_is_kept(reading: Iterator[Batch], recording: Recording, waiting: "_Waiting") -> Iterator[Batch]:
-    """The batches; an image that cannot be read ends them with a word on what is kept."""
+def _tuned(subjects: Sequence[Subject]) -> Iterator[tuple[str, Tuned]]:
+    for subject in subjects:
+        for probe in subject.probes:
+            if isinstance(probe, Tuned):
+                yield subject.label, probe
+
+
+def _note_choices(recording: Recording, subjects: Sequence[Subject]) -> None:
+    """What probes found by timing is said in recording.json."""
+    recording.described["chosen"] = {label: probe.chosen() for label, probe in _tuned(subjects)}
+
+
+def _choose_again(recording: Recording, subjects: Sequence[Subject]) -> None:
+    """A recording that goes on does so with what its beginning found by timing."""
+    for label, probe in _tuned(subjects):
+        probe.choose(recording.described.get("chosen", {}).get(label, {}))
+
+
+@contextmanager
+def _told_what_is_kept(recording: Recording) -> Iterator[None]:
+    """What goes wrong in the with-block is said with a word on what is kept."""
     try:
-        yield from reading
+        with reading_errors_told():
+            yield
     except RunError as error:
-        waiting.write()
         if recording.folder is None or not recording.rows_done:
             raise
-        raise RunError(
-            f"{error}. {recording.rows_done} of {len(recording.images)} images are measured and kept: the same command "
-            f"with --resume goes on"
-        ) from error
+        kept = f"{recording.rows_done} of {len(recording.images)} images are measured and kept"
+        if isinstance(error, NotFinite):
+            raise NotFinite(f"{error}. {kept}") from error
+        raise RunError(f"{error}. {kept}: the same command with --resume goes on") from error
 
 
 class _Waiting:
     """Rows on their way from the device: written when the next batch is under way, so that nothing waits for them."""
 
-    def __init__(self, recording: Recording):
-        self.recording = recording
+    def __init__(self, recording: Recording, strange_module: Callable[[str, Batch], str | None]):
+        self.recording, self.strange_module = recording, strange_module
+        self._finite = {
+            (label, kept["name"]): kept["finite"]
+            for label, several in recording.described["arrays"].items()
+            for kept in several
+        }
         self._pending: tuple | None = None
 
     def add(self, start: int, batch: Batch, rows: Mapping[tuple[str, str], torch.Tensor]) -> None:
         """Begin to copy the rows of a batch to the host, and write those of the one before."""
-        copies = {key: _to_host(values) for key, values in rows.items()}
+        copies = {key: to_host(values) for key, values in rows.items()}
         arrived = None
         first = next(iter(rows.values()), None)
-        if first is not None and first.device.type == "cuda":
-            arrived = torch.cuda.Event()
-            arrived.record(torch.cuda.current_stream(first.device))
+        if first is not None:
+            arrived = recorded_event(first.device)
         before, self._pending = self._pending, None
         self._write(before)
         self._pending = (start, batch, copies, arrived)
@@ -294,7 +395,23 @@ class _Waiting:
             self._check_labels(start, batch)
         else:
             self.recording.write_labels(start, batch.labels.numpy())
-        self.recording.write(start, {key: copy.numpy() for key, copy in copies.items()}, len(batch))
+        arrays = {key: copy.numpy() for key, copy in copies.items()}
+        self._check_finite(start, batch, arrays)
+        kept = {key: values for key, values in arrays.items() if key[1] != LOGITS}
+        self.recording.write(start, kept, len(batch))
+
+    def _check_finite(self, start: int, batch: Batch, rows: Mapping[tuple[str, str], np.ndarray]) -> None:
+        names = self.recording.images["identifier"].iloc[start : start + len(batch)].tolist()
+        if (found := check_rows(rows, names, self._finite)) is None:
+            return
+        label, name, image = found
+        module = self.strange_module(label, batch)
+        gives = "logits" if name == LOGITS else f"`{name}`"
+        first = f"; the first module to give such values is `{module}`" if module else ""
+        raise NotFinite(
+            f"{label} gives {gives} that are NaN or infinite for image `{image}`{first}: weights that diverged, or a "
+            f"precision too low for them"
+        )
 
     def _check_labels(self, start: int, batch: Batch) -> None:
         """The labels that the data told beforehand are those that came with the images."""
@@ -308,21 +425,27 @@ class _Waiting:
             )
 
 
-def _to_host(values: torch.Tensor) -> torch.Tensor:
-    if values.device.type != "cuda":
-        return values.to("cpu")
-    host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
-    return host.copy_(values, non_blocking=True)
-
-
 def _observe(subject: Subject, images: torch.Tensor, batch: Batch, labels: torch.Tensor) -> dict[str, torch.Tensor]:
     with ExitStack() as stack:
         for probe in subject.probes:
             stack.enter_context(probe.watch(batch))
-        logits = logits_of(subject.network(images))
+        logits = logits_of(_run(subject.network, images))
     _check_labels(subject, batch, logits.shape[1])
     moment = Moment(batch, images, labels, logits)
-    return _merged(probe.rows(moment) for probe in subject.probes)
+    return _merged(probe.rows(moment) for probe in subject.probes) | {LOGITS: logits.float().sum(1)}
+
+
+def _run(network: nn.Module, images: torch.Tensor):
+    try:
+        return network(images)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        fewer = max(len(images) // 2, 1)
+        raise RunError(
+            f"not enough memory on {images.device} for a batch of {len(images)} images: a smaller one might do, "
+            f"by --batch-size {fewer}"
+        ) from error
 
 
 def _check_labels(subject: Subject, batch: Batch, outputs: int) -> None:

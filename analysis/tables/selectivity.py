@@ -75,6 +75,8 @@ def selectivity_tables(
         UsageError: a tap that was not recorded, or groups that leave a class out.
         RunError: activities that have no index, or fewer than two classes with images.
     """
+    if missing := [part for part in ("settings", "depths", "classes") if part not in recording.described]:
+        raise UsageError(f"the recording does not say its {missing[0]}; one that `gelens record` made does")
     _check_tap(recording, tap)
     labels, classes = _labels(recording, statistics.groups)
     check_classes(labels)

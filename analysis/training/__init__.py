@@ -1,7 +1,9 @@
 """Trained networks, and the optimisation curves of figure 1: recipes, and the loop that follows them."""
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,17 +11,25 @@ import pandas as pd
 from accelerate.utils import set_seed
 from torch import nn
 
-from analysis.data import checked, load_data, preprocessing_for
-from analysis.devices import check_precision, resolve_device
-from analysis.errors import UsageError, unknown
+from analysis import processes
+from analysis.data import ImageData, checked, load_data, preprocessing_for
+from analysis.data.contents import changed_content, sampled_contents
+from analysis.data.datasets import image_differences
+from analysis.data.loading import reading_errors_told
+from analysis.devices import check_precision, cores, is_accelerator, resolve_device
+from analysis.errors import RunError, UsageError, difference, unknown
 from analysis.files import atomic_path
+from analysis.interruption import termination_raised
 from analysis.networks import load_network, save_weights
 from analysis.networks.references import parse
-from analysis.networks.weights import network_card
+from analysis.networks.weights import code_hash, network_card, weights_hash
+from analysis.results.following import open_run
 from analysis.results.run import Run, read_table
-from analysis.training.loop import KeptEpochs, Loop
+from analysis.training.loop import SCALED, KeptEpochs, Loop
 from analysis.training.precision import faster_precision
 from analysis.training.recipes import RECIPES, Recipe, check_recipe, recipe_of
+
+log = logging.getLogger(__name__)
 
 __all__ = ["RECIPES", "WEIGHTS", "Recipe", "recipe_of", "train"]
 
@@ -40,7 +50,7 @@ def train(
     recipe: Recipe | str = "small",
     device: str = "auto",
     precision: str = "auto",
-    workers: int = 0,
+    workers: int | None = None,
     resume: bool = False,
     progress: bool = True,
     label: str | None = None,
@@ -53,16 +63,19 @@ def train(
     """Train a network and leave its weights, recipe and curves in a run's folder.
 
     After every epoch the state is saved: an interrupted training goes on from there with `resume`, to the same end.
+    The processes that torchrun starts share every batch; what differs then from one process is in `Loop`.
 
     Args:
         reference: the network; its number of classes is the data's unless the reference says otherwise.
         data: a data reference with a training and a validation split.
         out: the run's folder: training.csv, weights.safetensors, recipe.json, run.json.
         recipe: a `Recipe`, or the name of one of `RECIPES`.
-        device: "auto", "cpu", "cuda" or "mps".
-        precision: "fp32", "bf16", "fp16", or "auto": bfloat16 where the device computes in it and a few steps show it
-            to be faster, else float32. What was chosen is in run.json, and taken again when a training goes on.
-        workers: processes that decode images.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu".
+        precision: "fp32" (IEEE), "tf32", "bf16", "fp16", or "auto": bfloat16 where the device computes in it and a few
+            steps show it to be faster, else float32. What was chosen is in run.json, and taken again when a training
+            goes on.
+        workers: processes that decode images; where not given one a core for a GPU that has them decoded again and
+            again, else none.
         label: the network's name in tables; its reference by default.
         keep_epochs: after how many epochs weights are kept, such as 0.25, 0.5, 1 and 2, as
             epochs/epoch-000.250.safetensors and so on; True keeps those of every epoch.
@@ -77,9 +90,12 @@ def train(
         (at the epoch's end). The training set's are running averages over the epoch, in training mode.
 
     Raises:
-        UsageError: an unknown name, or a folder that holds something else.
-        RunError: images that cannot be read, or a loss that is no number any more.
+        UsageError: an unknown name, or a folder that holds something else or that another process writes into.
+        RunError: images that cannot be read, a checkpoint that is damaged, or a loss that is no number any more.
+        Terminated: SIGTERM came; the last epoch's state is kept.
     """
+    if processes.launched():
+        processes.join()
     parsed = parse(reference)
     if isinstance(recipe, str):
         if recipe not in RECIPES:
@@ -88,6 +104,12 @@ def train(
     check_recipe(recipe)
     target = resolve_device(device)
     check_precision(precision, target, ("auto",))
+    if precision == "fp16" and target.type not in SCALED:
+        raise UsageError(
+            f"training in fp16 needs a GPU ({', '.join(SCALED)}), not {target.type}; expected bf16 or fp32"
+        )
+    if workers is None:
+        workers = cores() if is_accelerator(target) and recipe.padding is None else 0
     training, validation = (load_data(data, split) for split in ("train", "val"))
     if training.split != "train" or validation.split != "val":
         raise UsageError(
@@ -102,25 +124,38 @@ def train(
     if recipe.zero_last and not parsed.weights:
         begin_as_shortcuts(network)
     network.preprocessing = preprocessing_for(network, training)
-    run = Run(
-        out,
-        "train",
-        {"network": str(reference), "data": str(data), "recipe": asdict(recipe), "precision": precision}
-        | {"limit": limit, "per_class": per_class, "compiled": compiled}
-        | {"keep_epochs": keep_epochs if isinstance(keep_epochs, bool) else list(keep_epochs)},
-        resume,
-    )
-    if run.finished:
-        return read_table(run.folder, "training.csv")
-    if precision == "auto":
-        size = network.preprocessing.size
-        precision = run.record.get("precision") or faster_precision(network, recipe.batch_size, size, target)
-    run.save(device=str(target), precision=precision, seed=recipe.seed)
-    loop = Loop(network, training, validation, recipe, target, precision, workers, progress, compiled)
+    arguments = {"network": str(reference), "data": str(data), "recipe": asdict(recipe), "precision": precision}
+    arguments |= {"limit": limit, "per_class": per_class, "compiled": compiled}
+    arguments |= {"keep_epochs": keep_epochs if isinstance(keep_epochs, bool) else list(keep_epochs)}
     label = label or parsed.label or parsed.short
-    with run.timed("train"):
-        history = loop.run(run.path("checkpoint.pt"), label, KeptEpochs(run.path("epochs"), keep_epochs))
-    table = pd.DataFrame(history)
+    with termination_raised(), open_run(out, "train", arguments, resume) as run:
+        of = {"train": _known_of(training), "val": _known_of(validation), "network": _known_of_network(network)}
+        _check_same(run, of)
+        if run.finished:
+            return processes.tell(read_table(run.folder, "training.csv") if processes.is_first() else None)
+        if precision == "auto":
+            size = network.preprocessing.size
+            precision = run.record.get("precision") or faster_precision(network, recipe.batch_size, size, target)
+            precision = processes.tell(precision)
+        described = {"name": str(data), "note": training.note, "images": len(training)}
+        described |= {"train": training.fingerprint, "val": validation.fingerprint}
+        before, now = run.record.get("processes", processes.number()), processes.number()
+        if before != now:
+            log.warning("begun by %d processes and now %d: batch norm sees other images of each batch", before, now)
+        run.save(device=str(target), precision=precision, seed=recipe.seed, data=described, of=of, processes=now)
+        loop = Loop(network, training, validation, recipe, target, precision, workers, progress, compiled)
+        with run.timed("train"), _told_what_is_kept(run):
+            kept = KeptEpochs(run.path("epochs"), keep_epochs)
+            history = loop.run(run.path("checkpoint.pt"), label, kept, arguments | {"precision": precision} | of)
+        table = pd.DataFrame(history)
+        if processes.is_first():
+            _leave(run, table, network, label, recipe, data)
+        processes.wait()
+    return table
+
+
+def _leave(run: Run, table: pd.DataFrame, network: nn.Module, label: str, recipe: Recipe, data: str) -> None:
+    """Write what a training has come to."""
     run.write_table("training.csv", table)
     with atomic_path(run.path(WEIGHTS)) as temporary:
         save_weights(network, temporary, data=str(data), seed=str(recipe.seed))
@@ -128,8 +163,51 @@ def train(
         temporary.write_text(json.dumps(asdict(recipe), indent=2) + "\n")
     network.notes, network.training_seed = [], recipe.seed
     run.add_network(label, network_card(network))
-    described = {"name": str(data), "note": training.note, "images": len(training)}
-    run.save(data=described | {"train": training.fingerprint, "val": validation.fingerprint})
+    run.save()
     run.path("checkpoint.pt").unlink(missing_ok=True)
     run.finish()
-    return table
+
+
+def _known_of(images: ImageData) -> dict:
+    return {"parts": images.parts, "contents": sampled_contents(images)}
+
+
+def _known_of_network(network: nn.Module) -> dict:
+    """Its weights before the first step, which are drawn by the seed or read from a file, and its code."""
+    return {"weights": weights_hash(network), "code": code_hash(network)}
+
+
+def _check_same(run: Run, now: Mapping) -> None:
+    """A training goes on with the images and the network that it was begun with.
+
+    Raises:
+        UsageError: they are others; the message says which.
+    """
+    before = run.record.get("of")
+    if before is None:
+        return
+    for split in ("train", "val"):
+        then, today = before[split], now[split]
+        if then["parts"] != today["parts"]:
+            others = image_differences(then["parts"], today["parts"])
+            raise UsageError(f"`{run.folder}` was begun on other {split} images: {others}; choose another folder")
+        if changed := changed_content(then["contents"], today["contents"]):
+            raise UsageError(
+                f"`{run.folder}` was begun on other {split} images: the content of image `{changed}` has changed; "
+                f"choose another folder"
+            )
+    if before["network"] != now["network"]:
+        others = difference("network", before["network"], now["network"])
+        raise UsageError(f"`{run.folder}` was begun with another network: {others}; choose another folder")
+
+
+@contextmanager
+def _told_what_is_kept(run: Run) -> Iterator[None]:
+    """What goes wrong in the with-block is said with a word on what is kept."""
+    try:
+        with reading_errors_told():
+            yield
+    except RunError as error:
+        if not run.path("checkpoint.pt").exists():
+            raise
+        raise RunError(f"{error}. The state after the last whole epoch is kept in `{run.folder}`") from error

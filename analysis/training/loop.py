@@ -1,34 +1,44 @@
 """The loop that trains a network."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import set_seed
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType, broadcast, set_seed
 from timm.optim import param_groups_weight_decay
 from torch import nn
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 from tqdm import tqdm
 
+from analysis import processes
 from analysis.data import ImageData, batches
 from analysis.data.cached import decoded_in_memory
-from analysis.errors import RunError
+from analysis.devices import float32_as, is_accelerator, pins_memory
+from analysis.errors import RunError, UsageError, difference
 from analysis.files import atomic_path
 from analysis.networks import save_weights
-from analysis.networks.weights import save_tensors
+from analysis.networks.weights import load_tensors, save_tensors
 from analysis.randomness import hashes
-from analysis.training.reading import training_batches
+from analysis.training.reading import images_of, training_batches
 from analysis.training.recipes import Recipe
 
-MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+MIXED_PRECISION = {"fp32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}
+SCALED = ("cuda", "xpu")
+"""Devices on which the loss is scaled, without which gradients in fp16 vanish."""
 
 
 class Loop:
-    """accelerate's training loop over one network, with our own safe checkpoint."""
+    """accelerate's training loop over one network, with our own safe checkpoint.
+
+    Several processes take a share of every batch each, and their gradients are averaged over its images: a step is that
+    of one process but for batch norm, which normalises by the images of each process alone, and whose running
+    statistics are the first process's. Only the first one writes.
+    """
 
     def __init__(
         self,
@@ -42,27 +52,35 @@ class Loop:
         progress: bool = True,
         compiled: bool = False,
     ):
-        self.recipe, self.progress, self.validation, self.workers = recipe, progress, validation, workers
+        if recipe.batch_size < 2 * processes.number():
+            raise UsageError(
+                f"batches of {recipe.batch_size} images are too small for {processes.number()} processes: batch norm "
+                f"needs two images in each; expected at least {2 * processes.number()}"
+            )
+        if len(validation) < processes.number():
+            raise UsageError(f"{len(validation)} validation images are fewer than {processes.number()} processes")
+        progress = progress and processes.is_first()
+        self.recipe, self.progress, self.workers = recipe, progress, workers
+        self.validation = _own_part(validation)
         self.preprocessing = network.preprocessing
-        AcceleratorState._reset_state()  # else a second training of this process could not have another precision
-        self.accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=MIXED_PRECISION[precision])
+        self.accelerator, self.precision = _accelerator(device, precision), precision
         on = self.accelerator.device
         self.reader = training_batches(training, recipe, network.preprocessing, on, workers, progress)
         if recipe.padding is not None:  # what is small is decoded once, for validation too
-            self.validation = decoded_in_memory(validation, network.preprocessing.geometry, workers, progress)
+            self.validation = decoded_in_memory(self.validation, network.preprocessing.geometry, workers, progress)
+        network.to(on, memory_format=torch.channels_last)  # before the optimizer: moving may make other parameters
         optimizer = torch.optim.SGD(
             param_groups_weight_decay(network, recipe.weight_decay),
             recipe.learning_rate,
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
         )
-        network.to(memory_format=torch.channels_last)
         # our own order and seeds resume exactly; accelerate would draw its own
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
         # the step alone: validation goes through the network itself, whose state and names are as ever
         self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
         self.scheduler = self._schedule(len(self.reader))
-        outputs = network(torch.zeros(2, 3, network.preprocessing.size, network.preprocessing.size).to(device)).shape[1]
+        outputs = network(torch.zeros(2, 3, network.preprocessing.size, network.preprocessing.size).to(on)).shape[1]
         self.metrics = MetricCollection(
             {
                 "top1_error": MulticlassAccuracy(outputs, top_k=1, average="micro", validate_args=False),
@@ -81,16 +99,26 @@ class Loop:
             cycle_momentum=False,
         )
 
-    def run(self, checkpoint: Path, label: str, keep: "KeptEpochs") -> list[dict]:
+    def run(self, checkpoint: Path, label: str, keep: "KeptEpochs", of: Mapping) -> list[dict]:
         """Train to the end, from the checkpoint on where there is one; rows of `training.csv`.
 
+        Args:
+            of: what the training is of, as JSON has it: a checkpoint of something else is refused.
+
         Raises:
-            RunError: the loss is no number any more, or no images are left for a step.
+            UsageError: the checkpoint is of another training.
+            RunError: the loss is no number any more, no images are left for a step, the checkpoint is damaged, or
+                another process is lost.
         """
+        with processes.losses_told(), float32_as(self.precision):
+            return self._run(checkpoint, label, keep, of)
+
+    def _run(self, checkpoint: Path, label: str, keep: "KeptEpochs", of: Mapping) -> list[dict]:
         steps = len(self.reader)
         if not steps:
             raise RunError("no step to train: one image alone has no variance for batch norm; expected more images")
-        history = self._restore(checkpoint)
+        of = json.loads(json.dumps(of))
+        history = self._restore(checkpoint, of)
         done = history[-1]["epoch"] if history else 0
         with tqdm(
             total=self.recipe.epochs * steps,
@@ -102,7 +130,7 @@ class Loop:
         ) as bar:
             for epoch in range(done + 1, self.recipe.epochs + 1):
                 # each epoch draws from seeds of its own, so that one resumed is one never interrupted
-                set_seed(int(hashes(self.recipe.seed, "epoch", np.array(epoch))) % 2**31)
+                set_seed(int(hashes(self.recipe.seed, "epoch", np.array(epoch))) % 2**31 + processes.rank())
                 for split, seen in (("train", self._epoch(epoch, bar, keep)), ("val", self._validate())):
                     history.append(
                         {"network": label, "epoch": epoch, "split": split}
@@ -115,7 +143,7 @@ class Loop:
                             f"lower learning rate than {self.recipe.learning_rate} might do"
                         )
                 bar.set_postfix_str(f"val error {history[-1]['top1_error']:.1f} %")
-                self._save(checkpoint, history)
+                self._save(checkpoint, history, of)
         return history
 
     def _epoch(
@@ -127,24 +155,40 @@ class Loop:
             with self.accelerator.autocast():
                 logits = self.forward(images)
                 loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-            self.accelerator.backward(loss)
+            self.accelerator.backward(self._weighted(loss, len(labels), step - begun - 1))
             self.optimizer.step()
             self.scheduler.step()
             self.optimizer.zero_grad()
             bar.update()
             yield loss.detach(), logits.detach(), labels
-            keep.after(step, len(self.reader), self.accelerator.unwrap_model(self.network))
+            if processes.is_first():
+                keep.after(step, len(self.reader), self.own_network)
+
+    @property
+    def own_network(self) -> nn.Module:
+        """The network itself, as it was before processes shared it."""
+        return self.accelerator.unwrap_model(self.network)
+
+    def _weighted(self, loss: torch.Tensor, images: int, step: int) -> torch.Tensor:
+        """A process's mean loss, such that the mean over processes is that over the images of a batch."""
+        if processes.number() == 1:
+            return loss
+        together = images_of(step, len(self.reader.indices), self.recipe)
+        return loss * (images * processes.number() / together)
 
     @torch.no_grad()
     def _validate(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        self.network.eval()
-        device = self.accelerator.device
-        for batch in batches(self.validation, [self.preprocessing.geometry], self.recipe.batch_size, self.workers):
+        network, device = self.own_network.eval(), self.accelerator.device
+        if processes.number() > 1:  # running statistics, which processes have shared before the last step, not after it
+            for buffer in network.buffers():
+                broadcast(buffer)
+        geometries, pinned = [self.preprocessing.geometry], pins_memory(device)
+        for batch in batches(self.validation, geometries, self.recipe.batch_size, self.workers, pin_memory=pinned):
             images = batch.images[self.preprocessing.geometry].to(device, non_blocking=True)
             images = self.preprocessing.normalize(images).contiguous(memory_format=torch.channels_last)
             labels = batch.labels.to(device, non_blocking=True)
             with self.accelerator.autocast():
-                logits = self.network(images)
+                logits = network(images)
                 loss = nn.functional.cross_entropy(logits, labels)
             yield loss, logits, labels
 
@@ -152,29 +196,57 @@ class Loop:
         self.metrics.reset()
         self.loss.reset()
         for loss, logits, labels in seen:
-            self.loss.update(loss, weight=len(labels))
+            self.loss.update(loss.expand(len(labels)))  # torchmetrics ignores a weight where it looks for no NaN
             self.metrics.update(logits.float(), labels)
         errors = {name: 100 * (1 - float(value)) for name, value in self.metrics.compute().items()}
         return {"loss": float(self.loss.compute())} | errors
 
-    def _save(self, path: Path, history: list[dict]) -> None:
+    def _save(self, path: Path, history: list[dict], of: Mapping) -> None:
+        if not processes.is_first():
+            return
         state = {
-            "network": self.accelerator.unwrap_model(self.network).state_dict(),
+            "of": of,
+            "network": self.own_network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "steps": self.scheduler.last_epoch,
             "history": history,
         }
+        if self.accelerator.scaler is not None:  # of fp16
+            state["scaler"] = self.accelerator.scaler.state_dict()
         save_tensors(path, state)
 
-    def _restore(self, path: Path) -> list[dict]:
-        if not path.exists():
+    def _restore(self, path: Path, of: Mapping) -> list[dict]:
+        saved = None
+        if processes.is_first() and path.exists():
+            saved = load_tensors(path)  # not accelerate's load_state, which unpickles whatever the file holds
+            if saved.get("of", of) != of:
+                others = difference("what it is of", saved["of"], of)
+                raise UsageError(f"`{path}` is of another training: {others}; choose another folder")
+        saved = processes.tell(saved)
+        if saved is None:
             return []
-        # not accelerate's load_state, which unpickles whatever the file holds
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        self.accelerator.unwrap_model(self.network).load_state_dict(saved["network"])
+        self.own_network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scheduler.last_epoch = saved["steps"]
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(saved["scaler"])
         return saved["history"]
+
+
+def _own_part(data: ImageData) -> ImageData:
+    """This process's share of images whose order does not matter."""
+    if processes.number() == 1:
+        return data
+    return data.subset(np.array_split(np.arange(len(data)), processes.number())[processes.rank()])
+
+
+def _accelerator(device: torch.device, precision: str) -> Accelerator:
+    """accelerate's own, on this device: its state is the process's, and would keep the first training's."""
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    state = PartialState(cpu=not is_accelerator(device))
+    if state.distributed_type == DistributedType.NO:  # else each process has a device of its own
+        state.device = device
+    return Accelerator(cpu=not is_accelerator(device), mixed_precision=MIXED_PRECISION[precision])
 
 
 class KeptEpochs:

@@ -7,7 +7,7 @@ import time
 import torch
 from torch import nn
 
-from analysis.devices import PRECISIONS, has_bfloat16
+from analysis.devices import PRECISIONS, float32_as, has_bfloat16
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def _seconds(network: nn.Module, images: torch.Tensor, dtype: torch.dtype | None
     least = float("inf")
     for _ in range(_STEPS + 1):  # the first pays for the choice of kernels
         begun = time.perf_counter()
-        with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
+        with float32_as("fp32"), torch.autocast(images.device.type, dtype, enabled=dtype is not None):
             loss = copied(images).float().logsumexp(1).mean()
         loss.backward()
         loss.item()  # waits for the device

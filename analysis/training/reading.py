@@ -1,6 +1,7 @@
 """Batches of training images: shuffled, cropped and flipped, as the network takes them on its device.
 
-All that is random of an image is a hash of the seed, the epoch and the image's index.
+All that is random of an image is a hash of the seed, the epoch and the image's index. Of several processes each reads
+its share of the images of a batch, so that all together train on the batches of one.
 """
 
 from collections.abc import Iterator
@@ -11,8 +12,11 @@ import torch.nn.functional as F
 from timm.data import create_transform
 from torch.utils.data import DataLoader, Dataset
 
+from analysis import processes
 from analysis.data import ImageData
 from analysis.data.cached import decoded_in_memory
+from analysis.data.loading import awaited, reading_errors_told, reading_processes
+from analysis.devices import pins_memory, to_device
 from analysis.networks.preprocessing import Preprocessing
 from analysis.randomness import hashes
 from analysis.training.recipes import Recipe
@@ -50,14 +54,12 @@ class CroppedAreas:
         self, data: ImageData, recipe: Recipe, preprocessing: Preprocessing, device: torch.device, workers: int = 0
     ):
         self.recipe, self.device, self.indices = recipe, device, data.indices
-        self.order: list[int] = []
+        self.batches: list[list[int]] = []
         self.loader = DataLoader(
             _Augmented(data, recipe, preprocessing),
-            recipe.batch_size,
-            sampler=self.order,
-            num_workers=workers,
-            pin_memory=device.type == "cuda",
-            drop_last=_leaves_one_over(len(data), recipe),
+            batch_sampler=self.batches,
+            pin_memory=pins_memory(device),
+            **reading_processes(workers),
         )
 
     def __len__(self) -> int:
@@ -69,8 +71,13 @@ class CroppedAreas:
 
         Crops are drawn from torch's own generators, which the caller seeds.
         """
-        self.order[:] = _order(self.recipe, self.indices, epoch).tolist()
-        for images, labels in self.loader:
+        order, size = _order(self.recipe, self.indices, epoch).tolist(), self.recipe.batch_size
+        self.batches[:] = [_own(order[step * size : (step + 1) * size]) for step in range(len(self))]
+        with reading_errors_told(self.loader.num_workers > 0):
+            yield from self._batches()
+
+    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for images, labels in awaited(self.loader):
             images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
             yield images, labels.to(self.device, non_blocking=True)
 
@@ -115,9 +122,9 @@ class PaddedCrops:
                 chance < recipe.flip * 2**53,
             ]
         )
-        order, rows, columns, flips = torch.from_numpy(drawn).to(self.device)
+        order, rows, columns, flips = to_device(torch.from_numpy(drawn), self.device)
         for step in range(len(self)):
-            chosen = order[step * size : (step + 1) * size]
+            chosen = _own(order[step * size : (step + 1) * size])
             images = cropped(
                 self.images[chosen], recipe.padding, rows[chosen], columns[chosen], flips[chosen].to(torch.bool)
             )
@@ -167,10 +174,23 @@ def _order(recipe: Recipe, indices: np.ndarray, epoch: int) -> np.ndarray:
     return np.argsort(hashes(recipe.seed, "training order", indices, epoch), kind="stable")
 
 
-def _leaves_one_over(images: int, recipe: Recipe) -> bool:
-    """Whether the last batch would be of one image, over which batch norm has no variance: it is left out."""
-    return images % recipe.batch_size == 1
+def _own(batch):
+    """This process's share of a batch."""
+    return batch[processes.rank() :: processes.number()]
+
+
+def images_of(step: int, images: int, recipe: Recipe) -> int:
+    """How many images all processes together have in a step, from 0 on, of an epoch."""
+    return min(recipe.batch_size, images - step * recipe.batch_size)
+
+
+def _leaves_some_over(images: int, recipe: Recipe) -> bool:
+    """Whether a process would have one image of the last batch, over which batch norm has no variance, or none.
+
+    The last batch is left out then.
+    """
+    return 0 < images % recipe.batch_size < 2 * processes.number()
 
 
 def _steps(images: int, recipe: Recipe) -> int:
-    return -(-images // recipe.batch_size) - _leaves_one_over(images, recipe)
+    return -(-images // recipe.batch_size) - _leaves_some_over(images, recipe)

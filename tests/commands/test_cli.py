@@ -408,7 +408,7 @@ def test_other_weights_are_not_taken_for_the_same_run(tmp_path, weights, monkeyp
     assert run(*arguments)[0] == 0
     save_weights(make_network("mini_resnet", seed=5), Path(weights["mini_resnet"].split("@")[1]))
     code, output = run(*arguments, "--resume")
-    assert code == 2 and "weights was" in output
+    assert code == 2 and "run made with other arguments: weights" in output and ".safetensors was" in output
 
 
 def test_random_weights_are_not_measured_by_mistake(tmp_path):

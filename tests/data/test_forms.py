@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy.io import savemat
 from torchvision.datasets import ImageFolder
 
@@ -560,7 +560,55 @@ def test_an_interrupted_cache_goes_on(tmp_path, files, monkeypatch):
     read = []
     inner, data.read = data.read, lambda position: read.append(position) or inner(position)
     cached.write_cache(data, GEOMETRY, cache, resume=True, progress=False)
-    assert read == [4, 5, 6, 7, 8], "what was decoded is not decoded again"
+    assert sorted(read[:9]) == list(range(9)), "each is looked at: it might be another by now"
+    assert read[9:] == [4, 5, 6, 7, 8], "what was decoded is not decoded again"
+    expected = next(batches(data, [GEOMETRY], 9)).images[GEOMETRY]
+    assert torch.equal(next(batches(load_data(f"cache:{cache}"), [GEOMETRY], 9)).images[GEOMETRY], expected)
+
+
+def test_a_cache_that_is_cut_short_as_it_is_read_is_named(tmp_path, files):
+    """A mapped file would end the process there."""
+    from analysis.data.cached import write_cache
+
+    cache = tmp_path / "c.cache"
+    write_cache(load_data(f"folder:{write(tmp_path / 'images', files)}"), GEOMETRY, cache, progress=False)
+    data = load_data(f"cache:{cache}")
+    assert data.decoded(0, 2).shape == (2, 3, 32, 32)
+    os.truncate(cache, 4096)
+    with pytest.raises(RunError, match="was cut short as it was read"):
+        list(batches(data, [GEOMETRY], 4))
+
+
+def test_a_cache_in_the_making_is_gone_on_with_by_one_process_with_its_images(tmp_path, files, monkeypatch):
+    """Refused are a second process, flipped bits in what is there, and other content under the same names."""
+    from analysis.data import cached
+    from analysis.files import only_writer
+
+    folder, cache = write(tmp_path / "images", files), tmp_path / "c.cache"
+    data, real = load_data(f"folder:{folder}"), cached.batches
+
+    def interrupted(*arguments, **options):
+        yield next(iter(real(arguments[0], arguments[1], 4, **options)))
+        raise KeyboardInterrupt
+
+    def go_on(images=data):
+        cached.write_cache(images, GEOMETRY, cache, resume=True, progress=False)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(cached, "batches", interrupted)
+        cached.write_cache(data, GEOMETRY, cache, progress=False)
+    with only_writer(tmp_path, ".c.cache.lock"), pytest.raises(UsageError, match=r"another process .* `.*c\.cache`"):
+        go_on()
+    whole = cache.read_bytes()
+    cache.write_bytes(whole[:200] + bytes([whole[200] ^ 4]) + whole[201:])
+    with pytest.raises(RunError, match="the images in it are not those that were written"):
+        go_on()
+    cache.write_bytes(whole)
+    other, name = load_data(f"folder:{folder}"), data.identifiers[3]
+    other.read = lambda position: ImageOps.invert(data[3][0]) if position == 3 else data.read(position)
+    with pytest.raises(UsageError, match=f"the content of image `{name}` has changed"):
+        go_on(other)
+    go_on()
     expected = next(batches(data, [GEOMETRY], 9)).images[GEOMETRY]
     assert torch.equal(next(batches(load_data(f"cache:{cache}"), [GEOMETRY], 9)).images[GEOMETRY], expected)
 
@@ -665,7 +713,7 @@ def test_shards_that_count_alike_and_masks_beside_images(tmp_path, files):
     data = load_data(f"webdataset:{tmp_path}/*.tar")
     assert list(data.identifiers)[::2] == ["s0.tar/000.JPG", "s1.tar/000.JPG"] and data.labels.tolist() == [1, 0, 1, 0]
     write_tar(tmp_path / "x.tar", {"a.jpg": one, "b.jpg": two, "b.cls": b"9" * 30})
-    with pytest.raises(RunError, match=r"2 images of .*no \.cls and no \.json.*is outside 0 … 999999"):
+    with pytest.raises(RunError, match=r"2 images of .*no \.cls and no \.json.*is outside 0 … 99999"):
         checked(load_data(f"webdataset:{tmp_path}/x.tar"), progress=False)
 
 

@@ -49,7 +49,10 @@ def ctrl_c(monkeypatch):
                 asked.append(1)
                 return len(asked) >= number
 
-        monkeypatch.setattr(passing, "interrupts_deferred", lambda: nullcontext(Counting()))
+            def raise_it(self):
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(passing, "interrupts_deferred", lambda **_: nullcontext(Counting()))
 
     after.never = monkeypatch.undo
     return after

@@ -179,6 +179,22 @@ def test_images_to_come_may_be_taken_out(tmp_path):
         np.testing.assert_array_equal(again.array(label, name)[:3], values[:3])
 
 
+def test_one_that_was_left_as_it_was_shortened_goes_on(tmp_path, monkeypatch):
+    """Killed between the shorter images.csv and recording.json."""
+    make(tmp_path / "r", done=3, finish=False)
+    left = images().drop(index=4)
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(store, "_write_json", lambda *arguments: 1 / 0)
+        Recording.create(KEPT, left, FACTS, tmp_path / "r", resume=True)
+    assert len(pd.read_csv(tmp_path / "r" / "images.csv")) == 6
+    recording = Recording.create(KEPT, left, FACTS, tmp_path / "r", resume=True)
+    recording.write(3, rows(4, 7), 3)
+    recording.finish()
+    again = open_recording(tmp_path / "r")
+    for (label, name), values in rows(0, 7).items():
+        np.testing.assert_array_equal(again.array(label, name), np.delete(values, 3, 0))
+
+
 @pytest.mark.parametrize(
     "changed, message",
     [
@@ -250,6 +266,11 @@ def _line_less(folder: Path) -> None:
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
 
 
+def _other_label(folder: Path) -> None:
+    path = folder / "images.csv"
+    path.write_text(path.read_text().replace("0,cat", "1,cat", 1))
+
+
 DAMAGE = {
     "cut": (_cut, r"damaged: `rank\.npy` of other"),
     "absent": (lambda folder: (folder / "other" / "rank.npy").unlink(), r"`rank\.npy` of other is missing"),
@@ -263,7 +284,12 @@ DAMAGE = {
     "no images": (lambda folder: (folder / "images.csv").unlink(), r"damaged: images\.csv"),
     "fewer images": (_line_less, r"images\.csv has 6 images, recording\.json 7"),
     "columns": (lambda folder: (folder / "images.csv").write_text("a,b\n1,2\n"), r"images\.csv: columns a, b"),
-    "number": (lambda folder: _edit(folder, images=8), r"images\.csv has 7 images, recording\.json 8"),
+    "number": (
+        lambda folder: _edit(folder, images=8),
+        r"recording\.json` is damaged: .*something else than was written",
+    ),
+    "rows done": (lambda folder: _edit(folder, rows_done=5), r"recording\.json` is damaged: .*something else than was"),
+    "labels": (_other_label, r"damaged: images\.csv does not list the images that were recorded"),
 }
 
 
@@ -277,7 +303,51 @@ def test_damage_is_named_in_one_line(tmp_path, damage):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("damage", ["cut", "absent", "unequal", "json", "fewer images"])
+def test_a_flipped_bit_is_seen_wherever_it_is(tmp_path):
+    """In any byte of any array's rows: when it is gone on with, or when the rows are asked for."""
+    random = np.random.default_rng(0)
+    make(tmp_path / "done")
+    make(tmp_path / "begun", done=5, finish=False)
+    for (label, name), values in rows(0, 5).items():
+        for folder in ("done", "begun"):
+            path = (
+                tmp_path / folder / Recording.create(KEPT, images(), FACTS).described["folders"][label] / f"{name}.npy"
+            )
+            whole = path.read_bytes()
+            content = bytearray(whole)
+            content[128 + random.integers(values.nbytes)] ^= 1 << random.integers(8)
+            path.write_bytes(content)
+            with pytest.raises(RunError, match=rf"damaged: the rows of `{name}\.npy` of {label} are not those"):
+                if folder == "done":
+                    open_recording(tmp_path / folder).array(label, name)
+                else:
+                    Recording.create(KEPT, images(), FACTS, tmp_path / folder, resume=True)
+            path.write_bytes(whole)
+    for (label, name), values in rows(0, 7).items():
+        np.testing.assert_array_equal(open_recording(tmp_path / "done").array(label, name), values)
+
+
+def test_rows_that_are_written_again_are_summed_again(tmp_path):
+    """A foreign loader's batches begin before the row where a recording was interrupted; sums are by 4096 rows."""
+    number, kept = 10_000, {"it": [Kept("rank", (), "int32")]}
+    facts = FACTS | {"networks": {"it": {}}, "taps": {"it": {}}, "settings": {"it": {}}}
+    recording = Recording.create(kept, images(number), facts, tmp_path / "r")
+    for start, stop in ((0, 5000), (3000, 9000), (8999, 10_000)):
+        recording.write(start, {("it", "rank"): np.arange(start, stop, dtype=np.int32)}, stop - start)
+    recording.finish()
+    np.testing.assert_array_equal(open_recording(tmp_path / "r").array("it", "rank"), np.arange(number))
+
+
+def test_a_file_that_something_else_cuts_short_ends_a_pass_with_a_word(tmp_path):
+    """Rows that are written into a mapped file would end the process there."""
+    recording = make(tmp_path / "r", done=3, finish=False)
+    (tmp_path / "r" / "other" / "rank.npy").write_bytes(b"")
+    with pytest.raises(RunError, match=r"something else has cut `rank\.npy` of other short"):
+        recording.write(3, rows(3, 5), 2)
+        recording.flush()
+
+
+@pytest.mark.parametrize("damage", ["cut", "absent", "unequal", "json", "fewer images", "rows done"])
 def test_damage_is_not_gone_on_from(tmp_path, damage):
     make(tmp_path / "r", done=3, finish=False)
     harm, message = DAMAGE[damage]

@@ -79,7 +79,7 @@ def made(gap: float, slope: float, scatter: float, seeds: int):
 
 def test_gaps_are_those_of_the_obvious_loop():
     units, blocks, samples, groups = made(0.1, 0.02, 0.01, 4)
-    gaps, trends = training_gaps(units, blocks, samples, groups, "plain")
+    gaps, trends, seeds = training_gaps(units, blocks, samples, groups, "plain")
     for row in gaps[gaps["gap"] == "corrected"].itertuples():
         means = units[units["block"] == row.block].groupby("network")["csi_corrected"].mean()
         each = [means[f"se {seed}"] - means[f"plain {seed}"] for seed in range(4)]
@@ -95,6 +95,8 @@ def test_gaps_are_those_of_the_obvious_loop():
         ]
         variance = np.var(each, ddof=1) / 4 + np.var(drawn, ddof=1)
         assert np.allclose([row.mean, row.se], [np.mean(each), np.sqrt(variance)])
+        mine = seeds[(seeds["gap"] == "corrected") & (seeds["block"] == row.block)].set_index("seed")["value"]
+        assert np.allclose(mine.loc[range(4)], each)
     assert (gaps["trainings"] == 4).all() and set(gaps["gap"]) == {"mean", "excess", "crossfit", "corrected"}
     slope = trends.set_index("gap").loc["corrected"]
     by_depth = gaps[gaps["gap"] == "corrected"].set_index("depth")["mean"]
@@ -103,11 +105,11 @@ def test_gaps_are_those_of_the_obvious_loop():
 
 def test_sentences_claim_what_is_resolved_and_no_more():
     units, blocks, samples, groups = made(0.1, 0.05, 0.002, 4)
-    (clear,) = training_sentences(*training_gaps(units, blocks, samples, groups, "plain"))
+    (clear,) = training_sentences(*training_gaps(units, blocks, samples, groups, "plain")[:2])
     assert "4 trainings each" in clear and "corrected gap +0.1" in clear and "trend +0.0" in clear
-    (none,) = training_sentences(*training_gaps(*made(0.0, 0.0, 0.05, 3), "plain"))
+    (none,) = training_sentences(*training_gaps(*made(0.0, 0.0, 0.05, 3), "plain")[:2])
     assert "not resolved (|gap| below" in none and "corrected gap" not in none and "trend not resolved" in none
-    (alone,) = training_sentences(*training_gaps(*made(0.1, 0.0, 0.0, 1), "plain"))
+    (alone,) = training_sentences(*training_gaps(*made(0.1, 0.0, 0.0, 1), "plain")[:2])
     assert "no claim" in alone and "+0.1" not in alone
 
 

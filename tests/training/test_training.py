@@ -1,21 +1,25 @@
 """Training: its tables, its resuming, and that it learns."""
 
 import json
+import os
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from PIL import ImageOps
+from safetensors.torch import load_file, save_file
 
 import analysis
 from analysis import training
-from analysis.data import load_data
+from analysis.data import batches, load_data
 from analysis.data.cached import write_cache
 from analysis.errors import RunError, UsageError
 from analysis.networks.checkpoint_series import checkpoint_files
 from analysis.networks.checkpoints import read_checkpoint
 from analysis.networks.preprocessing import Preprocessing
+from analysis.results.run import Run
 from analysis.training import Recipe, recipe_of
 from analysis.training.reading import cropped, training_batches
 from tests.conftest import make_data
@@ -45,8 +49,8 @@ def test_an_interrupted_training_resumes_to_the_same_end(tmp_path, few_digits, m
 
     save, saved = Loop._save, []
 
-    def save_then_stop(self, path, history):
-        save(self, path, history)
+    def save_then_stop(self, path, *rest):
+        save(self, path, *rest)
         saved.append(path)
         if len(saved) == 2:
             raise KeyboardInterrupt
@@ -74,6 +78,13 @@ def test_tables_recipe_and_weights(tmp_path, few_digits):
     # the last epoch's validation error, measured again from the saved weights by the sweep
     assert evaluated["top1_error"][0] == pytest.approx(table["top1_error"].iloc[-1], abs=1e-4)
     assert evaluated["top5_error"][0] == pytest.approx(table["top5_error"].iloc[-1], abs=1e-4)
+    network = analysis.load_network(f"mini_shufflenet@{tmp_path}/run/weights.safetensors").eval()
+    images = next(batches(load_data("digits#val"), [network.preprocessing.geometry], 70))
+    with torch.inference_mode():
+        logits = network(network.preprocessing.normalize(images.images[network.preprocessing.geometry]))
+    loss = torch.nn.functional.cross_entropy(logits, images.labels)
+    # over images: the last batch of 6 counts for less than the two of 32
+    assert table["loss"].iloc[-1] == pytest.approx(float(loss), rel=1e-4)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["finished"] and record["networks"]["mini_shufflenet"]["training_seed"] == 0
 
@@ -220,8 +231,8 @@ def test_a_training_goes_on_in_the_precision_it_began_in(tmp_path, few_digits, m
     monkeypatch.setattr(training, "faster_precision", lambda *args: "bf16")
     save = Loop._save
 
-    def save_then_stop(self, path, history):
-        save(self, path, history)
+    def save_then_stop(self, *arguments):
+        save(self, *arguments)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Loop, "_save", save_then_stop)
@@ -329,3 +340,105 @@ def test_nesterov_is_pytorchs(tmp_path, few_digits, monkeypatch):
         for each in (False, True)
     ]
     assert chosen == [False, True] and losses[0] != losses[1]
+
+
+@pytest.fixture
+def begun(tmp_path, few_digits, monkeypatch):
+    """A training that was interrupted after its first epoch; the function goes on with it."""
+    from analysis.training.loop import Loop
+
+    save = Loop._save
+
+    def save_then_stop(self, *arguments):
+        save(self, *arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Loop, "_save", save_then_stop)
+        train("mini_shufflenet", "digits", tmp_path / "run", RECIPE)
+    return partial(train, "mini_shufflenet", "digits", tmp_path / "run", RECIPE, resume=True)
+
+
+def _flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    "harm", [_flipped, lambda content: b"", lambda content: content[:-500]], ids=["flipped", "empty", "cut"]
+)
+def test_a_damaged_checkpoint_is_named(tmp_path, begun, harm):
+    path = tmp_path / "run" / "checkpoint.pt"
+    whole = path.read_bytes()
+    path.write_bytes(harm(whole))
+    with pytest.raises(RunError, match=r"checkpoint\.pt` is damaged"):
+        begun()
+    path.write_bytes(whole)
+    assert len(begun()) == 6
+
+
+def test_a_training_goes_on_with_its_own_images_and_network_only(tmp_path, begun, monkeypatch):
+    """Labels, content and code are not in the arguments, which name them only."""
+    from analysis.data import forms
+
+    few = forms.FORMS["digits"]
+
+    def relabelled(location, named, split):
+        data = few(location, named, split)
+        data.labels = data.labels[::-1].copy()
+        return data
+
+    def inverted(location, named, split):
+        data = few(location, named, split)
+        read = data.read
+        data.read = lambda position: ImageOps.invert(read(position).convert("L"))
+        return data
+
+    before = sorted((path.name, path.read_bytes()) for path in (tmp_path / "run").iterdir())
+    for form, message in (
+        (relabelled, "other train images: .* other labels"),
+        (inverted, "content of image .* changed"),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(UsageError, match=message):
+            patch.setitem(forms.FORMS, "digits", form)
+            begun()
+    assert sorted((path.name, path.read_bytes()) for path in (tmp_path / "run").iterdir()) == before
+    assert len(begun()) == 6
+
+
+def test_a_second_training_in_one_folder_says_so(tmp_path, few_digits):
+    with Run(tmp_path / "run", "train", {}), pytest.raises(UsageError, match="another process is writing into"):
+        train("mini_shufflenet", "digits", tmp_path / "run", RECIPE, resume=True)
+
+
+def test_a_reader_that_dies_ends_a_training_with_a_word(tmp_path, few_digits, monkeypatch):
+    """In the second epoch: the state after the first is kept."""
+    from analysis.data.datasets import ImageData
+
+    this, inner = os.getpid(), ImageData.__getitem__
+
+    def dying(self, position):
+        if os.getpid() != this and (tmp_path / "run" / "checkpoint.pt").exists():
+            os._exit(9)
+        return inner(self, position)
+
+    monkeypatch.setattr(ImageData, "__getitem__", dying)
+    recipe = recipe_of("imagenet", epochs=3, batch_size=35)
+    with pytest.raises(
+        RunError, match=r"a process that reads images died.*The state after the last whole epoch is kept"
+    ):
+        train("mini_shufflenet", "digits", tmp_path / "run", recipe, workers=1)
+
+
+def test_the_same_training_gives_the_same_file(tmp_path, few_digits):
+    from analysis.networks.weights import weights_file_hash
+
+    paths = [tmp_path / name / "weights.safetensors" for name in ("one", "two")]
+    for path in paths:
+        train("mini_shufflenet", "digits", path.parent, replace(RECIPE, epochs=1))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    state = load_file(paths[0])
+    save_file(state, tmp_path / "other.safetensors", {"note": "the same tensors"})
+    assert weights_file_hash(tmp_path / "other.safetensors") == weights_file_hash(paths[0])
+    save_file(state | {"fc.bias": state["fc.bias"] + 1}, tmp_path / "other.safetensors")
+    assert weights_file_hash(tmp_path / "other.safetensors") != weights_file_hash(paths[0])

@@ -1,0 +1,53 @@
+"""What the manifest of a cache must hold, so that nothing of it is asked for twice."""
+
+from pathlib import Path
+
+from analysis.data.datasets import SPLITS
+from analysis.untrusted import Fields, Listed, Named, Whose, read_json
+
+GEOMETRY = Whose(
+    list,
+    lambda made: (
+        len(made) == 3
+        and type(made[0]) is int
+        and made[0] >= 1
+        and isinstance(made[1], int | float)
+        and made[1] > 0
+        and isinstance(made[2], str)
+    ),
+    "size, share of the crop, interpolation",
+)
+MANIFEST = Fields(
+    {
+        "data": str,
+        "split": Whose(str, lambda split: split in ("", *SPLITS), f"empty or one of {', '.join(SPLITS)}"),
+        "geometry": GEOMETRY,
+        "classes": Listed(str),
+        "labels": Listed(int),
+        "note": str,
+        "identifiers": Listed(str),
+        "indices": Listed(int),
+        "sizes": Listed(int),
+        "skipped": Named(str),
+    },
+    {"parts": Named((str, int))},
+)
+
+
+def read_manifest(path: Path) -> dict:
+    """The manifest beside a cache.
+
+    Raises:
+        OSError: there is none.
+        ValueError: it is none, or its lists do not fit each other.
+    """
+    made = read_json(path, MANIFEST)
+    images = len(made["labels"])
+    for name in ("identifiers", "indices", "sizes"):
+        if len(made[name]) != images and (made[name] or name != "sizes"):
+            raise ValueError(f"it has {len(made[name])} {name} of {images} images")
+    if images and not 0 <= min(made["labels"]) <= max(made["labels"]) < len(made["classes"]):
+        raise ValueError(
+            f"its labels are {min(made['labels'])} … {max(made['labels'])}; expected 0 … {len(made['classes']) - 1}"
+        )
+    return made

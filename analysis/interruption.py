@@ -1,0 +1,71 @@
+"""Ctrl-C, and SIGTERM as batch schedulers send it: at once, or once the work in hand is done."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+from analysis.errors import Terminated
+
+
+@contextmanager
+def termination_raised() -> Iterator[None]:
+    """SIGTERM raises `Terminated` while the with-block lasts, so that what is open is closed well."""
+
+    def handler(number, frame):
+        raise Terminated
+
+    with _handling({signal.SIGTERM: handler}):
+        yield
+
+
+class Asked:
+    """Whether a signal has asked for an end, and which."""
+
+    def __init__(self):
+        self.by: int | None = None
+
+    def is_set(self) -> bool:
+        return self.by is not None
+
+    def raise_it(self) -> None:
+        """End as the signal would have ended it."""
+        raise Terminated if self.by == signal.SIGTERM else KeyboardInterrupt
+
+
+@contextmanager
+def interrupts_deferred(what: str = "the batch in hand", said: bool = True) -> Iterator[Asked]:
+    """Ctrl-C and SIGTERM are noted instead of raising, so that a batch is finished first; a second one raises at once.
+
+    Args:
+        what: is finished first, for the line that says so.
+        said: whether there is that line.
+    """
+    asked = Asked()
+
+    def handler(number, frame):
+        before, asked.by = asked.by, number
+        if before is not None:
+            asked.raise_it()
+        if not said:
+            return
+        with suppress(OSError, RuntimeError):  # a line that is being written already
+            sys.stderr.write(f"\nfinishing {what}; Ctrl-C again stops at once, without it\n")
+
+    with _handling({signal.SIGINT: handler, signal.SIGTERM: handler}):
+        yield asked
+
+
+@contextmanager
+def _handling(handlers: Mapping[int, Callable]) -> Iterator[None]:
+    """Only the main thread is told of signals, so another leaves them as they are."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

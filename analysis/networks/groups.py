@@ -1,0 +1,88 @@
+"""Groups: several trainings of one network, as `NAME@GLOB` or `NAME@A,B,C`."""
+
+import glob
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from analysis.errors import UsageError
+from analysis.networks.references import Reference
+
+_SEED = re.compile(r"seed[-_]?(\d+)")
+
+
+def is_group(reference: Reference) -> bool:
+    """Whether its weights are a pattern or several files, and no file of just that name.
+
+    >>> from analysis.networks.references import parse
+    >>> is_group(parse("mini_resnet@runs/*/weights.safetensors")), is_group(parse("mini_resnet:size=48@w.pth"))
+    (True, False)
+    """
+    weights = reference.weights
+    return weights is not None and bool(set(weights) & set("*?[,")) and not Path(weights).exists()
+
+
+def trainings_of(reference: Reference) -> dict[int, Reference]:
+    """The trainings of a group by their seeds, in order; nothing where it is no group.
+
+    A seed is what the file's metadata say, as `gelens train` writes it, else what its name or its folder's says
+    (`seed-3`), else its place among the files.
+
+    Raises:
+        UsageError: no files match, two have one seed, or a name cannot be found.
+    """
+    if not is_group(reference):
+        return {}
+    files: list[str] = []
+    for part in filter(None, (part.strip() for part in str(reference.weights).split(","))):
+        matches = sorted(glob.glob(part, recursive=True)) if set(part) & set("*?[") else [part]
+        if not matches:
+            raise UsageError(f"no file matches `{part}` in the group `{reference}`; expected the weights of trainings")
+        files += [file for file in matches if file not in files]
+    told = {file: _seed_of(Path(file)) for file in files}
+    by_place = any(seed is None for seed in told.values())
+    found: dict[int, Reference] = {}
+    for place, (file, seed) in enumerate(told.items()):
+        number = place if by_place or seed is None else seed
+        if number in found:
+            raise UsageError(
+                f"`{found[number].weights}` and `{file}` of the group `{reference}` have both the seed {number}; "
+                f"expected trainings that differ in it"
+            )
+        found[number] = reference.with_weights(file)
+    return dict(sorted(found.items()))
+
+
+def with_trainings(labelled: Mapping[str, Reference]) -> dict[str, Reference]:
+    """References by label, with each training of a group, labelled GROUP#SEED, in the group's place."""
+    found: dict[str, Reference] = {}
+    for label, reference in labelled.items():
+        trainings = trainings_of(reference)
+        if not trainings:
+            found[label] = reference
+        for seed, each in trainings.items():
+            found[f"{label}#{seed}"] = replace(each, label=f"{label}#{seed}", group=label, seed=seed)
+    return found
+
+
+def weights_files(reference: Reference) -> list[str]:
+    """The weights that a reference names, of each training where it is a group."""
+    named = trainings_of(reference).values() or [reference]
+    return [each.weights for each in named if each.weights]
+
+
+def _seed_of(file: Path) -> int | None:
+    said = None
+    if file.suffix == ".safetensors" and file.is_file():
+        try:
+            with safe_open(file, "pt") as opened:
+                said = (opened.metadata() or {}).get("seed")
+        except (SafetensorError, OSError):
+            return None  # whoever loads it says what is wrong
+    if said is None:
+        match = _SEED.search(file.stem) or _SEED.search(file.parent.name)
+        said = match and match[1]
+    return int(said) if said is not None and said.isdecimal() else None

@@ -1,0 +1,80 @@
+"""What a run's record and tables must hold, whoever wrote them: asked once, when they are read."""
+
+import pandas as pd
+
+from analysis.untrusted import Fields, Listed, Named
+
+_TEXT, _COUNT = (str, None), (int, None)
+
+CARD = Fields(
+    {},
+    {
+        "reference": _TEXT,
+        "weights_hash": _TEXT,
+        "preprocessing": (dict, None),
+        "layout": _TEXT,
+        "notes": Listed(str),
+        "training_seed": (int, str, None),
+        "resnet_stages": bool,
+    },
+)
+RECORD = Fields(
+    {"command": str, "arguments": Fields({}, {"replicates": _COUNT, "reference": _TEXT, "tap": str}), "finished": bool},
+    {
+        "versions": dict,
+        "networks": Named(CARD),
+        "timings": Named(float),
+        "data": Fields(
+            {},
+            {
+                "name": _TEXT,
+                "note": _TEXT,
+                "images": _COUNT,
+                "read": _COUNT,
+                "fingerprint": _TEXT,
+                "parts": (Named((str, int)), None),
+                "skipped": (dict, None),
+            },
+        ),
+        "reference": _TEXT,
+        "replicates": _COUNT,
+        "roles": (Named(Listed(str)), None),
+        "findings": Listed(str),
+        "seed": _COUNT,
+    },
+)
+"""Of `run.json`."""
+
+_OF_UNITS = (("network", "block"), ("unit",))
+TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "evaluation.csv": (("network", "extent", "pool"), ("images", "top1_error", "top5_error")),
+    "operators.csv": (("operator", "part", "step"), ("channels", "height", "width")),
+    "pruning.csv": (("network", "block", "score", "order", "scope"), ("ratio", "top1", "top1_low", "top1_high")),
+    "pruning_summary.csv": (("network", "block", "score"), ("area", "area_low", "area_high")),
+    "selectivity.csv": (_OF_UNITS[0], ("unit", "csi", "csi_null")),
+    "selectivity_epochs.csv": (("network", "block"), ("epoch", "mean_csi", "top1_error")),
+    "selectivity_gap.csv": (("network", "block", "reference"), ("depth", "mean_gap")),
+    "selectivity_images.csv": (("network", "block", "identifier"), ("unit", "rank", "label")),
+    "selectivity_indices.csv": (("network", "block", "index"), ("unit", "value")),
+    "selectivity_trend.csv": (("network", "gap"), ("slope", "slope_high")),
+    "training.csv": (("network", "split"), ("epoch", "top1_error")),
+}
+"""By table, the columns of names and those of numbers without which nothing can be made of it."""
+
+
+def check_table(name: str, table: pd.DataFrame) -> None:
+    """Raise a ValueError for a table without a column that it must have, or with other things than numbers in one."""
+    texts, numbers = TABLES.get(name, ((), ()))
+    if table.empty and not len(table.columns):
+        return
+    for column in (*texts, *numbers):
+        if column not in table:
+            raise ValueError(f"it has no column `{column}`")
+    for column in numbers if len(table) else ():
+        values = table[column]
+        if not pd.api.types.is_numeric_dtype(values):
+            strange = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
+            found = f" such as `{str(strange.iloc[0])[:40]}`" if len(strange) else ""
+            raise ValueError(f"its column `{column}` has other values than numbers{found}")
+        if values.abs().max() > 1e15:
+            raise ValueError(f"its column `{column}` has the value {values.abs().max():g}, which cannot be meant")

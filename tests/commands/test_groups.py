@@ -1,0 +1,138 @@
+"""Groups of trainings on the command line: measured in one pass, compared over trainings."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+
+from analysis.networks import load_network, save_weights
+from cli import main
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Two seeds of two networks that nobody trained."""
+    folder = tmp_path_factory.mktemp("weights")
+    for name in ("mini_resnet", "mini_resnet_se"):
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            save_weights(load_network(name), folder / f"{name}-{seed}.safetensors", seed=str(seed))
+    return folder
+
+
+def run(*arguments) -> str:
+    result = CliRunner().invoke(main, [str(each) for each in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def networks(weights) -> list[str]:
+    return [f"plain=mini_resnet@{weights}/mini_resnet-*.safetensors", f"mini_resnet_se@{weights}/mini_resnet_se-*"]
+
+
+def test_selectivity_of_groups(weights, tmp_path):
+    few = ("--limit", 40, "--permutations", 4, "--replicates", 8, "--blocks", "layer3.4", "--blocks", "layer3.5")
+    out = run("selectivity", *networks(weights), *few, "--out", tmp_path / "run")
+    labels = ["plain#0", "plain#1", "mini_resnet_se#0", "mini_resnet_se#1"]
+    units = pd.read_csv(tmp_path / "run" / "selectivity.csv")
+    assert list(units["network"].unique()) == labels
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [record["networks"][label]["group"] for label in labels] == ["plain"] * 2 + ["mini_resnet_se"] * 2
+    assert [record["networks"][label]["training_seed"] for label in labels] == [0, 1, 0, 1]
+    gaps = pd.read_csv(tmp_path / "run" / "selectivity_gap_trainings.csv")
+    means = units.groupby(["network", "block"])["csi"].mean()
+    for row in gaps[gaps["gap"] == "mean"].itertuples():
+        each = [means[f"mini_resnet_se#{seed}", row.block] - means[f"plain#{seed}", row.block] for seed in (0, 1)]
+        assert row.mean == pytest.approx(sum(each) / 2) and row.trainings == 2 and row.low < row.mean < row.high
+    assert len(pd.read_csv(tmp_path / "run" / "selectivity_gap_seeds.csv")) == 2 * 2 * 4
+    assert len(record["findings"]) == 1 and "against plain, 2 trainings each" in record["findings"][0]
+    assert "One training each" not in out and "2 trainings each" in out
+    assert {"fig2_selectivity.png", "fig2_trainings.png"} <= {p.name for p in (tmp_path / "run" / "figures").iterdir()}
+
+
+def test_a_group_may_be_the_reference(weights, tmp_path):
+    few = ("--limit", 40, "--permutations", 2, "--replicates", 2, "--blocks", "layer3.5")
+    run("selectivity", *networks(weights), *few, "--reference", "mini_resnet_se", "--out", tmp_path / "run")
+    gaps = pd.read_csv(tmp_path / "run" / "selectivity_gap_trainings.csv")
+    assert set(gaps["reference"]) == {"mini_resnet_se"} and set(gaps["network"]) == {"plain"}
+    result = CliRunner().invoke(
+        main, ["selectivity", *networks(weights), "--reference", "x", "--out", str(tmp_path / "x")]
+    )
+    assert result.exit_code and "no network `x` to compare with; labels: plain#0" in result.output
+
+
+def test_pruning_of_groups(weights, tmp_path):
+    few = (
+        "--limit",
+        30,
+        "--ratio",
+        0,
+        "--ratio",
+        0.5,
+        "--ratio",
+        1,
+        "--blocks",
+        "layer3.5",
+        "--score",
+        "gate",
+        "--score",
+        "random",
+    )
+    run("pruning", *networks(weights), *few, "--out", tmp_path / "run")
+    table = pd.read_csv(tmp_path / "run" / "pruning_summary_trainings.csv")
+    each = pd.read_csv(tmp_path / "run" / "pruning_summary.csv")
+    mine = table[table["network"] == "mini_resnet_se"].set_index("quantity")
+    for name in ("area", "area_random", "drop_all"):
+        of = each[each["network"].str.startswith("mini_resnet_se")][name]
+        assert mine.loc[name, "mean"] == pytest.approx(of.mean()) and mine.loc[name, "trainings"] == 2
+    assert (tmp_path / "run" / "figures" / "fig3_pruning.png").is_file()
+
+
+def test_a_group_without_files_is_refused(tmp_path):
+    result = CliRunner().invoke(main, ["evaluate", "mini_resnet@nowhere/*.pth", "--out", str(tmp_path / "run")])
+    assert result.exit_code and "no file matches `nowhere/*.pth`" in result.output
+
+
+def test_groups_of_finished_runs_are_compared(weights, tmp_path):
+    """Each training measured by itself, then compared: the same as all in one pass."""
+    few = ("--limit", 40, "--permutations", 3, "--replicates", 6, "--blocks", "layer3.5", "--no-keep")
+    run("selectivity", *networks(weights), *few, "--out", tmp_path / "whole")
+    for name in ("mini_resnet", "mini_resnet_se"):
+        for seed in (0, 1):
+            out = tmp_path / f"{name}-{seed}"
+            run("selectivity", f"{name}@{weights}/{name}-{seed}.safetensors", *few, "--out", out)
+    groups = [f"plain={tmp_path}/mini_resnet-?", f"mini_resnet_se={tmp_path}/mini_resnet_se-?"]
+    run("compare", *groups, "--out", tmp_path / "compared")
+    for table in ("selectivity_gap_trainings", "selectivity_gap_seeds"):
+        one, other = (pd.read_csv(tmp_path / folder / f"{table}.csv") for folder in ("whole", "compared"))
+        pd.testing.assert_frame_equal(one, other)
+    refused = ["compare", groups[0], f"x={tmp_path}/nothing-*", "--out", str(tmp_path / "refused")]
+    result = CliRunner().invoke(main, refused)
+    assert result.exit_code and "no run's folder matches" in result.output
+
+
+def test_the_supplement_of_groups(weights, tmp_path):
+    """Every part takes all trainings of a group; curves are those beside the weights."""
+    for name in ("mini_shufflenet", "mini_shufflenet_ge_theta"):
+        (tmp_path / name).mkdir()
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            file = tmp_path / name / f"seed-{seed}.safetensors"
+            save_weights(load_network(name), file, seed=str(seed))
+            rows = [{"network": name, "epoch": epoch, "split": split} for epoch in (1, 2) for split in ("train", "val")]
+            errors = {"loss": 1.0, "top1_error": 50.0 - seed, "top5_error": 20.0, "learning_rate": 0.1}
+            pd.DataFrame(rows).assign(**errors).to_csv(file.with_suffix(".csv"), index=False)
+    several = [
+        f"{name}@{tmp_path}/{name}/seed-*.safetensors" for name in ("mini_shufflenet", "mini_shufflenet_ge_theta")
+    ]
+    shared = ("--limit", 20, "--out", tmp_path / "run")
+    run("supplementary", *networks(weights), *several, *shared)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    plain, gated = ["plain#0", "plain#1"], ["mini_resnet_se#0", "mini_resnet_se#1"]
+    assert record["roles"]["selectivity"] == plain + gated == record["roles"]["pruning"]
+    assert record["roles"]["pooling"] == plain and len(record["roles"]["optimisation"]) == 4
+    assert len(pd.read_csv(tmp_path / "run" / "training.csv")) == 4 * 4
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
+    assert {"fig1_optimisation", "fig2_selectivity", "fig2_trainings", "fig3_pruning", "fig4_operators"} <= drawn

@@ -1,0 +1,1 @@
+"""Valid small files of every kind, damaged by a seed, and read under guard."""
