@@ -37,16 +37,16 @@ class Merge:
         for part, record in zip(runs, records, strict=True):
             _check_alike(runs[0], records[0], part, record)
         arguments = {name: value for name, value in records[0]["arguments"].items() if name != "shard"}
-        whole = Run(out, records[0]["command"], arguments, resume=True)
-        try:
-            recording = merge([part / RECORDING for part in runs], out / RECORDING)
-            _copy(runs[0] / OF_MEANS, out / OF_MEANS)
-        except UsageError:
-            whole.discard_if_empty()
-            raise
-        if not whole.finished:
-            kept = ("networks", "data", "device", "precision", "seed")
-            whole.save(**{name: records[0][name] for name in kept if name in records[0]})
+        with Run(out, records[0]["command"], arguments, resume=True) as whole:
+            try:
+                recording = merge([part / RECORDING for part in runs], out / RECORDING)
+                _copy(runs[0] / OF_MEANS, out / OF_MEANS)
+            except UsageError:
+                whole.discard_if_empty()
+                raise
+            if not whole.finished:
+                kept = ("networks", "data", "device", "precision", "seed")
+                whole.save(**{name: records[0][name] for name in kept if name in records[0]})
         return recording
 
 

@@ -41,7 +41,7 @@ UNREADABLE = (
     zlib.error,
     Image.DecompressionBombError,
 )
-"""What Pillow's readers raise."""
+"""What Pillow's readers raise of a damaged picture, or of one that is written in a way they know no reading for."""
 
 _large = threading.Lock()
 

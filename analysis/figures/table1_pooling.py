@@ -115,5 +115,5 @@ def _over_trainings(run: StoredRun, table: pd.DataFrame) -> tuple[pd.DataFrame, 
         means[f"{top}_error"], means[f"{top}_sd"] = (
             groups[f"{top}_error"].agg(each).to_numpy() for each in ("mean", "std")
         )
-    numbers = sorted(set(groups.size()))
-    return means, f"Means ± standard deviations over {' to '.join(map(str, numbers[:1] + numbers[1:][-1:]))} trainings."
+    numbers = sorted({groups.size().min(), groups.size().max()})
+    return means, f"Means ± standard deviations over {' to '.join(map(str, numbers))} trainings."

@@ -4,6 +4,7 @@ Another look at one seed: `python -m tests.fuzz.test_fuzz SEED`.
 """
 
 import os
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -102,7 +103,6 @@ def test_the_guard_sees_what_it_forbids(tmp_path):
     """Each of these would be a hole."""
     import pickle
     import shutil
-    import subprocess
 
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     for folder in (inside, outside):
@@ -118,6 +118,20 @@ def test_the_guard_sees_what_it_forbids(tmp_path):
         pickle.loads(pickle.dumps(Random))
     said = " ".join(wrong)
     assert all(event in said for event in ("subprocess.Popen", "os.rename", "shutil.rmtree", "pickle.find_class"))
+
+
+def test_the_guard_sees_memory(tmp_path):
+    """In a process of its own: memory that other tests freed, and that the C library keeps, would be taken anew."""
+    code = f"""
+from pathlib import Path
+from tests.fuzz.guard import guarded
+with guarded(Path({str(tmp_path)!r})) as wrong:
+    held = bytearray(3 * 2**29)
+    held[:: 2**12] = b"x" * len(held[:: 2**12])
+    del held
+assert len(wrong) == 1 and "GiB of memory" in wrong[0], wrong
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
 
 
 if __name__ == "__main__":
