@@ -2,7 +2,6 @@
 
 import ctypes
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,11 +54,6 @@ def resolve_device(name: str) -> torch.device:
 
 def is_accelerator(device: torch.device) -> bool:
     return device.type != "cpu"
-
-
-def cores() -> int:
-    """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_precision(name: str, device: torch.device, others: tuple[str, ...] = ()) -> None:

@@ -212,7 +212,7 @@ def launch(arguments: Sequence[str], processes: int) -> int:
     Returns:
         The exit code of the first process that failed; 0 where none did.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
@@ -234,6 +234,6 @@ def launch(arguments: Sequence[str], processes: int) -> int:
     return 0
 
 
-def _cores() -> int:
-    """Of this machine, as far as this process may use them."""
+def cores() -> int:
+    """How many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -22,7 +22,6 @@ from analysis.data.loading import Batch, batches, reading_errors_told
 from analysis.devices import (
     PRECISIONS,
     check_precision,
-    cores,
     fast_precision,
     float32_as,
     is_accelerator,
@@ -104,7 +103,7 @@ class SweepOptions:
         batch_size = self.batch_size or (256 if faster else 64)
         workers = self.workers
         if workers is None:
-            workers = min(cores(), -(-images // batch_size)) if faster else 0
+            workers = min(processes.cores(), -(-images // batch_size)) if faster else 0
         chosen = (precision or fast_precision(device)) if self.precision == AUTO else self.precision
         return Settled(device, chosen, batch_size, workers, self.progress)
 

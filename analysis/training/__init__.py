@@ -16,7 +16,7 @@ from analysis.data import ImageData, checked, load_data, preprocessing_for
 from analysis.data.contents import changed_content, sampled_contents
 from analysis.data.datasets import image_differences
 from analysis.data.loading import reading_errors_told
-from analysis.devices import check_precision, cores, is_accelerator, resolve_device
+from analysis.devices import check_precision, is_accelerator, resolve_device
 from analysis.errors import RunError, UsageError, difference, unknown
 from analysis.files import atomic_path
 from analysis.interruption import termination_raised
@@ -109,7 +109,7 @@ def train(
             f"training in fp16 needs a GPU ({', '.join(SCALED)}), not {target.type}; expected bf16 or fp32"
         )
     if workers is None:
-        workers = cores() if is_accelerator(target) and recipe.padding is None else 0
+        workers = processes.cores() if is_accelerator(target) and recipe.padding is None else 0
     training, validation = (load_data(data, split) for split in ("train", "val"))
     if training.split != "train" or validation.split != "val":
         raise UsageError(

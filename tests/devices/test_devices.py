@@ -41,7 +41,7 @@ def test_the_accelerator_is_taken_where_there_is_one(four_gpus):
 
 
 def test_what_is_left_open_follows_the_device(four_gpus, monkeypatch):
-    monkeypatch.setattr("analysis.sweep.passing.cores", lambda: 16)
+    monkeypatch.setattr("analysis.processes.cores", lambda: 16)
     here = SweepOptions("cpu").settled(50_000)
     assert (here.batch_size, here.workers, here.precision) == (64, 0, "fp32")
     there = SweepOptions().settled(50_000)
