@@ -1,5 +1,6 @@
 """Training: its tables, its resuming, and that it learns."""
 
+import copy
 import json
 import os
 from dataclasses import replace
@@ -307,12 +308,25 @@ def test_the_step_is_compiled_where_asked_for(tmp_path, few_digits, monkeypatch)
 
 @pytest.mark.slow
 def test_a_compiled_training_learns_as_another(tmp_path, few_digits):
-    """Tolerance: kernels that are fused round otherwise, and steps carry it on."""
+    """Tolerance: single steps round otherwise, which ReLUs near 0 and the steps after them magnify; 1.5 % was seen."""
     plain, compiled = (
         train("mini_resnet", "digits", tmp_path / str(each), replace(PADDED, epochs=2), compiled=each)
         for each in (False, True)
     )
-    assert np.allclose(plain["loss"], compiled["loss"], rtol=1e-2)
+    assert np.allclose(plain["loss"], compiled["loss"], rtol=3e-2)
+
+
+@pytest.mark.slow
+def test_gradients_of_a_compiled_step_are_those_of_float64():
+    """Tolerance: 0.5 % of a gradient's norm was seen, and 3.4 % without the compiler, whose batch norm rounds more."""
+    torch.manual_seed(0)
+    network = analysis.load_network("mini_resnet").to(memory_format=torch.channels_last).train()
+    exact = copy.deepcopy(network).double()
+    images, labels = torch.randn(32, 3, 32, 32), torch.randint(0, 10, (32,))
+    for run, given in ((torch.compile(network, dynamic=False), images), (exact, images.double())):
+        torch.nn.functional.cross_entropy(run(given), labels).backward()
+    for (name, mine), theirs in zip(network.named_parameters(), exact.parameters(), strict=True):
+        assert (mine.grad - theirs.grad).norm() < 0.02 * theirs.grad.norm(), name
 
 
 def test_a_block_begins_as_its_shortcut():
