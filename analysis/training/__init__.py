@@ -36,13 +36,6 @@ __all__ = ["RECIPES", "WEIGHTS", "Recipe", "recipe_of", "train"]
 WEIGHTS = "weights.safetensors"
 
 
-def begin_as_shortcuts(network: nn.Module) -> None:
-    """Let every residual block begin as its shortcut: the scale of its branch's last batch norm becomes zero."""
-    for module in network.modules():
-        if hasattr(module, "zero_init_last"):
-            module.zero_init_last()
-
-
 def train(
     reference: str,
     data: str,
@@ -121,8 +114,6 @@ def train(
     training, validation = (checked(each, skip_unreadable, progress) for each in (training, validation))
     set_seed(recipe.seed)
     network = load_network(parsed, classes=len(training.classes))
-    if recipe.zero_last and not parsed.weights:
-        begin_as_shortcuts(network)
     network.preprocessing = preprocessing_for(network, training)
     arguments = {"network": str(reference), "data": str(data), "recipe": asdict(recipe), "precision": precision}
     arguments |= {"limit": limit, "per_class": per_class, "compiled": compiled}

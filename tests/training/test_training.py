@@ -329,21 +329,6 @@ def test_gradients_of_a_compiled_step_are_those_of_float64():
         assert (mine.grad - theirs.grad).norm() < 0.02 * theirs.grad.norm(), name
 
 
-def test_a_block_begins_as_its_shortcut():
-    """All of them and nothing else; the network then gives what it gives without branches."""
-    network = analysis.load_network("thin_resnet50_se").eval()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    training.begin_as_shortcuts(network)
-    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == {name for name in before if name.endswith("bn3.weight")} and len(changed) == 16
-    images = torch.rand(2, 3, 32, 32)
-    whole = network(images)
-    for layer in (network.layer1, network.layer2, network.layer3, network.layer4):
-        for block in layer:
-            block.bn3.register_forward_hook(lambda module, given, output: torch.zeros_like(output))
-    assert torch.equal(network(images), whole)
-
-
 def test_nesterov_is_pytorchs(tmp_path, few_digits, monkeypatch):
     chosen, sgd = [], torch.optim.SGD
     monkeypatch.setattr(
