@@ -678,12 +678,19 @@ def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> Non
 def supplementary(networks, seed, keep, out, resume, **options):
     """Every figure and table of the supplementary material, in one reading of the data.
 
-    Without NETWORKs: the paper's own. A NETWORK without @WEIGHTS is trained first, by the recipe.
+    Without NETWORKs: those that come with gelens, trained on CIFAR-10. A NETWORK without @WEIGHTS is trained first, by
+    the recipe; the paper's own are resnet50, resnet50_ge_theta_minus, resnet50_se, shufflenet and so on.
     """
-    from analysis.commands.supplementary import supplementary_networks
+    from analysis.commands.supplementary import shipped_networks
+    from analysis.errors import UsageError
 
+    if not networks and click.get_current_context().get_parameter_source("data").name == "DEFAULT":
+        raise UsageError(
+            "the networks that come with gelens know CIFAR-10: give --data cifar10, or parquet:DIR with its files, or "
+            "name NETWORKs; `gelens demo` takes digits"
+        )
     recipe, measuring = _take_recipe(options, seed), _take_measuring(options, keep)
-    inputs = _take_inputs(networks or supplementary_networks(), options, seed)
+    inputs = _take_inputs(networks or shipped_networks(), options, seed)
     _supplementary("supplementary", inputs, measuring, recipe, seed, out, resume)
 
 
@@ -718,12 +725,14 @@ def list_indices():
 @main.command("networks")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_networks(as_json):
-    """The catalogue: parameters, multiply-accumulates, and what the paper reports."""
+    """The catalogue: parameters, multiply-accumulates, what the paper reports, and weights that come with gelens."""
     from analysis.networks.counting import catalogue_table
+    from analysis.networks.shipped import everything, shipped_table
 
-    table = catalogue_table()
+    table, shipped = catalogue_table(), shipped_table()
     if as_json:
-        click.echo(table.to_json(orient="records", indent=2))
+        of_name = lambda name: [str(each.reference) for each in everything() if each.reference.name == name]
+        click.echo(table.assign(shipped=table["name"].map(of_name)).to_json(orient="records", indent=2))
         return
     short = {"published_gmacs": "paper", "published_top1_error": "top-1 %", "published_top5_error": "top-5 %"}
     formats = {"parameters": "{:,}".format, "gmacs": "{:.3f}".format}
@@ -731,6 +740,8 @@ def list_networks(as_json):
     click.echo("paper: the paper's count of gmacs; top-1 % and top-5 %: its errors on ImageNet. Those of plain")
     click.echo("ResNet-50 and θ⁻ are its supplementary table's; the others, and gmacs, are recalled, not read again.")
     click.echo("Settings follow the name as :key=value,…")
+    click.echo("\nWeights that come with gelens; @cifar10/* is the group of all seeds:")
+    click.echo(shipped.to_string(index=False))
 
 
 @main.command()

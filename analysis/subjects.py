@@ -64,8 +64,12 @@ def image_shape(data, preprocessing: Preprocessing) -> tuple[int, ...]:
 def fit_classes(networks: Iterable[nn.Module], data):
     """The data with labels as the networks have them: some of ImageNet's classes become ones of its 1000.
 
-    Nothing else is changed: data of other classes, and networks of other outputs, stay as they are.
+    Nothing else is changed: data of other classes, and networks of other outputs, stay as they are; of networks that
+    were trained on other classes a warning tells.
     """
+    networks = list(networks)
+    for network in networks:
+        _warn_of_other_classes(network, data)
     synsets = getattr(data, "synsets", ())
     if not synsets or len(synsets) == 1000:
         return data
@@ -81,6 +85,23 @@ def fit_classes(networks: Iterable[nn.Module], data):
         )
     log.info("the %d classes of %s are taken as those of ImageNet's 1000, by their synsets", len(synsets), data)
     return data.as_imagenet()
+
+
+def _warn_of_other_classes(network: nn.Module, data) -> None:
+    trained, shown = card_of(network).class_names, tuple(getattr(data, "classes", None) or ())
+    if not trained or shown == trained[: len(shown)] or getattr(data, "synsets", ()):
+        return
+    log.warning(
+        "%s was trained on the classes %s, and these images are of %s: what it gets right means nothing",
+        card_of(network).reference,
+        _some(trained),
+        _some(shown),
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of many names."""
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 def outputs_and_units(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> tuple[int, dict[str, int]]:

@@ -90,8 +90,8 @@ class Inputs:
         """What a run's results depend on: these values, and what the files of weights and of factories hold."""
         named = self.networks.values() if isinstance(self.networks, Mapping) else self.networks
         references = [parse(text) for text in named]
-        files = {file for each in references for file in weights_files(each)}
-        hashes = {file: weights_file_hash(Path(file)) for file in sorted(files) if Path(file).is_file()}
+        files = {name: path for each in references for name, path in weights_files(each).items()}
+        hashes = {name: weights_file_hash(path) for name, path in sorted(files.items()) if path.is_file()}
         factories = {each.name.rpartition(":")[0] for each in references if ".py:" in each.name}
         code = {file: file_hash(Path(file)) for file in sorted(factories) if Path(file).is_file()}
         depended = {name: value for name, value in vars(self).items() if name != "skip_unreadable"}

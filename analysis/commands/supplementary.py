@@ -14,10 +14,11 @@ from analysis.commands.inputs import Inputs
 from analysis.commands.measuring import Measuring
 from analysis.commands.pruning import write_pruning
 from analysis.commands.selectivity import write_selectivity, write_thumbnails
-from analysis.networks import catalogue
+from analysis.networks import catalogue, shipped
 from analysis.networks.groups import with_trainings
-from analysis.networks.references import Reference
+from analysis.networks.references import Reference, parse
 from analysis.networks.references import labelled as labelled_references
+from analysis.networks.shipped import weights_path
 from analysis.results.run import Run, read_table
 from analysis.tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes, selectivity_tables
 from analysis.training import WEIGHTS, Recipe, train
@@ -36,6 +37,12 @@ def supplementary_networks(family: str = "resnet50", shuffle: str = "shufflenet"
     ]
     theta_minus = [f"{family}_ge_theta_minus:{settings}" for settings in pooling]
     return [family, *theta_minus, f"{family}_se", shuffle, f"{shuffle}_ge_theta"]
+
+
+def shipped_networks() -> list[str]:
+    """The networks of the supplementary material of which weights come with gelens, and GE-θ beside SE."""
+    wanted = [*supplementary_networks("thin_resnet50", "thin_shufflenet"), "thin_resnet50_ge_theta"]
+    return [f"{name}@cifar10" for name in wanted if shipped.has(parse(f"{name}@cifar10"))]
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,8 @@ class Supplementary:
         trainings: dict[str, pd.DataFrame] = {}
         options = self.measuring.options
         for label, reference in references.items():
-            if reference.weights is None:
+            weights = weights_path(reference)
+            if weights is None:
                 folder = run.path("training") / re.sub(r"[^\w.=-]+", "_", label)
                 trainings[label] = train(
                     str(reference),
@@ -110,7 +118,7 @@ class Supplementary:
                     skip_unreadable=self.inputs.skip_unreadable,
                 )
                 references[label] = reference.with_weights(folder / WEIGHTS)
-            elif (beside := _curves_beside(Path(reference.weights))) is not None:
+            elif (beside := _curves_beside(weights)) is not None:
                 trainings[label] = read_table(beside.parent, beside.name).assign(network=label)
         return trainings
 

@@ -20,6 +20,7 @@ class Card:
         layout: whose names its weights had.
         training_seed: of the training that made its weights, where it is known.
         group: the label of the several trainings that it is one of.
+        class_names: of the classes that it was trained to tell apart, in the order of its outputs, where known.
     """
 
     reference: str
@@ -28,6 +29,7 @@ class Card:
     layout: str | None = None
     training_seed: int | str | None = None
     group: str | None = None
+    class_names: tuple[str, ...] = ()
 
     @property
     def untrained(self) -> bool:
@@ -44,6 +46,7 @@ def card_of(network: nn.Module) -> Card:
     reference = getattr(network, "reference", None)
     notes = getattr(network, "notes", None)
     layout, seed, group = (getattr(network, name, None) for name in ("layout", "training_seed", "group"))
+    classes = getattr(network, "class_names", None)
     return Card(
         reference=reference if isinstance(reference, str) else type(network).__name__,
         preprocessing=stated_by(network),
@@ -51,4 +54,5 @@ def card_of(network: nn.Module) -> Card:
         layout=layout if isinstance(layout, str) else None,
         training_seed=seed if isinstance(seed, int | str) else None,
         group=group if isinstance(group, str) else None,
+        class_names=tuple(map(str, classes)) if isinstance(classes, list | tuple) else (),
     )

@@ -38,6 +38,8 @@ PREPROCESSING = Fields(
     }
 )
 """What `analysis.networks.Preprocessing` is as JSON."""
+CLASS_NAMES = Listed(str)
+"""What the names of a network's classes are as JSON."""
 
 _NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _NUMBERS += (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
@@ -53,16 +55,18 @@ class Checkpoint:
         layout: whose names they were.
         settings: settings of the network that the layout implies, such as where stride 2 sits.
         preprocessing: what the weights were trained with, where that is known.
+        class_names: of the classes that they were trained on, where those are known.
         notes: what was assumed or chosen, a sentence each.
         metadata: of a safetensors file.
         raw: the tensors by the names they had.
-        published: whether a library vouches for what the weights are.
+        published: whether a library, or gelens itself, vouches for what the weights are.
     """
 
     state: State
     layout: str
     settings: dict[str, str] = field(default_factory=dict)
     preprocessing: Preprocessing | None = None
+    class_names: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
     raw: State = field(default_factory=dict)
@@ -155,14 +159,21 @@ def recognise(raw: object, metadata: Mapping[str, str] | None = None, largest: i
     checkpoint.raw, checkpoint.metadata = state, dict(metadata or {})
     if "preprocessing" in checkpoint.metadata:
         checkpoint.preprocessing = _preprocessing(checkpoint.metadata["preprocessing"])
+    if "classes" in checkpoint.metadata:
+        checkpoint.class_names = tuple(_told("classes", checkpoint.metadata["classes"], CLASS_NAMES))
     return checkpoint
 
 
-def _preprocessing(text: str) -> Preprocessing:
+def _told(name: str, text: str, shape):
+    """A value of a file's metadata, which are JSON."""
     try:
-        values = parse_json(text, PREPROCESSING)
+        return parse_json(text, shape)
     except ValueError as error:
-        raise ValueError(f"its metadata's preprocessing: {error}") from error
+        raise ValueError(f"its metadata's {name}: {error}") from error
+
+
+def _preprocessing(text: str) -> Preprocessing:
+    values = _told("preprocessing", text, PREPROCESSING)
     return Preprocessing.from_dict({name: values[name] for name in PREPROCESSING.needed})
 
 

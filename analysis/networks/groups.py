@@ -1,4 +1,4 @@
-"""Groups: several trainings of one network, as `NAME@GLOB` or `NAME@A,B,C`."""
+"""Groups: several trainings of one network, as `NAME@GLOB`, `NAME@A,B,C` or `NAME@cifar10/*`."""
 
 import glob
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from analysis.errors import UsageError
+from analysis.networks import shipped
 from analysis.networks.references import Reference
 
 _SEED = re.compile(r"seed[-_]?(\d+)")
@@ -38,11 +39,11 @@ def trainings_of(reference: Reference) -> dict[int, Reference]:
         return {}
     files: list[str] = []
     for part in filter(None, (part.strip() for part in str(reference.weights).split(","))):
-        matches = sorted(glob.glob(part, recursive=True)) if set(part) & set("*?[") else [part]
+        matches = _matches(reference.with_weights(part))
         if not matches:
             raise UsageError(f"no file matches `{part}` in the group `{reference}`; expected the weights of trainings")
         files += [file for file in matches if file not in files]
-    told = {file: _seed_of(Path(file)) for file in files}
+    told = {file: _seed_of(reference.with_weights(file)) for file in files}
     by_place = any(seed is None for seed in told.values())
     found: dict[int, Reference] = {}
     for place, (file, seed) in enumerate(told.items()):
@@ -68,14 +69,31 @@ def with_trainings(labelled: Mapping[str, Reference]) -> dict[str, Reference]:
     return found
 
 
-def weights_files(reference: Reference) -> list[str]:
-    """The weights that a reference names, of each training where it is a group."""
+def weights_files(reference: Reference) -> dict[str, Path]:
+    """By name, where the weights lie that a reference names, those of each training where it is a group.
+
+    A file's name is its path; that of weights which come with gelens is the reference to them.
+    """
     named = trainings_of(reference).values() or [reference]
-    return [each.weights for each in named if each.weights]
+    found = {}
+    for each in named:
+        path = shipped.weights_path(each)
+        if path is not None:
+            found[str(each) if shipped.is_shipped(each) else str(each.weights)] = path
+    return found
 
 
-def _seed_of(file: Path) -> int | None:
-    said = None
+def _matches(reference: Reference) -> list[str]:
+    weights = str(reference.weights)
+    if shipped.is_shipped(reference) and weights.endswith(shipped.EVERY):
+        return [each.weights for each in shipped.trainings(reference)]
+    return sorted(glob.glob(weights, recursive=True)) if set(weights) & set("*?[") else [weights]
+
+
+def _seed_of(reference: Reference) -> int | None:
+    if (known := shipped.find(reference)) is not None:
+        return known.seed
+    file, said = Path(str(reference.weights)), None
     if file.suffix == ".safetensors" and file.is_file():
         try:
             with safe_open(file, "pt") as opened:

@@ -10,7 +10,7 @@ from safetensors.torch import save
 from torch import nn
 
 from analysis.errors import RunError, UsageError, unknown
-from analysis.networks import catalogue, published
+from analysis.networks import catalogue, published, shipped
 from analysis.networks.card import UNTRAINED, card_of
 from analysis.networks.checkpoints import Checkpoint, State, read_checkpoint
 from analysis.networks.preprocessing import (
@@ -31,7 +31,8 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
 
     Args:
         reference: `NAME[:key=value,…][@WEIGHTS]`, see `analysis.networks.references`; WEIGHTS is a file of any layout
-            that `analysis.networks.checkpoints` knows, or a name published by timm or torchvision, such as `a1_in1k`.
+            that `analysis.networks.checkpoints` knows, a name published by timm or torchvision, such as `a1_in1k`, or
+            one of weights that come with gelens, `cifar10`.
             A module is returned as it is.
         defaults: settings for a catalogue network that the reference and its weights may override, such as `classes`.
 
@@ -85,6 +86,7 @@ def _finish(network: nn.Module, checkpoint: Checkpoint, reference: Reference, fo
     _load_strictly(network, state, checkpoint, reference, hint=not foreign)
     network.layout, network.notes = checkpoint.layout, checkpoint.notes
     network.training_seed = checkpoint.metadata.get("seed")
+    network.class_names = checkpoint.class_names
     if checkpoint.preprocessing is not None:
         network.preprocessing = checkpoint.preprocessing
     elif not foreign or ".py:" not in reference.name:
@@ -110,6 +112,10 @@ def _same_network(name: str, other: str) -> bool:
 def _checkpoint(reference: Reference) -> Checkpoint | None:
     if reference.weights is None:
         return None
+    if (known := shipped.find(reference)) is not None:
+        checkpoint = read_checkpoint(str(known.path))
+        checkpoint.published = True
+        return checkpoint
     if published.is_tag(reference.weights):
         return published.fetch(reference)
     return read_checkpoint(reference.weights)
@@ -219,12 +225,12 @@ def _factory_network(reference: Reference) -> nn.Module:
 
 
 def save_weights(network: nn.Module, path: Path, **metadata: str) -> None:
-    """Write a network's state as safetensors, its reference and preprocessing in the metadata."""
-    metadata = {
-        "reference": card_of(network).reference,
-        "preprocessing": json.dumps(preprocessing_of(network).as_dict()),
-        **metadata,
-    }
+    """Write a network's state as safetensors; its reference, preprocessing and classes are in the metadata."""
+    card = card_of(network)
+    told = {"reference": card.reference, "preprocessing": json.dumps(preprocessing_of(network).as_dict())}
+    if card.class_names:
+        told["classes"] = json.dumps(card.class_names)
+    metadata = told | metadata
     # safetensors writes dense row-major tensors; channels-last ones are copied to that order
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     content = save(state, metadata)  # not save_file, which hides why a disk refused
@@ -263,6 +269,6 @@ def _load_strictly(network: nn.Module, state: State, checkpoint: Checkpoint, ref
         if key.endswith("running_var") and (value < 0).any():
             raise RunError(f"weights `{reference.weights}`: {key} has variances below 0")
     halves = {str(value.dtype) for value in state.values() if value.is_floating_point() and value.itemsize < 4}
-    if halves:
+    if halves and not checkpoint.published:
         checkpoint.notes.append(f"its numbers are {', '.join(sorted(halves))}: taken to float32")
     network.load_state_dict(state)

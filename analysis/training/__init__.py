@@ -115,6 +115,7 @@ def train(
     set_seed(recipe.seed)
     network = load_network(parsed, classes=len(training.classes))
     network.preprocessing = preprocessing_for(network, training)
+    network.class_names = tuple(training.classes)
     arguments = {"network": str(reference), "data": str(data), "recipe": asdict(recipe), "precision": precision}
     arguments |= {"limit": limit, "per_class": per_class, "compiled": compiled}
     arguments |= {"keep_epochs": keep_epochs if isinstance(keep_epochs, bool) else list(keep_epochs)}

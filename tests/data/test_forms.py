@@ -802,3 +802,20 @@ def test_names_are_what_they_were():
         and names[1:3] == names.take([1, 2])
     )
     assert names.tobytes() != Names(["ab", "é", os.fsdecode(b"\xff.png"), ""]).tobytes()
+
+
+def test_a_network_of_other_classes_is_pointed_out(tmp_path, caplog):
+    """By names, in their order: what it gets right on other classes means nothing."""
+    from analysis.networks import load_network, save_weights
+    from analysis.subjects import fit_classes
+
+    digits = load_data("digits#val")
+    network = load_network("mini_resnet")
+    network.class_names = tuple(digits.classes)
+    save_weights(network, tmp_path / "w.safetensors")
+    trained = load_network(f"mini_resnet@{tmp_path}/w.safetensors")
+    fit_classes([trained], digits)
+    assert "trained on" not in caplog.text and trained.class_names == tuple(digits.classes)
+    trained.class_names = trained.class_names[::-1]
+    fit_classes([trained], digits)
+    assert "was trained on the classes 9, 8, 7 …, and these images are of 0, 1, 2 …" in caplog.text

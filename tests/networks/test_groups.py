@@ -1,5 +1,7 @@
 """Groups of trainings: which files they are of, and their seeds."""
 
+from pathlib import Path
+
 import pytest
 
 from analysis.errors import UsageError
@@ -35,7 +37,8 @@ def test_one_file_is_no_group(tmp_path):
     odd = tmp_path / "a,b[1].pth"
     odd.touch()
     assert not is_group(parse(f"mini_resnet@{odd}")) and trainings_of(parse(f"mini_resnet@{odd}")) == {}
-    assert weights_files(parse("mini_resnet")) == [] and weights_files(parse("mini_resnet@w.pth")) == ["w.pth"]
+    assert weights_files(parse("mini_resnet")) == {}
+    assert weights_files(parse("mini_resnet@w.pth")) == {"w.pth": Path("w.pth")}
 
 
 def test_what_cannot_be_a_group(files):

@@ -1,0 +1,53 @@
+"""Copies finished trainings of the study into the package, as the weights that come with gelens.
+
+    python -m studies.cifar10.ship
+
+The first seed of every network, then further seeds of the networks of figures 2 and 3, as far as 12 MB allow.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import click
+
+from analysis.files import atomic_path
+from analysis.networks import shipped
+from studies.cifar10.train import HERE, TRAININGS, Training, is_finished
+
+MOST = 12_000_000
+"""Bytes that all of them may have together."""
+
+LICENCE = "MIT; trained on CIFAR-10 (Krizhevsky 2009), whose images have no licence of their own"
+
+
+def chosen(weights: Path) -> list[Training]:
+    """The finished trainings that are shipped: first seeds first, in the list's order, while there is room."""
+    found, size = [], 0
+    for training in sorted(TRAININGS, key=lambda each: each.seed > 0):
+        path = weights / f"{training.name}.safetensors"
+        if is_finished(training, weights) and size + path.stat().st_size <= MOST:
+            found.append(training)
+            size += path.stat().st_size
+    return found
+
+
+@click.command()
+@click.option("--weights", type=click.Path(path_type=Path), default=HERE / "weights", help="Of finished trainings.")
+@click.option("--out", type=click.Path(path_type=Path), default=shipped.FOLDER / "cifar10", help="The collection.")
+def main(weights, out):
+    """Make the collection anew."""
+    shutil.rmtree(out, ignore_errors=True)
+    for training in chosen(weights):
+        source, target = weights / training.name, out / training.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for suffix in (".safetensors", ".csv"):
+            shutil.copyfile(f"{source}{suffix}", f"{target}{suffix}")
+        card = json.loads(source.with_suffix(".json").read_text()) | {"licence": LICENCE}
+        with atomic_path(target.with_suffix(".json")) as temporary:
+            temporary.write_text(json.dumps(card, indent=2) + "\n")
+        click.echo(f"{training.name}: {card['top1_accuracy']} %")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Weights that come with gelens: found by name, whole, and as their cards say."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+import cli
+from analysis.errors import UsageError
+from analysis.files import file_hash
+from analysis.networks import load_network, save_weights, shipped
+from analysis.networks.groups import trainings_of, weights_files
+from analysis.networks.references import labelled, parse
+
+STUDY = Path(__file__).parents[2] / "studies" / "cifar10" / "weights"
+THETA_MINUS = "mini_resnet_ge_theta_minus"
+
+
+@pytest.fixture
+def collection(tmp_path, monkeypatch):
+    """A collection `letters` with three seeds of one network and one of another."""
+    torch.manual_seed(0)
+    for network, seeds in (("mini_resnet", (0, 1, 4)), (f"{THETA_MINUS}:extent=4,pool=max", (0,))):
+        for seed in seeds:
+            path = tmp_path / "letters" / network.replace(":", "-").replace(",", "-") / f"seed-{seed}.safetensors"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_weights(load_network(network).half(), path, seed=str(seed))
+            card = {"network": network, "seed": seed, "top1_accuracy": 50.0, "recipe": "cifar", "licence": "MIT"}
+            card |= {"data": {"name": "letters"}, "settings": {"epochs": 3}, "weights": file_hash(path)}
+            path.with_suffix(".json").write_text(json.dumps(card))
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    shipped.everything.cache_clear()
+    yield tmp_path / "letters"
+    shipped.everything.cache_clear()
+
+
+def test_a_name_stands_for_a_file(collection, caplog):
+    for weights, seed in (("letters", 0), ("letters/4", 4)):
+        network = load_network(f"mini_resnet@{weights}")
+        same = load_network(f"mini_resnet@{collection}/mini_resnet/seed-{seed}.safetensors")
+        assert all(network.state_dict()[key].equal(value) for key, value in same.state_dict().items())
+        assert network.training_seed == str(seed)
+    assert "float16" in caplog.text
+    caplog.clear()
+    load_network("mini_resnet@letters")
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_settings_may_stand_in_any_order(collection):
+    asked = parse(f"{THETA_MINUS}:pool=max,extent=4,classes=10@letters")
+    assert shipped.find(asked).path.parent.name == f"{THETA_MINUS}-extent=4-pool=max"
+    assert load_network(asked).training_seed == "0"
+
+
+def test_a_group_of_all_seeds(collection):
+    group = trainings_of(parse("mini_resnet@letters/*"))
+    assert {seed: each.weights for seed, each in group.items()} == {0: "letters", 1: "letters/1", 4: "letters/4"}
+    assert list(trainings_of(parse("mini_resnet@letters/4,letters"))) == [0, 4]
+    files = weights_files(parse("mini_resnet@letters/*"))
+    assert list(files) == ["mini_resnet@letters", "mini_resnet@letters/1", "mini_resnet@letters/4"]
+    assert all(path.is_file() for path in files.values())
+    assert list(labelled(["mini_resnet@letters"])) == ["mini_resnet"]
+
+
+def test_a_file_of_that_name_goes_before(collection, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    shutil.copy(collection / "mini_resnet" / "seed-4.safetensors", "letters")
+    assert load_network("mini_resnet@letters").training_seed == "4"
+
+
+@pytest.mark.parametrize(
+    "reference, message",
+    [
+        ("mini_resnet@letters/7", "called `letters/7`.*Valid: letters, letters/1, letters/4"),
+        ("mini_resnet_se@letters", "no weights of mini_resnet_se come with gelens; of mini_resnet, mini_resnet_ge"),
+        (f"{THETA_MINUS}@letters", f"no weights of {THETA_MINUS} come"),
+        ("timm/resnet18@letters", "no weights of timm/resnet18 come"),
+        ("mini_resnet@letter", "weights file or published weights"),
+    ],
+)
+def test_what_does_not_come_with_gelens(collection, reference, message):
+    with pytest.raises(UsageError, match=message):
+        load_network(reference)
+
+
+def test_networks_lists_them(collection):
+    result = CliRunner().invoke(cli.main, ["networks"])
+    assert result.exit_code == 0 and f"{THETA_MINUS}:extent=4,pool=max@letters" in result.stdout
+    assert "mini_resnet@letters/4" in result.stdout
+
+
+def test_supplementary_without_networks_asks_for_their_data():
+    result = CliRunner().invoke(cli.main, ["supplementary", "--out", "x"])
+    assert result.exit_code == 2 and "give --data cifar10" in result.output
+
+
+@pytest.mark.parametrize("each", shipped.everything(), ids=lambda each: str(each.reference))
+def test_each_is_what_its_card_says(each):
+    """Against the file itself and the study's own, and what the network says of itself once it is loaded."""
+    network = load_network(each.reference)
+    assert file_hash(each.path) == each.card["weights"] and network.training_seed == str(each.seed)
+    assert network.class_names[:2] == ("airplane", "automobile") and len(network.class_names) == 10
+    assert each.card["licence"] and each.card["top1_accuracy"] > 80 and each.path.with_suffix(".csv").is_file()
+    study = STUDY / each.path.relative_to(shipped.FOLDER / "cifar10")
+    assert study.read_bytes() == each.path.read_bytes()
+
+
+def test_they_are_small():
+    assert sum(path.stat().st_size for path in shipped.FOLDER.glob("*/*/*")) <= 12_000_000
