@@ -204,7 +204,12 @@ _where = _options(
     ),
 )
 _recipe = _options(
-    click.option("--recipe", default="small", show_default=True, help="small, cifar, or imagenet (the paper's)."),
+    click.option(
+        "--recipe",
+        default="small",
+        show_default=True,
+        help="small, cifar, imagenet (the paper's), imagenet_long or imagenet_plateau.",
+    ),
     click.option("--epochs", type=int, help="Instead of the recipe's."),
     click.option("--learning-rate", type=float, help="Instead of the recipe's."),
     click.option("--train-batch-size", type=int, help="Instead of the recipe's."),

@@ -26,6 +26,7 @@ from analysis.networks.weights import load_tensors, save_tensors
 from analysis.randomness import hashes
 from analysis.training.reading import images_of, training_batches
 from analysis.training.recipes import Recipe
+from analysis.training.schedules import Schedule
 
 MIXED_PRECISION = {"fp32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}
 SCALED = ("cuda", "xpu")
@@ -79,7 +80,7 @@ class Loop:
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
         # the step alone: validation goes through the network itself, whose state and names are as ever
         self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
-        self.scheduler = self._schedule(len(self.reader))
+        self.schedule = Schedule(recipe, self.optimizer.optimizer, len(self.reader))
         outputs = network(torch.zeros(2, 3, network.preprocessing.size, network.preprocessing.size).to(on)).shape[1]
         self.metrics = MetricCollection(
             {
@@ -88,16 +89,6 @@ class Loop:
             }
         ).to(self.accelerator.device)
         self.loss = MeanMetric(nan_strategy="disable").to(self.accelerator.device)
-
-    def _schedule(self, steps: int):
-        if self.recipe.schedule == "step":
-            return torch.optim.lr_scheduler.StepLR(self.optimizer.optimizer, 30 * steps, gamma=0.1)
-        return torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer.optimizer,
-            self.recipe.learning_rate,
-            total_steps=self.recipe.epochs * steps + 1,
-            cycle_momentum=False,
-        )
 
     def run(self, checkpoint: Path, label: str, keep: "KeptEpochs", of: Mapping) -> list[dict]:
         """Train to the end, from the checkpoint on where there is one; rows of `training.csv`.
@@ -142,6 +133,7 @@ class Loop:
                             f"the {split} loss of epoch {epoch} is {history[-1]['loss']}: the training has diverged; a "
                             f"lower learning rate than {self.recipe.learning_rate} might do"
                         )
+                self.schedule.after_epoch(history[-1]["top1_error"])
                 bar.set_postfix_str(f"val error {history[-1]['top1_error']:.1f} %")
                 self._save(checkpoint, history, of)
         return history
@@ -157,7 +149,7 @@ class Loop:
                 loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
             self.accelerator.backward(self._weighted(loss, len(labels), step - begun - 1))
             self.optimizer.step()
-            self.scheduler.step()
+            self.schedule.after_step()
             self.optimizer.zero_grad()
             bar.update()
             yield loss.detach(), logits.detach(), labels
@@ -208,7 +200,7 @@ class Loop:
             "of": of,
             "network": self.own_network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "steps": self.scheduler.last_epoch,
+            "steps": self.schedule.done,
             "history": history,
         }
         if self.accelerator.scaler is not None:  # of fp16
@@ -226,8 +218,9 @@ class Loop:
         if saved is None:
             return []
         self.own_network.load_state_dict(saved["network"])
+        errors = [row["top1_error"] for row in saved["history"] if row["split"] == "val"]
+        self.schedule.go_on(saved["steps"], errors)
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.scheduler.last_epoch = saved["steps"]
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(saved["scaler"])
         return saved["history"]
