@@ -9,6 +9,7 @@ from scipy import stats
 
 from analysis.errors import UsageError
 from analysis.names import paper_name, pretty
+from analysis.statistics.matching import matching_weights
 from analysis.statistics.samples import half_width, over_units, spread
 
 log = logging.getLogger(__name__)
@@ -19,8 +20,9 @@ COLUMNS = {"mean": "csi", "crossfit": "csi_crossfit", "corrected": "csi_correcte
 SAMPLES = {"mean": "csi", "crossfit": "crossfit", "corrected": "corrected", "null": "null"}
 """Of `UnitStatistics.samples`, by kind."""
 
-KINDS = ("mean", "excess", "crossfit", "corrected")
-"""The index as it is, less its null, cross-fitted, and corrected for noise: the last is the one that is spoken of."""
+KINDS = ("mean", "excess", "crossfit", "corrected", "matched")
+"""The index as it is, less its null, cross-fitted, corrected for noise, which is the one that is spoken of, and that of
+units which are active on as many images."""
 
 Samples = Mapping[tuple[str, str], Mapping[str, np.ndarray]]
 """By (network, block): `UnitStatistics.samples`."""
@@ -34,7 +36,9 @@ def selectivity_gaps(
     A gap is the mean over units of the network less that of the reference. Standard errors are over bootstrap
     replicates of the images, drawn alike for both networks; that of an excess gap adds the variance of the mean null
     over its permutations. They cover the sampling of images, not of trainings. The gap of the corrected index is the
-    one to go by: that of the index itself grows with the sparsity of units, and that of the excess shrinks with it.
+    one to go by: that of the index itself grows with the sparsity of units, and that of the excess shrinks with it. The
+    matched gap is that of the corrected index over units weighted so that both networks' are active on as many images
+    (`matching_weights`); matched_overlap says how much of the two the weights can match.
     Wasserstein-1 and Kolmogorov–Smirnov distances describe the two distributions of units, without p-values, since
     units are not independent; the columns ending in `_halves` hold the same distance between two halves of the
     network's own images, a floor that is too low: two trainings of one architecture are about three times as far apart.
@@ -48,8 +52,9 @@ def selectivity_gaps(
     Returns:
         `selectivity_gap.csv`: block, depth, network, reference, mean_gap, mean_gap_se, excess_gap, excess_gap_se,
         crossfit_gap, crossfit_gap_se, wasserstein, wasserstein_halves, ks, ks_halves, corrected_gap, corrected_gap_se,
-        corrected_low, corrected_high (95 % over images, by t), stage_blocks, reference_stage_blocks (how many blocks
-        of this one's stage were measured of each network: other numbers mean other depths).
+        corrected_low, corrected_high (95 % over images, by t), matched_gap, matched_gap_se, matched_overlap,
+        stage_blocks, reference_stage_blocks (how many blocks of this one's stage were measured of each network: other
+        numbers mean other depths).
         `selectivity_trend.csv`: network, reference, gap (of `KINDS`), slope (per block of depth), slope_se, slope_low,
         slope_high (95 %, by t).
 
@@ -93,6 +98,9 @@ class Pair:
         self.gaps["excess"] = self.gaps["mean"] - self.gaps["null"]
         self.draws = {kind: self._draws(sample) for kind, sample in SAMPLES.items()}
         self.draws["excess"] = self.draws["mean"]
+        *weights, self.overlap = matching_weights(*(_activity(rows) for rows, _ in self._both))
+        self.gaps["matched"] = self._weighted(lambda rows, _: np.atleast_2d(_column(rows, "csi_corrected")), weights)[0]
+        self.draws["matched"] = self._weighted(self._sampled("corrected"), weights)
 
     def columns(self) -> dict[str, float]:
         row: dict[str, float] = {}
@@ -101,7 +109,8 @@ class Pair:
         row |= self._distances()
         row |= self._estimate("corrected")
         reach = half_width(len(self.draws["corrected"])) * row["corrected_gap_se"]
-        return row | {"corrected_low": row["corrected_gap"] - reach, "corrected_high": row["corrected_gap"] + reach}
+        row |= {"corrected_low": row["corrected_gap"] - reach, "corrected_high": row["corrected_gap"] + reach}
+        return row | self._estimate("matched") | {"matched_overlap": self.overlap}
 
     def _estimate(self, kind: str) -> dict[str, float]:
         null = self.draws["null"] if kind == "excess" else None
@@ -113,10 +122,15 @@ class Pair:
 
     def _draws(self, sample: str) -> np.ndarray:
         """Of each replicate or permutation that both have."""
-        means = []
-        for rows, samples in self._both:
-            alive = rows["csi"].notna().to_numpy()
-            means.append(over_units(samples.get(sample, np.empty((0, len(rows)))), alive))
+        return self._weighted(self._sampled(sample), [rows["csi"].notna().to_numpy() for rows, _ in self._both])
+
+    @staticmethod
+    def _sampled(sample: str):
+        return lambda rows, samples: samples.get(sample, np.empty((0, len(rows))))
+
+    def _weighted(self, values, weights) -> np.ndarray:
+        """The difference of the two networks' weighted means of `values(rows, samples)`, (draws, units)."""
+        means = [over_units(values(*each), weight) for each, weight in zip(self._both, weights, strict=True)]
         both = min(map(len, means))
         return means[0][:both] - means[1][:both]
 
@@ -130,6 +144,15 @@ class Pair:
             "ks": between[1],
             "ks_halves": within[1],
         }
+
+
+def _column(rows: pd.DataFrame, name: str) -> np.ndarray:
+    return rows[name].to_numpy(dtype=float) if name in rows else np.full(len(rows), np.nan)
+
+
+def _activity(rows: pd.DataFrame) -> np.ndarray:
+    """On which share of images living units are active."""
+    return np.where(rows["csi"].notna(), _column(rows, "active_fraction"), np.nan)
 
 
 def _distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:

@@ -16,20 +16,21 @@ def mean(samples: np.ndarray) -> np.ndarray:
     return samples.mean(0) if len(samples) else np.full(samples.shape[1:], np.nan)
 
 
-def over_units(samples: np.ndarray, alive: np.ndarray) -> np.ndarray:
+def over_units(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean over living units of each sample; a unit that is dead in one replicate only is left out of that one.
 
     Args:
         samples: (R, U).
-        alive: (U,) bool.
+        weights: (U,) of units; bool says which are alive.
 
     Returns:
         (R,), NaN where no living unit has a value.
     """
-    kept = samples[:, alive]
+    counted = weights > 0
+    kept, weights = samples[:, counted], weights[counted].astype(float)
     some = ~np.isnan(kept)
-    total = np.where(some, kept, 0).sum(1)
-    return np.divide(total, some.sum(1), out=np.full(len(kept), np.nan), where=some.any(1))
+    total = (np.where(some, kept, 0) * weights).sum(1)
+    return np.divide(total, (some * weights).sum(1), out=np.full(len(kept), np.nan), where=some.any(1))
 
 
 def half_width(replicates: int, level: float = 0.95) -> float:

@@ -34,8 +34,9 @@ def test_columns_are_those_of_before_and_then_the_corrected_ones(measured):
     before = [f"{kind}_gap{suffix}" for kind in ("mean", "excess", "crossfit") for suffix in ("", "_se")]
     distances = ["wasserstein", "wasserstein_halves", "ks", "ks_halves"]
     corrected = ["corrected_gap", "corrected_gap_se", "corrected_low", "corrected_high"]
+    matched = ["matched_gap", "matched_gap_se", "matched_overlap"]
     sizes = ["stage_blocks", "reference_stage_blocks"]
-    assert list(gaps) == ["block", "depth", "network", "reference", *before, *distances, *corrected, *sizes]
+    assert list(gaps) == ["block", "depth", "network", "reference", *before, *distances, *corrected, *matched, *sizes]
     assert list(trends) == ["network", "reference", "gap", "slope", "slope_se", "slope_low", "slope_high"]
     assert trends["gap"].tolist() == [*KINDS, *KINDS]
 
