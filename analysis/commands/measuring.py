@@ -15,7 +15,7 @@ from analysis.recording import Recording
 from analysis.recording.store import discard
 from analysis.results.run import Run
 from analysis.sweep.passing import SweepOptions
-from analysis.tables.evaluation import evaluation_table
+from analysis.tables.evaluation import evaluation_gaps, evaluation_table
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,8 @@ class Measuring:
         if self.options.shard or not processes.is_first():
             raise Recorded
         run.write_table("evaluation.csv", evaluation_table(recording))
+        if len(gaps := evaluation_gaps(recording)):
+            run.write_table("evaluation_gap_trainings.csv", gaps)
         return recording
 
     def finish(self, run: Run) -> list[Path]:

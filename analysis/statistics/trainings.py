@@ -168,7 +168,11 @@ def _finished(tables: Sequence[pd.DataFrame], first: Sequence[str]) -> pd.DataFr
     """The tables below each other, with Holm's correction over each kind of gap."""
     if not tables:
         return pd.DataFrame()
-    table = with_holm(pd.concat(tables, ignore_index=True), "gap")
+    return _first(with_holm(pd.concat(tables, ignore_index=True), "gap"), first)
+
+
+def _first(table: pd.DataFrame, first: Sequence[str]) -> pd.DataFrame:
+    """The table with these columns before the others."""
     return table[[*first, *(name for name in table if name not in first)]]
 
 
@@ -209,6 +213,38 @@ def training_areas(curves: Curves, groups: Groups, seed: int = 0, replicates: in
     about = pd.DataFrame(list(found), columns=[*CURVE, "quantity"])
     table = pd.concat([about, pd.concat(tables, ignore_index=True)], axis=1)
     return with_holm(table, "quantity")
+
+
+def training_errors(right: Mapping[str, np.ndarray], groups: Groups, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """By how much the errors of groups of trainings differ, paired by seed, in percent of the images.
+
+    Args:
+        right: by training, bool (images,): whether it was right.
+        groups: the trainings of each group.
+        pairs: of groups: (one, the other that it is compared with).
+
+    Returns:
+        A row for each pair: network, reference, then the columns of `over_trainings` of the first one's error less the
+        other's, and p_holm (over the pairs). The standard error over images is that of the mean over trainings of what
+        they differ by on each image.
+    """
+    rows = []
+    for network, reference in pairs:
+        couples = paired(groups, network, reference)
+        if not couples:
+            continue
+        # each image's error of the one less that of the other, for each seed
+        differences = np.stack([right[theirs].astype(float) - right[mine] for _, mine, theirs in couples])
+        images = differences.shape[1]
+        error = 100 * differences.mean(0).std(ddof=1) / np.sqrt(images)
+        table = over_trainings(100 * differences.mean(1, keepdims=True), np.array([error]), images)
+        rows.append(table.assign(network=network, reference=reference))
+    if not rows:
+        return pd.DataFrame()
+    table = pd.concat(rows, ignore_index=True).assign(p_holm=np.nan)
+    known = table["p"].notna()
+    table.loc[known, "p_holm"] = holm(table.loc[known, "p"].to_numpy())
+    return _first(table, ["network", "reference"])
 
 
 def training_sentences(gaps: pd.DataFrame, trends: pd.DataFrame) -> list[str]:

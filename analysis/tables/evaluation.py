@@ -1,10 +1,13 @@
 """Errors of networks, from a recording of their predictions."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from analysis.errors import RunError
 from analysis.recording import Recording
+from analysis.statistics.trainings import groups_of, training_errors
 
 _BEFORE = ("extent", "pool", "parameters", "gmacs")
 _AFTER = ("published_top1_error", "published_top5_error", "published_gmacs")
@@ -35,6 +38,30 @@ def evaluation_table(recording: Recording) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     numbers = [name for name in (*_BEFORE[2:], *_AFTER) if name != "parameters"]
     return table.astype(dict.fromkeys(numbers, np.float64))
+
+
+def evaluation_gaps(recording: Recording, pairs: Sequence[tuple[str, str]] | None = None) -> pd.DataFrame:
+    """`evaluation_gap_trainings.csv`: by how much the errors of groups of trainings differ, in percent of the images.
+
+    Args:
+        pairs: of groups: (one, the other that it is compared with); each with the first by default.
+
+    Returns:
+        network, reference, metric (top1_error, top5_error), then the columns of
+        `analysis.statistics.trainings.training_errors`; empty where there are fewer than two groups.
+    """
+    groups = groups_of(recording.networks)
+    first, *others = groups or [""]
+    pairs = [(group, first) for group in others] if pairs is None else pairs
+    labels = [label for trainings in groups.values() for label in trainings.values()]
+    right = {label: recording.array(label, "top_classes") == recording.labels[:, None] for label in labels}
+    tables = []
+    for metric, of in (("top1_error", lambda each: each[:, 0]), ("top5_error", lambda each: each.any(1))):
+        table = training_errors({label: of(each) for label, each in right.items()}, groups, pairs)
+        if len(table):
+            table.insert(2, "metric", metric)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def _check_finite(recording: Recording, label: str) -> None:

@@ -46,7 +46,12 @@ def test_selectivity_of_groups(weights, tmp_path):
     for row in gaps[gaps["gap"] == "mean"].itertuples():
         each = [means[f"mini_resnet_se#{seed}", row.block] - means[f"plain#{seed}", row.block] for seed in (0, 1)]
         assert row.mean == pytest.approx(sum(each) / 2) and row.trainings == 2 and row.low < row.mean < row.high
-    assert len(pd.read_csv(tmp_path / "run" / "selectivity_gap_seeds.csv")) == 2 * 2 * 4
+    assert len(pd.read_csv(tmp_path / "run" / "selectivity_gap_seeds.csv")) == 2 * 2 * 5
+    errors = pd.read_csv(tmp_path / "run" / "evaluation_gap_trainings.csv")
+    assert errors["metric"].tolist() == ["top1_error", "top5_error"] and (errors["trainings"] == 2).all()
+    of = pd.read_csv(tmp_path / "run" / "evaluation.csv").set_index("network")["top1_error"]
+    each = [of[f"mini_resnet_se#{seed}"] - of[f"plain#{seed}"] for seed in (0, 1)]
+    assert errors["mean"].iloc[0] == pytest.approx(sum(each) / 2)
     assert len(record["findings"]) == 1 and "against plain, 2 trainings each" in record["findings"][0]
     assert "One training each" not in out and "2 trainings each" in out
     assert {"fig2_selectivity.png", "fig2_trainings.png"} <= {p.name for p in (tmp_path / "run" / "figures").iterdir()}
