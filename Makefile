@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint bench
+.PHONY: demo test test-all lint bench study
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -31,3 +31,9 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# CIFAR-10 with both splits; it goes on where it was stopped, and takes hours
+DATA ?= cifar10
+
+study: $(VENV)/installed
+	$(BIN)/python -m studies.cifar10.study --data $(DATA)

@@ -1,0 +1,234 @@
+"""Repeats the study: trains what is not trained, measures what is not measured, and writes what came of it.
+
+    python -m studies.cifar10.study --data parquet:DIR
+
+It may be stopped at any moment and goes on. README.md, results/ and figures/ beside this file are written anew from
+README.template.md and the measurements.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import click
+import pandas as pd
+
+from analysis.figures import optimisation
+from analysis.figures.drawing import save
+from analysis.names import paper_name, pretty
+from analysis.paper import PUBLISHED_ERRORS
+from analysis.recording import open_recording
+from analysis.results.run import read_record, read_table
+from analysis.statistics.curves import Curves
+from analysis.statistics.trainings import groups_of
+from analysis.tables.evaluation import evaluation_gaps
+from studies.cifar10 import answers
+from studies.cifar10.measure import ALL, MEASUREMENTS, PLAIN, SE, THETA, over_training
+from studies.cifar10.train import HERE, OTHERS, THETA_MINUS, TRAININGS, is_finished
+
+E4_MAX, E4_AVG, GLOBAL_MAX, SHUFFLE, SHUFFLE_THETA = OTHERS
+
+
+def _paper(extent, pool) -> tuple[float, float]:
+    return PUBLISHED_ERRORS["resnet50_ge_theta_minus", extent, pool]
+
+
+POOLING = [
+    answers.Pooling(
+        E4_AVG, E4_MAX, "at extent 4, average pooling errs less than maximum", (_paper(4, "avg"), _paper(4, "max"))
+    ),
+    answers.Pooling(
+        THETA_MINUS,
+        GLOBAL_MAX,
+        "over the whole map, average pooling errs less than maximum",
+        (_paper("global", "avg"), _paper("global", "max")),
+    ),
+    answers.Pooling(
+        E4_MAX,
+        GLOBAL_MAX,
+        "with maximum pooling, extent 4 errs less than the whole map",
+        (_paper(4, "max"), _paper("global", "max")),
+    ),
+]
+
+
+@dataclass
+class Results:
+    """Tables that the study leaves, by name, and figures, by name the file that it is copied from or None."""
+
+    tables: dict[str, pd.DataFrame]
+    figures: dict[str, Path]
+
+
+def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> Results:
+    """Every answer, from the runs that there are.
+
+    Args:
+        runs: by the measurement's name, its run.
+        epochs: runs over a training's checkpoints.
+    """
+    tables, figures = {"trainings": _trainings(weights)}, {}
+    if "errors" in runs:
+        recording = open_recording(runs["errors"])
+        groups = groups_of(recording.networks)
+        claims = {(each.better, each.worse): each for each in POOLING}
+        pairs = [pair for pair in claims if set(pair) <= groups.keys()]
+        if pairs and len(gaps := evaluation_gaps(recording, pairs)):
+            tables["pooling"] = answers.pooling_answers(gaps, claims)
+        figures["table1_pooling"] = runs["errors"] / "figures" / "table1_pooling.png"
+    if "selectivity" in runs:
+        folder = runs["selectivity"]
+        if (folder / "selectivity_gap_trainings.csv").is_file():
+            gaps, trends = (read_table(folder, f"selectivity_{name}_trainings.csv") for name in ("gap", "trend"))
+            tables["selectivity_gaps"], tables["depth"] = gaps, answers.depth_answers(gaps, trends)
+        tables["selectivity_blocks"] = read_table(folder, "selectivity_blocks.csv")
+        for name in ("fig2_selectivity", "fig2_trainings", "fig2_gap"):
+            figures[name] = folder / "figures" / f"{name}.png"
+    if "pruning" in runs:
+        folder = runs["pruning"]
+        curves, groups = Curves.read(folder), groups_of(read_record(folder)["networks"])
+        if (folder / "pruning_summary_trainings.csv").is_file():
+            tables["orders"] = answers.order_answers(read_table(folder, "pruning_summary_trainings.csv"))
+        importances = answers.block_importances(curves, groups)
+        stars = [answers.star_answers(importances, network, PLAIN) for network in (SE, THETA)]
+        tables["stars"] = pd.concat(stars, ignore_index=True)
+        tables["se_and_theta"] = answers.curve_answers(curves, groups, THETA, SE)
+        for name in ("fig3_pruning", "fig3_area", "fig3_random"):
+            figures[name] = folder / "figures" / f"{name}.png"
+    training = _shuffle_curves(weights)
+    if len(training):
+        tables["speed"] = answers.speed_answers(training, SHUFFLE_THETA, SHUFFLE)
+        tables["shuffle_curves"] = training
+    if epochs:
+        over = pd.concat([read_table(folder, "selectivity_epochs.csv") for folder in epochs], ignore_index=True)
+        tables["selectivity_epochs"], tables["peaks"] = over, answers.peak_answers(over)
+        for folder in epochs:
+            network = read_table(folder, "selectivity_epochs.csv")["network"].iloc[0]
+            figures[f"epochs_{network}"] = folder / "figures" / "fig_epochs.png"
+    return Results(tables, {name: path for name, path in figures.items() if path.is_file()})
+
+
+def _trainings(weights: Path) -> pd.DataFrame:
+    """A row for each network: how many trainings are finished, of how many, and their accuracy."""
+    rows = []
+    for network in ALL:
+        wanted = [each for each in TRAININGS if each.network == network]
+        facts = [
+            json.loads((weights / f"{each.name}.json").read_text()) for each in wanted if is_finished(each, weights)
+        ]
+        accuracy = pd.Series([each["top1_accuracy"] for each in facts], dtype=float)
+        told = {"network": network, "finished": len(facts), "wanted": len(wanted)}
+        rows.append(told | {"top1_accuracy": accuracy.mean(), "sd": accuracy.std(ddof=1)})
+    return pd.DataFrame(rows)
+
+
+def _shuffle_curves(weights: Path) -> pd.DataFrame:
+    tables = []
+    for training in TRAININGS:
+        if training.network in (SHUFFLE, SHUFFLE_THETA) and is_finished(training, weights):
+            table = pd.read_csv(weights / f"{training.name}.csv")
+            label = f"{training.network}#{training.seed}"
+            tables.append(table.assign(network=label, group=training.network, seed=training.seed))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def write(results: Results, out: Path, template: Path) -> None:
+    """Tables as results/*.csv, figures/*.png, and README.md from its template."""
+    for folder in ("results", "figures"):
+        shutil.rmtree(out / folder, ignore_errors=True)
+        (out / folder).mkdir(parents=True)
+    for name, table in results.tables.items():
+        if len(table):
+            table.to_csv(out / "results" / f"{name}.csv", index=False, float_format="%.6g")
+    for name, path in results.figures.items():
+        shutil.copyfile(path, out / "figures" / f"{name}.png")
+    if len(curves := results.tables.get("shuffle_curves", ())):
+        save(optimisation(curves)[0], out / "figures" / "fig1_optimisation", ("png",))
+    drawn = {path.stem for path in (out / "figures").iterdir()}
+    (out / "README.md").write_text(Template(template.read_text()).substitute(_Filling(results.tables, drawn)))
+
+
+class _Filling(dict):
+    """What the template's names stand for: `table_NAME` and `figure_NAME`, or that there is none yet."""
+
+    def __init__(self, tables: Mapping[str, pd.DataFrame], drawn: set[str]):
+        super().__init__()
+        self.tables, self.drawn = tables, drawn
+
+    def __missing__(self, name: str) -> str:
+        kind, _, of = name.partition("_")
+        if kind == "table":
+            table = self.tables.get(of, pd.DataFrame())
+            return markdown(table) if len(table) else "*Not known yet: the trainings that it takes are not finished.*"
+        if kind == "figure":
+            shown = [
+                each for each in sorted(self.drawn) if each == of or (of == "epochs" and each.startswith("epochs_"))
+            ]
+            return "\n\n".join(f"![{each}](figures/{each}.png)" for each in shown) or "*No figure yet.*"
+        if name == "progress":
+            return _progress(self.tables["trainings"])
+        raise KeyError(name)
+
+
+def _progress(trainings: pd.DataFrame) -> str:
+    done, wanted = int(trainings["finished"].sum()), int(trainings["wanted"].sum())
+    return f"{done} of {wanted} trainings are finished."
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table for a page, with networks and blocks by the names that papers use.
+
+    >>> print(markdown(pd.DataFrame({"block": ["layer3.0"], "mean": [0.12345], "trainings": [3]})))
+    | block | mean | trainings |
+    |---|---|---|
+    | conv4-1 | 0.123 | 3 |
+    """
+    rows = ["| " + " | ".join(map(str, table.columns)) + " |", "|" + "---|" * len(table.columns)]
+    for row in table.itertuples(index=False):
+        cells = [_cell(name, value) for name, value in zip(table.columns, row, strict=True)]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def _cell(name: str, value: object) -> str:
+    if name in ("network", "reference"):
+        return pretty(str(value))
+    if name in ("block", "deepest_block"):
+        return paper_name(str(value))
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.2f}" if name in ("top1_accuracy", "sd", "paper") else f"{value:.3g}"
+    return str(value)
+
+
+@click.command()
+@click.option("--data", required=True, metavar="DATA", help="CIFAR-10 with both splits, such as parquet:DIR.")
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/cifar10"), show_default=True)
+@click.option("--weights", type=click.Path(path_type=Path), default=HERE / "weights", help="Of finished trainings.")
+@click.option("--out", type=click.Path(path_type=Path), default=HERE, help="Where README.md is written.")
+@click.option("--train/--no-train", default=True, show_default=True, help="Train first what is not trained.")
+@click.option("--limit", type=int, help="Measure so many images only.")
+@click.option("--precision", default="auto", show_default=True, help="Of trainings and measurements.")
+def main(data, runs, weights, out, train, limit, precision):
+    """Train, measure, and write the study's page."""
+    if train:
+        command = ["--data", data, "--runs", str(runs), "--out", str(weights), "--precision", precision]
+        subprocess.run([sys.executable, "-m", "studies.cifar10.train", *command], check=True)
+    more = ["--precision", precision, *(["--limit", str(limit)] if limit else [])]
+    images, measured = f"{data}#val", (runs / "measured").resolve()
+    done = {each.name: each.run(images, weights, measured, more) for each in MEASUREMENTS if each.groups(weights)}
+    epochs = []
+    for training in TRAININGS:
+        kept = runs / training.name / "epochs"
+        if training.keep and is_finished(training, weights) and kept.is_dir():
+            epochs.append(over_training(training, images, kept.resolve(), measured, more))
+    write(collect(done, weights, epochs), out, HERE / "README.template.md")
+    click.echo(out / "README.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The study: what is answered is what the numbers say, and one command writes its page from whatever is finished."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+
+from analysis.files import file_hash
+from analysis.networks import load_network, save_weights
+from studies.cifar10 import answers, study
+from studies.cifar10.train import FIRST
+
+
+def row(mean: float, low: float, high: float, p_holm: float, trainings: int = 3):
+    columns = {"trainings": trainings, "mean": mean, "low": low, "high": high, "p_holm": p_holm}
+    return next(pd.DataFrame([columns]).itertuples())
+
+
+def test_verdicts():
+    assert answers.verdict(row(-1, -2, -0.5, 0.01), -1) == "agree"
+    assert answers.verdict(row(1, 0.5, 2, 0.01), -1) == "disagree"
+    assert answers.verdict(row(-1, -2, 0.1, 0.07), -1) == "cannot tell"
+    assert answers.verdict(row(-1, -2, -0.5, 0.06), -1) == "cannot tell", "not after Holm's correction"
+    assert answers.verdict(row(-1, np.nan, np.nan, np.nan, 1), -1) == "cannot tell"
+
+
+def test_a_gap_emerges_where_slope_and_deepest_block_say_so():
+    def made(slope: float, deepest: float) -> pd.DataFrame:
+        told = {"network": "se", "reference": "plain", "gap": "corrected", "trainings": 3}
+        reach = {"low": -0.01, "high": 0.01}
+        trend = told | {"mean": slope, "p_holm": 0.001} | {name: slope + each for name, each in reach.items()}
+        blocks = [
+            told | {"block": f"layer3.{at}", "depth": at + 1, "mean": value, "p_holm": 0.001}
+            | {name: value + each for name, each in reach.items()}
+            for at, value in enumerate((deepest - slope, deepest))
+        ]  # fmt: skip
+        return answers.depth_answers(pd.DataFrame(blocks), pd.DataFrame([trend])).iloc[0]
+
+    assert made(0.05, 0.1)["answer"] == "agree" and made(-0.05, -0.1)["answer"] == "agree"
+    assert made(0.05, -0.1)["answer"] == "disagree", "a gap that closes with depth"
+    assert made(0.005, 0.1)["answer"] == "cannot tell" and made(0.05, 0.005)["answer"] == "cannot tell"
+    assert made(0.05, 0.1)["deepest_block"] == "layer3.1"
+
+
+def test_stars_are_ranked_over_blocks():
+    lost = pd.DataFrame([[0.1, 0.2, 0.3], [0.1, 0.3, 0.2]], index=[0, 1], columns=["a", "b", "c"])
+    (found,) = answers.star_answers({"plain": lost, "se": lost * 2}, "se", "plain").itertuples()
+    assert found.mean == 1 and found.trainings == 2
+    assert answers.star_answers({"se": lost}, "se", "plain").empty
+
+
+def test_speed_by_hand():
+    """Errors 10 less at first and equal at the end, for both seeds."""
+    rows = [
+        {"group": group, "seed": seed, "epoch": epoch, "split": "val", "top1_error": error + seed}
+        for group, errors in (("fast", (40, 30)), ("slow", (50, 30)))
+        for seed in (0, 1)
+        for epoch, error in enumerate(errors, 1)
+    ]
+    found = answers.speed_answers(pd.DataFrame(rows), "fast", "slow").set_index("when")
+    assert found["mean"].to_dict() == {"mean over epochs": -5, "first half": -10, "end": 0}
+    assert (found["trainings"] == 2).all()
+
+
+def test_peaks_are_where_the_mean_is_highest():
+    curve = {"epoch": [0.5, 1, 2], "mean_csi": [0.1, 0.4, 0.3], "mean_csi_se": [0.0, 0.03, 0.04]}
+    table = pd.DataFrame(curve).assign(network="n", block="b", mean_corrected=np.nan, mean_corrected_se=np.nan)
+    (found,) = answers.peak_answers(table).itertuples()
+    assert (found.peak_epoch, found.peak, found.last) == (1, 0.4, 0.3)
+    assert found.fall == pytest.approx(0.1) and found.fall_se == pytest.approx(0.05)
+
+
+def made_weights(folder, networks, seeds) -> None:
+    """Weights that nobody trained, with the facts that the runner leaves."""
+    torch.manual_seed(0)
+    for network in networks:
+        for seed in seeds:
+            path = folder / network / f"seed-{seed}.safetensors"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_weights(load_network(network).half(), path, seed=str(seed))
+            facts = {"network": network, "seed": seed, "top1_accuracy": 10.0, "weights": file_hash(path)}
+            path.with_suffix(".json").write_text(json.dumps(facts))
+
+
+@pytest.mark.slow
+def test_one_command_writes_the_page(tmp_path):
+    """From two seeds of three networks; a second call measures nothing again, and one of nothing finished says so."""
+    made_weights(tmp_path / "weights", FIRST[:3], (0, 1))
+    arguments = ["--data", "digits", "--no-train", "--limit", "60", "--precision", "fp32"]
+    places = ["--runs", tmp_path / "runs", "--weights", tmp_path / "weights", "--out", tmp_path / "page"]
+    for _ in range(2):
+        result = CliRunner().invoke(study.main, [*arguments, *map(str, places)])
+        assert result.exit_code == 0, result.output
+        stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("selectivity.csv")}
+    assert len(stamps) == 1
+    page = (tmp_path / "page" / "README.md").read_text()
+    assert "6 of 41 trainings are finished" in page and "$" not in page
+    assert page.count("trainings that it takes are not finished") == 4, "pooling, GE-θ against SE, speed and peaks"
+    tables = {path.stem for path in (tmp_path / "page" / "results").iterdir()}
+    assert {"depth", "orders", "stars", "trainings"} <= tables
+    depth = pd.read_csv(tmp_path / "page" / "results" / "depth.csv")
+    assert set(depth["answer"]) <= {"agree", "disagree", "cannot tell"} and (depth["trainings"] == 2).all()
+    empty = ["--runs", tmp_path / "no-runs", "--weights", tmp_path / "none", "--out", tmp_path / "empty"]
+    result = CliRunner().invoke(study.main, [*arguments, *map(str, empty)])
+    assert result.exit_code == 0 and "0 of 41" in (tmp_path / "empty" / "README.md").read_text()
