@@ -267,8 +267,8 @@ def _take_measuring(options: dict, keep: bool):
 def _take_statistics(options: dict, seed: int):
     from analysis.tables.selectivity import Statistics, read_groups
 
-    groups = options.pop("groups")
-    chosen = _take(options, "permutations", "replicates", "indices")
+    groups = options.pop("groups", None)
+    chosen = {name: options.pop(name, None) for name in ("permutations", "replicates", "indices")}
     given = {name: value for name, value in chosen.items() if value is not None}
     return Statistics(seed, **given, groups=groups and read_groups(groups))
 
@@ -496,6 +496,37 @@ def selectivity(
         _execute("selectivity", series, out, resume, series.is_whole)
     else:
         _execute("selectivity", request, out, resume)
+
+
+@main.command()
+@click.argument("networks", nargs=-1, required=True, metavar="NETWORK...|RUN")
+@_inputs
+@_untrained
+@_where
+@click.option("--permutations", type=click.IntRange(0), help="Of labels, for the null.  [default: 100]")
+@click.option("--replicates", type=click.IntRange(0), help="Of the bootstrap.  [default: 100]")
+@_seed
+@_running
+@_keep
+@_shares
+@_out
+def gates(networks, stage, blocks, seed, keep, out, resume, **more):
+    """What gates do: how their values vary, with what, their class selectivity, their tie to activity.
+
+    A RUN is a folder with a recording of the taps gate and output: no network is run then.
+    """
+    from analysis.commands.gates import GatesFrom, MeasureGates
+
+    statistics = _take_statistics(more, seed)
+    if len(networks) == 1 and Path(networks[0]).is_dir():
+        _refuse_unread(
+            *("stage", "blocks", "data", "limit", "per_class_limit", "skip_unreadable", "image_size"),
+            *("processes", "shard"),
+        )
+        _execute("gates", GatesFrom(Path(networks[0]), statistics), out, resume)
+        return
+    inputs = _take_inputs(networks, more, seed)
+    _execute("gates", MeasureGates(inputs, _take_measuring(more, keep), statistics, stage, blocks), out, resume)
 
 
 @main.command()

@@ -17,6 +17,8 @@ from analysis.figures.fig3_pruning import pruning
 from analysis.figures.fig3_random import pruning_against_random
 from analysis.figures.fig4_operators import operators
 from analysis.figures.fig_epochs import selectivity_over_training
+from analysis.figures.fig_gates import gate_distributions, gate_variance, gates_by_depth
+from analysis.figures.fig_gates_classes import gates_by_class
 from analysis.figures.pruning_curves import curve_scores
 from analysis.figures.table1_pooling import pooling_table
 from analysis.names import pretty
@@ -25,6 +27,10 @@ __all__ = [
     "contact_sheet",
     "curve_scores",
     "draw",
+    "gate_distributions",
+    "gate_variance",
+    "gates_by_class",
+    "gates_by_depth",
     "most_selective",
     "operators",
     "optimisation",

@@ -1,0 +1,110 @@
+"""`gelens gates`: what gates do, from the taps gate and output of each block."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from analysis import figures, processes
+from analysis.anatomy.sites import find_sites, resolve_blocks
+from analysis.api import Request
+from analysis.commands.inputs import Inputs
+from analysis.commands.measuring import Measuring, Recorded
+from analysis.errors import UsageError
+from analysis.files import file_hash
+from analysis.networks import card_of
+from analysis.recording import Recording, open_recording
+from analysis.results.run import Run
+from analysis.tables.gates import gate_sentences, gate_tables
+from analysis.tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MeasureGates:
+    """Gates of networks.
+
+    Args:
+        blocks: module names, instead of a stage.
+    """
+
+    inputs: Inputs
+    measuring: Measuring
+    statistics: Statistics = DEFAULT_STATISTICS
+    stage: int | None = 4
+    blocks: Sequence[str] = ()
+
+    def arguments(self) -> dict:
+        chosen = {"stage": self.stage, "blocks": self.blocks}
+        return self.inputs.as_arguments() | self.measuring.arguments() | vars(self.statistics) | chosen
+
+    def run(self, run: Run) -> list[Path]:
+        labelled = self.inputs.load_networks()
+        images = self.inputs.load_data(labelled)
+        check_classes(images.labels)
+        gated = {label: self._gated(network) for label, network in labelled.items()}
+        _say_ungated(labelled, gated)
+        requests = {
+            label: Request(labelled[label], blocks, ("gate", "output"), rectify=True)
+            for label, blocks in gated.items()
+            if blocks
+        }
+        recording = self.measuring.measure(run, requests, images, self.statistics.seed)
+        write_gates(run, recording, self.statistics)
+        return self.measuring.finish(run)
+
+    def _gated(self, network: nn.Module) -> list[str]:
+        """The blocks that have a gate."""
+        sites = find_sites(network, resolve_blocks(network, self.stage, self.blocks))
+        return [site.block for site in sites if site.gate is not None]
+
+
+@dataclass(frozen=True)
+class GatesFrom:
+    """Gates from a finished recording: no network is run.
+
+    Args:
+        recording: its folder, or that of a run which kept one.
+    """
+
+    recording: Path
+    statistics: Statistics = DEFAULT_STATISTICS
+
+    def arguments(self) -> dict:
+        return vars(self.statistics) | {"from": file_hash(open_recording(self.recording).path("recording.json"))}
+
+    def run(self, run: Run) -> list[Path]:
+        """Compute and write every table.
+
+        Raises:
+            Recorded: another process does.
+        """
+        if not processes.is_first():
+            raise Recorded
+        recording = open_recording(self.recording)
+        for label in recording.networks:
+            run.add_network(label, recording.networks[label])
+        run.save(data=recording.described["data"] | {"read": len(recording.images)}, seed=self.statistics.seed)
+        write_gates(run, recording, self.statistics)
+        return figures.draw(run.folder)
+
+
+def write_gates(run: Run, recording: Recording, statistics: Statistics) -> None:
+    """Write every table of gates, and what they say in words."""
+    with run.timed("statistics"):
+        tables = gate_tables(recording, statistics)
+    for name, table in vars(tables).items():
+        run.write_table(f"gates_{name}.csv", table)
+    run.save(findings=gate_sentences(tables.blocks))
+
+
+def _say_ungated(labelled: Mapping[str, nn.Module], gated: Mapping[str, Sequence[str]]) -> None:
+    without = [label for label, blocks in gated.items() if not blocks]
+    if len(without) == len(gated):
+        names = ", ".join(card_of(labelled[label]).reference for label in without)
+        raise UsageError(f"no block measured of {names} has a gate; `gelens layers NETWORK` shows which modules do")
+    if without:
+        log.warning("left out, since no block measured has a gate: %s", ", ".join(without))

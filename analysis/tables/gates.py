@@ -1,0 +1,112 @@
+"""Gates of recorded networks: how they vary, their selectivity, and whether they follow activity."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import UsageError
+from analysis.names import pretty
+from analysis.randomness import hashes
+from analysis.recording import Recording
+from analysis.statistics.gates import GateValues, gate_histogram, gate_profiles
+from analysis.tables.selectivity import Selectivity, Statistics, selectivity_tables
+
+SHOWN_UNITS, SHOWN_CLASSES = 50, 5
+"""Channels and classes whose profiles are kept for a figure, as in that of the SE paper: drawn by hash."""
+
+_OF_SELECTIVITY = ("csi", "csi_se", "csi_null", "csi_corrected", "top_class_name")
+
+
+@dataclass
+class Gates:
+    """Tables of gates: `gates_units.csv`, `gates_blocks.csv`, `gates_classes.csv` and `gates_histogram.csv`."""
+
+    units: pd.DataFrame = field(default_factory=pd.DataFrame)
+    blocks: pd.DataFrame = field(default_factory=pd.DataFrame)
+    classes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    histogram: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def gate_tables(recording: Recording, statistics: Statistics, networks: Sequence[str] = ()) -> Gates:
+    """Of every recorded gate, from the taps gate and, for correlations with activity, output.
+
+    Args:
+        networks: labels of those wanted; all that have gates by default.
+
+    Raises:
+        UsageError: no gate was recorded.
+    """
+    chosen = [label for label in networks or recording.networks if recording.blocks(label, "gate")]
+    if not chosen:
+        raise UsageError(
+            "no gate was recorded: `gelens record --tap gate --tap output` or `gelens gates NETWORK…` does"
+        )
+    selective = selectivity_tables(recording, statistics, "gate", chosen)
+    rows: dict[str, list[pd.DataFrame]] = {"units": [], "blocks": [], "classes": [], "histogram": []}
+    for network in chosen:
+        for block in recording.blocks(network, "gate"):
+            for name, table in _block(recording, network, block, selective, statistics.seed).items():
+                table.insert(0, "block", block)
+                table.insert(0, "network", network)
+                rows[name].append(table)
+    return Gates(**{name: pd.concat(tables, ignore_index=True) for name, tables in rows.items()})
+
+
+def _block(
+    recording: Recording, network: str, block: str, selective: Selectivity, seed: int
+) -> dict[str, pd.DataFrame]:
+    gates = np.asarray(recording.matrix(network, block, "gate"))
+    active = block in recording.blocks(network, "output")
+    activity = np.asarray(recording.matrix(network, block, "output")) if active else None
+    values = GateValues(gates, recording.labels, recording.indices, seed)
+    units = values.units(activity)
+    mine = (selective.units["network"] == network) & (selective.units["block"] == block)
+    units[list(_OF_SELECTIVITY)] = selective.units.loc[mine, list(_OF_SELECTIVITY)].to_numpy()
+    block_of = (selective.blocks["network"] == network) & (selective.blocks["block"] == block)
+    summary = selective.blocks[block_of].iloc[0]
+    told = {"depth": summary["depth"], "units": gates.shape[1], "images": len(gates), "mean": float(gates.mean())}
+    told |= {"below_tenth": float((gates < 0.1).mean()), "above_nine_tenths": float((gates > 0.9).mean())}
+    told |= values.variance() | {"profile_reliability": values.profile_reliability()}
+    told |= {name: summary[name] for name in ("mean_csi", "mean_csi_se", "mean_null", "mean_corrected")}
+    for name in ("rank_correlation", "rank_correlation_within"):
+        told[f"mean_{name}"] = units[name].mean() if name in units else np.nan
+    profiles = gate_profiles(gates, recording.labels, *_shown(gates.shape[1], recording.labels, seed))
+    names = dict(enumerate(selective.classes))
+    profiles["class_name"] = [
+        names.get(label, "all classes" if label < 0 else str(label)) for label in profiles["class"]
+    ]
+    tables = {"units": units, "blocks": pd.DataFrame([told]), "classes": profiles}
+    return tables | {"histogram": gate_histogram(gates)}
+
+
+def _shown(units: int, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Channels and classes to show, the same ones for every network of so many channels."""
+    chosen = np.argsort(hashes(seed, "shown unit", np.arange(units)), kind="stable")[:SHOWN_UNITS]
+    classes = np.unique(labels)
+    shown = classes[np.argsort(hashes(seed, "shown class", classes), kind="stable")[:SHOWN_CLASSES]]
+    return np.sort(chosen), np.sort(shown)
+
+
+def gate_sentences(blocks: pd.DataFrame) -> list[str]:
+    """What share of each network's gates depends on the image, from the first block to the last.
+
+    Args:
+        blocks: rows of `gates_blocks.csv`.
+    """
+    said = []
+    for network, rows in blocks.groupby("network", sort=False):
+        known = rows.dropna(subset="share_input")
+        if known.empty:
+            said.append(f"{pretty(network)}: no shares of the gates' variance (it takes two images of a class).")
+            continue
+        parts = [
+            f"{row.share_input:.2f} ± {1.96 * row.share_input_se:.2f} ({row.share_class:.2f} by class)"
+            for row in known.itertuples()
+        ]
+        said.append(
+            f"{pretty(network)}: of the variance of gates over channels and images, what depends on the image, "
+            f"block by block: {', '.join(parts)} (± 95 % over images; one training)."
+        )
+    return said
