@@ -505,12 +505,17 @@ def selectivity(
 @_where
 @click.option("--permutations", type=click.IntRange(0), help="Of labels, for the null.  [default: 100]")
 @click.option("--replicates", type=click.IntRange(0), help="Of the bootstrap.  [default: 100]")
+@click.option(
+    "--means-from",
+    metavar="DATA",
+    help="Also accuracy with static gates: values from these other images, such as digits#train, instead of their own.",
+)
 @_seed
 @_running
 @_keep
 @_shares
 @_out
-def gates(networks, stage, blocks, seed, keep, out, resume, **more):
+def gates(networks, stage, blocks, means_from, seed, keep, out, resume, **more):
     """What gates do: how their values vary, with what, their class selectivity, their tie to activity.
 
     A RUN is a folder with a recording of the taps gate and output: no network is run then.
@@ -520,13 +525,15 @@ def gates(networks, stage, blocks, seed, keep, out, resume, **more):
     statistics = _take_statistics(more, seed)
     if len(networks) == 1 and Path(networks[0]).is_dir():
         _refuse_unread(
-            *("stage", "blocks", "data", "limit", "per_class_limit", "skip_unreadable", "image_size"),
+            *("stage", "blocks", "data", "limit", "per_class_limit", "skip_unreadable", "image_size", "means_from"),
             *("processes", "shard"),
         )
         _execute("gates", GatesFrom(Path(networks[0]), statistics), out, resume)
         return
     inputs = _take_inputs(networks, more, seed)
-    _execute("gates", MeasureGates(inputs, _take_measuring(more, keep), statistics, stage, blocks), out, resume)
+    _execute(
+        "gates", MeasureGates(inputs, _take_measuring(more, keep), statistics, stage, blocks, means_from), out, resume
+    )
 
 
 @main.command()

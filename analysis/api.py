@@ -360,7 +360,7 @@ def _indices_of(label: str, request: Request, selectivity: pd.DataFrame | None) 
     return indices
 
 
-def _shared_images(first, second) -> int:
+def shared_images(first, second) -> int:
     """How many images two data sets share, as far as their names tell; foreign ones only if they are the same."""
     if not (isinstance(first, ImageData) and isinstance(second, ImageData)):
         return len(known_indices(first)) if first is second else 0
@@ -378,7 +378,7 @@ def _branch_means(
             "means_from, on the command line --means-from"
         )
     others = load_data(means_from)
-    if shared := _shared_images(others, data):
+    if shared := shared_images(others, data):
         raise UsageError(f"{shared} images of {others}, which means are taken from, are measured; expected others")
     measured = {}
     for label, request in requests.items():

@@ -25,8 +25,8 @@ class Variant:
     ranks: Sequence[torch.Tensor]
     counts: Sequence[int]
 
-    def kept(self) -> list[torch.Tensor]:
-        """For each site bool (N, C)."""
+    def rows(self) -> list[torch.Tensor]:
+        """For each site bool (N, C): which channels of each image are kept."""
         return [ranks >= count for ranks, count in zip(self.ranks, self.counts, strict=True)]
 
 
@@ -186,7 +186,7 @@ class Ablation:
         if not variants:
             return
         way, maps = self._way(self.tail, self.way, images)
-        rows, done = len(variants[0].ranks[0]), 0
+        rows, done = len(variants[0].rows()[0]), 0
         while done < len(variants):
             together = max(self.chunk.rows // rows, 1)
             rounds = -(-(len(variants) - done) // together)
@@ -194,7 +194,7 @@ class Ablation:
                 together = -(-(len(variants) - done) // rounds)
             chunk = variants[done : done + together]
             padding = chunk[-1:] * (together - len(chunk))  # a compiled network is compiled for one size
-            kept = [torch.cat(each) for each in zip(*(variant.kept() for variant in chunk + padding), strict=True)]
+            kept = [torch.cat(each) for each in zip(*(variant.rows() for variant in chunk + padding), strict=True)]
             result = self._if_it_fits(lambda: self._run(way, kept, maps))  # noqa: B023, called at once
             if result is not None:
                 done += len(chunk)

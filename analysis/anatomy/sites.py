@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import takewhile
 
 import torch
 from torch import nn
@@ -151,6 +152,13 @@ class _Call:
     name: str
     x: torch.Tensor
     y: torch.Tensor
+
+
+def common_name(sites: Sequence[Site]) -> str:
+    """What the blocks have in common of their names: that of their stage."""
+    parts = zip(*(site.block.split(".") for site in sites), strict=False)
+    common = [part[0] for part in takewhile(lambda part: len(set(part)) == 1, parts)]
+    return ".".join(common) or "+".join(site.block for site in sites)
 
 
 def find_sites(network: nn.Module, blocks: Sequence[str], shape: Sequence[int] | None = None) -> list[Site]:

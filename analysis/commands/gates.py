@@ -2,25 +2,32 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
 from analysis import figures, processes
 from analysis.anatomy.sites import find_sites, resolve_blocks
-from analysis.api import Request
+from analysis.api import Request, record_requests, shared_images
 from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import Measuring, Recorded
+from analysis.commands.measuring import RECORDING, Measuring, Recorded
+from analysis.data import ImageData, checked, load_data
 from analysis.errors import UsageError
 from analysis.files import file_hash
 from analysis.networks import card_of
+from analysis.probes.static_gates import KnownGates, StaticGates
 from analysis.recording import Recording, open_recording
+from analysis.recording.store import discard
 from analysis.results.run import Run
-from analysis.tables.gates import gate_sentences, gate_tables
+from analysis.subjects import fit_classes
+from analysis.tables.gates import gate_sentences, gate_tables, static_table
 from analysis.tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes
 
 log = logging.getLogger(__name__)
+
+OF_OTHERS = f"{RECORDING}-of-others"
+"""The folder, in a run's, of the gates of other images."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,8 @@ class MeasureGates:
 
     Args:
         blocks: module names, instead of a stage.
+        means_from: data of other images, whose gates replace those of the images measured: accuracy with static gates
+            is measured as well.
     """
 
     inputs: Inputs
@@ -36,9 +45,10 @@ class MeasureGates:
     statistics: Statistics = DEFAULT_STATISTICS
     stage: int | None = 4
     blocks: Sequence[str] = ()
+    means_from: str | None = None
 
     def arguments(self) -> dict:
-        chosen = {"stage": self.stage, "blocks": self.blocks}
+        chosen = {"stage": self.stage, "blocks": self.blocks, "means_from": self.means_from}
         return self.inputs.as_arguments() | self.measuring.arguments() | vars(self.statistics) | chosen
 
     def run(self, run: Run) -> list[Path]:
@@ -52,14 +62,39 @@ class MeasureGates:
             for label, blocks in gated.items()
             if blocks
         }
+        others = run.path(OF_OTHERS)
+        if self.means_from is not None:
+            known = self._record_others(self.means_from, requests, images, others)
+            requests = {
+                label: replace(each, probes=[_static(label, each, known, self.statistics.seed)])
+                for label, each in requests.items()
+            }
         recording = self.measuring.measure(run, requests, images, self.statistics.seed)
         write_gates(run, recording, self.statistics)
+        if self.means_from is not None and not self.measuring.keep:
+            discard(others)
         return self.measuring.finish(run)
+
+    def _record_others(self, data: str, requests: Mapping[str, Request], images: ImageData, folder: Path) -> Recording:
+        """The gates of other images."""
+        others = checked(load_data(data), self.inputs.skip_unreadable)
+        if shared := shared_images(others, images):
+            raise UsageError(f"{shared} images of {others}, which gates are taken from, are measured; expected others")
+        others = fit_classes([each.network for each in requests.values()], others)
+        wanted = {label: Request(each.network, each.blocks, ("gate",)) for label, each in requests.items()}
+        options = replace(self.measuring.options, shard=None)  # whatever is measured then
+        return record_requests(wanted, others, options, folder, resume=True)
 
     def _gated(self, network: nn.Module) -> list[str]:
         """The blocks that have a gate."""
         sites = find_sites(network, resolve_blocks(network, self.stage, self.blocks))
         return [site.block for site in sites if site.gate is not None]
+
+
+def _static(label: str, request: Request, others: Recording, seed: int) -> StaticGates:
+    gates = {block: KnownGates(others.matrix(label, block, "gate"), others.labels) for block in request.blocks}
+    classes = max(len(others.described["classes"]), int(others.labels.max()) + 1)
+    return StaticGates(request.network, request.blocks, gates, classes, seed)
 
 
 @dataclass(frozen=True)
@@ -98,6 +133,8 @@ def write_gates(run: Run, recording: Recording, statistics: Statistics) -> None:
         tables = gate_tables(recording, statistics)
     for name, table in vars(tables).items():
         run.write_table(f"gates_{name}.csv", table)
+    if len(static := static_table(recording)):
+        run.write_table("gates_static.csv", static)
     run.save(findings=gate_sentences(tables.blocks))
 
 

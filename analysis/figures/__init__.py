@@ -19,6 +19,7 @@ from analysis.figures.fig4_operators import operators
 from analysis.figures.fig_epochs import selectivity_over_training
 from analysis.figures.fig_gates import gate_distributions, gate_variance, gates_by_depth
 from analysis.figures.fig_gates_classes import gates_by_class
+from analysis.figures.fig_gates_static import static_gates
 from analysis.figures.pruning_curves import curve_scores
 from analysis.figures.table1_pooling import pooling_table
 from analysis.names import pretty
@@ -47,4 +48,5 @@ __all__ = [
     "selectivity_gap",
     "selectivity_gap_over_trainings",
     "selectivity_over_training",
+    "static_gates",
 ]

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import takewhile
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from analysis.ablation.chunks import ChunkSize
 from analysis.ablation.engine import Ablation, Variant
 from analysis.ablation.importance import MEAN_SCORES, SCORES, Importance, Prior, random_scores
 from analysis.anatomy.folding import batch_norm_pairs, folded
-from analysis.anatomy.sites import Site, example_images, find_sites
+from analysis.anatomy.sites import Site, common_name, example_images, find_sites
 from analysis.data.loading import Batch
 from analysis.devices import to_device
 from analysis.errors import UsageError, unknown
@@ -382,7 +381,7 @@ class _Target:
 
     def __init__(self, probe: DroppedMaps, sites: Sequence[Site]):
         self.dropping = dropping = probe.dropping
-        self.name = sites[0].block if dropping.scope == "block" else _common_name(sites)
+        self.name = sites[0].block if dropping.scope == "block" else common_name(sites)
         self.points = self._points(all(site.gate for site in sites))
         fills = [torch.zeros(()) for _ in sites]
         if dropping.fill == "mean":
@@ -482,10 +481,3 @@ class _Target:
 def _best(logits: torch.Tensor) -> torch.Tensor:
     """The five best classes (all, where there are fewer), the best first: (N, ≤ 5)."""
     return logits.topk(min(5, logits.shape[1]), dim=1).indices
-
-
-def _common_name(sites: Sequence[Site]) -> str:
-    """What the blocks have in common of their names: that of their stage."""
-    parts = zip(*(site.block.split(".") for site in sites), strict=False)
-    common = [part[0] for part in takewhile(lambda part: len(set(part)) == 1, parts)]
-    return ".".join(common) or "+".join(site.block for site in sites)

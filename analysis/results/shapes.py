@@ -51,6 +51,7 @@ TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gates_blocks.csv": (_OF_UNITS[0], ("depth", "share_channel", "share_class", "share_image", "share_input_se")),
     "gates_classes.csv": (("network", "block", "class_name"), ("unit", "class", "mean", "sd")),
     "gates_histogram.csv": (_OF_UNITS[0], ("low", "high", "share")),
+    "gates_static.csv": (("network", "block", "gate"), ("top1", "top1_low", "top1_high", "difference")),
     "gates_units.csv": (_OF_UNITS[0], ("unit", "mean", "class_share")),
     "operators.csv": (("operator", "part", "step"), ("channels", "height", "width")),
     "pruning.csv": (("network", "block", "score", "order", "scope"), ("ratio", "top1", "top1_low", "top1_high")),

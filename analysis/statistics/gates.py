@@ -1,6 +1,6 @@
 """What gates do: how their values spread over channels, classes and images, and whether they follow activity."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -230,6 +230,32 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Of columns whose means are 0."""
     scale = np.sqrt((first**2).sum(0) * (second**2).sum(0))
     return np.divide((first * second).sum(0), scale, out=np.full(first.shape[1], np.nan), where=scale > 1e-9)
+
+
+def static_points(right: np.ndarray, points: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Accuracy with gates replaced, each against the intact network on the same images.
+
+    Args:
+        right: (N, points) bool; the first point is the intact network.
+        points: (block, gate) of each.
+
+    Returns:
+        block, gate, images, top1, top1_low, top1_high (Wilson 95 %), difference (to the intact network),
+        difference_low, difference_high (95 %, of the mean of each image's difference), p (McNemar's exact test). Errors
+        are over images.
+    """
+    rows, images = [], len(right)
+    for at, (block, gate) in enumerate(points):
+        interval = stats.binomtest(int(right[:, at].sum()), images).proportion_ci(0.95, method="wilson")
+        measured = {"images": images, "top1": right[:, at].mean(), "top1_low": interval.low, "top1_high": interval.high}
+        change = right[:, at].astype(int) - right[:, 0]
+        gained, lost = int((change > 0).sum()), int((change < 0).sum())
+        reach = 1.96 * change.std(ddof=1) / np.sqrt(images) if images > 1 else np.nan
+        measured |= {"difference": change.mean(), "difference_low": change.mean() - reach}
+        measured |= {"difference_high": change.mean() + reach}
+        measured["p"] = stats.binomtest(lost, lost + gained).pvalue if lost + gained else 1.0
+        rows.append({"block": block, "gate": gate} | measured)
+    return pd.DataFrame(rows)
 
 
 def gate_histogram(gates: np.ndarray) -> pd.DataFrame:

@@ -10,7 +10,8 @@ from analysis.errors import UsageError
 from analysis.names import pretty
 from analysis.randomness import hashes
 from analysis.recording import Recording
-from analysis.statistics.gates import GateValues, gate_histogram, gate_profiles
+from analysis.statistics.curves import holm
+from analysis.statistics.gates import GateValues, gate_histogram, gate_profiles, static_points
 from analysis.tables.selectivity import Selectivity, Statistics, selectivity_tables
 
 SHOWN_UNITS, SHOWN_CLASSES = 50, 5
@@ -79,6 +80,25 @@ def _block(
     ]
     tables = {"units": units, "blocks": pd.DataFrame([told]), "classes": profiles}
     return tables | {"histogram": gate_histogram(gates)}
+
+
+def static_table(recording: Recording) -> pd.DataFrame:
+    """`gates_static.csv`: network, the columns of `static_points`, p_holm over all rows but the intact ones."""
+    tables = []
+    for network in recording.networks:
+        settings = recording.described["settings"][network].get("static")
+        if settings is None:
+            continue
+        right = recording.array(network, "static.top1").astype(bool)
+        table = static_points(right, [tuple(point) for point in settings["points"]])
+        table.insert(0, "network", network)
+        tables.append(table)
+    if not tables:
+        return pd.DataFrame()
+    table = pd.concat(tables, ignore_index=True).assign(p_holm=np.nan)
+    replaced = table["block"] != ""
+    table.loc[replaced, "p_holm"] = holm(table.loc[replaced, "p"].to_numpy())
+    return table
 
 
 def _shown(units: int, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,60 @@
+"""Logits of a network whose gates have other values than their own: the engine's passes with gates replaced."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from analysis.ablation.engine import Ablation, Tail
+from analysis.anatomy.hooks import find_module, hooked
+from analysis.anatomy.sites import Site
+
+
+@dataclass(frozen=True)
+class Substitute:
+    """For each site, the values that its gate is given, (N, C)."""
+
+    values: Sequence[torch.Tensor]
+
+    def rows(self) -> Sequence[torch.Tensor]:
+        return self.values
+
+
+class GateTail(Tail):
+    """A network from some blocks on, run with the values of their gates replaced, the same at every position.
+
+    What the ways of `Tail` call kept are here the values, (R, C) for each site. The module that gives a gate's values
+    runs and its output is replaced, so that the gate multiplies as it always does.
+    """
+
+    def __init__(self, network: nn.Module, sites: Sequence[Site]):
+        super().__init__(network, sites, [torch.zeros(()) for _ in sites])
+        self.gates = [find_module(network, site.values) for site in sites]
+
+    def _dropping(self, kept: Sequence[torch.Tensor]):
+        def replace(values: torch.Tensor):
+            def hook(module, args, output):
+                shaped = values.reshape(*values.shape, *[1] * (output.ndim - values.ndim))
+                return shaped.to(output.dtype).expand_as(output)
+
+            return hook
+
+        return hooked(*((gate, replace(values)) for gate, values in zip(self.gates, kept, strict=True)))
+
+
+class GateAblation(Ablation):
+    """Some gated blocks of a network, run again from their input with other values of their gates."""
+
+    def __init__(self, network: nn.Module, sites: Sequence[Site], rows: int | None = None):
+        super().__init__(network, sites, [torch.zeros(()) for _ in sites], rows)
+
+    def settle(self) -> None:
+        """On the first batch, find out whether what follows the blocks can be run alone."""
+        if self.way is not None:
+            return
+        self.chunk.start(self.whole.device, self.compiled)
+        self.exact = self.tail = GateTail(self.network, self.sites)
+        self.way = "passes" if self.exact.start is None or self.arriving is None else "replay"
+        if self.way == "replay":
+            self.promised = self.exact.start(self.arriving.clone())

@@ -1,0 +1,161 @@
+"""What a gate's own values are worth: which images are right when gates have others."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from analysis.ablation.gates import GateAblation, Substitute
+from analysis.anatomy.sites import Site, common_name, find_sites
+from analysis.devices import to_device
+from analysis.errors import UsageError
+from analysis.probes.probe import Moment
+from analysis.randomness import hashes
+from analysis.recording import Kept
+
+INTACT = "own"
+SUBSTITUTES = ("mean", "class", "other", "one")
+"""What a gate's value is replaced by: its mean over other images; over other images of the image's own class, which
+only somebody knows who knows the label; its value on another image, drawn by hash; 1, as if there were no gate."""
+
+
+@dataclass(frozen=True)
+class KnownGates:
+    """The gate values of one block on other images than those measured.
+
+    Args:
+        values: (M, C) float32.
+        labels: (M,) their classes.
+    """
+
+    values: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all values and labels."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.values).tobytes())
+        digest.update(np.ascontiguousarray(self.labels).tobytes())
+        return digest.hexdigest()[:16]
+
+    def class_means(self, classes: int) -> np.ndarray:
+        """(classes, C); a class without images has the mean over all."""
+        means = np.tile(self.values.mean(0, dtype=float), (classes, 1))
+        for label in np.unique(self.labels):
+            means[label] = self.values[self.labels == label].mean(0, dtype=float)
+        return means.astype(np.float32)
+
+
+class StaticGates:
+    """Keeps `static.top1`, uint8 (points,): whether each image is right with substitutes for gates.
+
+    A point is a block, or all blocks at once, and one of `SUBSTITUTES`; the first is the intact network. A substitute
+    is the same at every position of a channel's map.
+
+    Args:
+        network: on its device, in evaluation mode by the first pass.
+        blocks: names of gated blocks, in the network's order.
+        known: by block, its gate on other images.
+        classes: of the labels.
+        seed: of whose gate another image gets.
+        shape: of one image (3, H, W); by the network's preprocessing where not given.
+
+    Raises:
+        UsageError: a block without a gate, or nothing known of it.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        blocks: Sequence[str],
+        known: Mapping[str, KnownGates],
+        classes: int,
+        seed: int = 0,
+        shape: Sequence[int] | None = None,
+    ):
+        self.network, self.seed = network, seed
+        sites = find_sites(network, blocks, shape)
+        for site in sites:
+            if site.gate is None:
+                raise UsageError(f"block `{site.block}` of {type(network).__name__} has no gate")
+            if site.block not in known:
+                raise UsageError(f"block `{site.block}`: nothing is known of its gate on other images")
+        every = [sites] if len(sites) > 1 else []
+        self._targets = [_Target(network, each, known, classes, seed) for each in [[site] for site in sites] + every]
+        self.points = [("", INTACT)] + [(target.name, kind) for target in self._targets for kind in SUBSTITUTES]
+        self._known = {site.block: known[site.block].fingerprint for site in sites}
+
+    def arrays(self) -> list[Kept]:
+        return [Kept("static.top1", (len(self.points),), "uint8")]
+
+    def settings(self) -> dict:
+        points = [list(point) for point in self.points]
+        return {"static": {"seed": self.seed, "points": points, "known": self._known}}
+
+    def taps(self) -> dict[str, list[str]]:
+        return {}
+
+    @contextmanager
+    def watch(self, batch) -> Iterator[None]:
+        with ExitStack() as stack:
+            for target in self._targets:
+                stack.enter_context(target.watch(batch.labels, batch.indices))
+            yield
+
+    def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
+        best = [moment.logits.argmax(1)]
+        for target in self._targets:
+            best += target.take(moment.images, moment.logits, moment.batch.labels, moment.batch.indices)
+        return {"static.top1": (torch.stack(best, 1) == moment.labels[:, None]).to(torch.uint8)}
+
+
+class _Target:
+    """Blocks whose gates are replaced together, and what came of them in the batch at hand."""
+
+    def __init__(
+        self, network: nn.Module, sites: Sequence[Site], known: Mapping[str, KnownGates], classes: int, seed: int
+    ):
+        self.name = sites[0].block if len(sites) == 1 else common_name(sites)
+        self.ablation = GateAblation(network, sites)
+        mine = [known[site.block] for site in sites]
+        self.means = [torch.from_numpy(each.values.mean(0, dtype=float).astype(np.float32)) for each in mine]
+        self.class_means = [torch.from_numpy(each.class_means(classes)) for each in mine]
+        self.others = [each.values for each in mine]
+        self.seed = seed
+        self._best: list[torch.Tensor] | None = None
+
+    def watch(self, labels: torch.Tensor, indices: torch.Tensor):
+        def ready() -> None:
+            self.ablation.settle()
+            if self.ablation.way != "passes":
+                self._measure(labels, indices)
+
+        nothing = lambda number, maps: None
+        return self.ablation.watch(nothing, nothing, ready)
+
+    def take(
+        self, images: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor, indices: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """The best class (N,) with each substitute."""
+        if not self.ablation.keep_promise(logits):
+            self._measure(labels, indices, images)
+        best, self._best = self._best, None
+        return best or []
+
+    def _measure(self, labels: torch.Tensor, indices: torch.Tensor, images: torch.Tensor | None = None) -> None:
+        rows, device = self.ablation.batch(images)
+        # one other image for all blocks, so that all together have the gates of one image
+        drawn = hashes(self.seed, "another image's gate", indices.numpy()) % np.uint64(len(self.others[0]))
+        whose = drawn.astype(np.int64)
+        by_kind = {
+            "mean": [each.expand(rows, -1) for each in self.means],
+            "class": [each[labels.cpu()] for each in self.class_means],
+            "other": [torch.from_numpy(np.asarray(each[whose])) for each in self.others],
+            "one": [torch.ones(rows, each.shape[-1]) for each in self.means],
+        }
+        variants = [Substitute([to_device(each, device) for each in by_kind[kind]]) for kind in SUBSTITUTES]
+        self._best = [logits.argmax(1) for logits in self.ablation.logits(variants, images)]
