@@ -214,6 +214,10 @@ _recipe = _options(
     click.option("--learning-rate", type=float, help="Instead of the recipe's."),
     click.option("--train-batch-size", type=int, help="Instead of the recipe's."),
 )
+_resampled = _options(
+    click.option("--permutations", type=click.IntRange(0), help="Of labels, for the null.  [default: 100]"),
+    click.option("--replicates", type=click.IntRange(0), help="Of the bootstrap.  [default: 100]"),
+)
 _rectify = click.option("--rectify", is_flag=True, help="Take the positive part of signed activities.")
 _keep = click.option(
     "--keep/--no-keep", default=True, show_default=True, help="Keep what was recorded of every image, in OUT/recording."
@@ -280,6 +284,9 @@ def _take_recipe(options: dict, seed: int):
     return recipe_of(options.pop("recipe"), **changes, batch_size=options.pop("train_batch_size"), seed=seed)
 
 
+_OF_A_PASS = ("data", "limit", "per_class_limit", "skip_unreadable", "image_size", "processes", "shard")
+
+
 def _refuse_unread(*names: str) -> None:
     """Options that a recording has answered already are refused, not ignored."""
     from analysis.errors import UsageError
@@ -288,7 +295,15 @@ def _refuse_unread(*names: str) -> None:
     for parameter in context.command.params:
         given = context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
         if parameter.name in names and given:
-            raise UsageError(f"{parameter.opts[0]} is of a pass over images, and --from makes none: leave it out")
+            raise UsageError(f"{parameter.opts[0]} is of a pass over images, and a recording needs none: leave it out")
+
+
+def _recording_among(networks, *unread: str) -> Path | None:
+    """The folder that stands where networks do, if there is one; options of a pass are refused then."""
+    if len(networks) != 1 or not Path(networks[0]).is_dir():
+        return None
+    _refuse_unread(*_OF_A_PASS, *unread)
+    return Path(networks[0])
 
 
 def _execute(command: str, request, out: Path, resume: bool, whole=lambda run: True) -> None:
@@ -434,8 +449,7 @@ def merge(parts, out):
 @click.option("--tap", default="output", show_default=True, help="Whose activity is taken; `gelens record` lists them.")
 @click.option("--groups", type=click.Path(path_type=Path), help="A csv of class and group: the index of groups.")
 @click.option("--reference", help="Label of the network that the others are compared with; the first by default.")
-@click.option("--permutations", type=click.IntRange(0), help="Of labels, for the null.  [default: 100]")
-@click.option("--replicates", type=click.IntRange(0), help="Of the bootstrap.  [default: 100]")
+@_resampled
 @_rectify
 @click.option(
     "--index",
@@ -479,10 +493,7 @@ def selectivity(
     if source:
         if checkpoints:
             raise UsageError("--from takes one recording, --checkpoints makes several: give one of them")
-        _refuse_unread(
-            *("stage", "blocks", "rectify", "data", "limit", "per_class_limit", "skip_unreadable", "image_size"),
-            *("processes", "shard"),
-        )
+        _refuse_unread(*_OF_A_PASS, "stage", "blocks", "rectify")
         request = SelectivityFrom(source, networks, statistics, tap, reference, save_means)
         _execute("selectivity", request, out, resume)
         return
@@ -503,8 +514,7 @@ def selectivity(
 @_inputs
 @_untrained
 @_where
-@click.option("--permutations", type=click.IntRange(0), help="Of labels, for the null.  [default: 100]")
-@click.option("--replicates", type=click.IntRange(0), help="Of the bootstrap.  [default: 100]")
+@_resampled
 @click.option(
     "--means-from",
     metavar="DATA",
@@ -523,17 +533,41 @@ def gates(networks, stage, blocks, means_from, seed, keep, out, resume, **more):
     from analysis.commands.gates import GatesFrom, MeasureGates
 
     statistics = _take_statistics(more, seed)
-    if len(networks) == 1 and Path(networks[0]).is_dir():
-        _refuse_unread(
-            *("stage", "blocks", "data", "limit", "per_class_limit", "skip_unreadable", "image_size", "means_from"),
-            *("processes", "shard"),
-        )
-        _execute("gates", GatesFrom(Path(networks[0]), statistics), out, resume)
+    if recording := _recording_among(networks, "stage", "blocks", "means_from"):
+        _execute("gates", GatesFrom(recording, statistics), out, resume)
         return
     inputs = _take_inputs(networks, more, seed)
     _execute(
         "gates", MeasureGates(inputs, _take_measuring(more, keep), statistics, stage, blocks, means_from), out, resume
     )
+
+
+@main.command()
+@click.argument("networks", nargs=-1, required=True, metavar="NETWORK...|RUN")
+@_inputs
+@_untrained
+@_where
+@_resampled
+@_rectify
+@_seed
+@_running
+@_keep
+@_shares
+@_out
+def taps(networks, stage, blocks, rectify, seed, keep, out, resume, **more):
+    """Where selectivity arises: the index at the branch, after the gate, at the sum and at the output of each block.
+
+    A RUN is a folder with a recording of two of these taps at least: no network is run then.
+    """
+    from analysis.commands.taps import MeasureTaps, TapsFrom
+
+    statistics = _take_statistics(more, seed)
+    if recording := _recording_among(networks, "stage", "blocks", "rectify"):
+        _execute("taps", TapsFrom(recording, statistics), out, resume)
+        return
+    inputs = _take_inputs(networks, more, seed)
+    measuring = _take_measuring(more, keep)
+    _execute("taps", MeasureTaps(inputs, measuring, statistics, stage, blocks, rectify), out, resume)
 
 
 @main.command()

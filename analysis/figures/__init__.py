@@ -20,6 +20,7 @@ from analysis.figures.fig_epochs import selectivity_over_training
 from analysis.figures.fig_gates import gate_distributions, gate_variance, gates_by_depth
 from analysis.figures.fig_gates_classes import gates_by_class
 from analysis.figures.fig_gates_static import static_gates
+from analysis.figures.fig_taps import selectivity_by_tap
 from analysis.figures.pruning_curves import curve_scores
 from analysis.figures.table1_pooling import pooling_table
 from analysis.names import pretty
@@ -45,6 +46,7 @@ __all__ = [
     "selectivity",
     "selectivity_against_null",
     "selectivity_by_depth",
+    "selectivity_by_tap",
     "selectivity_gap",
     "selectivity_gap_over_trainings",
     "selectivity_over_training",

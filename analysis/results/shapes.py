@@ -62,6 +62,7 @@ TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "selectivity_images.csv": (("network", "block", "identifier"), ("unit", "rank", "label")),
     "selectivity_indices.csv": (("network", "block", "index"), ("unit", "value")),
     "selectivity_trend.csv": (("network", "gap"), ("slope", "slope_high")),
+    "taps_blocks.csv": (("network", "block", "tap"), ("mean_csi", "mean_corrected", "mean_corrected_se")),
     "training.csv": (("network", "split"), ("epoch", "top1_error")),
 }
 """By table, the columns of names and those of numbers without which nothing can be made of it."""

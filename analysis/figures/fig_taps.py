@@ -1,0 +1,63 @@
+"""Where selectivity arises: the mean index of each block from tap to tap."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.figures.stored import StoredRun
+from analysis.figures.style import WIDTH, Look, colors_of, hide_rest, in_rows, key, named, need, panels, styled
+from analysis.names import paper_name, pretty
+
+NEEDS = ("taps_blocks.csv",)
+ORDER = ("branch", "gated", "sum", "output")
+LINES = {"mean_corrected": "-", "mean_csi": ":"}
+"""By column its line; the first has bars."""
+
+
+@styled
+def selectivity_by_tap(taps: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, np.ndarray]:
+    """The mean class selectivity of a block's units at its taps, a panel a block, a line a network.
+
+    Solid the corrected index, with 95 % intervals over images; dotted the index as it is.
+
+    Args:
+        taps: rows of `taps_blocks.csv`.
+        note: what the images are.
+        width: inches.
+    """
+    need(taps, "taps")
+    taps = named(taps)
+    blocks = list(taps["block"].unique())
+    there = [tap for tap in ORDER if tap in set(taps["tap"])]
+    width = width or WIDTH
+    colors = colors_of(taps["network"].unique())
+    handles = [key(pretty(label), color=color) for label, color in colors.items()]
+    handles += [key("corrected index", color="0.3"), key("index", color="0.3", linestyle=":")]
+    rows, columns = in_rows(len(blocks), width, 1.3)
+    figure, axes = panels(
+        rows, columns, width, 1.8, handles, note, ylabel="Mean class selectivity", sharey=True, sharex=True
+    )
+    for ax, block in zip(axes.flat, blocks, strict=False):
+        for shift, (label, color) in zip(np.linspace(-0.1, 0.1, len(colors)), colors.items(), strict=True):
+            mine = taps[(taps["block"] == block) & (taps["network"] == label)].set_index("tap").reindex(there)
+            places = np.arange(len(there)) + shift
+            known = mine["mean_csi"].notna().to_numpy()
+            for column, line in LINES.items():
+                ax.plot(places[known], mine[column][known], color=color, linestyle=line, linewidth=1.1)
+            reach = 1.96 * mine["mean_corrected_se"]
+            ax.errorbar(places, mine["mean_corrected"], reach, fmt="o", color=color, markersize=2.5, capsize=1.5)
+        ax.set_xticks(range(len(there)), there, rotation=45, ha="right", rotation_mode="anchor")
+        ax.set_title(paper_name(block))
+    axes[0, 0].set_ylim(bottom=0)
+    hide_rest(axes, len(blocks))
+    return figure, axes
+
+
+def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+    """One for all networks."""
+    taps = run.table("taps_blocks.csv")
+    if len(taps):
+        said = "At branch, gated and sum the positive part. Bars: 95 % over images."
+        yield "fig_taps", selectivity_by_tap(taps, run.caption(said), look.width)[0]
