@@ -543,6 +543,29 @@ def gates(networks, stage, blocks, means_from, seed, keep, out, resume, **more):
 
 
 @main.command()
+@_networks
+@_inputs
+@_untrained
+@_where
+@click.option("--units", type=int, default=128, show_default=True, help="Of each block, drawn by --seed.")
+@_seed
+@_running
+@_keep
+@_shares
+@_out
+def lesions(networks, stage, blocks, units, seed, keep, out, resume, **options):
+    """Do indices predict what a unit is for: each unit dropped alone, and the damage held against every index.
+
+    It costs as many passes through what follows a block as units are dropped: a thousand images (--limit) are a start.
+    """
+    from analysis.commands.lesions import MeasureLesions
+
+    inputs = _take_inputs(networks, options, seed)
+    request = MeasureLesions(inputs, _take_measuring(options, keep), units, stage, blocks, seed)
+    _execute("lesions", request, out, resume)
+
+
+@main.command()
 @click.argument("networks", nargs=-1, required=True, metavar="NETWORK...|RUN")
 @_inputs
 @_untrained

@@ -20,6 +20,7 @@ from analysis.figures.fig_epochs import selectivity_over_training
 from analysis.figures.fig_gates import gate_distributions, gate_variance, gates_by_depth
 from analysis.figures.fig_gates_classes import gates_by_class
 from analysis.figures.fig_gates_static import static_gates
+from analysis.figures.fig_lesions import lesion_agreement
 from analysis.figures.fig_taps import selectivity_by_tap
 from analysis.figures.pruning_curves import curve_scores
 from analysis.figures.table1_pooling import pooling_table
@@ -33,6 +34,7 @@ __all__ = [
     "gate_variance",
     "gates_by_class",
     "gates_by_depth",
+    "lesion_agreement",
     "most_selective",
     "operators",
     "optimisation",

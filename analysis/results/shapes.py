@@ -53,6 +53,8 @@ TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gates_histogram.csv": (_OF_UNITS[0], ("low", "high", "share")),
     "gates_static.csv": (("network", "block", "gate"), ("top1", "top1_low", "top1_high", "difference")),
     "gates_units.csv": (_OF_UNITS[0], ("unit", "mean", "class_share")),
+    "lesions_agreement.csv": (("network", "block", "index", "damage"), ("correlation", "low", "high", "agreement")),
+    "lesions_units.csv": (_OF_UNITS[0], ("unit", "csi", "loss", "loss_own")),
     "operators.csv": (("operator", "part", "step"), ("channels", "height", "width")),
     "pruning.csv": (("network", "block", "score", "order", "scope"), ("ratio", "top1", "top1_low", "top1_high")),
     "pruning_summary.csv": (("network", "block", "score"), ("area", "area_low", "area_high")),

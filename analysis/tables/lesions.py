@@ -1,0 +1,53 @@
+"""Lesions of recorded networks: damage by unit, and which indices agree with it."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import UsageError
+from analysis.names import pretty
+from analysis.recording import Recording
+from analysis.statistics.lesions import lesion_tables
+
+
+def lesions_of(recording: Recording, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`lesions_units.csv` and `lesions_agreement.csv`, of every network and block whose units were lesioned.
+
+    Raises:
+        UsageError: none was.
+    """
+    units: list[pd.DataFrame] = []
+    agreement: list[pd.DataFrame] = []
+    classes = recording.described["classes"]
+    for network in recording.networks:
+        right = recording.array(network, "top_classes")[:, 0] == recording.labels
+        for block, channels in recording.described["settings"][network].get("lesions", {}).items():
+            activity = np.asarray(recording.matrix(network, block))[:, channels]
+            lesions = {each: recording.array(network, f"{block}.lesion.{each}") for each in ("loss", "logit", "right")}
+            table, agreed = lesion_tables(activity, lesions, right, recording.labels, recording.indices, seed)
+            table["unit"] = channels
+            table["class_name"] = [str(classes[top]) if top >= 0 else "" for top in table["top_class"]]
+            for rows, each in ((units, table), (agreement, agreed)):
+                each.insert(0, "block", block)
+                each.insert(0, "network", network)
+                rows.append(each)
+    if not units:
+        raise UsageError("no units were lesioned: `gelens lesions NETWORK…` does it")
+    return pd.concat(units, ignore_index=True), pd.concat(agreement, ignore_index=True)
+
+
+def lesion_sentences(agreement: pd.DataFrame) -> list[str]:
+    """How far the index goes with damage over units, network by network, in no more words than were measured."""
+    said = []
+    mine = agreement[(agreement["index"] == "csi") & agreement["damage"].isin(["loss", "loss_own"])]
+    for network, rows in mine.groupby("network", sort=False):
+        parts = []
+        for damage, words in (("loss", "all images"), ("loss_own", "its own class")):
+            of = rows[rows["damage"] == damage]
+            up, down = int((of["low"] > 0).sum()), int((of["high"] < 0).sum())
+            values = f"{of['correlation'].min():+.2f} … {of['correlation'].max():+.2f}"
+            parts.append(f"on {words} {values} (above 0 in {up} of {len(of)} blocks, below in {down})")
+        said.append(
+            f"{pretty(network)}: rank correlation over units of the class selectivity index with the loss added by a "
+            f"lesion, {'; '.join(parts)} (95 % over units; one training)."
+        )
+    return said

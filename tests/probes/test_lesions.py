@@ -1,0 +1,75 @@
+"""Lesions of single units: as whole passes with a hook do them, and what is asked for wrongly."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+from torchvision.transforms.functional import to_tensor
+
+from analysis.api import Request, record_requests
+from analysis.errors import UsageError
+from analysis.probes.lesions import Lesions
+from cli import main
+from tests.conftest import count_hooks, make_data, make_network
+
+
+@pytest.mark.parametrize("name", ["mini_resnet_se", "mini_shufflenet"])
+def test_every_unit_is_that_of_a_plain_loop(name):
+    network, data = make_network(name), make_data(20)
+    block = "layer3.2" if name == "mini_resnet_se" else "stage3.1"
+    module, units = network.get_submodule(block), [0, 3, 57]
+    images = torch.stack([2 * to_tensor(data[at][0]) - 1 for at in range(20)])
+    labels = torch.from_numpy(data.labels)
+    with torch.inference_mode():
+        widths = {}
+        hook = module.register_forward_hook(lambda module, given, output: widths.update({block: output.shape[1]}))
+        whole = network(images)
+        hook.remove()
+        losses, logits, right = [], [], []
+        for unit in units:
+
+            def drop(module, given, output, unit=unit):
+                output = output.clone()
+                output[:, unit] = 0
+                return output
+
+            hook = module.register_forward_hook(drop)
+            lesioned = network(images)
+            hook.remove()
+            losses.append(nn.functional.cross_entropy(lesioned, labels, reduction="none"))
+            logits.append(lesioned[torch.arange(20), labels])
+            right.append(lesioned.argmax(1) == labels)
+    before = nn.functional.cross_entropy(whole, labels, reduction="none")
+    probe = Lesions(network, {block: units}, widths)
+    recording = record_requests({"n": Request(network, probes=[probe])}, data)
+    assert count_hooks(network) == 0
+    # another batch shape takes other kernels, which move logits by some 1e-6 of the largest
+    reach = 2e-5 * max(1.0, float(whole.abs().max()))
+    found = {each: recording.array("n", f"{block}.lesion.{each}") for each in ("loss", "logit", "right")}
+    assert np.allclose(found["loss"], (torch.stack(losses, 1) - before[:, None]).numpy(), atol=reach)
+    intact = whole[torch.arange(20), labels][:, None]
+    assert np.allclose(found["logit"], (intact - torch.stack(logits, 1)).numpy(), atol=reach)
+    assert np.array_equal(found["right"], torch.stack(right, 1).numpy())
+    assert np.ptp(found["loss"], axis=0).min() > 0
+
+
+def test_units_that_are_not_there():
+    with pytest.raises(UsageError, match=r"block `layer3\.0` has the units 0 … 127; asked for \[128\]"):
+        Lesions(make_network("mini_resnet"), {"layer3.0": [128]}, {"layer3.0": 128})
+
+
+def test_the_command(tmp_path):
+    few = ["--limit", "60", "--units", "12", "--blocks", "layer3.5"]
+    command = ["lesions", "mini_resnet", "--untrained", *few]
+    result = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "run")])
+    assert result.exit_code == 0, result.output
+    units = pd.read_csv(tmp_path / "run" / "lesions_units.csv")
+    assert len(units) == 12 and units["unit"].is_unique and units["unit"].max() > 12
+    agreement = pd.read_csv(tmp_path / "run" / "lesions_agreement.csv")
+    assert {"csi", "auc", "mu_max"} <= set(agreement["index"]) and agreement["correlation"].abs().max() <= 1
+    assert (tmp_path / "run" / "figures" / "fig_lesions.png").is_file()
+    assert "rank correlation over units" in result.output
+    result = CliRunner().invoke(main, [*command[:3], "--units", "2", "--out", str(tmp_path / "two")])
+    assert result.exit_code == 2 and "2 units of a block tell no correlation" in result.output
