@@ -17,11 +17,13 @@ from analysis.figures.fig3_pruning import pruning
 from analysis.figures.fig3_random import pruning_against_random
 from analysis.figures.fig4_operators import operators
 from analysis.figures.fig_epochs import selectivity_over_training
+from analysis.figures.fig_match import block_similarity, unit_matches
 from analysis.figures.pruning_curves import curve_scores
 from analysis.figures.table1_pooling import pooling_table
 from analysis.names import pretty
 
 __all__ = [
+    "block_similarity",
     "contact_sheet",
     "curve_scores",
     "draw",
@@ -41,4 +43,5 @@ __all__ = [
     "selectivity_gap",
     "selectivity_gap_over_trainings",
     "selectivity_over_training",
+    "unit_matches",
 ]

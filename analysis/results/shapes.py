@@ -48,6 +48,8 @@ RECORD = Fields(
 _OF_UNITS = (("network", "block"), ("unit",))
 TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "evaluation.csv": (("network", "extent", "pool"), ("images", "top1_error", "top5_error")),
+    "match_blocks.csv": (("network", "block", "other", "other_block"), ("cka", "cka_biased", "cka_se")),
+    "match_units.csv": ((*_OF_UNITS[0], "other"), ("unit", "match", "correlation")),
     "operators.csv": (("operator", "part", "step"), ("channels", "height", "width")),
     "pruning.csv": (("network", "block", "score", "order", "scope"), ("ratio", "top1", "top1_low", "top1_high")),
     "pruning_summary.csv": (("network", "block", "score"), ("area", "area_low", "area_high")),
