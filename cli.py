@@ -642,6 +642,25 @@ def match(recordings, networks, tap, seed, out, resume):
 
 
 @main.command()
+@click.argument("recording", type=click.Path(path_type=Path))
+@click.option("--network", "networks", multiple=True, metavar="LABEL", help="Repeatable; all by default.")
+@_recorded_tap
+@click.option(
+    "--draws", type=click.IntRange(1), default=10, show_default=True, help="Of images, at each number of them."
+)
+@_seed
+@_out
+def rarefaction(recording, networks, tap, draws, seed, out, resume):
+    """Class selectivity on 2, 5, 10 … images of each class: how much of the index is owed to their number.
+
+    RECORDING is that of `gelens record`, or a run that kept one.
+    """
+    from analysis.commands.rarefaction import Rarefaction
+
+    _execute("rarefaction", Rarefaction(recording, networks, tap, draws, seed), out, resume)
+
+
+@main.command()
 @click.argument("data")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to make.")
 @click.option("--network", help="Resize and crop as this network has it; 224 px, crop 0.875, bilinear by default.")

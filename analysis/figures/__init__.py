@@ -18,6 +18,7 @@ from analysis.figures.fig3_random import pruning_against_random
 from analysis.figures.fig4_operators import operators
 from analysis.figures.fig_epochs import selectivity_over_training
 from analysis.figures.fig_match import block_similarity, unit_matches
+from analysis.figures.fig_rarefaction import rarefaction
 from analysis.figures.pruning_curves import curve_scores
 from analysis.figures.table1_pooling import pooling_table
 from analysis.names import pretty
@@ -36,6 +37,7 @@ __all__ = [
     "pruning_against_random",
     "pruning_areas",
     "pruning_by_network",
+    "rarefaction",
     "save",
     "selectivity",
     "selectivity_against_null",

@@ -58,6 +58,10 @@ TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "selectivity_gap.csv": (("network", "block", "reference"), ("depth", "mean_gap")),
     "selectivity_images.csv": (("network", "block", "identifier"), ("unit", "rank", "label")),
     "selectivity_indices.csv": (("network", "block", "index"), ("unit", "value")),
+    "selectivity_rarefaction.csv": (
+        _OF_UNITS[0],
+        ("images_per_class", *(f"mean_{kind}{of}" for kind in ("csi", "null", "corrected") for of in ("", "_sd"))),
+    ),
     "selectivity_trend.csv": (("network", "gap"), ("slope", "slope_high")),
     "training.csv": (("network", "split"), ("epoch", "top1_error")),
 }

@@ -73,9 +73,10 @@ def similarity_tables(one: RecordedNetwork, other: RecordedNetwork, tap: str = "
             columns = ["network", "block", "unit", "other", "match", "correlation", "correlation_chosen"]
             units.append(table.assign(**where)[columns])
             known = table.dropna(subset="correlation")
-            average = {"mean_correlation": known["correlation"].mean(), "mean_correlation_se": error}
-            average["mean_correlation_chosen"] = known["correlation_chosen"].mean()
-            means.append(where | {"units": len(table), "constant": len(table) - len(known)} | average)
+            average = known["correlation"].mean()
+            row = {"units": len(table), "constant": len(table) - len(known), "mean_correlation": average}
+            row |= {"mean_correlation_se": error, "mean_correlation_chosen": known["correlation_chosen"].mean()}
+            means.append({**where, **row})
     joined = pd.concat(units, ignore_index=True) if units else pd.DataFrame()
     return Similarity(blocks, joined, pd.DataFrame(means))
 
@@ -89,9 +90,10 @@ def _block_table(
         first = Centred(one.matrix(block, tap), f"{one.label} {block}")
         for other_block, second in zip(theirs, centred, strict=True):
             found = cka(first, second)
-            row = {"network": one.label, "block": block, "other": other.label, "other_block": other_block}
-            row |= {"cka": found.cka, "cka_biased": found.biased, "cka_se": found.se}
-            rows.append(row | {"images": len(first), "units": first.units, "other_units": second.units})
+            where = {"network": one.label, "block": block, "other": other.label, "other_block": other_block}
+            values = {"cka": found.cka, "cka_biased": found.biased, "cka_se": found.se}
+            sizes = {"images": len(first), "units": first.units, "other_units": second.units}
+            rows.append({**where, **values, **sizes})
     return pd.DataFrame(rows)
 
 

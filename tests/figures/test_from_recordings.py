@@ -45,3 +45,27 @@ def test_shares_of_units_sum_to_one(tmp_path):
         assert np.diff(line.get_xy()[:, 0])[line.get_xy()[:-1, 1] > 0].size  # something is drawn
         heights = line.get_xy()[1:-1:2, 1]
         assert heights.sum() == pytest.approx(1)
+
+
+def rarefactions(network: str, blocks, sizes) -> pd.DataFrame:
+    rows = []
+    for block in blocks:
+        for size in sizes:
+            row = {"network": network, "block": block, "depth": 1, "images_per_class": size, "draws": 10}
+            for kind, value in (("csi", 0.3 + 1 / size), ("null", 1 / size), ("corrected", 0.3)):
+                row |= {f"mean_{kind}": value, f"mean_{kind}_sd": 0.01}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("network", ["mini_resnet", *making.HARD[2:4]])
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(1, [2]), (6, [2, 5, 10, 20, 50]), (13, [2, 5, 10, 20, 50, 100, 900, 1000])]
+)
+@pytest.mark.parametrize("width", [3.3, None])
+def test_rarefaction_is_legible(tmp_path, network, count, sizes, width):
+    table = rarefactions(network, making.blocks_of(count), sizes)
+    (figure,) = making.drawn(making.write_run(tmp_path, selectivity_rarefaction=table), width).values()
+    assert making.clashes(figure) == []
+    low, high = figure.axes[0].get_ylim()
+    assert low == 0 and high > table["mean_csi"].max()
