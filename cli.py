@@ -714,6 +714,47 @@ def compare(runs, reference, out, resume):
     _execute("compare", Compare(runs, reference), out, resume)
 
 
+_recorded_tap = click.option(
+    "--tap", default="output", show_default=True, help="Whose activity is taken; `gelens record` lists them."
+)
+
+
+@main.command()
+@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECORDING...")
+@click.option("--network", "networks", multiple=True, metavar="LABEL", help="Twice: the two that are compared.")
+@_recorded_tap
+@_seed
+@_out
+def match(recordings, networks, tap, seed, out, resume):
+    """Compare two networks on the same images, block with block and unit with unit, from recordings alone.
+
+    RECORDING is one with two networks, or two of the same images; a run that kept its recording will do. Blocks are
+    compared by linear CKA, units of blocks of one name by the correlation with their best match in the other network.
+    """
+    from analysis.commands.match import Match
+
+    _execute("match", Match(recordings, networks, tap, seed), out, resume)
+
+
+@main.command()
+@click.argument("recording", type=click.Path(path_type=Path))
+@click.option("--network", "networks", multiple=True, metavar="LABEL", help="Repeatable; all by default.")
+@_recorded_tap
+@click.option(
+    "--draws", type=click.IntRange(1), default=10, show_default=True, help="Of images, at each number of them."
+)
+@_seed
+@_out
+def rarefaction(recording, networks, tap, draws, seed, out, resume):
+    """Class selectivity on 2, 5, 10 … images of each class: how much of the index is owed to their number.
+
+    RECORDING is that of `gelens record`, or a run that kept one.
+    """
+    from analysis.commands.rarefaction import Rarefaction
+
+    _execute("rarefaction", Rarefaction(recording, networks, tap, draws, seed), out, resume)
+
+
 @main.command()
 @click.argument("data")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to make.")

@@ -21,12 +21,15 @@ from analysis.figures.fig_gates import gate_distributions, gate_variance, gates_
 from analysis.figures.fig_gates_classes import gates_by_class
 from analysis.figures.fig_gates_static import static_gates
 from analysis.figures.fig_lesions import lesion_agreement
+from analysis.figures.fig_match import block_similarity, unit_matches
+from analysis.figures.fig_rarefaction import rarefaction
 from analysis.figures.fig_taps import selectivity_by_tap
 from analysis.figures.pruning_curves import curve_scores
 from analysis.figures.table1_pooling import pooling_table
 from analysis.names import pretty
 
 __all__ = [
+    "block_similarity",
     "contact_sheet",
     "curve_scores",
     "draw",
@@ -44,6 +47,7 @@ __all__ = [
     "pruning_against_random",
     "pruning_areas",
     "pruning_by_network",
+    "rarefaction",
     "save",
     "selectivity",
     "selectivity_against_null",
@@ -53,4 +57,5 @@ __all__ = [
     "selectivity_gap_over_trainings",
     "selectivity_over_training",
     "static_gates",
+    "unit_matches",
 ]

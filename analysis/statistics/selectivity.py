@@ -86,7 +86,7 @@ def unit_statistics(
     """
     check_indices(indices)
     _check(activity, resampling, name)
-    blocks = list(_blocks_of_units(activity, resampling))
+    blocks = list(blocks_of_units(activity, resampling))
     parts = []
     pool = ThreadPoolExecutor(max(min(MOST_THREADS, _processors()), 1))
     try:
@@ -191,7 +191,7 @@ def _numbered(tables: Sequence[pd.DataFrame], blocks: Sequence[slice]) -> pd.Dat
     return pd.concat(moved, ignore_index=True)
 
 
-def _blocks_of_units(activity: np.ndarray, resampling: Resampling) -> Iterator[slice]:
+def blocks_of_units(activity: np.ndarray, resampling: Resampling) -> Iterator[slice]:
     """Columns whose sums and activities fit in the memory that one thread may take."""
     images, units = activity.shape
     by_sums = SUMS_BYTES // (8 * resampling.rows)
@@ -210,6 +210,11 @@ def _check(activity: np.ndarray, resampling: Resampling, name: str) -> None:
         )
     if (resampling.counts > 0).sum() < 2:
         raise ValueError(f"{int((resampling.counts > 0).sum())} classes with images; the index needs at least two")
+    check_values(activity, name)
+
+
+def check_values(activity: np.ndarray, name: str) -> None:
+    """Raise a ValueError for (N, U) activities that are negative or not finite."""
     strange, first, minimum = 0, -1, np.inf
     for start in range(0, len(activity), ROWS):
         part = activity[start : start + ROWS]

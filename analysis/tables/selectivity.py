@@ -75,9 +75,7 @@ def selectivity_tables(
         UsageError: a tap that was not recorded, or groups that leave a class out.
         RunError: activities that have no index, or fewer than two classes with images.
     """
-    if missing := [part for part in ("settings", "depths", "classes") if part not in recording.described]:
-        raise UsageError(f"the recording does not say its {missing[0]}; one that `gelens record` made does")
-    _check_tap(recording, tap)
+    check_recorded(recording, tap)
     labels, classes = _labels(recording, statistics.groups)
     check_classes(labels)
     _say_what_is_missing(labels, classes)
@@ -109,7 +107,10 @@ def selectivity_tables(
     return result
 
 
-def _check_tap(recording: Recording, tap: str) -> None:
+def check_recorded(recording: Recording, tap: str) -> None:
+    """Raise a UsageError where a recording does not say what selectivity needs, or has no such tap."""
+    if missing := [part for part in ("settings", "depths", "classes") if part not in recording.described]:
+        raise UsageError(f"the recording does not say its {missing[0]}; one that `gelens record` made does")
     networks = recording.described["taps"].values()
     taps = sorted({each for blocks in networks for several in blocks.values() for each in several})
     if tap not in taps:
@@ -124,16 +125,25 @@ def check_classes(labels: np.ndarray) -> None:
 
 
 def _block(recording: Recording, network: str, block: str, tap: str, resampling: Resampling, statistics: Statistics):
-    name = f"{network} {block}"
+    activity, rectified = measurable(recording, network, block, tap)
+    try:
+        return unit_statistics(activity, resampling, statistics.indices, rectified, f"{network} {block}")
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
+def measurable(recording: Recording, network: str, block: str, tap: str) -> tuple[np.ndarray, bool]:
+    """The (images, units) activities of a block, and whether they are of the positive part.
+
+    Raises:
+        RunError: what was averaged is negative somewhere.
+    """
     settings = recording.described["settings"][network]
     rectified = settings["rectified"] if tap == "output" else tap in settings.get("positive_part", ())
     activity = recording.matrix(network, block, tap)
     if tap == "output" and not rectified:
         _refuse_negative(recording, network, block)
-    try:
-        return unit_statistics(activity, resampling, statistics.indices, rectified, name)
-    except ValueError as error:
-        raise RunError(str(error)) from error
+    return activity, rectified
 
 
 def _refuse_negative(recording: Recording, network: str, block: str) -> None:

@@ -1,0 +1,143 @@
+"""Two networks on the same images: how alike their blocks are, and their units' best matches."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.stored import StoredRun
+from analysis.figures.style import (
+    COLUMN,
+    NAME_SIZE,
+    PALETTE,
+    Look,
+    block_ticks,
+    hide_rest,
+    in_rows,
+    key,
+    named,
+    need,
+    panel_width,
+    panels,
+    styled,
+    width_for,
+    wrapped,
+)
+from analysis.names import paper_name, pretty
+
+NEEDS = ("match_blocks.csv",)
+UNITS = "match_units.csv"
+WRITTEN = 0.3
+"""Inches of a cell in which its value is written."""
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    table = named(table)
+    return table.assign(**{name: table[name].astype(str) for name in ("other", "other_block") if name in table})
+
+
+@styled
+def block_similarity(table: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, np.ndarray]:
+    """Debiased linear CKA of every block of one network (rows) with every block of another (columns).
+
+    Args:
+        table: rows of `match_blocks.csv`.
+        note: what the images are.
+        width: inches.
+    """
+    need(table, "similarity of blocks")
+    table = _named(table)
+    rows, columns = list(table["block"].unique()), list(table["other_block"].unique())
+    values = table.pivot(index="block", columns="other_block", values="cka").loc[rows, columns].to_numpy(float)
+    width = width or COLUMN
+    cell = (width - 1.5) / len(columns)
+    height = float(np.clip(cell * len(rows), 0.6, 6)) + 0.7
+    said = f"Largest standard error over images {table['cka_se'].max():.2g}." if table["cka_se"].notna().any() else ""
+    names = [pretty(table[name].iloc[0]) for name in ("network", "other")]
+    ylabel, xlabel = (wrapped(name, NAME_SIZE, room, 2) for name, room in zip(names, (height - 0.7, 1.8), strict=True))
+    figure, axes = panels(1, 1, width, height, note=f"{said} {note}", xlabel=xlabel, ylabel=ylabel)
+    ax = axes[0, 0]
+    ax.grid(False)
+    # a debiased value may be a little below 0: it is shown as 0, and written as it is
+    picture = ax.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    block_ticks(ax, range(len(columns)), columns, width - 1.5)
+    ax.set_yticks(*_row_ticks(rows, height - 0.7))
+    if cell >= WRITTEN:
+        _write(ax, values)
+    bar = figure.colorbar(picture, ax=ax, fraction=0.05)
+    bar.set_label("debiased linear CKA", fontsize=NAME_SIZE)
+    return figure, axes
+
+
+def _row_ticks(blocks: list[str], inches: float) -> tuple[list[int], list[str]]:
+    step = int(np.ceil(0.15 * len(blocks) / inches))
+    names = [wrapped(paper_name(block), NAME_SIZE, 0.6, lines=1) for block in blocks]
+    return list(range(0, len(blocks), step)), names[::step]
+
+
+def _write(ax: Axes, values: np.ndarray) -> None:
+    for row, column in np.argwhere(~np.isnan(values)):
+        value = values[row, column]
+        color = "black" if value > 0.6 else "white"
+        text = f"{round(value, 2) + 0.0:.2f}".replace("-", "−")  # no −0.00
+        ax.text(column, row, text, ha="center", va="center", fontsize=6, color=color)
+
+
+@styled
+def unit_matches(
+    table: pd.DataFrame, note: str = "", width: float | None = None, bins: int | None = None
+) -> tuple[Figure, np.ndarray]:
+    """How many units correlate how much with their best match in the other network, block by block.
+
+    Both directions: the units of one network matched in the other, and the other way round. Lines: means.
+
+    Args:
+        table: rows of `match_units.csv`.
+        note: what the images are.
+        width: inches.
+        bins: of the distributions.
+    """
+    need(table, "matches of units")
+    table = _named(table)
+    blocks, networks = list(table["block"].unique()), list(table["network"].unique())
+    colors = dict(zip(networks, PALETTE, strict=False))
+    width = width or width_for(len(blocks), 1.4)
+    rows, columns = in_rows(len(blocks), width, 1.25)
+    styles = dict(zip(networks, ("-", "--"), strict=False))
+    handles = [
+        key(f"{pretty(name)} in {pretty(_other(table, name))}", color=colors[name], linestyle=styles[name])
+        for name in networks
+    ]
+    said = "Match chosen on one half of the images, measured on the other. Dotted: means."
+    labels = {"xlabel": "Correlation with the best match over images", "ylabel": "Share of units"}
+    figure, axes = panels(rows, columns, width, 1.5, handles, f"{said} {note}", sharex=True, sharey=True, **labels)
+    lowest = min(np.floor(table["correlation"].min() * 5) / 5, 0.0) if table["correlation"].notna().any() else 0.0
+    edges = np.linspace(lowest, 1, (bins or 20) + 1)
+    for ax, block in zip(axes.flat, blocks, strict=False):
+        for name, color in colors.items():
+            values = table.loc[(table["block"] == block) & (table["network"] == name), "correlation"].dropna()
+            if len(values):
+                share = np.full(len(values), 1 / len(values))
+                ax.hist(
+                    values, edges, weights=share, histtype="step", color=color, linewidth=1.2, linestyle=styles[name]
+                )
+                ax.axvline(values.mean(), color=color, linestyle=":", linewidth=1)
+        ax.set_title(wrapped(paper_name(block), NAME_SIZE, panel_width(width, columns), 2))
+    hide_rest(axes, len(blocks))
+    return figure, axes
+
+
+def _other(table: pd.DataFrame, network: str) -> str:
+    return table.loc[table["network"] == network, "other"].iloc[0]
+
+
+def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+    blocks = run.table(NEEDS[0])
+    if blocks.empty:
+        return
+    yield "fig_match_blocks", block_similarity(blocks, run.caption(), look.width)[0]
+    units = run.table(UNITS) if run.has(UNITS) else pd.DataFrame()
+    if len(units):
+        yield "fig_match_units", unit_matches(units, run.caption(), look.width, look.bins)[0]

@@ -1,0 +1,55 @@
+"""The index on fewer images a class, of every recorded block."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import RunError, UsageError
+from analysis.recording import Recording
+from analysis.statistics.rarefaction import DRAWS, limits, rarefied
+from analysis.tables.selectivity import check_classes, check_recorded, measurable
+
+
+def rarefaction_tables(
+    recording: Recording, networks: Sequence[str] = (), tap: str = "output", draws: int = DRAWS, seed: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`selectivity_rarefaction.csv`, and its limits, `selectivity_rarefaction_limits.csv`.
+
+    Args:
+        networks: labels of those wanted; all by default.
+        draws, seed: as of `analysis.statistics.rarefaction.rarefied`.
+
+    Raises:
+        UsageError: a tap that was not recorded, or a class with a single image.
+        RunError: activities that have no index, or fewer than two classes with images.
+    """
+    check_recorded(recording, tap)
+    check_classes(recording.labels)
+    _check_sizes(recording)
+    tables, ends = [], []
+    for network in networks or recording.networks:
+        for block in recording.blocks(network, tap):
+            activity, _ = measurable(recording, network, block, tap)
+            where = {"network": network, "block": block, "depth": recording.described["depths"][network][block]}
+            try:
+                table = rarefied(activity, recording.labels, recording.indices, draws, seed, f"{network} {block}")
+            except UsageError:
+                raise
+            except ValueError as error:
+                raise RunError(str(error)) from error
+            tables.append(table.assign(**where)[[*where, *table.columns]])
+            ends.append(where | limits(table))
+    if not tables:
+        raise RunError("no network has blocks whose selectivity could be computed")
+    return pd.concat(tables, ignore_index=True), pd.DataFrame(ends)
+
+
+def _check_sizes(recording: Recording) -> None:
+    labels, counts = np.unique(recording.labels, return_counts=True)
+    if counts.min() < 2:
+        single = [str(recording.described["classes"][label]) for label in labels[counts < 2].tolist()]
+        raise UsageError(
+            f"{len(single)} classes have a single image ({', '.join(single[:5])}): there are no fewer to be drawn; "
+            f"record at least two images of each class"
+        )
