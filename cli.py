@@ -548,12 +548,17 @@ def gates(networks, stage, blocks, means_from, seed, keep, out, resume, **more):
 @_untrained
 @_where
 @click.option("--units", type=int, default=128, show_default=True, help="Of each block, drawn by --seed.")
+@click.option(
+    "--means-from",
+    metavar="DATA",
+    help="Also drop each image's own class's most selective units, by these other images, against another class's.",
+)
 @_seed
 @_running
 @_keep
 @_shares
 @_out
-def lesions(networks, stage, blocks, units, seed, keep, out, resume, **options):
+def lesions(networks, stage, blocks, units, means_from, seed, keep, out, resume, **options):
     """Do indices predict what a unit is for: each unit dropped alone, and the damage held against every index.
 
     It costs as many passes through what follows a block as units are dropped: a thousand images (--limit) are a start.
@@ -561,7 +566,7 @@ def lesions(networks, stage, blocks, units, seed, keep, out, resume, **options):
     from analysis.commands.lesions import MeasureLesions
 
     inputs = _take_inputs(networks, options, seed)
-    request = MeasureLesions(inputs, _take_measuring(options, keep), units, stage, blocks, seed)
+    request = MeasureLesions(inputs, _take_measuring(options, keep), units, stage, blocks, seed, means_from)
     _execute("lesions", request, out, resume)
 
 

@@ -9,10 +9,9 @@ from torch import nn
 
 from analysis import figures, processes
 from analysis.anatomy.sites import find_sites, resolve_blocks
-from analysis.api import Request, record_requests, shared_images
+from analysis.api import Request
 from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import RECORDING, Measuring, Recorded
-from analysis.data import ImageData, checked, load_data
+from analysis.commands.measuring import OF_OTHERS, Measuring, Recorded, record_others
 from analysis.errors import UsageError
 from analysis.files import file_hash
 from analysis.networks import card_of
@@ -20,14 +19,10 @@ from analysis.probes.static_gates import KnownGates, StaticGates
 from analysis.recording import Recording, open_recording
 from analysis.recording.store import discard
 from analysis.results.run import Run
-from analysis.subjects import fit_classes
 from analysis.tables.gates import gate_sentences, gate_tables, static_table
 from analysis.tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes
 
 log = logging.getLogger(__name__)
-
-OF_OTHERS = f"{RECORDING}-of-others"
-"""The folder, in a run's, of the gates of other images."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,9 @@ class MeasureGates:
         }
         others = run.path(OF_OTHERS)
         if self.means_from is not None:
-            known = self._record_others(self.means_from, requests, images, others)
+            wanted = {label: Request(each.network, each.blocks, ("gate",)) for label, each in requests.items()}
+            skip = self.inputs.skip_unreadable
+            known = record_others(wanted, self.means_from, images, self.measuring.options, others, skip)
             requests = {
                 label: replace(each, probes=[_static(label, each, known, self.statistics.seed)])
                 for label, each in requests.items()
@@ -74,16 +71,6 @@ class MeasureGates:
         if self.means_from is not None and not self.measuring.keep:
             discard(others)
         return self.measuring.finish(run)
-
-    def _record_others(self, data: str, requests: Mapping[str, Request], images: ImageData, folder: Path) -> Recording:
-        """The gates of other images."""
-        others = checked(load_data(data), self.inputs.skip_unreadable)
-        if shared := shared_images(others, images):
-            raise UsageError(f"{shared} images of {others}, which gates are taken from, are measured; expected others")
-        others = fit_classes([each.network for each in requests.values()], others)
-        wanted = {label: Request(each.network, each.blocks, ("gate",)) for label, each in requests.items()}
-        options = replace(self.measuring.options, shard=None)  # whatever is measured then
-        return record_requests(wanted, others, options, folder, resume=True)
 
     def _gated(self, network: nn.Module) -> list[str]:
         """The blocks that have a gate."""

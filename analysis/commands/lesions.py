@@ -1,7 +1,7 @@
 """`gelens lesions`: each unit of a block dropped alone, and whether indices of units predict the damage."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +10,20 @@ from torch import nn
 from analysis.anatomy.sites import resolve_blocks
 from analysis.api import Request
 from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import Measuring
+from analysis.commands.measuring import OF_OTHERS, Measuring, record_others
+from analysis.data import ImageData
 from analysis.errors import UsageError
 from analysis.networks import preprocessing_of
-from analysis.probes.lesions import Lesions
+from analysis.probes.lesions import ClassLesions, Lesions
 from analysis.randomness import hashes
+from analysis.recording.store import discard
 from analysis.results.run import Run
 from analysis.subjects import image_shape, outputs_and_units
-from analysis.tables.lesions import lesion_sentences, lesions_of
+from analysis.tables.lesions import class_orders_of, lesion_sentences, lesions_of, targeted_of
 from analysis.tables.selectivity import check_classes
+
+COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Of a class's most selective units, dropped together, up to half of a block's."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,9 @@ class MeasureLesions:
     Args:
         units: of each block, drawn by hash; all where it has no more.
         blocks: module names, instead of a stage.
-        seed: of which units are drawn, and of the halves of the images.
+        seed: of which units are drawn, of the halves of the images, and of other classes.
+        means_from: data of other images, which tell the units that are selective for each class: they are dropped
+            together, those of an image's own class and those of another.
     """
 
     inputs: Inputs
@@ -37,11 +44,13 @@ class MeasureLesions:
     stage: int | None = 4
     blocks: Sequence[str] = ()
     seed: int = 0
+    means_from: str | None = None
 
     def arguments(self) -> dict:
         if self.units < 4:
             raise UsageError(f"{self.units} units of a block tell no correlation; expected at least 4")
         chosen = {"stage": self.stage, "blocks": self.blocks, "units": self.units, "seed": self.seed}
+        chosen |= {"means_from": self.means_from}
         return self.inputs.as_arguments() | self.measuring.arguments() | chosen
 
     def run(self, run: Run) -> list[Path]:
@@ -49,13 +58,36 @@ class MeasureLesions:
         images = self.inputs.load_data(labelled)
         check_classes(images.labels)
         requests = {label: self._request(network, images) for label, network in labelled.items()}
+        others = run.path(OF_OTHERS)
+        if self.means_from is not None:
+            requests = self._targeted(requests, self.means_from, images, others)
         recording = self.measuring.measure(run, requests, images, self.seed)
         with run.timed("statistics"):
             units, agreement = lesions_of(recording, self.seed)
         run.write_table("lesions_units.csv", units)
         run.write_table("lesions_agreement.csv", agreement)
+        if len(targeted := targeted_of(recording)):
+            run.write_table("lesions_targeted.csv", targeted)
         run.save(findings=lesion_sentences(agreement))
+        if self.means_from is not None and not self.measuring.keep:
+            discard(others)
         return self.measuring.finish(run)
+
+    def _targeted(
+        self, requests: Mapping[str, Request], data: str, images: ImageData, folder: Path
+    ) -> dict[str, Request]:
+        """The requests with lesions of the units that other images show to be selective for a class."""
+        wanted = {label: Request(each.network, each.blocks) for label, each in requests.items()}
+        skip = self.inputs.skip_unreadable
+        known = record_others(wanted, data, images, self.measuring.options, folder, skip)
+        found = {}
+        for label, request in requests.items():
+            orders = class_orders_of(known, label)
+            fewest = min(order.shape[1] for order in orders.values())
+            counts = [count for count in COUNTS if count <= fewest // 2]
+            lesions = ClassLesions(request.network, orders, counts, self.seed)
+            found[label] = replace(request, probes=[*request.probes, lesions])
+        return found
 
     def _request(self, network: nn.Module, images) -> Request:
         blocks = resolve_blocks(network, self.stage, self.blocks)

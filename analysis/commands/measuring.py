@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis import figures, processes
-from analysis.api import Request, description, record_requests
+from analysis.api import Request, description, record_requests, shared_images
+from analysis.data import ImageData, checked, load_data
 from analysis.data.datasets import image_differences
 from analysis.devices import resolve_device
 from analysis.errors import UsageError
@@ -14,6 +15,7 @@ from analysis.networks.weights import network_card
 from analysis.recording import Recording
 from analysis.recording.store import discard
 from analysis.results.run import Run
+from analysis.subjects import fit_classes
 from analysis.sweep.passing import SweepOptions
 from analysis.tables.evaluation import evaluation_gaps, evaluation_table
 
@@ -21,6 +23,10 @@ log = logging.getLogger(__name__)
 
 RECORDING = "recording"
 """The recording's folder, in a run's."""
+
+
+OF_OTHERS = f"{RECORDING}-of-others"
+"""The folder, in a run's, of what is recorded of other images than those measured."""
 
 
 class Recorded(Exception):
@@ -76,6 +82,31 @@ class Measuring:
         if not self.keep:
             discard(run.path(RECORDING))
         return drawn
+
+
+def record_others(
+    requests: Mapping[str, Request],
+    data: str,
+    images: ImageData,
+    options: SweepOptions,
+    folder: Path,
+    skip_unreadable: bool = False,
+) -> Recording:
+    """Record what is requested of other images than those measured.
+
+    Args:
+        data: the others, a reference.
+        images: that are measured.
+
+    Raises:
+        UsageError: some of them are the same.
+    """
+    others = checked(load_data(data), skip_unreadable)
+    if shared := shared_images(others, images):
+        raise UsageError(f"{shared} images of {others}, which others are taken from, are measured; expected others")
+    others = fit_classes([each.network for each in requests.values()], others)
+    options = replace(options, shard=None)  # of all of these images, whatever is measured then
+    return record_requests(requests, others, options, folder, resume=True)
 
 
 def add_network(run: Run, label: str, request: Request) -> None:

@@ -21,6 +21,7 @@ from analysis.figures.fig_gates import gate_distributions, gate_variance, gates_
 from analysis.figures.fig_gates_classes import gates_by_class
 from analysis.figures.fig_gates_static import static_gates
 from analysis.figures.fig_lesions import lesion_agreement
+from analysis.figures.fig_lesions_targeted import targeted_lesions
 from analysis.figures.fig_match import block_similarity, unit_matches
 from analysis.figures.fig_rarefaction import rarefaction
 from analysis.figures.fig_taps import selectivity_by_tap
@@ -57,5 +58,6 @@ __all__ = [
     "selectivity_gap_over_trainings",
     "selectivity_over_training",
     "static_gates",
+    "targeted_lesions",
     "unit_matches",
 ]

@@ -1,16 +1,21 @@
 """Lesions of single units: what each image loses when one unit of a block's output is set to zero."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
+import numpy as np
 import torch
 from torch import nn
 
 from analysis.ablation.engine import Ablation, Variant
 from analysis.anatomy.sites import Site
+from analysis.data.loading import Batch
 from analysis.devices import to_device
 from analysis.errors import UsageError
 from analysis.probes.probe import Moment
+from analysis.randomness import hashes
 from analysis.recording import Kept
 
 MEASURES = ("loss", "logit", "right")
@@ -34,19 +39,21 @@ class Lesions:
 
     def __init__(self, network: nn.Module, units: Mapping[str, Sequence[int]], widths: Mapping[str, int]):
         self.network = network
+        self._units = {block: list(map(int, channels)) for block, channels in units.items()}
         self._targets = []
-        for block, channels in units.items():
+        for block, channels in self._units.items():
             if not len(channels) or min(channels) < 0 or max(channels) >= widths[block]:
                 raise UsageError(
                     f"block `{block}` has the units 0 … {widths[block] - 1}; asked for {list(channels)[:5]}"
                 )
-            self._targets.append(_Target(network, Site(block, block, widths[block]), list(map(int, channels))))
+            variants = partial(_one_at_a_time, channels, widths[block])
+            self._targets.append(_Target(network, Site(block, block, widths[block]), variants, len(channels)))
 
     def arrays(self) -> list[Kept]:
         return [
             Kept(
                 f"{target.block}.lesion.{measure}",
-                (len(target.channels),),
+                (target.number,),
                 "uint8" if measure == "right" else "float32",
             )
             for target in self._targets
@@ -54,7 +61,7 @@ class Lesions:
         ]
 
     def settings(self) -> dict:
-        return {"lesions": {target.block: target.channels for target in self._targets}}
+        return {"lesions": self._units}
 
     def taps(self) -> dict[str, list[str]]:
         return {}
@@ -63,57 +70,126 @@ class Lesions:
     def watch(self, batch) -> Iterator[None]:
         with ExitStack() as stack:
             for target in self._targets:
-                stack.enter_context(target.watch(batch.labels))
+                stack.enter_context(target.watch(batch))
             yield
 
     def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
         whole = _measured(moment.logits, moment.labels)
         rows: dict[str, torch.Tensor] = {}
         for target in self._targets:
-            loss, logit, right = target.take(moment.images, moment.logits, moment.batch.labels)
+            loss, logit, right = target.take(moment)
             rows[f"{target.block}.lesion.loss"] = loss - whole[0][:, None]
             rows[f"{target.block}.lesion.logit"] = whole[1][:, None] - logit
             rows[f"{target.block}.lesion.right"] = right.to(torch.uint8)
         return rows
 
 
-class _Target:
-    """A block, and what came of its lesions in the batch at hand."""
+class ClassLesions:
+    """Keeps whether each image is right without the k units that are most selective for its own class, and without as
+    many of another class's, drawn by hash: BLOCK.targeted.right, uint8 (2 · counts,), the own ones first.
 
-    def __init__(self, network: nn.Module, site: Site, channels: list[int]):
-        self.block, self.channels, self.site = site.block, channels, site
+    Args:
+        network: on its device, in evaluation mode by the first pass.
+        orders: by block, in the network's order, (K, units) for each class the units of the block's output, the most
+            selective for it first, as other images have it.
+        counts: how many units are dropped together.
+        seed: of which other class an image gets.
+
+    Raises:
+        UsageError: more units than a block has.
+    """
+
+    def __init__(self, network: nn.Module, orders: Mapping[str, np.ndarray], counts: Sequence[int], seed: int = 0):
+        self.network, self.counts, self.seed = network, list(counts), seed
+        self._orders = {block: np.asarray(order) for block, order in orders.items()}
+        self._targets = []
+        for block, order in self._orders.items():
+            classes, width = order.shape
+            if max(counts) > width or min(counts) < 1:
+                raise UsageError(f"block `{block}` has {width} units; {list(counts)} cannot be dropped together")
+            # when each unit is dropped for a class
+            ranks = torch.from_numpy(np.argsort(order, axis=1))
+            site = Site(block, block, width)
+            self._targets.append(_Target(network, site, partial(self._variants, ranks, classes), 2 * len(self.counts)))
+
+    def _variants(
+        self, ranks: torch.Tensor, classes: int, labels: torch.Tensor, indices: torch.Tensor, device: torch.device
+    ) -> list[Variant]:
+        step = hashes(self.seed, "another class", indices.numpy()) % np.uint64(classes - 1)
+        others = (labels + 1 + torch.from_numpy(step.astype(np.int64))) % classes
+        of = [to_device(ranks[chosen], device) for chosen in (labels, others)]
+        return [Variant([each], [count]) for each in of for count in self.counts]
+
+    def arrays(self) -> list[Kept]:
+        return [Kept(f"{target.block}.targeted.right", (2 * len(self.counts),), "uint8") for target in self._targets]
+
+    def settings(self) -> dict:
+        known = {block: hashlib.sha256(order.tobytes()).hexdigest()[:16] for block, order in self._orders.items()}
+        return {"targeted": {"counts": self.counts, "seed": self.seed, "orders": known}}
+
+    def taps(self) -> dict[str, list[str]]:
+        return {}
+
+    @contextmanager
+    def watch(self, batch) -> Iterator[None]:
+        with ExitStack() as stack:
+            for target in self._targets:
+                stack.enter_context(target.watch(batch))
+            yield
+
+    def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
+        return {f"{target.block}.targeted.right": target.take(moment)[2].to(torch.uint8) for target in self._targets}
+
+
+class _Target:
+    """A block, and what came of its lesions in the batch at hand.
+
+    Args:
+        variants: of a batch's labels and indices, on the host, and the device: what is dropped.
+        number: of variants.
+    """
+
+    def __init__(self, network: nn.Module, site: Site, variants: Callable[..., list[Variant]], number: int):
+        self.block, self.variants, self.number = site.block, variants, number
         self.ablation = Ablation(network, [site], [torch.zeros(())])
         self._found: list[torch.Tensor] = []
 
-    def watch(self, labels: torch.Tensor):
+    def watch(self, batch: Batch):
         def ready() -> None:
             self.ablation.settle()
             if self.ablation.way != "passes":
-                self._measure(labels)
+                self._measure(batch)
 
         nothing = lambda number, maps: None
         return self.ablation.watch(nothing, nothing, ready)
 
-    def take(self, images: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
-        """(N, units) of the loss, of the label's logit, of whether it is right."""
-        if not self.ablation.keep_promise(logits):
-            self._measure(labels, images)
+    def take(self, moment: Moment) -> list[torch.Tensor]:
+        """(N, variants) of the loss, of the label's logit, of whether it is right."""
+        if not self.ablation.keep_promise(moment.logits):
+            self._measure(moment.batch, moment.images)
         found, self._found = self._found, []
         return found
 
-    def _measure(self, labels: torch.Tensor, images: torch.Tensor | None = None) -> None:
+    def _measure(self, batch: Batch, images: torch.Tensor | None = None) -> None:
         rows, device = self.ablation.batch(images)
-        labels = to_device(labels, device)
-        spared = torch.ones(self.site.channels, dtype=torch.int64, device=device)
-        variants = []
-        for channel in self.channels:
-            ranks = spared.clone()
-            ranks[channel : channel + 1] = 0
-            variants.append(Variant([ranks.expand(rows, -1)], [1]))
-        self._found = [torch.empty(rows, len(variants), device=device) for _ in MEASURES]
+        labels = to_device(batch.labels, device)
+        self._found = [torch.empty(rows, self.number, device=device) for _ in MEASURES]
+        variants = self.variants(batch.labels, batch.indices, device)
         for place, logits in enumerate(self.ablation.logits(variants, images)):
             for kept, values in zip(self._found, _measured(logits, labels), strict=True):
                 kept[:, place] = values
+
+
+def _one_at_a_time(
+    channels: Sequence[int], width: int, labels: torch.Tensor, indices: torch.Tensor, device: torch.device
+) -> list[Variant]:
+    spared = torch.ones(width, dtype=torch.int64, device=device)
+    variants = []
+    for channel in channels:
+        ranks = spared.clone()
+        ranks[channel : channel + 1] = 0
+        variants.append(Variant([ranks.expand(len(labels), -1)], [1]))
+    return variants
 
 
 def _measured(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -6,7 +6,7 @@ import pandas as pd
 from analysis.errors import UsageError
 from analysis.names import pretty
 from analysis.recording import Recording
-from analysis.statistics.lesions import lesion_tables
+from analysis.statistics.lesions import class_orders, lesion_tables, targeted_table
 
 
 def lesions_of(recording: Recording, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -33,6 +33,34 @@ def lesions_of(recording: Recording, seed: int = 0) -> tuple[pd.DataFrame, pd.Da
     if not units:
         raise UsageError("no units were lesioned: `gelens lesions NETWORK…` does it")
     return pd.concat(units, ignore_index=True), pd.concat(agreement, ignore_index=True)
+
+
+def targeted_of(recording: Recording) -> pd.DataFrame:
+    """`lesions_targeted.csv`: network, block, then the columns of `targeted_table`; empty where none was."""
+    tables = []
+    for network in recording.networks:
+        right = recording.array(network, "top_classes")[:, 0] == recording.labels
+        settings = recording.described["settings"][network].get("targeted")
+        for block in settings["orders"] if settings else ():
+            table = targeted_table(recording.array(network, f"{block}.targeted.right"), right, settings["counts"])
+            table.insert(0, "block", block)
+            table.insert(0, "network", network)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def class_orders_of(recording: Recording, network: str) -> dict[str, np.ndarray]:
+    """By block, for each class its most selective units first, from recorded outputs."""
+    labels = recording.labels
+    classes = max(len(recording.described["classes"]), int(labels.max()) + 1)
+    found = {}
+    for block in recording.blocks(network):
+        activity = np.asarray(recording.matrix(network, block), dtype=float)
+        means = np.zeros((classes, activity.shape[1]))
+        for label in np.unique(labels):
+            means[label] = activity[labels == label].mean(0)
+        found[block] = class_orders(means)
+    return found
 
 
 def lesion_sentences(agreement: pd.DataFrame) -> list[str]:

@@ -10,7 +10,8 @@ from torchvision.transforms.functional import to_tensor
 
 from analysis.api import Request, record_requests
 from analysis.errors import UsageError
-from analysis.probes.lesions import Lesions
+from analysis.probes.lesions import ClassLesions, Lesions
+from analysis.randomness import hashes
 from cli import main
 from tests.conftest import count_hooks, make_data, make_network
 
@@ -55,6 +56,37 @@ def test_every_unit_is_that_of_a_plain_loop(name):
     assert np.ptp(found["loss"], axis=0).min() > 0
 
 
+def test_a_classs_units_are_dropped_together_as_a_plain_loop_does_it():
+    network, data, block = make_network("mini_resnet_se"), make_data(24), "layer3.4"
+    orders = np.stack([np.random.default_rng(label).permutation(128) for label in range(4)])
+    counts = [1, 4, 64]
+    probe = ClassLesions(network, {block: orders}, counts, seed=5)
+    recording = record_requests({"n": Request(network, probes=[probe])}, data)
+    found = recording.array("n", f"{block}.targeted.right")
+    step = hashes(5, "another class", recording.indices) % np.uint64(3)
+    others = (recording.labels + 1 + step.astype(int)) % 4
+    assert (others != recording.labels).all() and len(set(others)) == 4
+    images = torch.stack([2 * to_tensor(data[at][0]) - 1 for at in range(24)])
+    expected = []
+    for classes in (recording.labels, others):
+        for count in counts:
+
+            def drop(module, given, output, classes=classes, count=count):
+                output = output.clone()
+                for image, label in enumerate(classes):
+                    output[image, orders[label][:count]] = 0
+                return output
+
+            hook = network.get_submodule(block).register_forward_hook(drop)
+            with torch.inference_mode():
+                expected.append(network(images).argmax(1).numpy() == recording.labels)
+            hook.remove()
+    assert np.array_equal(found, np.stack(expected, 1)) and count_hooks(network) == 0
+    assert len({column.tobytes() for column in found.T}) > 2
+    with pytest.raises(UsageError, match="has 128 units"):
+        ClassLesions(network, {block: orders}, [200])
+
+
 def test_units_that_are_not_there():
     with pytest.raises(UsageError, match=r"block `layer3\.0` has the units 0 … 127; asked for \[128\]"):
         Lesions(make_network("mini_resnet"), {"layer3.0": [128]}, {"layer3.0": 128})
@@ -62,14 +94,18 @@ def test_units_that_are_not_there():
 
 def test_the_command(tmp_path):
     few = ["--limit", "60", "--units", "12", "--blocks", "layer3.5"]
-    command = ["lesions", "mini_resnet", "--untrained", *few]
+    command = ["lesions", "mini_resnet", "--untrained", *few, "--means-from", "digits#train"]
     result = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "run")])
     assert result.exit_code == 0, result.output
     units = pd.read_csv(tmp_path / "run" / "lesions_units.csv")
     assert len(units) == 12 and units["unit"].is_unique and units["unit"].max() > 12
     agreement = pd.read_csv(tmp_path / "run" / "lesions_agreement.csv")
     assert {"csi", "auc", "mu_max"} <= set(agreement["index"]) and agreement["correlation"].abs().max() <= 1
-    assert (tmp_path / "run" / "figures" / "fig_lesions.png").is_file()
+    targeted = pd.read_csv(tmp_path / "run" / "lesions_targeted.csv")
+    assert targeted["k"].tolist() == [1, 2, 4, 8, 16, 32, 64]
+    assert (targeted["difference"] - targeted["own"] + targeted["other"]).abs().max() < 1e-6
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
+    assert {"fig_lesions", "fig_lesions_targeted"} <= drawn
     assert "rank correlation over units" in result.output
     result = CliRunner().invoke(main, [*command[:3], "--units", "2", "--out", str(tmp_path / "two")])
     assert result.exit_code == 2 and "2 units of a block tell no correlation" in result.output

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.statistics.lesions import damages, lesion_tables
+from analysis.statistics.lesions import class_orders, damages, lesion_tables, targeted_table
 
 
 def test_damage_by_hand():
@@ -72,3 +72,17 @@ def test_the_order_of_images_does_not_matter():
     again = lesion_tables(activity[order], moved, right[order], labels[order], indices[order])
     assert np.allclose(units["loss_own"], again[0]["loss_own"])
     assert np.allclose(agreed["correlation"], again[1]["correlation"], equal_nan=True)
+
+
+def test_a_classs_units_by_hand():
+    """Three classes, three units: one of class 0 alone, one that is higher on class 0 than on others, a dead one."""
+    means = np.array([[2.0, 3.0, 0.0], [0.0, 1.0, 0.0], [0.0, 2.0, 0.0]])
+    assert class_orders(means).tolist() == [[0, 1, 2], [1, 0, 2], [1, 0, 2]]
+
+
+def test_targeted_lesions_by_hand():
+    right = np.array([True, True, True, False])
+    targeted = np.array([[1, 0, 1, 1], [0, 0, 1, 0], [1, 0, 1, 1], [0, 0, 0, 0]])
+    found = targeted_table(targeted, right, [2, 8])
+    assert found["k"].tolist() == [2, 8] and found["own"].tolist() == [0.25, 0.75]
+    assert found["other"].tolist() == [0, 0.25] and found["difference"].tolist() == [0.25, 0.5]

@@ -1,0 +1,69 @@
+"""Class-targeted lesions: accuracy lost against how many of a class's most selective units are dropped."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.figures.stored import StoredRun
+from analysis.figures.style import (
+    WIDTH,
+    Look,
+    colors_of,
+    hide_rest,
+    in_rows,
+    key,
+    named,
+    need,
+    panels,
+    percent_axis,
+    styled,
+)
+from analysis.names import paper_name, pretty
+
+NEEDS = ("lesions_targeted.csv",)
+
+
+@styled
+def targeted_lesions(targeted: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, np.ndarray]:
+    """Accuracy lost without the k units most selective for each image's own class (solid) or another (dashed).
+
+    Args:
+        targeted: rows of `lesions_targeted.csv`.
+        note: what the images are.
+        width: inches.
+    """
+    need(targeted, "targeted lesions")
+    targeted = named(targeted)
+    blocks = list(targeted["block"].unique())
+    width = width or WIDTH
+    colors = colors_of(targeted["network"].unique())
+    handles = [key(pretty(label), color=color) for label, color in colors.items()]
+    handles += [key("own class", color="0.3"), key("another class", color="0.3", linestyle="--")]
+    rows, columns = in_rows(len(blocks), width, 1.5)
+    labels = {"xlabel": "Units dropped", "ylabel": "Accuracy lost"}
+    figure, axes = panels(rows, columns, width, 1.7, handles, note, sharex=True, sharey=True, **labels)
+    for ax, block in zip(axes.flat, blocks, strict=False):
+        ax.axhline(0, color="0.4", linewidth=0.8)
+        for label, color in colors.items():
+            mine = targeted[(targeted["block"] == block) & (targeted["network"] == label)]
+            for of, line in (("own", "-"), ("other", "--")):
+                reach = np.stack([mine[of] - mine[f"{of}_low"], mine[f"{of}_high"] - mine[of]])
+                ax.errorbar(mine["k"], mine[of], reach, color=color, linestyle=line, linewidth=1, capsize=1.5)
+        ax.set_xscale("log", base=2)
+        ticks = sorted(targeted["k"].unique())
+        ax.set_xticks(ticks, [str(tick) for tick in ticks])
+        ax.minorticks_off()
+        percent_axis(ax.yaxis)
+        ax.set_title(paper_name(block))
+    hide_rest(axes, len(blocks))
+    return figure, axes
+
+
+def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+    """One for all networks."""
+    targeted = run.table("lesions_targeted.csv")
+    if len(targeted):
+        said = "Bars: 95 % over images."
+        yield "fig_lesions_targeted", targeted_lesions(targeted, run.caption(said), look.width)[0]
