@@ -48,7 +48,7 @@ def targeted_lesions(targeted: pd.DataFrame, note: str = "", width: float | None
         ax.axhline(0, color="0.4", linewidth=0.8)
         for label, color in colors.items():
             mine = targeted[(targeted["block"] == block) & (targeted["network"] == label)]
-            for of, line in (("own", "-"), ("other", "--")):
+            for of, line in (("own", "-"), ("another", "--")):
                 reach = np.stack([mine[of] - mine[f"{of}_low"], mine[f"{of}_high"] - mine[of]])
                 ax.errorbar(mine["k"], mine[of], reach, color=color, linestyle=line, linewidth=1, capsize=1.5)
         ax.set_xscale("log", base=2)

@@ -54,7 +54,10 @@ TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gates_static.csv": (("network", "block", "gate"), ("top1", "top1_low", "top1_high", "difference")),
     "gates_units.csv": (_OF_UNITS[0], ("unit", "mean", "class_share")),
     "lesions_agreement.csv": (("network", "block", "index", "damage"), ("correlation", "low", "high", "agreement")),
-    "lesions_targeted.csv": (_OF_UNITS[0], ("k", "own", "own_low", "own_high", "other", "other_low", "other_high")),
+    "lesions_targeted.csv": (
+        _OF_UNITS[0],
+        ("k", "own", "own_low", "own_high", "another", "another_low", "another_high"),
+    ),
     "lesions_units.csv": (_OF_UNITS[0], ("unit", "csi", "loss", "loss_own")),
     "match_blocks.csv": (("network", "block", "other", "other_block"), ("cka", "cka_biased", "cka_se")),
     "match_units.csv": ((*_OF_UNITS[0], "other"), ("unit", "match", "correlation")),

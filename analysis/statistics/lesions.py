@@ -135,15 +135,15 @@ def targeted_table(targeted: np.ndarray, right: np.ndarray, counts: Sequence[int
         right: (N,) whether the intact network is.
 
     Returns:
-        k, own, own_low, own_high, other, other_low, other_high, difference, difference_low, difference_high: accuracy
+        k, own, own_low, own_high, another, another_low, another_high, difference, difference_low, difference_high: accuracy
         lost, and how much more of it by the own class's units, with 95 % intervals over images.
     """
     lost = right[:, None].astype(float) - targeted
     rows = []
     for at, count in enumerate(counts):
-        own, other = lost[:, at], lost[:, len(counts) + at]
+        own, another = lost[:, at], lost[:, len(counts) + at]
         row: dict[str, float] = {"k": count}
-        for name, values in (("own", own), ("other", other), ("difference", own - other)):
+        for name, values in (("own", own), ("another", another), ("difference", own - another)):
             reach = 1.96 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
             row |= {name: values.mean(), f"{name}_low": values.mean() - reach, f"{name}_high": values.mean() + reach}
         rows.append(row)

@@ -103,7 +103,7 @@ def test_the_command(tmp_path):
     assert {"csi", "auc", "mu_max"} <= set(agreement["index"]) and agreement["correlation"].abs().max() <= 1
     targeted = pd.read_csv(tmp_path / "run" / "lesions_targeted.csv")
     assert targeted["k"].tolist() == [1, 2, 4, 8, 16, 32, 64]
-    assert (targeted["difference"] - targeted["own"] + targeted["other"]).abs().max() < 1e-6
+    assert (targeted["difference"] - targeted["own"] + targeted["another"]).abs().max() < 1e-6
     drawn = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
     assert {"fig_lesions", "fig_lesions_targeted"} <= drawn
     assert "rank correlation over units" in result.output

@@ -85,4 +85,4 @@ def test_targeted_lesions_by_hand():
     targeted = np.array([[1, 0, 1, 1], [0, 0, 1, 0], [1, 0, 1, 1], [0, 0, 0, 0]])
     found = targeted_table(targeted, right, [2, 8])
     assert found["k"].tolist() == [2, 8] and found["own"].tolist() == [0.25, 0.75]
-    assert found["other"].tolist() == [0, 0.25] and found["difference"].tolist() == [0.25, 0.5]
+    assert found["another"].tolist() == [0, 0.25] and found["difference"].tolist() == [0.25, 0.5]
