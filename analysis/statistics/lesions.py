@@ -135,8 +135,8 @@ def targeted_table(targeted: np.ndarray, right: np.ndarray, counts: Sequence[int
         right: (N,) whether the intact network is.
 
     Returns:
-        k, own, own_low, own_high, another, another_low, another_high, difference, difference_low, difference_high: accuracy
-        lost, and how much more of it by the own class's units, with 95 % intervals over images.
+        k, own, own_low, own_high, another, another_low, another_high, difference, difference_low, difference_high:
+        accuracy lost, and how much more of it by the own class's units, with 95 % intervals over images.
     """
     lost = right[:, None].astype(float) - targeted
     rows = []
