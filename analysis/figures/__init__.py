@@ -17,6 +17,7 @@ from analysis.figures.fig3_pruning import pruning
 from analysis.figures.fig3_random import pruning_against_random
 from analysis.figures.fig4_operators import operators
 from analysis.figures.fig_epochs import selectivity_over_training
+from analysis.figures.fig_levels import selectivity_by_level
 from analysis.figures.fig_match import block_similarity, unit_matches
 from analysis.figures.fig_rarefaction import rarefaction
 from analysis.figures.pruning_curves import curve_scores
@@ -42,6 +43,7 @@ __all__ = [
     "selectivity",
     "selectivity_against_null",
     "selectivity_by_depth",
+    "selectivity_by_level",
     "selectivity_gap",
     "selectivity_gap_over_trainings",
     "selectivity_over_training",
