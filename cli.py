@@ -761,6 +761,28 @@ def rarefaction(recording, networks, tap, draws, seed, out, resume):
 
 
 @main.command()
+@click.argument("recording", type=click.Path(path_type=Path))
+@click.option("--groups", type=click.Path(path_type=Path), help="A csv: class, a column a level, finest first.")
+@click.option("--wordnet", type=click.Path(path_type=Path), help="WordNet's is_a list, for ImageNet's classes.")
+@click.option("--network", "networks", multiple=True, metavar="LABEL", help="Repeatable; all by default.")
+@_recorded_tap
+@click.option(
+    "--permutations", type=click.IntRange(1), default=100, show_default=True, help="Of classes, and of images' labels."
+)
+@click.option("--replicates", type=click.IntRange(0), default=100, show_default=True, help="Of the bootstrap.")
+@_seed
+@_out
+def levels(recording, out, resume, **options):
+    """Class selectivity of groups of classes, level by level of a hierarchy, beside random groups as large.
+
+    RECORDING is that of `gelens record`, or a run that kept one. One image of each class will do.
+    """
+    from analysis.commands.levels import Levels
+
+    _execute("levels", Levels(recording, **options), out, resume)
+
+
+@main.command()
 @click.argument("data")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to make.")
 @click.option("--network", help="Resize and crop as this network has it; 224 px, crop 0.875, bilinear by default.")

@@ -22,6 +22,7 @@ from analysis.figures.fig_gates_classes import gates_by_class
 from analysis.figures.fig_gates_static import static_gates
 from analysis.figures.fig_lesions import lesion_agreement
 from analysis.figures.fig_lesions_targeted import targeted_lesions
+from analysis.figures.fig_levels import selectivity_by_level
 from analysis.figures.fig_match import block_similarity, unit_matches
 from analysis.figures.fig_rarefaction import rarefaction
 from analysis.figures.fig_taps import selectivity_by_tap
@@ -53,6 +54,7 @@ __all__ = [
     "selectivity",
     "selectivity_against_null",
     "selectivity_by_depth",
+    "selectivity_by_level",
     "selectivity_by_tap",
     "selectivity_gap",
     "selectivity_gap_over_trainings",

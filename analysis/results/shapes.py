@@ -69,6 +69,10 @@ TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "selectivity_gap.csv": (("network", "block", "reference"), ("depth", "mean_gap")),
     "selectivity_images.csv": (("network", "block", "identifier"), ("unit", "rank", "label")),
     "selectivity_indices.csv": (("network", "block", "index"), ("unit", "value")),
+    "selectivity_levels.csv": (
+        (*_OF_UNITS[0], "level"),
+        ("groups", "mean_csi", "mean_csi_se", "mean_null", "null_low", "null_high", "mean_label_null"),
+    ),
     "selectivity_rarefaction.csv": (
         _OF_UNITS[0],
         ("images_per_class", *(f"mean_{kind}{of}" for kind in ("csi", "null", "corrected") for of in ("", "_sd"))),

@@ -69,3 +69,23 @@ def test_rarefaction_is_legible(tmp_path, network, count, sizes, width):
     assert making.clashes(figure) == []
     low, high = figure.axes[0].get_ylim()
     assert low == 0 and high > table["mean_csi"].max()
+
+
+def levels_table(network: str, blocks, levels) -> pd.DataFrame:
+    rows = []
+    for block in blocks:
+        for place, level in enumerate(levels):
+            row = {"network": network, "block": block, "level": level, "groups": 1000 // (place + 1)}
+            row |= {"mean_csi": 0.5 / (place + 1), "mean_csi_se": 0.01, "mean_label_null": 0.1}
+            null = 0.4 / (place + 1) if place else np.nan
+            rows.append(row | {"mean_null": null, "null_low": null - 0.02, "null_high": null + 0.02})
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("network", ["mini_resnet", making.HARD[3]])
+@pytest.mark.parametrize("levels", [["class", "family"], ["class", *(f"depth {depth}" for depth in range(18, 0, -1))]])
+@pytest.mark.parametrize(("count", "width"), [(1, 3.3), (6, 3.3), (6, None)])
+def test_levels_are_legible(tmp_path, network, levels, count, width):
+    table = levels_table(network, making.blocks_of(count), levels)
+    (figure,) = making.drawn(making.write_run(tmp_path, selectivity_levels=table), width).values()
+    assert making.clashes(figure) == []

@@ -1,0 +1,93 @@
+"""`gelens levels`: the index of groups of classes at the levels of a hierarchy, from a finished recording."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis import figures, processes
+from analysis.commands.measuring import Recorded
+from analysis.data import imagenet
+from analysis.errors import UsageError
+from analysis.files import file_hash
+from analysis.recording import Recording, open_recording
+from analysis.results.run import Run
+from analysis.statistics import PERMUTATIONS, REPLICATES
+from analysis.tables.levels import Hierarchy, level_tables, read_levels, wordnet_levels
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The index at every level of a hierarchy of classes.
+
+    Args:
+        recording: its folder, or that of a run which kept one.
+        groups: a csv of class and a column for each level.
+        wordnet: WordNet's is_a list, instead, for ImageNet's classes.
+        networks: labels; all by default.
+        tap: whose activity is taken.
+        permutations: of classes in the hierarchy, and of labels of images.
+        replicates: of the bootstrap over images.
+        seed: of all that is drawn.
+    """
+
+    recording: Path
+    groups: Path | None = None
+    wordnet: Path | None = None
+    networks: Sequence[str] = ()
+    tap: str = "output"
+    permutations: int = PERMUTATIONS
+    replicates: int = REPLICATES
+    seed: int = 0
+
+    def __post_init__(self):
+        if (self.groups is None) == (self.wordnet is None):
+            raise UsageError("--groups and --wordnet each name a hierarchy; expected one of them")
+        if not self.file.is_file():
+            raise UsageError(f"`{self.file}` is no file")
+
+    @property
+    def file(self) -> Path:
+        """What the hierarchy is read from."""
+        chosen = self.groups or self.wordnet
+        assert chosen is not None  # one of them is given
+        return chosen
+
+    def arguments(self) -> dict:
+        chosen = {name: getattr(self, name) for name in ("networks", "tap", "permutations", "replicates", "seed")}
+        chosen |= {"hierarchy": file_hash(self.file), "wordnet": self.wordnet is not None}
+        return chosen | {"from": file_hash(open_recording(self.recording).path("recording.json"))}
+
+    def run(self, run: Run) -> list[Path]:
+        """Compute and write every table.
+
+        Raises:
+            Recorded: another process does.
+        """
+        if not processes.is_first():
+            raise Recorded
+        recording = open_recording(self.recording)
+        for label in self.networks:
+            recording.names(label)  # an error where there is none
+        hierarchy = self._hierarchy(recording)
+        drawn = (self.permutations, self.replicates, self.seed)
+        with run.timed("statistics"):
+            blocks, units = level_tables(recording, hierarchy, self.networks, self.tap, *drawn)
+        for label in self.networks or recording.networks:
+            run.add_network(label, recording.networks[label])
+        run.save(data=recording.described.get("data", {}) | {"read": len(recording.images)}, seed=self.seed)
+        run.write_table("selectivity_levels.csv", blocks)
+        run.write_table("selectivity_levels_units.csv", units)
+        return figures.draw(run.folder)
+
+    def _hierarchy(self, recording: Recording) -> Hierarchy:
+        if self.wordnet is None:
+            return read_levels(self.file)
+        known = dict(zip(imagenet.class_names(), imagenet.synsets(), strict=True))
+        known |= {synset: synset for synset in imagenet.synsets()}
+        shown = set(recording.images["class"])
+        if strange := sorted(shown - known.keys()):
+            raise UsageError(
+                f"{len(strange)} classes are not among ImageNet's 1000, such as `{strange[0]}`: --groups takes a csv "
+                f"of any classes"
+            )
+        return wordnet_levels(self.file, {name: known[name] for name in sorted(shown)})

@@ -1,0 +1,165 @@
+"""Class selectivity at the levels of a hierarchy: the index of groups of classes, and of random groups as large."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from analysis.errors import UsageError
+from analysis.randomness import hashes
+from analysis.statistics.class_means import index_alone, means_of
+from analysis.statistics.resampling import PERMUTATIONS, Resampling
+from analysis.statistics.samples import mean, over_units, spread
+from analysis.statistics.selectivity import blocks_of_units, check_values
+from analysis.statistics.sums import class_sums
+
+CLASS = "class"
+"""The level of the classes themselves."""
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The index of a block's units at every level.
+
+    Args:
+        blocks: a row for each level, the columns of `selectivity_levels.csv` from `level` on.
+        units: a row for each level and unit, those of `selectivity_levels_units.csv` from `level` on.
+    """
+
+    blocks: pd.DataFrame
+    units: pd.DataFrame
+
+
+def level_statistics(
+    activity: np.ndarray,
+    resampling: Resampling,
+    levels: Mapping[str, np.ndarray],
+    maps: int = PERMUTATIONS,
+    name: str = "features",
+) -> Levels:
+    """The index of the means of groups of classes, in which each class weighs the same, at every level.
+
+    Its null are random groups: whole classes change places in the hierarchy, so that groups are as many and as large,
+    and every class mean keeps its noise. It asks whether the groups mean anything to a unit. Permuted labels of images,
+    beside it, ask whether classes do; there is no such null where no class has two images.
+
+    Args:
+        activity: (N, U) mean activities, not negative; may be a memory-mapped file.
+        resampling: of the N images: its permutations of labels, and its replicates for standard errors.
+        levels: by name, (K,) the group of each class, numbered from 0; the finest first. That of single classes comes
+            before them by itself.
+        maps: random placings of the classes, the same ones at every level.
+        name: of the block, for messages.
+
+    Returns:
+        Of the block, means over units with an index at the level: level, groups, largest (classes in the largest
+        group), units, mean_csi and mean_csi_se over images; mean_null, null_sd, null_low and null_high, mean, standard
+        deviation, 2.5 % and 97.5 % quantile over random placings of that mean; mean_label_null; share_above, the share
+        of units whose p is at most 0.05: about that by chance.
+
+        Of a unit: csi; null and null_sd over random placings; excess, csi − null; p, the share of placings with as high
+        an index, its own among them. At the level of classes a placing changes nothing: NaN.
+
+    Raises:
+        UsageError: no level, groups of another number of classes, or fewer than two groups with images.
+        ValueError: activities that are negative or not finite.
+    """
+    present = np.flatnonzero(resampling.counts)
+    chosen = _chosen(levels, resampling, present)
+    check_values(activity, name)
+    columns = list(blocks_of_units(activity, resampling))
+    parts = [_of_units(activity[:, part], resampling, chosen, maps) for part in columns]
+    blocks, units = [], []
+    for level, groups in chosen.items():
+        found = {kind: np.concatenate([part[level][kind] for part in parts], 1) for kind in parts[0][level]}
+        table = _unit_table(found)
+        units.append(table.assign(level=level)[["level", *table.columns]])
+        sizes = np.unique(groups[present], return_counts=True)[1]
+        blocks.append({"level": level, "groups": len(sizes), "largest": int(sizes.max()), **_summary(table, found)})
+    return Levels(pd.DataFrame(blocks), pd.concat(units, ignore_index=True))
+
+
+def _chosen(levels: Mapping[str, np.ndarray], resampling: Resampling, present: np.ndarray) -> dict[str, np.ndarray]:
+    """The levels, with that of classes before them."""
+    if not levels:
+        raise UsageError("no level of groups; expected at least one beside that of classes")
+    for level, groups in levels.items():
+        if np.shape(groups) != (resampling.classes,):
+            raise UsageError(f"level {level} places {len(groups)} classes; expected {resampling.classes}")
+        if len(np.unique(np.asarray(groups)[present])) < 2:
+            raise UsageError(f"level {level} has all classes in one group; the index needs at least two")
+    return {CLASS: np.arange(resampling.classes)} | {name: np.asarray(groups) for name, groups in levels.items()}
+
+
+def _of_units(activity: np.ndarray, drawn: Resampling, levels: Mapping[str, np.ndarray], maps: int) -> dict[str, dict]:
+    """By level: csi (1, u), null (maps, u), label_null (permutations, u) and replicates (R, u)."""
+    sums = class_sums(np.ascontiguousarray(activity, dtype=np.float32), drawn)
+    present = drawn.counts > 0
+    means = means_of(sums.halves.sum(0), drawn.counts)
+    permuted = sums.null if drawn.has_null else sums.null[:0]
+    replicates = list(zip(sums.replicates.sum(1), drawn.replicate_weights.sum(1), strict=True))
+    if not drawn.has_errors:
+        replicates = []
+    orders = [_placing(drawn, present, number) for number in range(maps)]
+    found = {}
+    for level, groups in levels.items():
+        placed = orders if level != CLASS else []
+        of = {
+            "csi": [_index(means, groups, present)],
+            "null": [_index(means[order], groups, present) for order in placed],
+            "label_null": [_index(means_of(each, drawn.counts), groups, present) for each in permuted],
+            "replicates": [_index(means_of(each, weights), groups, weights > 0) for each, weights in replicates],
+        }
+        found[level] = {kind: np.array(values).reshape(-1, activity.shape[1]) for kind, values in of.items()}
+    return found
+
+
+def _placing(drawn: Resampling, present: np.ndarray, number: int) -> np.ndarray:
+    """(K,) whose means each class with images gets: those of another one with images."""
+    classes = np.flatnonzero(present)
+    order = np.arange(len(present))
+    order[classes] = classes[np.argsort(hashes(drawn.seed, "placing", classes, number), kind="stable")]
+    return order
+
+
+def _index(means: np.ndarray, groups: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """(U,) of groups' means, over classes with images; NaN with one group alone."""
+    classes = np.flatnonzero(present)
+    _, own = np.unique(groups[classes], return_inverse=True)
+    sizes = np.bincount(own)
+    if len(sizes) < 2:
+        return np.full(means.shape[1], np.nan)
+    members = sparse.csr_array((1 / sizes[own], (own, np.arange(len(own)))), shape=(len(sizes), len(own)))
+    return index_alone(members @ means[classes], np.ones(len(sizes), bool))
+
+
+def _unit_table(found: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    index, null = found["csi"][0], found["null"]
+    dead = np.isnan(index)
+    # a placing adds the same means in another order: as high but for the last bits is as high
+    above = (null >= index - 1e-9).sum(0)
+    share = np.where(dead | (len(null) == 0), np.nan, (1 + above) / (1 + len(null)))
+    table = pd.DataFrame({"unit": np.arange(len(index)), "csi": index, "null": mean(null), "null_sd": spread(null)})
+    return table.assign(excess=table["csi"] - table["null"], p=share)
+
+
+def _summary(table: pd.DataFrame, found: Mapping[str, np.ndarray]) -> dict[str, float]:
+    alive = table["csi"].notna().to_numpy()
+    null = over_units(found["null"], alive)
+    ends = np.quantile(null, [0.025, 0.975]) if len(null) else (np.nan, np.nan)
+    known = table["p"].dropna()
+    return {
+        "units": int(alive.sum()),
+        "mean_csi": table["csi"].mean(),
+        "mean_csi_se": float(spread(over_units(found["replicates"], alive))),
+        "mean_null": float(mean(null)),
+        "null_sd": float(spread(null)),
+        "null_low": float(ends[0]),
+        "null_high": float(ends[1]),
+        "mean_label_null": float(mean(over_units(found["label_null"], alive))),
+        "share_above": float((known <= ALPHA).mean()) if len(known) else np.nan,
+    }
