@@ -63,6 +63,8 @@ class Results:
 
     tables: dict[str, pd.DataFrame]
     figures: dict[str, Path]
+    images: int = 0
+    """That were measured."""
 
 
 def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> Results:
@@ -110,7 +112,8 @@ def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> 
         for folder in epochs:
             network = read_table(folder, "selectivity_epochs.csv")["network"].iloc[0]
             figures[f"epochs_{network}"] = folder / "figures" / "fig_epochs.png"
-    return Results(tables, {name: path for name, path in figures.items() if path.is_file()})
+    images = read_record(runs["errors"])["data"]["read"] if "errors" in runs else 0
+    return Results(tables, {name: path for name, path in figures.items() if path.is_file()}, images)
 
 
 def _trainings(weights: Path) -> pd.DataFrame:
@@ -150,15 +153,15 @@ def write(results: Results, out: Path, template: Path) -> None:
     if len(curves := results.tables.get("shuffle_curves", ())):
         save(optimisation(curves)[0], out / "figures" / "fig1_optimisation", ("png",))
     drawn = {path.stem for path in (out / "figures").iterdir()}
-    (out / "README.md").write_text(Template(template.read_text()).substitute(_Filling(results.tables, drawn)))
+    (out / "README.md").write_text(Template(template.read_text()).substitute(_Filling(results, drawn)))
 
 
 class _Filling(dict):
     """What the template's names stand for: `table_NAME` and `figure_NAME`, or that there is none yet."""
 
-    def __init__(self, tables: Mapping[str, pd.DataFrame], drawn: set[str]):
+    def __init__(self, results: Results, drawn: set[str]):
         super().__init__()
-        self.tables, self.drawn = tables, drawn
+        self.tables, self.images, self.drawn = results.tables, results.images, drawn
 
     def __missing__(self, name: str) -> str:
         kind, _, of = name.partition("_")
@@ -171,7 +174,7 @@ class _Filling(dict):
             ]
             return "\n\n".join(f"![{each}](figures/{each}.png)" for each in shown) or "*No figure yet.*"
         if name == "progress":
-            return _progress(self.tables["trainings"])
+            return f"{_progress(self.tables['trainings'])} Everything is measured on {self.images} test images."
         raise KeyError(name)
 
 
