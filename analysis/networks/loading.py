@@ -269,6 +269,6 @@ def _load_strictly(network: nn.Module, state: State, checkpoint: Checkpoint, ref
         if key.endswith("running_var") and (value < 0).any():
             raise RunError(f"weights `{reference.weights}`: {key} has variances below 0")
     halves = {str(value.dtype) for value in state.values() if value.is_floating_point() and value.itemsize < 4}
-    if halves and not checkpoint.published:
+    if halves and not shipped.is_shipped(reference):
         checkpoint.notes.append(f"its numbers are {', '.join(sorted(halves))}: taken to float32")
     network.load_state_dict(state)
