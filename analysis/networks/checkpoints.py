@@ -55,22 +55,22 @@ class Checkpoint:
         layout: whose names they were.
         settings: settings of the network that the layout implies, such as where stride 2 sits.
         preprocessing: what the weights were trained with, where that is known.
-        class_names: of the classes that they were trained on, where those are known.
         notes: what was assumed or chosen, a sentence each.
         metadata: of a safetensors file.
         raw: the tensors by the names they had.
         published: whether a library, or gelens itself, vouches for what the weights are.
+        class_names: of the classes that they were trained on, where those are known.
     """
 
     state: State
     layout: str
     settings: dict[str, str] = field(default_factory=dict)
     preprocessing: Preprocessing | None = None
-    class_names: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
     raw: State = field(default_factory=dict)
     published: bool = False
+    class_names: tuple[str, ...] = ()
 
 
 def check_side(size: int | None) -> None:
