@@ -260,7 +260,8 @@ def training_sentences(gaps: pd.DataFrame, trends: pd.DataFrame) -> list[str]:
     for (network, reference), rows in gaps[gaps["gap"] == "corrected"].groupby(["network", "reference"], sort=False):
         parts = [*_of_blocks(rows), *_of_trend(trends, network, reference)]
         number = rows["trainings"].iloc[0]
-        said.append(f"{pretty(network)} against {pretty(reference)}, {number} trainings each: {'; '.join(parts)}.")
+        each = f"{number} training{'' if number == 1 else 's'} each"
+        said.append(f"{pretty(network)} against {pretty(reference)}, {each}: {'; '.join(parts)}.")
     return said
 
 
