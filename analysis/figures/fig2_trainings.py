@@ -72,7 +72,7 @@ def selectivity_gap_over_trainings(
         block_ticks(ax, places["depth"], places["block"], room - 0.5)
         ax.set_xlim(places["depth"].min() - 0.5, places["depth"].max() + 0.5)
         number = mine["trainings"].iloc[0]
-            several_of = "training" if number == 1 else "trainings"
+        several_of = "training" if number == 1 else "trainings"
         title = f"{pretty(network)}\nminus {pretty(mine['reference'].iloc[0])}, {number} {several_of} each"
         ax.set_title(wrapped(title, NAME_SIZE, room, 4))
     hide_rest(axes, len(networks))
