@@ -88,7 +88,7 @@ class StoredRun:
         tap = self.record["arguments"].get("tap", "output")
         if tap != "output":
             said = (*said, f"At the tap {tap}.")
-        words = data.get("name") or ""
+        words = _without_folders(data.get("name") or "")
         if data.get("note"):
             words = f"{words}: {data['note']}" if words else data["note"]
         count = data.get("read", data.get("images"))
@@ -131,6 +131,16 @@ class StoredRun:
         if role in roles:
             return [label for label in labels if label in roles[role]]
         return [label for label in labels if otherwise(self.architecture(label))]
+
+
+def _without_folders(name: str) -> str:
+    """A reference to data as a figure has it, which others see: without the folders of somebody's machine.
+
+    >>> _without_folders("parquet:/home/a/cifar10#val"), _without_folders("digits#val")
+    ('parquet:cifar10#val', 'digits#val')
+    """
+    form, colon, location = name.partition(":")
+    return f"{form}{colon}{location.rstrip('/').rpartition('/')[2]}"
 
 
 def _is(block: str, asked: str) -> bool:
