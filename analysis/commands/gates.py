@@ -7,16 +7,16 @@ from pathlib import Path
 
 from torch import nn
 
-from analysis import figures, processes
+from analysis import figures
 from analysis.anatomy.sites import find_sites, resolve_blocks
 from analysis.api import Request
 from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import OF_OTHERS, Measuring, Recorded, record_others
+from analysis.commands.measuring import OF_OTHERS, Measuring, record_others
+from analysis.commands.recorded import add_recorded, recording_for, recording_hash
 from analysis.errors import UsageError
-from analysis.files import file_hash
 from analysis.networks import card_of
 from analysis.probes.static_gates import KnownGates, StaticGates
-from analysis.recording import Recording, open_recording
+from analysis.recording import Recording
 from analysis.recording.store import discard
 from analysis.results.run import Run
 from analysis.tables.gates import gate_sentences, gate_tables, static_table
@@ -96,7 +96,7 @@ class GatesFrom:
     statistics: Statistics = DEFAULT_STATISTICS
 
     def arguments(self) -> dict:
-        return vars(self.statistics) | {"from": file_hash(open_recording(self.recording).path("recording.json"))}
+        return vars(self.statistics) | {"from": recording_hash(self.recording)}
 
     def run(self, run: Run) -> list[Path]:
         """Compute and write every table.
@@ -104,12 +104,8 @@ class GatesFrom:
         Raises:
             Recorded: another process does.
         """
-        if not processes.is_first():
-            raise Recorded
-        recording = open_recording(self.recording)
-        for label in recording.networks:
-            run.add_network(label, recording.networks[label])
-        run.save(data=recording.described["data"] | {"read": len(recording.images)}, seed=self.statistics.seed)
+        recording = recording_for(self.recording)
+        add_recorded(run, recording, (), self.statistics.seed)
         write_gates(run, recording, self.statistics)
         return figures.draw(run.folder)
 

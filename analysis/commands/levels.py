@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import figures, processes
-from analysis.commands.measuring import Recorded
+from analysis import figures
+from analysis.commands.recorded import add_recorded, recording_for, recording_hash
 from analysis.data import imagenet
 from analysis.errors import UsageError
 from analysis.files import file_hash
-from analysis.recording import Recording, open_recording
+from analysis.recording import Recording
 from analysis.results.run import Run
 from analysis.statistics import PERMUTATIONS, REPLICATES
 from analysis.tables.levels import Hierarchy, level_tables, read_levels, wordnet_levels
@@ -55,7 +55,7 @@ class Levels:
     def arguments(self) -> dict:
         chosen = {name: getattr(self, name) for name in ("networks", "tap", "permutations", "replicates", "seed")}
         chosen |= {"hierarchy": file_hash(self.file), "wordnet": self.wordnet is not None}
-        return chosen | {"from": file_hash(open_recording(self.recording).path("recording.json"))}
+        return chosen | {"from": recording_hash(self.recording)}
 
     def run(self, run: Run) -> list[Path]:
         """Compute and write every table.
@@ -63,18 +63,12 @@ class Levels:
         Raises:
             Recorded: another process does.
         """
-        if not processes.is_first():
-            raise Recorded
-        recording = open_recording(self.recording)
-        for label in self.networks:
-            recording.names(label)  # an error where there is none
+        recording = recording_for(self.recording, self.networks)
         hierarchy = self._hierarchy(recording)
         drawn = (self.permutations, self.replicates, self.seed)
         with run.timed("statistics"):
             blocks, units = level_tables(recording, hierarchy, self.networks, self.tap, *drawn)
-        for label in self.networks or recording.networks:
-            run.add_network(label, recording.networks[label])
-        run.save(data=recording.described.get("data", {}) | {"read": len(recording.images)}, seed=self.seed)
+        add_recorded(run, recording, self.networks, self.seed)
         run.write_table("selectivity_levels.csv", blocks)
         run.write_table("selectivity_levels_units.csv", units)
         return figures.draw(run.folder)

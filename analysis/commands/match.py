@@ -7,8 +7,8 @@ from pathlib import Path
 
 from analysis import figures, processes
 from analysis.commands.measuring import Recorded
+from analysis.commands.recorded import recording_hash
 from analysis.errors import UsageError
-from analysis.files import file_hash
 from analysis.names import unique_label
 from analysis.recording import open_recording
 from analysis.results.run import Run
@@ -40,7 +40,7 @@ class Match:
             raise UsageError(f"--network is given {len(self.networks)} times; expected twice, or never")
 
     def arguments(self) -> dict:
-        made = [file_hash(open_recording(each).path("recording.json")) for each in self.recordings]
+        made = [recording_hash(each) for each in self.recordings]
         return {"from": made, "networks": list(self.networks), "tap": self.tap, "seed": self.seed}
 
     def run(self, run: Run) -> list[Path]:

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import figures, processes
-from analysis.commands.measuring import Recorded
-from analysis.files import file_hash
-from analysis.recording import open_recording
+from analysis import figures
+from analysis.commands.recorded import add_recorded, recording_for, recording_hash
 from analysis.results.run import Run
 from analysis.statistics.rarefaction import DRAWS
 from analysis.tables.rarefaction import rarefaction_tables
@@ -33,7 +31,7 @@ class Rarefaction:
 
     def arguments(self) -> dict:
         chosen = {name: getattr(self, name) for name in ("networks", "tap", "draws", "seed")}
-        return chosen | {"from": file_hash(open_recording(self.recording).path("recording.json"))}
+        return chosen | {"from": recording_hash(self.recording)}
 
     def run(self, run: Run) -> list[Path]:
         """Compute and write every table.
@@ -41,16 +39,10 @@ class Rarefaction:
         Raises:
             Recorded: another process does.
         """
-        if not processes.is_first():
-            raise Recorded
-        recording = open_recording(self.recording)
-        for label in self.networks:
-            recording.names(label)  # an error where there is none
+        recording = recording_for(self.recording, self.networks)
         with run.timed("statistics"):
             table, ends = rarefaction_tables(recording, self.networks, self.tap, self.draws, self.seed)
-        for label in self.networks or recording.networks:
-            run.add_network(label, recording.networks[label])
-        run.save(data=recording.described.get("data", {}) | {"read": len(recording.images)}, seed=self.seed)
+        add_recorded(run, recording, self.networks, self.seed)
         run.write_table("selectivity_rarefaction.csv", table)
         run.write_table("selectivity_rarefaction_limits.csv", ends)
         return figures.draw(run.folder)

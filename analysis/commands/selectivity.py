@@ -14,9 +14,9 @@ from analysis.anatomy.sites import resolve_blocks
 from analysis.api import Request
 from analysis.commands.inputs import Inputs
 from analysis.commands.measuring import Measuring, Recorded
+from analysis.commands.recorded import add_recorded, recording_for, recording_hash
 from analysis.data import ImageData
 from analysis.errors import RunError, UsageError
-from analysis.files import file_hash
 from analysis.names import blocks_as_in_papers
 from analysis.networks import card_of
 from analysis.networks.checkpoint_series import checkpoint_files, stem_of
@@ -99,9 +99,8 @@ class SelectivityFrom:
 
     def arguments(self) -> dict:
         chosen = {name: getattr(self, name) for name in ("networks", "tap", "reference", "save_means")}
-        made = open_recording(self.recording)
-        chosen |= {"from": file_hash(made.path("recording.json"))}
-        return vars(self.statistics) | chosen | {"rectify": _rectified(made)}
+        chosen |= {"from": recording_hash(self.recording), "rectify": _rectified(open_recording(self.recording))}
+        return vars(self.statistics) | chosen
 
     def run(self, run: Run) -> list[Path]:
         """Compute and write every table.
@@ -109,18 +108,12 @@ class SelectivityFrom:
         Raises:
             Recorded: another process does.
         """
-        if not processes.is_first():
-            raise Recorded
-        recording = open_recording(self.recording)
-        for label in self.networks:
-            recording.names(label)  # an error where there is none
+        recording = recording_for(self.recording, self.networks)
         kept = self.networks or list(recording.networks)
         reference = reference_label(self.reference, {label: recording.networks[label].get("group") for label in kept})
         with run.timed("statistics"):  # before anything is written: what was not recorded is refused here
             tables = selectivity_tables(recording, self.statistics, self.tap, kept)
-        for label in kept:
-            run.add_network(label, recording.networks[label])
-        run.save(data=recording.described["data"] | {"read": len(recording.images)}, seed=self.statistics.seed)
+        add_recorded(run, recording, kept, self.statistics.seed)
         evaluation = evaluation_table(recording)
         run.write_table("evaluation.csv", evaluation[evaluation["network"].isin(kept)])
         write_selectivity(run, tables, reference, self.statistics, self.save_means)

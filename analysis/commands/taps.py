@@ -6,16 +6,16 @@ from pathlib import Path
 
 from torch import nn
 
-from analysis import figures, processes
+from analysis import figures
 from analysis.anatomy.sites import find_sites, resolve_blocks
 from analysis.api import Request
 from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import Measuring, Recorded
+from analysis.commands.measuring import Measuring
+from analysis.commands.recorded import add_recorded, recording_for, recording_hash
 from analysis.errors import UsageError
-from analysis.files import file_hash
 from analysis.networks import preprocessing_of
 from analysis.probes.activity import Activity
-from analysis.recording import Recording, open_recording
+from analysis.recording import Recording
 from analysis.results.run import Run
 from analysis.subjects import image_shape, outputs_and_units
 from analysis.tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes
@@ -79,7 +79,7 @@ class TapsFrom:
     statistics: Statistics = DEFAULT_STATISTICS
 
     def arguments(self) -> dict:
-        return vars(self.statistics) | {"from": file_hash(open_recording(self.recording).path("recording.json"))}
+        return vars(self.statistics) | {"from": recording_hash(self.recording)}
 
     def run(self, run: Run) -> list[Path]:
         """Compute and write every table.
@@ -87,12 +87,8 @@ class TapsFrom:
         Raises:
             Recorded: another process does.
         """
-        if not processes.is_first():
-            raise Recorded
-        recording = open_recording(self.recording)
-        for label in recording.networks:
-            run.add_network(label, recording.networks[label])
-        run.save(data=recording.described["data"] | {"read": len(recording.images)}, seed=self.statistics.seed)
+        recording = recording_for(self.recording)
+        add_recorded(run, recording, (), self.statistics.seed)
         write_taps(run, recording, self.statistics)
         return figures.draw(run.folder)
 
