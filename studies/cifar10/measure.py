@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from analysis.files import file_hash
 from studies.cifar10.train import FIRST, LAST, OTHERS, TRAININGS, Training, is_finished
 
 PLAIN, SE, THETA_MINUS, THETA = FIRST
@@ -42,7 +43,7 @@ class Measurement:
 
     def folder(self, weights: Path, runs: Path, more: Sequence[str]) -> Path:
         """Where it lies: by what goes into it."""
-        facts = [[path.stem, _hash_of(path)] for files in self.groups(weights).values() for path in files]
+        facts = [[path.stem, file_hash(path)] for files in self.groups(weights).values() for path in files]
         told = json.dumps([self.command, list(self.options), list(more), list(self.groups(weights)), facts])
         return runs / f"{self.name}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
@@ -70,7 +71,7 @@ def finished(network: str, weights: Path) -> list[Path]:
 def over_training(training: Training, data: str, checkpoints: Path, runs: Path, more: Sequence[str]) -> Path:
     """Selectivity at every checkpoint that was kept of a training; the run's folder."""
     names = sorted(path.name for path in checkpoints.iterdir())
-    told = json.dumps([training.name, list(more), [[name, _hash_of(checkpoints / name)] for name in names]])
+    told = json.dumps([training.name, list(more), [[name, file_hash(checkpoints / name)] for name in names]])
     folder = runs / f"epochs-{training.network}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
     series = ["--checkpoints", str(checkpoints), "--out", str(folder), "--resume", "--no-keep"]
     _gelens("selectivity", training.network, "--data", data, *more, *series)
@@ -79,7 +80,3 @@ def over_training(training: Training, data: str, checkpoints: Path, runs: Path, 
 
 def _gelens(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "cli", *arguments], check=True, cwd=Path(__file__).parents[2])
-
-
-def _hash_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
