@@ -72,9 +72,13 @@ def rarefaction(table: pd.DataFrame, note: str = "", width: float | None = None)
 
 def _number(ax, numbers: pd.Series, inches: float) -> None:
     """Ticks at the numbers there are, named as far as there is room."""
-    step = int(np.ceil(len(numbers) * 0.3 / max(inches, 0.3)))
-    kept = range((len(numbers) - 1) % step, len(numbers), step)  # the last one is always named
-    names = [f"{number:g}" if place in kept else "" for place, number in enumerate(numbers)]
+    places = np.log(numbers.to_numpy(dtype=float))
+    whole = max(places[-1] - places[0], 1e-9)
+    kept = {len(places) - 1}  # the last one is always named
+    for at in range(len(places) - 2, -1, -1):
+        if (places[min(kept)] - places[at]) / whole * inches >= 0.3:
+            kept.add(at)
+    names = [f"{number:g}" if at in kept else "" for at, number in enumerate(numbers)]
     ax.set_xticks(numbers, names, fontsize=7)
     ax.xaxis.set_minor_locator(NullLocator())
 
