@@ -6,29 +6,34 @@ the figures and tables of the supplementary material of Hu et al., "Gather-Excit
 
 import importlib
 
+if __name__ == "analysis":
+    from .clone import become_gelens
+
+    become_gelens()
+
 _HOMES = {
-    "capture": "analysis.anatomy.hooks",
-    "load_data": "analysis.data",
-    "load_network": "analysis.networks",
-    "evaluate": "analysis.api",
-    "selectivity": "analysis.api",
-    "pruning": "analysis.api",
-    "train": "analysis.training",
-    "record": "analysis.api",
-    "merge": "analysis.recording.merging",
-    "open_recording": "analysis.recording",
-    "ActivityRecorder": "analysis.recorder",
-    "ClassSelectivity": "analysis.probes.class_selectivity",
-    "FeatureImportance": "analysis.probes.dropping",
-    "GatherExcite": "analysis.networks.gather_excite",
-    "Shard": "analysis.sweep.sharing",
-    "SweepOptions": "analysis.sweep.passing",
+    "capture": ".anatomy.hooks",
+    "load_data": ".data",
+    "load_network": ".networks",
+    "evaluate": ".api",
+    "selectivity": ".api",
+    "pruning": ".api",
+    "train": ".training",
+    "record": ".api",
+    "merge": ".recording.merging",
+    "open_recording": ".recording",
+    "ActivityRecorder": ".recorder",
+    "ClassSelectivity": ".probes.class_selectivity",
+    "FeatureImportance": ".probes.dropping",
+    "GatherExcite": ".networks.gather_excite",
+    "Shard": ".sweep.sharing",
+    "SweepOptions": ".sweep.passing",
 }
 _MODULES = {
-    "figures": "analysis.figures",
-    "diagrams": "analysis.diagrams",
-    "networks": "analysis.networks",
-    "data": "analysis.data",
+    "figures": ".figures",
+    "diagrams": ".diagrams",
+    "networks": ".networks",
+    "data": ".data",
 }
 
 __all__ = [*_HOMES, *_MODULES]
@@ -36,12 +41,12 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str):
-    """Import on first use: `import analysis` itself loads neither torch nor matplotlib."""
+    """Import on first use: `import gelens` itself loads neither torch nor matplotlib."""
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        return getattr(importlib.import_module(_HOMES[name], __name__), name)
     if name in _MODULES:
-        return importlib.import_module(_MODULES[name])
-    raise AttributeError(f"module 'analysis' has no attribute '{name}'")
+        return importlib.import_module(_MODULES[name], __name__)
+    raise AttributeError(f"module 'gelens' has no attribute '{name}'")
 
 
 def __dir__():

@@ -11,28 +11,28 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from analysis.ablation.importance import MEAN_SCORES, Prior
-from analysis.anatomy.sites import block_depths, resolve_blocks, signed_blocks
-from analysis.data import ImageData, adapted, checked, load_data, preprocessing_for
-from analysis.data.adapting import known_classes, known_indices, known_labels
-from analysis.data.contents import sampled_contents
-from analysis.errors import RunError, UsageError
-from analysis.networks.facts import network_facts
-from analysis.networks.weights import network_card
-from analysis.probes.activity import Activity
-from analysis.probes.branch_means import BranchMeans, priors
-from analysis.probes.dropping import ORDERS, RATIOS, DroppedMaps, Dropping
-from analysis.probes.predictions import Predictions
-from analysis.probes.probe import Probe
-from analysis.recording import Recording
-from analysis.results.run import versions
-from analysis.statistics import PERMUTATIONS, REPLICATES
-from analysis.subjects import Networks, fit_classes, image_shape, label_networks, outputs_and_units
-from analysis.sweep.passing import Subject, SweepOptions
-from analysis.sweep.passing import record as run_pass
-from analysis.tables.evaluation import evaluation_table
-from analysis.tables.pruning import pruning_table
-from analysis.tables.selectivity import Statistics, selectivity_tables
+from .ablation.importance import MEAN_SCORES, Prior
+from .anatomy.sites import block_depths, resolve_blocks, signed_blocks
+from .data import ImageData, adapted, checked, load_data, preprocessing_for
+from .data.adapting import known_classes, known_indices, known_labels
+from .data.contents import sampled_contents
+from .errors import RunError, UsageError
+from .networks.facts import network_facts
+from .networks.weights import network_card
+from .probes.activity import Activity
+from .probes.branch_means import BranchMeans, priors
+from .probes.dropping import ORDERS, RATIOS, DroppedMaps, Dropping
+from .probes.predictions import Predictions
+from .probes.probe import Probe
+from .recording import Recording
+from .results.run import versions
+from .statistics import PERMUTATIONS, REPLICATES
+from .subjects import Networks, fit_classes, image_shape, label_networks, outputs_and_units
+from .sweep.passing import Subject, SweepOptions
+from .sweep.passing import record as run_pass
+from .tables.evaluation import evaluation_table
+from .tables.pruning import pruning_table
+from .tables.selectivity import Statistics, selectivity_tables
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Request:
     Args:
         network: in any mode.
         blocks: whose units' activity is kept.
-        taps: of those blocks, of `analysis.probes.activity.TAPS`.
+        taps: of those blocks, of `gelens.probes.activity.TAPS`.
         rectify: take the positive part of outputs.
         pruning: blocks whose feature maps are dropped.
         dropping: which of them, and how.
@@ -74,7 +74,7 @@ def record_requests(
 
     Args:
         requests: by label.
-        data: images whose labels are as the networks have them (`analysis.subjects.fit_classes`).
+        data: images whose labels are as the networks have them (`gelens.subjects.fit_classes`).
         folder: where the recording goes; None keeps it in memory.
         resume: go on with an unfinished one.
 
@@ -182,7 +182,7 @@ def _takes_options(function: Callable) -> Callable:
             given = ", ".join(f"{name}={arguments[name]!r}" for name in misplaced)
             raise TypeError(
                 f"{function.__name__}() takes {', '.join(misplaced)} in its options: "
-                f"options=analysis.SweepOptions({given})"
+                f"options=gelens.SweepOptions({given})"
             )
         return function(*args, **arguments)
 
@@ -253,7 +253,7 @@ def selectivity(
     """Class selectivity of every unit of a stage's blocks: the columns of `selectivity.csv`.
 
     With `indices`, those of `selectivity_indices.csv`: a row for each unit and each named index. To compute it again
-    in other ways without another pass, `record` and `analysis.tables.selectivity.selectivity_tables`.
+    in other ways without another pass, `record` and `gelens.tables.selectivity.selectivity_tables`.
 
     Args:
         networks: a network or reference, several, or a mapping from labels.
@@ -261,7 +261,7 @@ def selectivity(
         stage: 4 is conv4_x, `layer3`.
         blocks: module names, instead of a stage.
         options: how the pass is run.
-        indices: names of other indices, of `analysis.statistics.INDICES`.
+        indices: names of other indices, of `gelens.statistics.INDICES`.
         seed: of all that is drawn.
         permutations: of the labels, for the null.
         replicates: of the bootstrap over images.
@@ -297,11 +297,11 @@ def pruning(
     """Accuracy after dropping feature maps: the columns of `pruning.csv`, accuracies as fractions.
 
     Networks without gates are measured at ratio 0 and 1 only (the stars of figure 3), unless another score than the
-    gate is asked for. Arguments as of `selectivity`, and as of `analysis.probes.dropping.Dropping`.
+    gate is asked for. Arguments as of `selectivity`, and as of `gelens.probes.dropping.Dropping`.
 
     Args:
         means_from: other images than `data`, for the fill "mean" and for one order for all (`per_image=False`).
-        selectivity: a table of `analysis.selectivity` of these networks on other images, for the score "selectivity".
+        selectivity: a table of `gelens.selectivity` of these networks on other images, for the score "selectivity".
     """
     labelled = label_networks(networks)
     data = fit_classes(labelled.values(), load_data(data))

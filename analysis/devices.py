@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from analysis.errors import UsageError, unknown
+from .errors import UsageError, unknown
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import figures
-from analysis.networks.gather_excite import GatherExcite
-from analysis.networks.operators import operator_name, operator_steps, operator_table, paper_operators
+from . import figures
+from .networks.gather_excite import GatherExcite
+from .networks.operators import operator_name, operator_steps, operator_table, paper_operators
 
 __all__ = ["operator_name", "operator_steps", "operator_table", "operators", "paper_operators"]
 

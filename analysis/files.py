@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from filelock import FileLock, Timeout
 
-from analysis.errors import RunError, UsageError
+from .errors import RunError, UsageError
 
 log = logging.getLogger(__name__)
 

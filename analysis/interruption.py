@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from analysis.errors import Terminated
+from .errors import Terminated
 
 
 @contextmanager

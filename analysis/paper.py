@@ -2,7 +2,7 @@
 
 import math
 
-from analysis.names import family_and_gate
+from .names import family_and_gate
 
 PUBLISHED_ERRORS = {
     # (name, extent, pool): ImageNet top-1 and top-5 error, percent. The paper's supplementary table 1 …

@@ -15,10 +15,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
-from analysis.errors import RunError
+from .errors import RunError
 
 log = logging.getLogger(__name__)
 
@@ -219,7 +220,7 @@ def launch(arguments: Sequence[str], processes: int) -> int:
 
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # the processes say themselves what is wrong
     try:
-        run(parse_args(["--standalone", "--nproc-per-node", str(processes), "-m", "cli", *arguments]))
+        run(parse_args(["--standalone", "--nproc-per-node", str(processes), *_program(), *arguments]))
     except SignalException as stopped:
         return 128 + int(stopped.sigval)
     except ChildFailedError as error:
@@ -232,6 +233,13 @@ def launch(arguments: Sequence[str], processes: int) -> int:
             ) from error
         return failure.exitcode
     return 0
+
+
+def _program() -> list[str]:
+    """The command line as Python is told to run it: installed, or that of a clone."""
+    if "analysis" in sys.modules:
+        return [str(Path(__file__).parents[1] / "cli.py")]
+    return ["-m", __package__]
 
 
 def cores() -> int:

@@ -9,12 +9,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from analysis import processes
-from analysis.anatomy.hooks import capture, channel_means, layout_of
-from analysis.errors import UsageError
-from analysis.recording import Kept, Recording
-from analysis.statistics import PERMUTATIONS, REPLICATES
-from analysis.tables.selectivity import Statistics, selectivity_tables
+from . import processes
+from .anatomy.hooks import capture, channel_means, layout_of
+from .errors import UsageError
+from .recording import Kept, Recording
+from .statistics import PERMUTATIONS, REPLICATES
+from .tables.selectivity import Statistics, selectivity_tables
 
 
 class ActivityRecorder:

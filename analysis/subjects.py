@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import nn
 
-from analysis.anatomy.hooks import attempt, capture, logits_of
-from analysis.data import adapted, preprocessing_for
-from analysis.errors import UsageError
-from analysis.networks import card_of, load_network
-from analysis.networks.groups import with_trainings
-from analysis.networks.preprocessing import Preprocessing
-from analysis.networks.references import Reference, labelled, parse
-from analysis.sweep.passing import prepared
+from .anatomy.hooks import attempt, capture, logits_of
+from .data import adapted, preprocessing_for
+from .errors import UsageError
+from .networks import card_of, load_network
+from .networks.groups import with_trainings
+from .networks.preprocessing import Preprocessing
+from .networks.references import Reference, labelled, parse
+from .sweep.passing import prepared
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ Networks = (
 def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
     """Networks by a label unique among them: the mapping's own, the one before `=` in a reference, or a short one.
 
-    Short ones are as `analysis.networks.references.labelled` makes them of references; a module is called as its
-    reference, without settings. A group of trainings (`analysis.networks.groups`) gives a network for each, labelled
+    Short ones are as `gelens.networks.references.labelled` makes them of references; a module is called as its
+    reference, without settings. A group of trainings (`gelens.networks.groups`) gives a network for each, labelled
     GROUP#SEED, which knows its `group` and its `training_seed`.
 
     >>> list(label_networks(["mini_resnet", "mini_resnet", "ours=mini_resnet_se"]))

@@ -19,15 +19,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from gelens.data import ImageData, batches, imagenet, load_data
+from gelens.data.cached import write_cache
+from gelens.data.loading import _geometry_transform
+from gelens.devices import keep_freed_memory
+from gelens.networks import load_network
 from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
-
-from analysis.data import ImageData, batches, imagenet, load_data
-from analysis.data.cached import write_cache
-from analysis.data.loading import _geometry_transform
-from analysis.devices import keep_freed_memory
-from analysis.networks import load_network
 
 BATCH = 50
 

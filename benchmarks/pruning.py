@@ -23,15 +23,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
-from analysis.anatomy.hooks import hooked
-from analysis.anatomy.sites import find_sites, gate_values, resolve_blocks
-from analysis.api import Request, record_requests
-from analysis.commands.inputs import Inputs
-from analysis.devices import keep_freed_memory, wait
-from analysis.networks import load_network
-from analysis.probes.dropping import FeatureImportance, drop_ranks, dropped_maps
-from analysis.sweep.passing import SweepOptions
+from gelens.anatomy.hooks import hooked
+from gelens.anatomy.sites import find_sites, gate_values, resolve_blocks
+from gelens.api import Request, record_requests
+from gelens.commands.inputs import Inputs
+from gelens.devices import keep_freed_memory, wait
+from gelens.networks import load_network
+from gelens.probes.dropping import FeatureImportance, drop_ranks, dropped_maps
+from gelens.sweep.passing import SweepOptions
 
 
 class PlainLoop:

@@ -16,17 +16,16 @@ import statistics
 import time
 from pathlib import Path
 
+import gelens
 import numpy as np
 import torch
+from gelens.anatomy.sites import resolve_blocks
+from gelens.commands.inputs import Inputs
+from gelens.data import ImageData, batches
+from gelens.devices import keep_freed_memory, resolve_device
+from gelens.networks import load_network
+from gelens.sweep.passing import SweepOptions
 from PIL import Image
-
-import analysis
-from analysis.anatomy.sites import resolve_blocks
-from analysis.commands.inputs import Inputs
-from analysis.data import ImageData, batches
-from analysis.devices import keep_freed_memory, resolve_device
-from analysis.networks import load_network
-from analysis.sweep.passing import SweepOptions
 
 CLASSES, UNITS, BLOCKS = 1000, 1024, 6
 """Of ImageNet, and of stage four of ResNet-50."""
@@ -57,7 +56,7 @@ def store_everything(network, data: ImageData, batch_size: int, device: torch.de
     with torch.inference_mode():
         for batch in batches(data, [geometry], batch_size):
             images = network.preprocessing.normalize(batch.images[geometry].to(device))
-            with analysis.capture(network, blocks) as features:
+            with gelens.capture(network, blocks) as features:
                 network(images.contiguous(memory_format=torch.channels_last))
             for block in blocks:
                 maps[block].append(features[block].cpu())
@@ -89,7 +88,7 @@ def throughput(options) -> None:
     how = SweepOptions(options.device, batch_size=options.batch, progress=False)
     plain = lambda images: bare(network, images, options.batch, device)
     ways = {
-        "recording": lambda images: analysis.record(network, images, options=how),
+        "recording": lambda images: gelens.record(network, images, options=how),
         "storing every map": lambda images: store_everything(network, images, options.batch, device),
     }
     for work in (plain, *ways.values()):
@@ -109,7 +108,7 @@ def throughput(options) -> None:
         )
         fixed = max(mine_few - mine_each * len(few), 0.0)
         print(f"{name:24} {base / mine:15.3f} {base_each / mine_each:19.3f} {fixed:14.1f}", flush=True)
-    table = analysis.selectivity(network, data, options=how, permutations=0, replicates=0)
+    table = gelens.selectivity(network, data, options=how, permutations=0, replicates=0)
     indices, stored = ways["storing every map"](data)
     apart = np.nanmax(np.abs(indices.ravel() - table["csi"].to_numpy()))
     size = stored / len(data)
@@ -146,11 +145,11 @@ def against_loader(options) -> None:
                     return
 
     ours = load_network("timm/seresnet50")
-    data = analysis.load_data(f"folder:{options.loader}")
+    data = gelens.load_data(f"folder:{options.loader}")
     data = data.limited(options.images)
     how = SweepOptions(options.device, batch_size=options.batch, progress=False)
     plain()
-    ratios = [seconds(plain) / seconds(analysis.selectivity, ours, data, options=how) for _ in range(options.rounds)]
+    ratios = [seconds(plain) / seconds(gelens.selectivity, ours, data, options=how) for _ in range(options.rounds)]
     print(f"timm's seresnet50 on {options.images} images of {options.loader}: {statistics.median(ratios):.2f} times")
     print("the images per second of a plain loop over create_loader, which measures nothing")
 
@@ -162,7 +161,7 @@ def demo(options) -> None:
         (network,) = inputs.load_networks().values()
         data = inputs.load_data()
         tables = [
-            analysis.selectivity(network, data, options=SweepOptions(options.device, precision, progress=False))
+            gelens.selectivity(network, data, options=SweepOptions(options.device, precision, progress=False))
             for precision in ("fp32", "bf16")
         ]
         moved = (tables[1]["csi"] - tables[0]["csi"]).dropna()

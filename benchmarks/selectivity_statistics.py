@@ -21,8 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-
-from analysis.statistics import PERMUTATIONS, REPLICATES, Resampling, unit_statistics
+from gelens.statistics import PERMUTATIONS, REPLICATES, Resampling, unit_statistics
 
 CLASSES = 1000
 ROWS = 8192

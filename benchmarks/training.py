@@ -16,16 +16,15 @@ import time
 
 import click
 import torch
+from gelens.data import load_data
+from gelens.devices import PRECISIONS, keep_freed_memory, resolve_device
+from gelens.networks import load_network
+from gelens.training.loop import KeptEpochs, Loop
+from gelens.training.precision import faster_precision
+from gelens.training.reading import training_batches
+from gelens.training.recipes import recipe_of
 from timm.optim import param_groups_weight_decay
 from torch import nn
-
-from analysis.data import load_data
-from analysis.devices import PRECISIONS, keep_freed_memory, resolve_device
-from analysis.networks import load_network
-from analysis.training.loop import KeptEpochs, Loop
-from analysis.training.precision import faster_precision
-from analysis.training.reading import training_batches
-from analysis.training.recipes import recipe_of
 
 
 class Bare:

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 import click
 import numpy as np
 import pandas as pd
-
-from analysis.statistics import Resampling, corrected_index, selectivity_index, unit_statistics
-from analysis.statistics.class_means import means_of, variance_over_classes
-from analysis.statistics.samples import half_width, over_units, spread
-from analysis.statistics.sums import null_sums
+from gelens.statistics import Resampling, corrected_index, selectivity_index, unit_statistics
+from gelens.statistics.class_means import means_of, variance_over_classes
+from gelens.statistics.samples import half_width, over_units, spread
+from gelens.statistics.sums import null_sums
 
 DRAWN = 10
 """Permutations and replicates of each simulated network."""

@@ -16,24 +16,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import gelens
 import numpy as np
 import pandas as pd
 import torch
+from gelens.anatomy.hooks import capture, evaluating, find_module, hooked
+from gelens.anatomy.sites import example_images, find_sites, resolve_blocks
+from gelens.anatomy.sums import sum_modules
+from gelens.api import Request, record_requests
+from gelens.data import adapted, preprocessing_for
+from gelens.probes.probe import Moment
+from gelens.recording import Kept
+from gelens.statistics import Resampling, unit_statistics
+from gelens.subjects import fit_classes, image_shape
+from gelens.sweep.passing import SweepOptions
+from gelens.tables.evaluation import evaluation_table
 from scipy.stats import spearmanr
 from torch import nn
-
-import analysis
-from analysis.anatomy.hooks import capture, evaluating, find_module, hooked
-from analysis.anatomy.sites import example_images, find_sites, resolve_blocks
-from analysis.anatomy.sums import sum_modules
-from analysis.api import Request, record_requests
-from analysis.data import adapted, preprocessing_for
-from analysis.probes.probe import Moment
-from analysis.recording import Kept
-from analysis.statistics import Resampling, unit_statistics
-from analysis.subjects import fit_classes, image_shape
-from analysis.sweep.passing import SweepOptions
-from analysis.tables.evaluation import evaluation_table
 
 SITES = ("branch", "sum", "output")
 """After the branch's last batch norm; after the shortcut is added; after the last ReLU."""
@@ -691,8 +690,8 @@ def without_folders(reference: str) -> str:
 def main(network: str, data: str, limit: int | None, out: Path | None) -> None:
     """What public codes call the class selectivity index, each computed of the same activities, as markdown."""
     torch.manual_seed(0)
-    loaded = analysis.load_network(network)
-    images = analysis.load_data(data)
+    loaded = gelens.load_network(network)
+    images = gelens.load_data(data)
     images = fit_classes([loaded], images if limit is None else images.limited(limit))
     activities, block, error = measured(loaded, images)
     number, units, positions = activities.output.shape

@@ -7,17 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from gelens.api import Request, record_requests
+from gelens.data.datasets import ImageData
+from gelens.networks import load_network
+from gelens.recording import Recording
+from gelens.sweep.passing import SweepOptions
+from gelens.tables.evaluation import evaluation_table
+from gelens.tables.pruning import pruning_table
+from gelens.tables.selectivity import Selectivity, Statistics, selectivity_tables
 from PIL import Image
 from torch import nn
 
-from analysis.api import Request, record_requests
-from analysis.data.datasets import ImageData
-from analysis.networks import load_network
-from analysis.recording import Recording
-from analysis.sweep.passing import SweepOptions
-from analysis.tables.evaluation import evaluation_table
-from analysis.tables.pruning import pruning_table
-from analysis.tables.selectivity import Selectivity, Statistics, selectivity_tables
+import analysis  # noqa: F401 — so that gelens is that of this clone, whatever is installed
 from tests.devices.pretended import register
 
 DEVICES = ["cpu", "cuda", "mps", "xpu"]

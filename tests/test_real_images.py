@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
+import gelens
 import pytest
 import torch
+from gelens.data import load_data
+from gelens.networks import load_network
+from gelens.sweep.passing import SweepOptions
 from timm.data import ImageDataset, create_loader
 from timm.utils import accuracy
 
-import analysis
-from analysis.data import load_data
-from analysis.networks import load_network
-from analysis.sweep.passing import SweepOptions
 from tests.conftest import make_network
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "imagenet_sample" / "val"
@@ -54,7 +54,7 @@ def test_counts_equal_a_plain_loop_over_timms_loader():
     data.labels[::2] = logits.argmax(1).numpy()[::2]
     data.labels[1::4] = logits.topk(3).indices[:, 2].numpy()[1::4]
     top1, top5 = accuracy(logits, torch.from_numpy(data.labels), topk=(1, 5))
-    row = analysis.evaluate(network, data, SweepOptions("cpu", batch_size=8, progress=False)).iloc[0]
+    row = gelens.evaluate(network, data, SweepOptions("cpu", batch_size=8, progress=False)).iloc[0]
     assert row.top1_error == pytest.approx(100 - float(top1)) and row.top5_error == pytest.approx(100 - float(top5))
     assert 10 < row.top5_error < row.top1_error < 90
 
@@ -62,6 +62,6 @@ def test_counts_equal_a_plain_loop_over_timms_loader():
 def test_a_thousand_classes_of_one_image_have_no_null(caplog):
     data = load_data(f"folder:{SAMPLE}").limited(8)
     network = load_network("mini_resnet:classes=1000")
-    table = analysis.selectivity(network, data, blocks=["layer3.5"], options=SweepOptions("cpu", progress=False))
+    table = gelens.selectivity(network, data, blocks=["layer3.5"], options=SweepOptions("cpu", progress=False))
     assert "one image a class" in caplog.text and "992 classes without images" in caplog.text
     assert table["csi_null"].isna().all() and table["csi"].notna().any()

@@ -1,12 +1,12 @@
 """A recording made in somebody's own loop is the one that a pass makes."""
 
+import gelens
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from gelens.errors import RunError, UsageError
 
-import analysis
-from analysis.errors import RunError, UsageError
 from tests.conftest import count_hooks, make_data, make_network
 
 BLOCKS = ["layer3.0", "layer3.5"]
@@ -25,8 +25,8 @@ def loop(network, recorder, data, batch: int = 16, order=None) -> None:
 
 def test_equals_the_pass_on_the_same_images(quiet):
     network, data = make_network("mini_resnet_se:classes=4"), make_data()
-    expected = analysis.selectivity(network, data, blocks=BLOCKS, options=quiet, permutations=5, replicates=5)
-    recorder = analysis.ActivityRecorder(network, BLOCKS)
+    expected = gelens.selectivity(network, data, blocks=BLOCKS, options=quiet, permutations=5, replicates=5)
+    recorder = gelens.ActivityRecorder(network, BLOCKS)
     loop(network, recorder, data)
     table = recorder.selectivity(permutations=5, replicates=5)
     numbers = [name for name in table if name not in ("network", "block", "top_class_name")]
@@ -39,14 +39,14 @@ def test_the_order_in_which_images_come_changes_nothing():
     network, data = make_network("mini_resnet:classes=4"), make_data()
     tables = []
     for order in (torch.arange(40), torch.from_numpy(np.random.default_rng(0).permutation(40))):
-        recorder = analysis.ActivityRecorder(network, "layer3.5")
+        recorder = gelens.ActivityRecorder(network, "layer3.5")
         loop(network, recorder, data, batch=1, order=order)
         tables.append(recorder.selectivity(permutations=3, replicates=3))
     pd.testing.assert_frame_equal(*tables)
 
 
 def test_as_many_permutations_and_replicates_as_the_commands_take():
-    recorder = analysis.ActivityRecorder(make_network("mini_resnet:classes=4"), ["layer3.5"])
+    recorder = gelens.ActivityRecorder(make_network("mini_resnet:classes=4"), ["layer3.5"])
     loop(recorder.network, recorder, make_data())
     table = recorder.selectivity()
     assert table["csi_null"].notna().any() and table["csi_se"].notna().any()
@@ -54,7 +54,7 @@ def test_as_many_permutations_and_replicates_as_the_commands_take():
 
 def test_rectifying_and_what_is_negative():
     network, data = make_network("mini_resnet:classes=4"), make_data()
-    signed, rectified = (analysis.ActivityRecorder(network, ["layer3.0.bn3"], rectify=each) for each in (False, True))
+    signed, rectified = (gelens.ActivityRecorder(network, ["layer3.0.bn3"], rectify=each) for each in (False, True))
     for recorder in (signed, rectified):
         loop(network, recorder, data)
     with pytest.raises(RunError, match=r"`network layer3\.0\.bn3` has negative activities"):
@@ -63,7 +63,7 @@ def test_rectifying_and_what_is_negative():
 
 
 def test_names_of_classes_are_those_given():
-    recorder = analysis.ActivityRecorder(make_network("mini_resnet:classes=4"), ["layer3.5"])
+    recorder = gelens.ActivityRecorder(make_network("mini_resnet:classes=4"), ["layer3.5"])
     loop(recorder.network, recorder, make_data())
     images = recorder.recording(["cat", "dog"]).images
     assert set(images["class"]) == {"cat", "dog", "2", "3"}
@@ -71,7 +71,7 @@ def test_names_of_classes_are_those_given():
 
 def test_mistakes_are_said():
     network = make_network("mini_resnet:classes=4")
-    recorder = analysis.ActivityRecorder(network, ["layer3.5"])
+    recorder = gelens.ActivityRecorder(network, ["layer3.5"])
     with pytest.raises(UsageError, match="nothing was recorded"):
         recorder.recording()
     with pytest.raises(UsageError, match="no forward pass was watched"):
@@ -88,9 +88,9 @@ def test_mistakes_are_said():
     recorder.add(torch.tensor([0, 1]), torch.tensor([7, 2]))
     with pytest.raises(UsageError, match="1 images were added twice, such as that of index 2"):
         recorder.recording()
-    with pytest.raises(UsageError, match=r"no block `layer9`"), analysis.ActivityRecorder(network, ["layer9"]).watch():
+    with pytest.raises(UsageError, match=r"no block `layer9`"), gelens.ActivityRecorder(network, ["layer9"]).watch():
         pass
-    strange = analysis.ActivityRecorder(network, ["layer3.5"])
+    strange = gelens.ActivityRecorder(network, ["layer3.5"])
     with torch.no_grad(), strange.watch():
         network(torch.randn(2, 3, 32, 32))
     strange.add(torch.tensor([0, -1]), torch.arange(2))

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
-from analysis.devices import wait
-from analysis.errors import RunError
+from ..devices import wait
+from ..errors import RunError
 
 log = logging.getLogger(__name__)
 

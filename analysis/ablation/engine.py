@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from analysis.ablation.chunks import ChunkSize
-from analysis.anatomy.folding import TOLERANCE
-from analysis.anatomy.hooks import aside, find_module, hooked
-from analysis.anatomy.sites import Site
-from analysis.anatomy.tracing import rest_after, rest_from, without_inputs
-from analysis.devices import float32_as, free_memory, is_accelerator, is_out_of_memory, precision_in_use, to_device
+from ..anatomy.folding import TOLERANCE
+from ..anatomy.hooks import aside, find_module, hooked
+from ..anatomy.sites import Site
+from ..anatomy.tracing import rest_after, rest_from, without_inputs
+from ..devices import float32_as, free_memory, is_accelerator, is_out_of_memory, precision_in_use, to_device
+from .chunks import ChunkSize
 
 log = logging.getLogger(__name__)
 

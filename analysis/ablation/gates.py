@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from analysis.ablation.engine import Ablation, Tail
-from analysis.anatomy.hooks import find_module, hooked
-from analysis.anatomy.sites import Site
+from ..anatomy.hooks import find_module, hooked
+from ..anatomy.sites import Site
+from .engine import Ablation, Tail
 
 
 @dataclass(frozen=True)

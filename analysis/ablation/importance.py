@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from analysis.ablation.engine import Ablation
-from analysis.anatomy.sites import gate_values
-from analysis.errors import UsageError
-from analysis.randomness import hashes
+from ..anatomy.sites import gate_values
+from ..errors import UsageError
+from ..randomness import hashes
+from .engine import Ablation
 
 SCORES = ("gate", "random", "activation", "selectivity", "gradient")
 """The gate's value (the paper's); a hash of seed, image and channel; the mean of |gated branch|; the class selectivity

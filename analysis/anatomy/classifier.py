@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from analysis.anatomy.hooks import hooked, logits_of
+from .hooks import hooked, logits_of
 
 
 class _Float32Linear(nn.Linear):

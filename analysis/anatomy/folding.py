@@ -8,7 +8,7 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from analysis.anatomy.hooks import evaluating, hooked
+from .hooks import evaluating, hooked
 
 TOLERANCE = {"fp32": 1e-3, "tf32": 2e-2, "fp16": 5e-2, "bf16": 0.3}
 """How far logits of the copy may be from the network's, in standard deviations of its logits, by precision."""

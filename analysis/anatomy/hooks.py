@@ -7,8 +7,8 @@ from contextvars import ContextVar
 import torch
 from torch import nn
 
-from analysis.errors import UsageError, unknown
-from analysis.networks.card import card_of
+from ..errors import UsageError, unknown
+from ..networks.card import card_of
 
 _depth: ContextVar[int] = ContextVar("depth", default=0)
 """How many forward passes, each made from within a hook of the one before, are going on."""

@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 from torch import nn
 
-from analysis.anatomy.hooks import attempt, evaluating, hooked, layout_of
-from analysis.anatomy.sites import Site, block_names, example_images, find_sites, paper_names
-from analysis.errors import UsageError
-from analysis.networks.card import card_of
-from analysis.networks.preprocessing import preprocessing_of
+from ..errors import UsageError
+from ..networks.card import card_of
+from ..networks.preprocessing import preprocessing_of
+from .hooks import attempt, evaluating, hooked, layout_of
+from .sites import Site, block_names, example_images, find_sites, paper_names
 
 log = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from itertools import takewhile
 import torch
 from torch import nn
 
-from analysis.anatomy.hooks import aside, attempt, evaluating, find_module, hooked
-from analysis.devices import float32_as
-from analysis.errors import UsageError
-from analysis.names import paper_name
-from analysis.networks.preprocessing import preprocessing_of
-from analysis.networks.weights import has_resnet_stages
+from ..devices import float32_as
+from ..errors import UsageError
+from ..names import paper_name
+from ..networks.preprocessing import preprocessing_of
+from ..networks.weights import has_resnet_stages
+from .hooks import aside, attempt, evaluating, find_module, hooked
 
 STAGES = (
     (r"layer([1-9]\d*)", 1),  # residual networks of timm, torchvision and Cadene

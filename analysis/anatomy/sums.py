@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from analysis.anatomy.hooks import evaluating, find_module, hooked
-from analysis.anatomy.sites import example_images
-from analysis.errors import UsageError
+from ..errors import UsageError
+from .hooks import evaluating, find_module, hooked
+from .sites import example_images
 
 
 def sum_modules(

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import figures
-from analysis.commands.selectivity import reference_label, write_comparison
-from analysis.data.datasets import image_differences
-from analysis.errors import UsageError
-from analysis.files import file_hash
-from analysis.names import unique_label
-from analysis.networks.references import split_label
-from analysis.results.run import Run, read_record, read_table
-from analysis.untrusted import Fields, Named, conform, read_arrays
+from .. import figures
+from ..data.datasets import image_differences
+from ..errors import UsageError
+from ..files import file_hash
+from ..names import unique_label
+from ..networks.references import split_label
+from ..results.run import Run, read_record, read_table
+from ..untrusted import Fields, Named, conform, read_arrays
+from .selectivity import reference_label, write_comparison
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def _samples(folder: Path | str, own: dict[str, str]) -> dict[tuple[str, str, st
 
 
 def _say_how_it_is_shown(own: dict[str, str], record: dict, first: dict) -> None:
-    from analysis.commands.measuring import changes
+    from .measuring import changes
 
     theirs = next(iter(first["networks"].values()))["preprocessing"]
     for label, name in own.items():

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import figures
-from analysis.errors import UsageError
-from analysis.files import file_hash
-from analysis.names import unique_label
-from analysis.results.run import Run, read_record, read_table
+from .. import figures
+from ..errors import UsageError
+from ..files import file_hash
+from ..names import unique_label
+from ..results.run import Run, read_record, read_table
 
 
 @dataclass(frozen=True)

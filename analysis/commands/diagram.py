@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import figures
-from analysis.anatomy.sites import resolve_blocks
-from analysis.errors import UsageError
-from analysis.names import pretty
-from analysis.networks.gather_excite import GatherExcite
-from analysis.networks.operators import operator_name, operator_table
-from analysis.results.run import Run
-from analysis.subjects import label_networks
+from .. import figures
+from ..anatomy.sites import resolve_blocks
+from ..errors import UsageError
+from ..names import pretty
+from ..networks.gather_excite import GatherExcite
+from ..networks.operators import operator_name, operator_table
+from ..results.run import Run
+from ..subjects import label_networks
 
 
 @dataclass(frozen=True)

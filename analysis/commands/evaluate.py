@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.api import Request
-from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import Measuring
-from analysis.results.run import Run
+from ..api import Request
+from ..results.run import Run
+from .inputs import Inputs
+from .measuring import Measuring
 
 
 @dataclass(frozen=True)

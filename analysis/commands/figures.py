@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.figures.drawing import DEFAULT_FORMATS, draw
+from ..figures.drawing import DEFAULT_FORMATS, draw
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What to draw again, and how; arguments as of `analysis.figures.draw`."""
+    """What to draw again, and how; arguments as of `gelens.figures.draw`."""
 
     run: Path
     formats: Sequence[str] = DEFAULT_FORMATS

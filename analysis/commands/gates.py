@@ -7,20 +7,20 @@ from pathlib import Path
 
 from torch import nn
 
-from analysis import figures
-from analysis.anatomy.sites import find_sites, resolve_blocks
-from analysis.api import Request
-from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import OF_OTHERS, Measuring, record_others
-from analysis.commands.recorded import add_recorded, recording_for, recording_hash
-from analysis.errors import UsageError
-from analysis.networks import card_of
-from analysis.probes.static_gates import KnownGates, StaticGates
-from analysis.recording import Recording
-from analysis.recording.store import discard
-from analysis.results.run import Run
-from analysis.tables.gates import gate_sentences, gate_tables, static_table
-from analysis.tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes
+from .. import figures
+from ..anatomy.sites import find_sites, resolve_blocks
+from ..api import Request
+from ..errors import UsageError
+from ..networks import card_of
+from ..probes.static_gates import KnownGates, StaticGates
+from ..recording import Recording
+from ..recording.store import discard
+from ..results.run import Run
+from ..tables.gates import gate_sentences, gate_tables, static_table
+from ..tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes
+from .inputs import Inputs
+from .measuring import OF_OTHERS, Measuring, record_others
+from .recorded import add_recorded, recording_for, recording_hash
 
 log = logging.getLogger(__name__)
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from analysis.data import ImageData, adapted, checked, load_data, preprocessing_for
-from analysis.errors import UsageError
-from analysis.files import file_hash
-from analysis.networks import card_of
-from analysis.networks.groups import weights_files
-from analysis.networks.preprocessing import Stated
-from analysis.networks.references import Reference, parse
-from analysis.networks.weights import weights_file_hash
-from analysis.subjects import fit_classes, label_networks
+from ..data import ImageData, adapted, checked, load_data, preprocessing_for
+from ..errors import UsageError
+from ..files import file_hash
+from ..networks import card_of
+from ..networks.groups import weights_files
+from ..networks.preprocessing import Stated
+from ..networks.references import Reference, parse
+from ..networks.weights import weights_file_hash
+from ..subjects import fit_classes, label_networks
 
 
 @dataclass(frozen=True)

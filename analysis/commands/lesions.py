@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from analysis.anatomy.sites import resolve_blocks
-from analysis.api import Request
-from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import OF_OTHERS, Measuring, record_others
-from analysis.data import ImageData
-from analysis.errors import UsageError
-from analysis.networks import preprocessing_of
-from analysis.probes.lesions import ClassLesions, Lesions
-from analysis.randomness import hashes
-from analysis.recording.store import discard
-from analysis.results.run import Run
-from analysis.subjects import image_shape, outputs_and_units
-from analysis.tables.lesions import class_orders_of, lesion_sentences, lesions_of, targeted_of
-from analysis.tables.selectivity import check_classes
+from ..anatomy.sites import resolve_blocks
+from ..api import Request
+from ..data import ImageData
+from ..errors import UsageError
+from ..networks import preprocessing_of
+from ..probes.lesions import ClassLesions, Lesions
+from ..randomness import hashes
+from ..recording.store import discard
+from ..results.run import Run
+from ..subjects import image_shape, outputs_and_units
+from ..tables.lesions import class_orders_of, lesion_sentences, lesions_of, targeted_of
+from ..tables.selectivity import check_classes
+from .inputs import Inputs
+from .measuring import OF_OTHERS, Measuring, record_others
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Of a class's most selective units, dropped together, up to half of a block's."""

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import figures
-from analysis.commands.recorded import add_recorded, recording_for, recording_hash
-from analysis.data import imagenet
-from analysis.errors import UsageError
-from analysis.files import file_hash
-from analysis.recording import Recording
-from analysis.results.run import Run
-from analysis.statistics import PERMUTATIONS, REPLICATES
-from analysis.tables.levels import Hierarchy, level_tables, read_levels, wordnet_levels
+from .. import figures
+from ..data import imagenet
+from ..errors import UsageError
+from ..files import file_hash
+from ..recording import Recording
+from ..results.run import Run
+from ..statistics import PERMUTATIONS, REPLICATES
+from ..tables.levels import Hierarchy, level_tables, read_levels, wordnet_levels
+from .recorded import add_recorded, recording_for, recording_hash
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import figures, processes
-from analysis.commands.measuring import Recorded
-from analysis.commands.recorded import recording_hash
-from analysis.errors import UsageError
-from analysis.names import unique_label
-from analysis.recording import open_recording
-from analysis.results.run import Run
-from analysis.tables.similarity import RecordedNetwork, similarity_tables
+from .. import figures, processes
+from ..errors import UsageError
+from ..names import unique_label
+from ..recording import open_recording
+from ..results.run import Run
+from ..tables.similarity import RecordedNetwork, similarity_tables
+from .measuring import Recorded
+from .recorded import recording_hash
 
 log = logging.getLogger(__name__)
 

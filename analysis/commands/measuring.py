@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis import figures, processes
-from analysis.api import Request, description, record_requests, shared_images
-from analysis.data import ImageData, checked, load_data
-from analysis.data.datasets import image_differences
-from analysis.devices import resolve_device
-from analysis.errors import UsageError
-from analysis.networks.weights import network_card
-from analysis.recording import Recording
-from analysis.recording.store import discard
-from analysis.results.run import Run
-from analysis.subjects import fit_classes
-from analysis.sweep.passing import SweepOptions
-from analysis.tables.evaluation import evaluation_gaps, evaluation_table
+from .. import figures, processes
+from ..api import Request, description, record_requests, shared_images
+from ..data import ImageData, checked, load_data
+from ..data.datasets import image_differences
+from ..devices import resolve_device
+from ..errors import UsageError
+from ..networks.weights import network_card
+from ..recording import Recording
+from ..recording.store import discard
+from ..results.run import Run
+from ..subjects import fit_classes
+from ..sweep.passing import SweepOptions
+from ..tables.evaluation import evaluation_gaps, evaluation_table
 
 log = logging.getLogger(__name__)
 

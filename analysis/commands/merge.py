@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from analysis.commands.measuring import RECORDING
-from analysis.commands.pruning import OF_MEANS
-from analysis.errors import UsageError
-from analysis.recording import Recording
-from analysis.recording.merging import merge
-from analysis.results.run import Run, read_record
+from ..errors import UsageError
+from ..recording import Recording
+from ..recording.merging import merge
+from ..results.run import Run, read_record
+from .measuring import RECORDING
+from .pruning import OF_MEANS
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.anatomy.sites import resolve_blocks
-from analysis.api import Request, with_priors
-from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import RECORDING, Measuring
-from analysis.data import checked, load_data
-from analysis.errors import UsageError
-from analysis.files import file_hash
-from analysis.networks.weights import weights_hash
-from analysis.probes.dropping import Dropping
-from analysis.recording import Recording
-from analysis.recording.store import discard
-from analysis.results.run import Run, read_record, read_table
-from analysis.statistics.curves import Curves, areas, class_curves, differences, point_tests
-from analysis.statistics.trainings import groups_of, training_areas
-from analysis.tables.pruning import correctness, pruning_table
+from ..anatomy.sites import resolve_blocks
+from ..api import Request, with_priors
+from ..data import checked, load_data
+from ..errors import UsageError
+from ..files import file_hash
+from ..networks.weights import weights_hash
+from ..probes.dropping import Dropping
+from ..recording import Recording
+from ..recording.store import discard
+from ..results.run import Run, read_record, read_table
+from ..statistics.curves import Curves, areas, class_curves, differences, point_tests
+from ..statistics.trainings import groups_of, training_areas
+from ..tables.pruning import correctness, pruning_table
+from .inputs import Inputs
+from .measuring import RECORDING, Measuring
 
 OF_MEANS = f"{RECORDING}-of-means"
 """The folder, in a run's, of what is recorded of the images that means are taken from."""

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import figures
-from analysis.commands.recorded import add_recorded, recording_for, recording_hash
-from analysis.results.run import Run
-from analysis.statistics.rarefaction import DRAWS
-from analysis.tables.rarefaction import rarefaction_tables
+from .. import figures
+from ..results.run import Run
+from ..statistics.rarefaction import DRAWS
+from ..tables.rarefaction import rarefaction_tables
+from .recorded import add_recorded, recording_for, recording_hash
 
 
 @dataclass(frozen=True)

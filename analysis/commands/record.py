@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.anatomy.sites import resolve_blocks
-from analysis.api import Request, record_requests
-from analysis.commands.inputs import Inputs
-from analysis.recording import Recording
-from analysis.sweep.passing import SweepOptions
+from ..anatomy.sites import resolve_blocks
+from ..api import Request, record_requests
+from ..recording import Recording
+from ..sweep.passing import SweepOptions
+from .inputs import Inputs
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ class Record:
 
     Args:
         blocks: module names, instead of a stage.
-        taps: of `analysis.probes.activity.TAPS`.
+        taps: of `gelens.probes.activity.TAPS`.
     """
 
     inputs: Inputs

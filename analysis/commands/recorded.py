@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis import processes
-from analysis.commands.measuring import Recorded
-from analysis.files import file_hash
-from analysis.recording import Recording, open_recording
-from analysis.results.run import Run
+from .. import processes
+from ..files import file_hash
+from ..recording import Recording, open_recording
+from ..results.run import Run
+from .measuring import Recorded
 
 
 def recording_hash(folder: Path) -> str:

@@ -9,26 +9,26 @@ import numpy as np
 import pandas as pd
 from PIL import ImageOps
 
-from analysis import figures, processes
-from analysis.anatomy.sites import resolve_blocks
-from analysis.api import Request
-from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import Measuring, Recorded
-from analysis.commands.recorded import add_recorded, recording_for, recording_hash
-from analysis.data import ImageData
-from analysis.errors import RunError, UsageError
-from analysis.names import blocks_as_in_papers
-from analysis.networks import card_of
-from analysis.networks.checkpoint_series import checkpoint_files, stem_of
-from analysis.networks.references import parse
-from analysis.networks.weights import weights_file_hash
-from analysis.recording import Recording, open_recording
-from analysis.results.following import open_run
-from analysis.results.run import Run, read_table
-from analysis.statistics.comparison import selectivity_gaps, sentences
-from analysis.statistics.trainings import groups_of, training_gaps, training_sentences
-from analysis.tables.evaluation import evaluation_table
-from analysis.tables.selectivity import DEFAULT_STATISTICS, Selectivity, Statistics, check_classes, selectivity_tables
+from .. import figures, processes
+from ..anatomy.sites import resolve_blocks
+from ..api import Request
+from ..data import ImageData
+from ..errors import RunError, UsageError
+from ..names import blocks_as_in_papers
+from ..networks import card_of
+from ..networks.checkpoint_series import checkpoint_files, stem_of
+from ..networks.references import parse
+from ..networks.weights import weights_file_hash
+from ..recording import Recording, open_recording
+from ..results.following import open_run
+from ..results.run import Run, read_table
+from ..statistics.comparison import selectivity_gaps, sentences
+from ..statistics.trainings import groups_of, training_gaps, training_sentences
+from ..tables.evaluation import evaluation_table
+from ..tables.selectivity import DEFAULT_STATISTICS, Selectivity, Statistics, check_classes, selectivity_tables
+from .inputs import Inputs
+from .measuring import Measuring, Recorded
+from .recorded import add_recorded, recording_for, recording_hash
 
 log = logging.getLogger(__name__)
 

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.anatomy.sites import resolve_blocks
-from analysis.api import Request
-from analysis.commands.diagram import write_operators
-from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import Measuring
-from analysis.commands.pruning import write_pruning
-from analysis.commands.selectivity import write_selectivity, write_thumbnails
-from analysis.networks import catalogue, shipped
-from analysis.networks.groups import with_trainings
-from analysis.networks.references import Reference, parse
-from analysis.networks.references import labelled as labelled_references
-from analysis.networks.shipped import weights_path
-from analysis.results.run import Run, read_table
-from analysis.tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes, selectivity_tables
-from analysis.training import WEIGHTS, Recipe, train
+from ..anatomy.sites import resolve_blocks
+from ..api import Request
+from ..networks import catalogue, shipped
+from ..networks.groups import with_trainings
+from ..networks.references import Reference, parse
+from ..networks.references import labelled as labelled_references
+from ..networks.shipped import weights_path
+from ..results.run import Run, read_table
+from ..tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes, selectivity_tables
+from ..training import WEIGHTS, Recipe, train
+from .diagram import write_operators
+from .inputs import Inputs
+from .measuring import Measuring
+from .pruning import write_pruning
+from .selectivity import write_selectivity, write_thumbnails
 
 
 def supplementary_networks(family: str = "resnet50", shuffle: str = "shufflenet") -> list[str]:

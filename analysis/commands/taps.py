@@ -6,20 +6,20 @@ from pathlib import Path
 
 from torch import nn
 
-from analysis import figures
-from analysis.anatomy.sites import find_sites, resolve_blocks
-from analysis.api import Request
-from analysis.commands.inputs import Inputs
-from analysis.commands.measuring import Measuring
-from analysis.commands.recorded import add_recorded, recording_for, recording_hash
-from analysis.errors import UsageError
-from analysis.networks import preprocessing_of
-from analysis.probes.activity import Activity
-from analysis.recording import Recording
-from analysis.results.run import Run
-from analysis.subjects import image_shape, outputs_and_units
-from analysis.tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes
-from analysis.tables.taps import WAY, tap_sentences, tap_tables
+from .. import figures
+from ..anatomy.sites import find_sites, resolve_blocks
+from ..api import Request
+from ..errors import UsageError
+from ..networks import preprocessing_of
+from ..probes.activity import Activity
+from ..recording import Recording
+from ..results.run import Run
+from ..subjects import image_shape, outputs_and_units
+from ..tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes
+from ..tables.taps import WAY, tap_sentences, tap_tables
+from .inputs import Inputs
+from .measuring import Measuring
+from .recorded import add_recorded, recording_for, recording_hash
 
 
 @dataclass(frozen=True)

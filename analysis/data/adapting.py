@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from analysis.data.datasets import ImageData, reason
-from analysis.data.pictures import UNREADABLE
-from analysis.errors import UsageError
-from analysis.randomness import hashes
+from ..errors import UsageError
+from ..randomness import hashes
+from .datasets import ImageData, reason
+from .pictures import UNREADABLE
 
 SAMPLE = 64
 """Images whose sizes are looked at."""

@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from analysis.data.contents import changed_content, sampled_contents
-from analysis.data.datasets import ImageData, image_differences
-from analysis.data.loading import Geometry, batches, described, reading_errors_told
-from analysis.data.manifests import read_manifest
-from analysis.errors import RunError, UsageError
-from analysis.files import RowSums, atomic_path, clear_unfinished, only_writer, to_disk
-from analysis.untrusted import map_array
+from ..errors import RunError, UsageError
+from ..files import RowSums, atomic_path, clear_unfinished, only_writer, to_disk
+from ..untrusted import map_array
+from .contents import changed_content, sampled_contents
+from .datasets import ImageData, image_differences
+from .loading import Geometry, batches, described, reading_errors_told
+from .manifests import read_manifest
 
 NOTE_SECONDS = 5
 """Between two notes of how far a cache is."""

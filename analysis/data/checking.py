@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from tqdm import tqdm
 
-from analysis.data.datasets import ImageData, in_rgb, reason
-from analysis.data.pictures import UNREADABLE
-from analysis.errors import RunError
-from analysis.randomness import hashes
+from ..errors import RunError
+from ..randomness import hashes
+from .datasets import ImageData, in_rgb, reason
+from .pictures import UNREADABLE
 
 QUICK_SECONDS = 10
 _SMALL = (64, 64)

@@ -4,9 +4,9 @@ import hashlib
 
 import numpy as np
 
-from analysis.data.adapting import known_indices, pair_of
-from analysis.data.datasets import UNREADABLE, ImageData, in_rgb
-from analysis.randomness import hashes
+from ..randomness import hashes
+from .adapting import known_indices, pair_of
+from .datasets import UNREADABLE, ImageData, in_rgb
 
 SAMPLED = 16
 

@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from analysis.data import imagenet
-from analysis.data.names import Names
-from analysis.data.pictures import UNREADABLE, decoding
-from analysis.errors import RunError, UsageError, plain
-from analysis.randomness import hashes
+from ..errors import RunError, UsageError, plain
+from ..randomness import hashes
+from . import imagenet
+from .names import Names
+from .pictures import UNREADABLE, decoding
 
 SPLITS = ("train", "val", "test")
 """The splits that a reference can name. Folders are taken for splits where there is one of train or val."""
@@ -66,7 +66,7 @@ class ImageData(Dataset):
         self.skipped: dict[str, str] = {}
         """What was left out of these as unreadable, and why, by identifier."""
         self.contents: dict[str, str] | None = None
-        """Hashes of what some of them show (`analysis.data.contents`), where they are known without reading them."""
+        """Hashes of what some of them show (`gelens.data.contents`), where they are known without reading them."""
         self.checked = False
         """Whether the images were looked at, and none found that cannot be read."""
 

@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from analysis.data import imagenet
-from analysis.data.datasets import SPLITS, ImageData, class_numbers, reason
-from analysis.data.names import Names
-from analysis.data.pictures import open_picture
-from analysis.errors import RunError, UsageError
+from ..errors import RunError, UsageError
+from . import imagenet
+from .datasets import SPLITS, ImageData, class_numbers, reason
+from .names import Names
+from .pictures import open_picture
 
 VALIDATING = ("val", "test")
 """How names of what to validate on begin, the better first: many data sets have test images and no others."""

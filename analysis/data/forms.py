@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
-from analysis.data import folders, tables, tars
-from analysis.data.adapting import adapted
-from analysis.data.datasets import SPLITS, ImageData, read_chosen
-from analysis.data.names import Names
-from analysis.errors import RunError, UsageError, unknown
-from analysis.networks.references import split_label
+from ..errors import RunError, UsageError, unknown
+from ..networks.references import split_label
+from . import folders, tables, tars
+from .adapting import adapted
+from .datasets import SPLITS, ImageData, read_chosen
+from .names import Names
 
 
 def load_data(reference: "str | Dataset", split: str = "val") -> "ImageData | Dataset":
@@ -25,7 +25,7 @@ def load_data(reference: "str | Dataset", split: str = "val") -> "ImageData | Da
     Args:
         reference: one of `FORMS`, then `#train`, `#val` or `#test` where there are such splits, and LABEL= before it
             for another name in figures. A data set or DataLoader of one's own is returned as it is, once
-            `analysis.data.adapted` has found that it can be read.
+            `gelens.data.adapted` has found that it can be read.
         split: the split taken where the reference names none; `val` takes the test images of data that have no others
             to validate on, and its note says so.
 
@@ -130,7 +130,7 @@ def _read_array(pixels: np.ndarray, position: int) -> Image.Image:
 
 
 def _cache(location: str, named: str, split: str) -> ImageData:
-    from analysis.data.cached import load_cache
+    from .cached import load_cache
 
     return load_cache(location, named, split)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.errors import RunError, UsageError
-from analysis.untrusted import check_regular
+from ..errors import RunError, UsageError
+from ..untrusted import check_regular
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ import torch
 from timm.data import create_transform
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler, Subset, default_collate
 
-from analysis.data.adapting import check_image, checked_batch, known_indices, pair_of, whole_label
-from analysis.data.datasets import ImageData
-from analysis.errors import RunError, UsageError
+from ..errors import RunError, UsageError
+from .adapting import check_image, checked_batch, known_indices, pair_of, whole_label
+from .datasets import ImageData
 
 Geometry = tuple[int, float, str]
 
@@ -78,7 +78,7 @@ class _Prepared(Dataset):
 
 
 class _Decoded(Dataset):
-    """Whole batches of images that are decoded already (`analysis.data.cached`): item i is batch i."""
+    """Whole batches of images that are decoded already (`gelens.data.cached`): item i is batch i."""
 
     def __init__(self, data: ImageData, batch_size: int, start: int):
         self.data, self.starts = data, range(start, len(data), batch_size)
@@ -201,7 +201,7 @@ def reading_errors_told(processes: bool = False) -> Iterator[None]:
         if not str(error).startswith("Caught "):
             raise
         kind = type(error)
-        raise kind(str(error).strip().splitlines()[-1].removeprefix(f"analysis.errors.{kind.__name__}: ")) from error
+        raise kind(str(error).strip().splitlines()[-1].removeprefix(f"{kind.__module__}.{kind.__name__}: ")) from error
     except (RuntimeError, EOFError, ConnectionError) as error:
         text = str(error)
         ended = processes and not isinstance(error, RuntimeError) and not text.startswith("Caught ")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from analysis.data.datasets import SPLITS
-from analysis.untrusted import Fields, Listed, Named, Whose, read_json
+from ..untrusted import Fields, Listed, Named, Whose, read_json
+from .datasets import SPLITS
 
 GEOMETRY = Whose(
     list,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from analysis.untrusted import open_regular
+from ..untrusted import open_regular
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
 """Decoded by Pillow itself, without a look at any other file. JPEG's are those of several pictures too (MPO)."""

@@ -5,12 +5,12 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from analysis.data.adapting import Images, adapted
-from analysis.errors import UsageError
-from analysis.networks.card import card_of
-from analysis.networks.checkpoints import LARGEST_SIDE, PREPROCESSING
-from analysis.networks.preprocessing import ASSUMED, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Stated
-from analysis.untrusted import conform
+from ..errors import UsageError
+from ..networks.card import card_of
+from ..networks.checkpoints import LARGEST_SIDE, PREPROCESSING
+from ..networks.preprocessing import ASSUMED, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Stated
+from ..untrusted import conform
+from .adapting import Images, adapted
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +26,12 @@ _said: WeakKeyDictionary[nn.Module, set[tuple]] = WeakKeyDictionary()
 def preprocessing_for(network: nn.Module, data, options: Stated | None = None, name: str = "") -> Preprocessing:
     """How these images are shown to a network.
 
-    What `options` say comes first, then what the network states (`analysis.networks.Preprocessing`). What nobody says
+    What `options` say comes first, then what the network states (`gelens.networks.Preprocessing`). What nobody says
     is assumed: the images' own size where they all share one, else 224 pixels, and ImageNet's mean and std. An
     assumption of mean and std, or of 224 pixels, and an enlargement are logged as warnings, once a network.
 
     Args:
-        data: an `ImageData`, or what `analysis.data.adapted` takes.
+        data: an `ImageData`, or what `gelens.data.adapted` takes.
         options: what a person says for this occasion.
         name: of the network, for the warnings; its short reference by default.
     """
@@ -45,7 +45,7 @@ def preprocessing_for(network: nn.Module, data, options: Stated | None = None, n
             network,
             ("assumed", shown),
             f"{name} does not say {missing}; --image-size, --mean and --std say it, in Python network.preprocessing = "
-            f"analysis.networks.Preprocessing({shown.size}, mean=(…), std=(…))",
+            f"gelens.networks.Preprocessing({shown.size}, mean=(…), std=(…))",
         )
     if larger := enlargement(images, shown):
         _warn_once(network, ("enlarged", shown.geometry), f"{name} is shown {larger}: right if it was trained so")

@@ -10,11 +10,11 @@ import numpy as np
 from packaging.version import Version
 from PIL import Image
 
-from analysis.data.datasets import MOST_CLASSES, ImageData, class_numbers, reason
-from analysis.data.folders import files_of, prefixes, tested_instead
-from analysis.data.pictures import open_picture
-from analysis.errors import RunError, UsageError
-from analysis.untrusted import check_regular
+from ..errors import RunError, UsageError
+from ..untrusted import check_regular
+from .datasets import MOST_CLASSES, ImageData, class_numbers, reason
+from .folders import files_of, prefixes, tested_instead
+from .pictures import open_picture
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from analysis.data import imagenet
-from analysis.data.datasets import MOST_CLASSES, SPLITS, ImageData, class_numbers, reason
-from analysis.data.folders import files_of, is_image, tested_instead
-from analysis.data.pictures import open_picture
-from analysis.errors import RunError, UsageError
-from analysis.untrusted import Fields, open_regular, parse_json
+from ..errors import RunError, UsageError
+from ..untrusted import Fields, open_regular, parse_json
+from . import imagenet
+from .datasets import MOST_CLASSES, SPLITS, ImageData, class_numbers, reason
+from .folders import files_of, is_image, tested_instead
+from .pictures import open_picture
 
 LARGEST_LABEL = 2**20
 """Bytes of the file that tells the label of a sample."""

@@ -3,32 +3,32 @@
 Each function takes tables and returns a figure and its axes; it neither shows nor saves them.
 """
 
-from analysis.figures.drawing import draw, save
-from analysis.figures.fig1_optimisation import optimisation
-from analysis.figures.fig2_gap import selectivity_gap
-from analysis.figures.fig2_null import selectivity_against_null
-from analysis.figures.fig2_selectivity import selectivity
-from analysis.figures.fig2_trainings import selectivity_gap_over_trainings
-from analysis.figures.fig2_units import contact_sheet, most_selective
-from analysis.figures.fig2_violin import selectivity_by_depth
-from analysis.figures.fig3_area import pruning_areas
-from analysis.figures.fig3_networks import pruning_by_network
-from analysis.figures.fig3_pruning import pruning
-from analysis.figures.fig3_random import pruning_against_random
-from analysis.figures.fig4_operators import operators
-from analysis.figures.fig_epochs import selectivity_over_training
-from analysis.figures.fig_gates import gate_distributions, gate_variance, gates_by_depth
-from analysis.figures.fig_gates_classes import gates_by_class
-from analysis.figures.fig_gates_static import static_gates
-from analysis.figures.fig_lesions import lesion_agreement
-from analysis.figures.fig_lesions_targeted import targeted_lesions
-from analysis.figures.fig_levels import selectivity_by_level
-from analysis.figures.fig_match import block_similarity, unit_matches
-from analysis.figures.fig_rarefaction import rarefaction
-from analysis.figures.fig_taps import selectivity_by_tap
-from analysis.figures.pruning_curves import curve_scores
-from analysis.figures.table1_pooling import pooling_table
-from analysis.names import pretty
+from ..names import pretty
+from .drawing import draw, save
+from .fig1_optimisation import optimisation
+from .fig2_gap import selectivity_gap
+from .fig2_null import selectivity_against_null
+from .fig2_selectivity import selectivity
+from .fig2_trainings import selectivity_gap_over_trainings
+from .fig2_units import contact_sheet, most_selective
+from .fig2_violin import selectivity_by_depth
+from .fig3_area import pruning_areas
+from .fig3_networks import pruning_by_network
+from .fig3_pruning import pruning
+from .fig3_random import pruning_against_random
+from .fig4_operators import operators
+from .fig_epochs import selectivity_over_training
+from .fig_gates import gate_distributions, gate_variance, gates_by_depth
+from .fig_gates_classes import gates_by_class
+from .fig_gates_static import static_gates
+from .fig_lesions import lesion_agreement
+from .fig_lesions_targeted import targeted_lesions
+from .fig_levels import selectivity_by_level
+from .fig_match import block_similarity, unit_matches
+from .fig_rarefaction import rarefaction
+from .fig_taps import selectivity_by_tap
+from .pruning_curves import curve_scores
+from .table1_pooling import pooling_table
 
 __all__ = [
     "block_similarity",

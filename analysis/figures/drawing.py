@@ -14,11 +14,11 @@ from types import ModuleType
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from analysis.errors import RunError, UsageError, unknown
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import STYLE, Look
-from analysis.files import atomic_path
-from analysis.names import blocks_as_in_papers
+from ..errors import RunError, UsageError, unknown
+from ..files import atomic_path
+from ..names import blocks_as_in_papers
+from .stored import StoredRun
+from .style import STYLE, Look
 
 FORMATS = ("png", "pdf", "svg")
 DEFAULT_FORMATS = ("png", "pdf")
@@ -105,7 +105,7 @@ def check(formats: Sequence[str] = DEFAULT_FORMATS, width: float | None = None, 
 def figure_modules() -> list[ModuleType]:
     """The files of this room that draw figures."""
     names = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)])]
-    return [import_module(f"analysis.figures.{name}") for name in names if name.startswith(("fig", "table"))]
+    return [import_module(f".{name}", __package__) for name in names if name.startswith(("fig", "table"))]
 
 
 def save(figure: Figure, path: Path | str, formats: Sequence[str] = DEFAULT_FORMATS) -> list[Path]:

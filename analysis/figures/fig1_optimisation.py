@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..names import family_and_gate, pretty
+from .stored import StoredRun
+from .style import (
     WIDTH,
     Look,
     colors_of,
@@ -20,7 +21,6 @@ from analysis.figures.style import (
     panels,
     styled,
 )
-from analysis.names import family_and_gate, pretty
 
 NEEDS = ("training.csv",)
 SPLITS = {"train": "Training set", "val": "Validation set"}

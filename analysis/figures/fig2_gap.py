@@ -7,8 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..names import pretty
+from ..statistics.samples import half_width
+from .stored import StoredRun
+from .style import (
     NAME_SIZE,
     PALETTE,
     Look,
@@ -24,8 +26,6 @@ from analysis.figures.style import (
     width_for,
     wrapped,
 )
-from analysis.names import pretty
-from analysis.statistics.samples import half_width
 
 NEEDS = ("selectivity_gap.csv",)
 KINDS = {

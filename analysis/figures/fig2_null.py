@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.fig2_selectivity import INDEX_TITLES
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..names import paper_name, pretty
+from .fig2_selectivity import INDEX_TITLES
+from .stored import StoredRun
+from .style import (
     NAME_SIZE,
     Look,
     colors_of,
@@ -24,7 +25,6 @@ from analysis.figures.style import (
     width_for,
     wrapped,
 )
-from analysis.names import paper_name, pretty
 
 NEEDS = ("selectivity.csv",)
 

@@ -8,9 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from analysis.errors import unknown
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..errors import unknown
+from ..names import paper_name, pretty
+from ..statistics import INDICES
+from .stored import StoredRun
+from .style import (
     NAME_SIZE,
     Look,
     colors_of,
@@ -25,8 +27,6 @@ from analysis.figures.style import (
     width_for,
     wrapped,
 )
-from analysis.names import paper_name, pretty
-from analysis.statistics import INDICES
 
 NEEDS = ("selectivity.csv",)
 BINS = 40

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.fig2_gap import KINDS
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..names import pretty
+from .fig2_gap import KINDS
+from .stored import StoredRun
+from .style import (
     NAME_SIZE,
     Look,
     block_ticks,
@@ -23,7 +24,6 @@ from analysis.figures.style import (
     width_for,
     wrapped,
 )
-from analysis.names import pretty
 
 NEEDS = ("selectivity_gap_trainings.csv", "selectivity_gap_seeds.csv")
 SHOWN = ("corrected", "mean")

@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from analysis.figures.fig2_selectivity import INDEX_TITLES
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..names import file_name, paper_name, pretty, unique_label
+from .fig2_selectivity import INDEX_TITLES
+from .stored import StoredRun
+from .style import (
     PALETTE,
     WIDTH,
     Look,
@@ -21,7 +22,6 @@ from analysis.figures.style import (
     styled,
     wrapped,
 )
-from analysis.names import file_name, paper_name, pretty, unique_label
 
 NEEDS = ("selectivity.csv", "selectivity_images.csv", "selectivity_thumbnails.npz")
 UNITS_SHOWN = 8

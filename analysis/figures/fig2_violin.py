@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from analysis.figures.fig2_selectivity import INDEX_TITLES
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import Look, block_ticks, colors_of, in_rows, named, need, panels, styled, width_for
-from analysis.names import pretty
+from ..names import pretty
+from .fig2_selectivity import INDEX_TITLES
+from .stored import StoredRun
+from .style import Look, block_ticks, colors_of, in_rows, named, need, panels, styled, width_for
 
 NEEDS = ("selectivity.csv",)
 

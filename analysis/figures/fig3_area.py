@@ -7,8 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..names import pretty
+from .stored import StoredRun
+from .style import (
     MARKERS,
     PALETTE,
     Look,
@@ -20,7 +21,6 @@ from analysis.figures.style import (
     styled,
     width_for,
 )
-from analysis.names import pretty
 
 NEEDS = ("pruning_summary.csv",)
 

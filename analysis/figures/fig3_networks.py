@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures import pruning_curves as curves
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..names import paper_name, pretty
+from . import pruning_curves as curves
+from .stored import StoredRun
+from .style import (
     NAME_SIZE,
     Look,
     accuracy_axis,
@@ -24,7 +25,6 @@ from analysis.figures.style import (
     width_for,
     wrapped,
 )
-from analysis.names import paper_name, pretty
 
 NEEDS = ("pruning.csv",)
 

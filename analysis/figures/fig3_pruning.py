@@ -8,9 +8,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import pruning_curves as curves
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..names import paper_name, pretty
+from ..statistics.curves import POINT
+from . import pruning_curves as curves
+from .stored import StoredRun
+from .style import (
     NAME_SIZE,
     WIDTH,
     Look,
@@ -27,8 +29,6 @@ from analysis.figures.style import (
     width_for,
     wrapped,
 )
-from analysis.names import paper_name, pretty
-from analysis.statistics.curves import POINT
 
 NEEDS = ("pruning.csv",)
 BANDS = "Bands: Wilson 95 % intervals."

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.errors import UsageError
-from analysis.figures import pruning_curves as curves
-from analysis.figures.fig3_networks import by_network
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import Look, percent_axis, styled
+from ..errors import UsageError
+from . import pruning_curves as curves
+from .fig3_networks import by_network
+from .stored import StoredRun
+from .style import Look, percent_axis, styled
 
 NEEDS = ("pruning.csv",)
 

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from .stored import StoredRun
+from .style import (
     NAME_SIZE,
     WIDTH,
     Look,

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..names import paper_name
+from ..statistics.samples import half_width
+from .stored import StoredRun
+from .style import (
     WIDTH,
     Look,
     accuracy_axis,
@@ -22,8 +24,6 @@ from analysis.figures.style import (
     panels,
     styled,
 )
-from analysis.names import paper_name
-from analysis.statistics.samples import half_width
 
 NEEDS = ("selectivity_epochs.csv",)
 MEASURES = {

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..names import paper_name, pretty
+from .stored import StoredRun
+from .style import (
     NAME_SIZE,
     PALETTE,
     WIDTH,
@@ -26,7 +27,6 @@ from analysis.figures.style import (
     width_for,
     wrapped,
 )
-from analysis.names import paper_name, pretty
 
 NEEDS = ("gates_blocks.csv", "gates_histogram.csv")
 PARTS = {

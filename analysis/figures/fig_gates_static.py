@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..names import pretty
+from .stored import StoredRun
+from .style import (
     NAME_SIZE,
     PALETTE,
     Look,
@@ -24,7 +25,6 @@ from analysis.figures.style import (
     width_for,
     wrapped,
 )
-from analysis.names import pretty
 
 NEEDS = ("gates_static.csv",)
 KINDS = {

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import WIDTH, Look, hide_rest, in_rows, named, need, panels, styled
-from analysis.names import paper_name, pretty
+from ..names import paper_name, pretty
+from .stored import StoredRun
+from .style import WIDTH, Look, hide_rest, in_rows, named, need, panels, styled
 
 NEEDS = ("lesions_agreement.csv",)
 NAMES = {

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..names import paper_name, pretty
+from .stored import StoredRun
+from .style import (
     WIDTH,
     Look,
     colors_of,
@@ -20,7 +21,6 @@ from analysis.figures.style import (
     percent_axis,
     styled,
 )
-from analysis.names import paper_name, pretty
 
 NEEDS = ("lesions_targeted.csv",)
 

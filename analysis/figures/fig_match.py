@@ -7,8 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..names import paper_name, pretty
+from .stored import StoredRun
+from .style import (
     COLUMN,
     NAME_SIZE,
     PALETTE,
@@ -25,7 +26,6 @@ from analysis.figures.style import (
     width_for,
     wrapped,
 )
-from analysis.names import paper_name, pretty
 
 NEEDS = ("match_blocks.csv",)
 UNITS = "match_units.csv"

@@ -7,8 +7,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import (
+from ..names import file_name, paper_name, pretty, unique_label
+from .stored import StoredRun
+from .style import (
     NAME_SIZE,
     PALETTE,
     Look,
@@ -23,7 +24,6 @@ from analysis.figures.style import (
     width_for,
     wrapped,
 )
-from analysis.names import file_name, paper_name, pretty, unique_label
 
 NEEDS = ("selectivity_rarefaction.csv",)
 KINDS = {

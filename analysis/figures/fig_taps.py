@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import WIDTH, Look, colors_of, hide_rest, in_rows, key, named, need, panels, styled
-from analysis.names import paper_name, pretty
+from ..names import paper_name, pretty
+from .stored import StoredRun
+from .style import WIDTH, Look, colors_of, hide_rest, in_rows, key, named, need, panels, styled
 
 NEEDS = ("taps_blocks.csv",)
 ORDER = ("branch", "gated", "sum", "output")

@@ -4,8 +4,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.errors import UsageError
-from analysis.figures.style import key, marker_of, percent
+from ..errors import UsageError
+from .style import key, marker_of, percent
 
 ORDER_LINES = {"most": "-", "least": "--"}
 

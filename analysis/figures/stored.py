@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.errors import UsageError, plain, unknown
-from analysis.names import paper_name
-from analysis.results.run import read_record, read_table
-from analysis.untrusted import read_arrays
+from ..errors import UsageError, plain, unknown
+from ..names import paper_name
+from ..results.run import read_record, read_table
+from ..untrusted import read_arrays
 
 
 @dataclass(frozen=True)
 class StoredRun:
     """A run's folder as figures read it.
 
-    Of `run.json`, all but the first three of `analysis.results.run.read_record` may be missing: `data` (name, note,
+    Of `run.json`, all but the first three of `gelens.results.run.read_record` may be missing: `data` (name, note,
     images, read), `arguments` (replicates, reference), `reference`, `roles` (by figure, the labels that it has), and
     `networks` (by label, its reference).
 

@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.stored import StoredRun
-from analysis.figures.style import WIDTH, Look, named, need, panels, styled, text_width, wrapped
-from analysis.names import family_and_gate, pretty
-from analysis.paper import of_pooling_table, pooling_errors
+from ..names import family_and_gate, pretty
+from ..paper import of_pooling_table, pooling_errors
+from .stored import StoredRun
+from .style import WIDTH, Look, named, need, panels, styled, text_width, wrapped
 
 NEEDS = ("evaluation.csv",)
 NONE = "—"

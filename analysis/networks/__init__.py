@@ -1,9 +1,9 @@
 """Networks by reference: built, loaded with weights, saved, described."""
 
-from analysis.networks.card import Card, card_of
-from analysis.networks.counting import count_gmacs, count_parameters
-from analysis.networks.loading import load_network, save_weights
-from analysis.networks.preprocessing import Preprocessing, preprocessing_of
+from .card import Card, card_of
+from .counting import count_gmacs, count_parameters
+from .loading import load_network, save_weights
+from .preprocessing import Preprocessing, preprocessing_of
 
 __all__ = [
     "Card",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from analysis.networks.preprocessing import Stated, stated_by
+from .preprocessing import Stated, stated_by
 
 UNTRAINED = "no weights were named: they are random"
 

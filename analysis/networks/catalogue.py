@@ -7,12 +7,12 @@ from functools import partial
 from timm.layers import SEModule
 from torch import nn
 
-from analysis.errors import UsageError, unknown
-from analysis.networks.gather_excite import EXTENTS, POOLS, GatherExcite
-from analysis.networks.references import Reference
-from analysis.networks.resnet import residual_network
-from analysis.networks.shufflenet import ShuffleNet
-from analysis.paper import PORTED_ERRORS, PUBLISHED_ERRORS, PUBLISHED_GMACS
+from ..errors import UsageError, unknown
+from ..paper import PORTED_ERRORS, PUBLISHED_ERRORS, PUBLISHED_GMACS
+from .gather_excite import EXTENTS, POOLS, GatherExcite
+from .references import Reference
+from .resnet import residual_network
+from .shufflenet import ShuffleNet
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import logging
 import re
 from pathlib import Path
 
-from analysis.errors import UsageError
-from analysis.networks.checkpoints import SUFFIXES
+from ..errors import UsageError
+from .checkpoints import SUFFIXES
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from analysis.errors import RunError, UsageError
-from analysis.networks import mindspore
-from analysis.networks.preprocessing import Preprocessing
-from analysis.untrusted import Fields, Listed, Whose, allowance, check_archive, load_arrays, open_regular, parse_json
+from ..errors import RunError, UsageError
+from ..untrusted import Fields, Listed, Whose, allowance, check_archive, load_arrays, open_regular, parse_json
+from . import mindspore
+from .preprocessing import Preprocessing
 
 State = dict[str, torch.Tensor]
 
@@ -37,7 +37,7 @@ PREPROCESSING = Fields(
         "std": Whose(Listed(float), lambda std: len(std) in (1, 3) and min(std) > 0, "a number above 0 each channel"),
     }
 )
-"""What `analysis.networks.Preprocessing` is as JSON."""
+"""What `gelens.networks.Preprocessing` is as JSON."""
 CLASS_NAMES = Listed(str)
 """What the names of a network's classes are as JSON."""
 

@@ -8,11 +8,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from analysis.networks import catalogue
-from analysis.networks.gather_excite import MapConv2d
-from analysis.networks.loading import load_network
-from analysis.networks.preprocessing import preprocessing_of
-from analysis.networks.references import Reference
+from . import catalogue
+from .gather_excite import MapConv2d
+from .loading import load_network
+from .preprocessing import preprocessing_of
+from .references import Reference
 
 
 def count_parameters(network: nn.Module) -> int:

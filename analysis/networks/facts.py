@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from analysis.networks import catalogue
-from analysis.networks.counting import count_gmacs, count_parameters
-from analysis.networks.references import parse
+from . import catalogue
+from .counting import count_gmacs, count_parameters
+from .references import parse
 
 
 def network_facts(network: nn.Module, shape: Sequence[int]) -> dict:

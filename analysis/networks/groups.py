@@ -8,9 +8,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from analysis.errors import UsageError
-from analysis.networks import shipped
-from analysis.networks.references import Reference
+from ..errors import UsageError
+from . import shipped
+from .references import Reference
 
 _SEED = re.compile(r"seed[-_]?(\d+)")
 
@@ -18,7 +18,7 @@ _SEED = re.compile(r"seed[-_]?(\d+)")
 def is_group(reference: Reference) -> bool:
     """Whether its weights are a pattern or several files, and no file of just that name.
 
-    >>> from analysis.networks.references import parse
+    >>> from gelens.networks.references import parse
     >>> is_group(parse("mini_resnet@runs/*/weights.safetensors")), is_group(parse("mini_resnet:size=48@w.pth"))
     (True, False)
     """

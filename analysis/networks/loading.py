@@ -9,11 +9,11 @@ from pathlib import Path, PurePath
 from safetensors.torch import save
 from torch import nn
 
-from analysis.errors import RunError, UsageError, unknown
-from analysis.networks import catalogue, published, shipped
-from analysis.networks.card import UNTRAINED, card_of
-from analysis.networks.checkpoints import Checkpoint, State, read_checkpoint
-from analysis.networks.preprocessing import (
+from ..errors import RunError, UsageError, unknown
+from . import catalogue, published, shipped
+from .card import UNTRAINED, card_of
+from .checkpoints import Checkpoint, State, read_checkpoint
+from .preprocessing import (
     HALF,
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -21,7 +21,7 @@ from analysis.networks.preprocessing import (
     from_timm,
     preprocessing_of,
 )
-from analysis.networks.references import Reference, parse
+from .references import Reference, parse
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
     """Build the network that a reference names and load its weights.
 
     Args:
-        reference: `NAME[:key=value,…][@WEIGHTS]`, see `analysis.networks.references`; WEIGHTS is a file of any layout
-            that `analysis.networks.checkpoints` knows, a name published by timm or torchvision, such as `a1_in1k`, or
+        reference: `NAME[:key=value,…][@WEIGHTS]`, see `gelens.networks.references`; WEIGHTS is a file of any layout
+            that `gelens.networks.checkpoints` knows, a name published by timm or torchvision, such as `a1_in1k`, or
             one of weights that come with gelens, `cifar10`.
             A module is returned as it is.
         defaults: settings for a catalogue network that the reference and its weights may override, such as `classes`.
@@ -39,8 +39,8 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
     Returns:
         The network in evaluation mode; its attributes say what it is: `reference` (the text, with every setting),
         `preprocessing`, `layout` (whose names the weights had) and `notes` (what was assumed, a sentence each, also
-        logged); `analysis.networks.card_of` reads them. The network of a factory has the preprocessing that the factory
-        gives it as an attribute, see `analysis.networks.Preprocessing`, or that its weights were saved with.
+        logged); `gelens.networks.card_of` reads them. The network of a factory has the preprocessing that the factory
+        gives it as an attribute, see `gelens.networks.Preprocessing`, or that its weights were saved with.
 
     Raises:
         UsageError: an unknown name or setting, or weights of another architecture.

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from analysis.networks.gather_excite import GatherExcite, Interpolate, Pool
+from .gather_excite import GatherExcite, Interpolate, Pool
 
 _NAMES = {"theta_minus": "GE-θ⁻", "theta": "GE-θ", "theta_plus": "GE-θ⁺"}
 

@@ -9,7 +9,7 @@ from functools import cache
 import torch
 from torch import nn
 
-from analysis.errors import UsageError
+from ..errors import UsageError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -137,7 +137,7 @@ def stated_by(network: nn.Module) -> Stated:
     if own is not None and not callable(own):
         raise UsageError(
             f"the preprocessing of {type(network).__name__} is a {type(own).__name__}; expected "
-            f"analysis.networks.Preprocessing(size, crop_pct, interpolation, mean, std)"
+            f"gelens.networks.Preprocessing(size, crop_pct, interpolation, mean, std)"
         )
     for name in ("pretrained_cfg", "default_cfg"):
         config = getattr(network, name, None)
@@ -186,6 +186,6 @@ def from_config(config: dict) -> Preprocessing:
 def preprocessing_of(network: nn.Module) -> Preprocessing:
     """A network's preprocessing without a look at images: what it states, and `ASSUMED` where it says nothing.
 
-    `analysis.data.preprocessing_for` looks at the images too, and says what was assumed.
+    `gelens.data.preprocessing_for` looks at the images too, and says what was assumed.
     """
     return stated_by(network).completed(ASSUMED)

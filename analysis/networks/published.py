@@ -3,10 +3,10 @@
 import logging
 from pathlib import Path
 
-from analysis.errors import RunError, unknown
-from analysis.networks.checkpoints import SUFFIXES, Checkpoint, recognise
-from analysis.networks.preprocessing import Preprocessing, from_config
-from analysis.networks.references import Reference
+from ..errors import RunError, unknown
+from .checkpoints import SUFFIXES, Checkpoint, recognise
+from .preprocessing import Preprocessing, from_config
+from .references import Reference
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
-from analysis.errors import UsageError, plain
-from analysis.names import unique_label
-from analysis.networks.checkpoint_series import stem_of
+from ..errors import UsageError, plain
+from ..names import unique_label
+from .checkpoint_series import stem_of
 
 
 @dataclass(frozen=True)

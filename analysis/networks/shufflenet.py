@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from analysis.networks.resnet import Gate
+from .resnet import Gate
 
 STAGES = ("stage2", "stage3", "stage4")
 

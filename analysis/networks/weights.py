@@ -12,10 +12,10 @@ from pickle import UnpicklingError
 import torch
 from torch import nn
 
-from analysis.errors import RunError
-from analysis.files import atomic_path, file_hash
-from analysis.networks.card import card_of
-from analysis.networks.preprocessing import Preprocessing, Stated, preprocessing_of
+from ..errors import RunError
+from ..files import atomic_path, file_hash
+from .card import card_of
+from .preprocessing import Preprocessing, Stated, preprocessing_of
 
 
 def save_tensors(path: Path, state: object) -> None:
@@ -78,7 +78,7 @@ _SUM = b"sha256:"
 _LONGEST_HEADER = 100_000_000
 """Of a safetensors file, as its library has it."""
 
-_VERSIONED = ("torch", "torchvision", "timm", "analysis")
+_VERSIONED = ("torch", "torchvision", "timm", "gelens")
 """Packages whose versions are recorded where a network is."""
 
 

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from analysis.anatomy.hooks import aside, capture, channel_means, find_module, hooked, layout_of
-from analysis.anatomy.sites import Site, find_sites, gate_values
-from analysis.anatomy.sums import sum_modules
-from analysis.errors import UsageError, unknown
-from analysis.probes.probe import Moment
-from analysis.recording import Kept
+from ..anatomy.hooks import aside, capture, channel_means, find_module, hooked, layout_of
+from ..anatomy.sites import Site, find_sites, gate_values
+from ..anatomy.sums import sum_modules
+from ..errors import UsageError, unknown
+from ..recording import Kept
+from .probe import Moment
 
 TAPS = ("output", "branch", "gate", "gated", "sum")
 """After the shortcut and the last ReLU; before the gate; the gate's value; after it; before the last ReLU."""

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from analysis.ablation.engine import Ablation
-from analysis.ablation.importance import Importance, Prior
-from analysis.anatomy.sites import find_sites
-from analysis.probes.probe import Moment
-from analysis.recording import Kept, Recording
+from ..ablation.engine import Ablation
+from ..ablation.importance import Importance, Prior
+from ..anatomy.sites import find_sites
+from ..recording import Kept, Recording
+from .probe import Moment
 
 _ROWS = 4096
 

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from analysis.probes.metric import SavedMetric
-from analysis.randomness import hashes
-from analysis.statistics import crossfitted_index, selectivity_index
-from analysis.statistics.class_means import means_of
+from ..randomness import hashes
+from ..statistics import crossfitted_index, selectivity_index
+from ..statistics.class_means import means_of
+from .metric import SavedMetric
 
 
 class ClassSelectivity(SavedMetric):
@@ -25,9 +25,9 @@ class ClassSelectivity(SavedMetric):
     of your own, plain or Lightning's (a metric that is an attribute of a LightningModule is moved, synchronised and
     reset with it):
 
-        self.selectivity = analysis.ClassSelectivity(classes=1000, units=1024)  # in __init__
+        self.selectivity = gelens.ClassSelectivity(classes=1000, units=1024)  # in __init__
         ...
-        with analysis.capture(self.network, ["layer3.5"], reduce="mean") as features:  # in validation_step
+        with gelens.capture(self.network, ["layer3.5"], reduce="mean") as features:  # in validation_step
             logits = self.network(images)
         self.selectivity.update(features["layer3.5"], labels, indices)
         ...
@@ -36,7 +36,7 @@ class ClassSelectivity(SavedMetric):
     The maximum of noisy class means is biased up. Null, corrected index and standard errors need what every image did,
     which an `ActivityRecorder` keeps:
 
-        recorder = analysis.ActivityRecorder(self.network, ["layer3.5"])  # before the loop
+        recorder = gelens.ActivityRecorder(self.network, ["layer3.5"])  # before the loop
         ...
         with recorder.watch():  # in the loop
             logits = self.network(images)
@@ -49,7 +49,7 @@ class ClassSelectivity(SavedMetric):
         units: U, the number of units (channels).
         seed: of the halves.
         rectify: take the positive part of negative activities instead of refusing them. Of means over positions that
-            is too late: rectify the maps before they are averaged, as `analysis.selectivity` does.
+            is too late: rectify the maps before they are averaged, as `gelens.selectivity` does.
         name: of the layer, for messages.
 
     Raises:

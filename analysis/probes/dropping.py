@@ -11,18 +11,18 @@ import pandas as pd
 import torch
 from torch import nn
 
-from analysis.ablation.chunks import ChunkSize
-from analysis.ablation.engine import Ablation, Variant
-from analysis.ablation.importance import MEAN_SCORES, SCORES, Importance, Prior, random_scores
-from analysis.anatomy.folding import batch_norm_pairs, folded
-from analysis.anatomy.sites import Site, common_name, example_images, find_sites
-from analysis.data.loading import Batch
-from analysis.devices import to_device
-from analysis.errors import UsageError, unknown
-from analysis.probes.metric import SavedMetric
-from analysis.probes.probe import Moment
-from analysis.recording import Kept
-from analysis.statistics.curve_table import curve_table
+from ..ablation.chunks import ChunkSize
+from ..ablation.engine import Ablation, Variant
+from ..ablation.importance import MEAN_SCORES, SCORES, Importance, Prior, random_scores
+from ..anatomy.folding import batch_norm_pairs, folded
+from ..anatomy.sites import Site, common_name, example_images, find_sites
+from ..data.loading import Batch
+from ..devices import to_device
+from ..errors import UsageError, unknown
+from ..recording import Kept
+from ..statistics.curve_table import curve_table
+from .metric import SavedMetric
+from .probe import Moment
 
 RATIOS = tuple(step / 10 for step in range(11))
 ORDERS = ("most", "least")
@@ -50,7 +50,7 @@ class Dropping:
     Args:
         ratios: in [0, 1].
         orders: "most" and "least" important first.
-        scores: what importance is, of `analysis.ablation.importance.SCORES`; a random order has one curve, the first
+        scores: what importance is, of `gelens.ablation.importance.SCORES`; a random order has one curve, the first
             order's.
         per_image: each image's own order, or one order for all, by the mean score of other images.
         fill: "zero", or "mean": that of the gated branch over other images.

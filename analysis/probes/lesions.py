@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from analysis.ablation.engine import Ablation, Variant
-from analysis.anatomy.sites import Site
-from analysis.data.loading import Batch
-from analysis.devices import to_device
-from analysis.errors import UsageError
-from analysis.probes.probe import Moment
-from analysis.randomness import hashes
-from analysis.recording import Kept
+from ..ablation.engine import Ablation, Variant
+from ..anatomy.sites import Site
+from ..data.loading import Batch
+from ..devices import to_device
+from ..errors import UsageError
+from ..randomness import hashes
+from ..recording import Kept
+from .probe import Moment
 
 MEASURES = ("loss", "logit", "right")
 

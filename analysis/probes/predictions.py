@@ -4,8 +4,8 @@ from contextlib import nullcontext
 
 import torch
 
-from analysis.probes.probe import Moment
-from analysis.recording import Kept
+from ..recording import Kept
+from .probe import Moment
 
 TOP = 5
 

@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from analysis.data.loading import Batch
-from analysis.recording import Kept
+from ..data.loading import Batch
+from ..recording import Kept
 
 
 @dataclass(frozen=True)

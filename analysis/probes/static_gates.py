@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from analysis.ablation.gates import GateAblation, Substitute
-from analysis.anatomy.sites import Site, common_name, find_sites
-from analysis.devices import to_device
-from analysis.errors import UsageError
-from analysis.probes.probe import Moment
-from analysis.randomness import hashes
-from analysis.recording import Kept
+from ..ablation.gates import GateAblation, Substitute
+from ..anatomy.sites import Site, common_name, find_sites
+from ..devices import to_device
+from ..errors import UsageError
+from ..randomness import hashes
+from ..recording import Kept
+from .probe import Moment
 
 INTACT = "own"
 SUBSTITUTES = ("mean", "class", "other", "one")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.errors import RunError, UsageError
-from analysis.recording.store import OTHERS, Recording, check_same, difference, kept_of, open_any
+from ..errors import RunError, UsageError
+from .store import OTHERS, Recording, check_same, difference, kept_of, open_any
 
 log = logging.getLogger(__name__)
 

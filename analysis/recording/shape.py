@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from analysis.untrusted import Fields, Listed, Named, Whose
+from ..untrusted import Fields, Listed, Named, Whose
 
 _DTYPES = (
     *("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"),

@@ -24,11 +24,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analysis.errors import RunError, UsageError, difference, unknown
-from analysis.files import RowSums, atomic_path, clear_unfinished, only_writer, remove_lock, to_disk
-from analysis.names import file_name
-from analysis.recording.shape import RECORDING, check_images, check_recording
-from analysis.untrusted import LARGEST_TEXT, Fields, check_regular, conform, map_array, read_json
+from ..errors import RunError, UsageError, difference, unknown
+from ..files import RowSums, atomic_path, clear_unfinished, only_writer, remove_lock, to_disk
+from ..names import file_name
+from ..untrusted import LARGEST_TEXT, Fields, check_regular, conform, map_array, read_json
+from .shape import RECORDING, check_images, check_recording
 
 log = logging.getLogger(__name__)
 
@@ -532,7 +532,7 @@ def _check_images(folder: Path, recorded: pd.DataFrame, images: pd.DataFrame, do
 
 
 def _check_contents(folder: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Images whose content was sampled both times, as `analysis.data.contents` does, show the same."""
+    """Images whose content was sampled both times, as `gelens.data.contents` does, show the same."""
     for name, content in before.items():
         if now.get(name, content) != content:
             raise UsageError(

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import processes
-from analysis.results.run import Run
+from .. import processes
+from .run import Run
 
 
 class FollowedRun(Run):

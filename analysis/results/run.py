@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import RunError, UsageError, difference, plain
-from analysis.files import atomic_path, clear_unfinished, is_ours, only_writer, remove_lock
-from analysis.results.shapes import RECORD, check_table
-from analysis.untrusted import LARGEST_TEXT, check_regular, conform, read_json
+from ..errors import RunError, UsageError, difference, plain
+from ..files import atomic_path, clear_unfinished, is_ours, only_writer, remove_lock
+from ..untrusted import LARGEST_TEXT, check_regular, conform, read_json
+from .shapes import RECORD, check_table
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class Run:
             temporary.write_text(text, "utf-8", "backslashreplace")
 
     def add_network(self, label: str, card: Mapping, **facts) -> None:
-        """Record what a label stands for, by its card of `analysis.networks.weights.network_card`."""
+        """Record what a label stands for, by its card of `gelens.networks.weights.network_card`."""
         self.record["networks"][label] = dict(card) | facts
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.untrusted import Fields, Listed, Named
+from ..untrusted import Fields, Listed, Named
 
 _TEXT, _COUNT = (str, None), (int, None)
 

@@ -1,9 +1,9 @@
 """Arrays in, tables out: no torch, no network."""
 
-from analysis.statistics.class_means import corrected_index, crossfitted_index, noise_of_means, selectivity_index
-from analysis.statistics.registry import INDICES, check_indices
-from analysis.statistics.resampling import PERMUTATIONS, REPLICATES, Resampling
-from analysis.statistics.selectivity import UnitStatistics, block_means, unit_statistics
+from .class_means import corrected_index, crossfitted_index, noise_of_means, selectivity_index
+from .registry import INDICES, check_indices
+from .resampling import PERMUTATIONS, REPLICATES, Resampling
+from .selectivity import UnitStatistics, block_means, unit_statistics
 
 __all__ = [
     "INDICES",

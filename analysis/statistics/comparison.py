@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.errors import UsageError
-from analysis.names import paper_name, pretty
-from analysis.statistics.matching import matching_weights
-from analysis.statistics.samples import half_width, over_units, spread
+from ..errors import UsageError
+from ..names import paper_name, pretty
+from .matching import matching_weights
+from .samples import half_width, over_units, spread
 
 log = logging.getLogger(__name__)
 

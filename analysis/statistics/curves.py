@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import integrate, stats
 
-from analysis.errors import UsageError
-from analysis.randomness import poisson_weights
+from ..errors import UsageError
+from ..randomness import poisson_weights
 
 CURVE = ["network", "block", "scope", "fill", "score", "per_image"]
 """What a pair of curves is of; `order` tells the two apart."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 
-from analysis.randomness import hashes
+from ..randomness import hashes
 
 BINS = 50
 """Of the distribution of values, between 0 and 1."""

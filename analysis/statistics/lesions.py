@@ -7,10 +7,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from analysis.randomness import stratified_halves
-from analysis.statistics.registry import INDICES
-from analysis.statistics.resampling import Resampling
-from analysis.statistics.selectivity import unit_statistics
+from ..randomness import stratified_halves
+from .registry import INDICES
+from .resampling import Resampling
+from .selectivity import unit_statistics
 
 DAMAGES = ("loss", "loss_own", "loss_others", "logit_own", "accuracy", "accuracy_own")
 """What a lesion costs: growth of the loss on all images, on those of the unit's preferred class, on the others; fall of
@@ -26,7 +26,7 @@ def damages(lesions: Mapping[str, np.ndarray], right: np.ndarray, own: np.ndarra
     """(units, `DAMAGES`) means over images, positive where the lesion does harm.
 
     Args:
-        lesions: `loss`, `logit` and `right`, (N, units), as `analysis.probes.lesions.Lesions` keeps them.
+        lesions: `loss`, `logit` and `right`, (N, units), as `gelens.probes.lesions.Lesions` keeps them.
         right: (N,) whether the intact network is.
         own: (N, units) bool: whether an image is of the unit's preferred class. A unit without one has no damage there.
     """

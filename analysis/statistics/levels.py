@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from analysis.errors import UsageError
-from analysis.randomness import hashes
-from analysis.statistics.class_means import index_alone, means_of
-from analysis.statistics.resampling import PERMUTATIONS, Resampling
-from analysis.statistics.samples import mean, over_units, spread
-from analysis.statistics.selectivity import blocks_of_units, check_values
-from analysis.statistics.sums import class_sums
+from ..errors import UsageError
+from ..randomness import hashes
+from .class_means import index_alone, means_of
+from .resampling import PERMUTATIONS, Resampling
+from .samples import mean, over_units, spread
+from .selectivity import blocks_of_units, check_values
+from .sums import class_sums
 
 CLASS = "class"
 """The level of the classes themselves."""

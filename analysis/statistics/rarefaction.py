@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from analysis.errors import UsageError
-from analysis.randomness import hashes, permuted_labels
-from analysis.statistics.class_means import corrected_index, index_alone, means_of, noise_of_means
-from analysis.statistics.samples import mean, over_units, spread
-from analysis.statistics.selectivity import check_values
+from ..errors import UsageError
+from ..randomness import hashes, permuted_labels
+from .class_means import corrected_index, index_alone, means_of, noise_of_means
+from .samples import mean, over_units, spread
+from .selectivity import check_values
 
 DRAWS = 10
 """Of images, at each number of them."""

@@ -7,13 +7,13 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from analysis.errors import unknown
-from analysis.statistics.class_means import selectivity_index
-from analysis.statistics.ranks import INFORMATION_GROUPS, areas, information, joint_counts, quantile_groups
-from analysis.statistics.samples import mean, spread
-from analysis.statistics.sums import null_sums
-from analysis.statistics.top_images import PRECISION_IMAGES, first_of, precision
-from analysis.statistics.units import Units
+from ..errors import unknown
+from .class_means import selectivity_index
+from .ranks import INFORMATION_GROUPS, areas, information, joint_counts, quantile_groups
+from .samples import mean, spread
+from .sums import null_sums
+from .top_images import PRECISION_IMAGES, first_of, precision
+from .units import Units
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 
-from analysis.randomness import permuted_labels, poisson_weights, stratified_halves
+from ..randomness import permuted_labels, poisson_weights, stratified_halves
 
 PERMUTATIONS = 100
 REPLICATES = 100

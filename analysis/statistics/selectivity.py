@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.class_means import corrected_index, crossfitted_index, means_of, selectivity_index
-from analysis.statistics.registry import check_indices, index_rows
-from analysis.statistics.resampling import ROWS, Resampling
-from analysis.statistics.samples import mean, over_units, spread
-from analysis.statistics.top_images import KEPT, top_images_table
-from analysis.statistics.units import Units
+from .class_means import corrected_index, crossfitted_index, means_of, selectivity_index
+from .registry import check_indices, index_rows
+from .resampling import ROWS, Resampling
+from .samples import mean, over_units, spread
+from .top_images import KEPT, top_images_table
+from .units import Units
 
 SUMS_BYTES = 2**27
 ACTIVITY_BYTES = 2**27

@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from analysis.errors import UsageError
-from analysis.randomness import stratified_halves
+from ..errors import UsageError
+from ..randomness import stratified_halves
 
 ROWS = 4096
 """Images that are read at a time: memory is that of products of units with units, whatever the number of images."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from analysis.statistics.resampling import Resampling
+from .resampling import Resampling
 
 STRIP = 16
 """Units multiplied at a time: the product of wider ones misses the cache and takes up to four times as long."""

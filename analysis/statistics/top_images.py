@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from analysis.randomness import hashes
+from ..randomness import hashes
 
 KEPT = 9
 """Images listed of a unit."""

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.errors import UsageError
-from analysis.names import pretty
-from analysis.statistics.comparison import KINDS, Pair, Samples, error_of, joined_blocks, rounded_up, slope_weights
-from analysis.statistics.curves import BOOTSTRAP, CURVE, Curves, bootstrapped, holm, quantities
+from ..errors import UsageError
+from ..names import pretty
+from .comparison import KINDS, Pair, Samples, error_of, joined_blocks, rounded_up, slope_weights
+from .curves import BOOTSTRAP, CURVE, Curves, bootstrapped, holm, quantities
 
 Groups = Mapping[str, Mapping[int, str]]
 """By a group's label, by seed, the labels of its trainings in tables."""
@@ -190,7 +190,7 @@ def training_areas(curves: Curves, groups: Groups, seed: int = 0, replicates: in
     Args:
         curves: of all trainings.
         groups: the trainings of each group.
-        seed, replicates: of the bootstrap over images, as of `analysis.statistics.curves.areas`.
+        seed, replicates: of the bootstrap over images, as of `gelens.statistics.curves.areas`.
 
     Returns:
         network (group), block, scope, fill, score, per_image, quantity (drop_all, area or area_random, as of

@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.statistics.class_means import (
+from .class_means import (
     contrast,
     corrected_contrast,
     crossfitted_index,
@@ -13,10 +13,10 @@ from analysis.statistics.class_means import (
     noise_of_means,
     variance_over_classes,
 )
-from analysis.statistics.ranks import Ranking
-from analysis.statistics.resampling import Resampling
-from analysis.statistics.sums import ClassSums, class_sums
-from analysis.statistics.top_images import PRECISION_IMAGES, strongest, tie_breakers
+from .ranks import Ranking
+from .resampling import Resampling
+from .sums import ClassSums, class_sums
+from .top_images import PRECISION_IMAGES, strongest, tie_breakers
 
 
 class Units:

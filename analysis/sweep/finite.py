@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from analysis.anatomy.hooks import hooked
-from analysis.errors import RunError
+from ..anatomy.hooks import hooked
+from ..errors import RunError
 
 LOGITS = "sum of logits"
 """What a pass notes of each image beside what is kept, by network: one kernel, and no number where a logit is none."""

@@ -13,13 +13,13 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from analysis import processes
-from analysis.anatomy.classifier import float32_logits
-from analysis.anatomy.hooks import evaluating, logits_of
-from analysis.data.adapting import known_classes, known_indices, known_labels
-from analysis.data.datasets import ImageData
-from analysis.data.loading import Batch, batches, reading_errors_told
-from analysis.devices import (
+from .. import processes
+from ..anatomy.classifier import float32_logits
+from ..anatomy.hooks import evaluating, logits_of
+from ..data.adapting import known_classes, known_indices, known_labels
+from ..data.datasets import ImageData
+from ..data.loading import Batch, batches, reading_errors_told
+from ..devices import (
     PRECISIONS,
     check_precision,
     fast_precision,
@@ -31,14 +31,14 @@ from analysis.devices import (
     resolve_device,
     to_host,
 )
-from analysis.errors import RunError, UsageError
-from analysis.interruption import interrupts_deferred
-from analysis.networks.preprocessing import Preprocessing
-from analysis.probes.probe import Moment, Probe, Tuned
-from analysis.recording import Kept, Recording
-from analysis.recording.store import begun_with
-from analysis.sweep.finite import LOGITS, NotFinite, check_rows, check_weights, first_strange_module
-from analysis.sweep.sharing import Announced, Shard, parts_folder, record_together, some_of
+from ..errors import RunError, UsageError
+from ..interruption import interrupts_deferred
+from ..networks.preprocessing import Preprocessing
+from ..probes.probe import Moment, Probe, Tuned
+from ..recording import Kept, Recording
+from ..recording.store import begun_with
+from .finite import LOGITS, NotFinite, check_rows, check_weights, first_strange_module
+from .sharing import Announced, Shard, parts_folder, record_together, some_of
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class SweepOptions:
         workers: processes that decode images; 0 decodes in this one, as the CPU does where not given, so that the cores
             are left to the network; elsewhere one a core.
         progress: whether to show a progress bar.
-        shard: the share of the images that is recorded, all by default; `analysis.merge` brings shares together.
+        shard: the share of the images that is recorded, all by default; `gelens.merge` brings shares together.
         together: whether the processes of an initialised process group measure a share each and then all have the
             whole; every one of them must call then. False: each process measures by itself.
     """

@@ -17,12 +17,12 @@ from pathlib import Path
 import pandas as pd
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler, Subset
 
-from analysis import processes
-from analysis.data.datasets import ImageData
-from analysis.errors import RunError, UsageError
-from analysis.recording import Kept, Recording
-from analysis.recording.merging import Piece, copy_rows, found_pieces, missing_rows
-from analysis.recording.store import open_any
+from .. import processes
+from ..data.datasets import ImageData
+from ..errors import RunError, UsageError
+from ..recording import Kept, Recording
+from ..recording.merging import Piece, copy_rows, found_pieces, missing_rows
+from ..recording.store import open_any
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.errors import RunError
-from analysis.recording import Recording
-from analysis.statistics.trainings import groups_of, training_errors
+from ..errors import RunError
+from ..recording import Recording
+from ..statistics.trainings import groups_of, training_errors
 
 _BEFORE = ("extent", "pool", "parameters", "gmacs")
 _AFTER = ("published_top1_error", "published_top5_error", "published_gmacs")
@@ -48,7 +48,7 @@ def evaluation_gaps(recording: Recording, pairs: Sequence[tuple[str, str]] | Non
 
     Returns:
         network, reference, metric (top1_error, top5_error), then the columns of
-        `analysis.statistics.trainings.training_errors`; empty where there are fewer than two groups.
+        `gelens.statistics.trainings.training_errors`; empty where there are fewer than two groups.
     """
     groups = groups_of(recording.networks)
     first, *others = groups or [""]

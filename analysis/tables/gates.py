@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from analysis.errors import UsageError
-from analysis.names import pretty
-from analysis.randomness import hashes
-from analysis.recording import Recording
-from analysis.statistics.curves import holm
-from analysis.statistics.gates import GateValues, gate_histogram, gate_profiles, static_points
-from analysis.tables.selectivity import Selectivity, Statistics, selectivity_tables
+from ..errors import UsageError
+from ..names import pretty
+from ..randomness import hashes
+from ..recording import Recording
+from ..statistics.curves import holm
+from ..statistics.gates import GateValues, gate_histogram, gate_profiles, static_points
+from .selectivity import Selectivity, Statistics, selectivity_tables
 
 SHOWN_UNITS, SHOWN_CLASSES = 50, 5
 """Channels and classes whose profiles are kept for a figure, as in that of the SE paper: drawn by hash."""

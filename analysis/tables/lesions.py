@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from analysis.errors import UsageError
-from analysis.names import pretty
-from analysis.recording import Recording
-from analysis.statistics.lesions import class_orders, lesion_tables, targeted_table
+from ..errors import UsageError
+from ..names import pretty
+from ..recording import Recording
+from ..statistics.lesions import class_orders, lesion_tables, targeted_table
 
 
 def lesions_of(recording: Recording, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:

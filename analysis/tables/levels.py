@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.errors import RunError, UsageError
-from analysis.recording import Recording
-from analysis.statistics.levels import CLASS, level_statistics
-from analysis.statistics.resampling import PERMUTATIONS, REPLICATES, Resampling
-from analysis.tables.selectivity import check_classes, check_recorded, measurable
-from analysis.untrusted import LARGEST_TEXT, check_regular
+from ..errors import RunError, UsageError
+from ..recording import Recording
+from ..statistics.levels import CLASS, level_statistics
+from ..statistics.resampling import PERMUTATIONS, REPLICATES, Resampling
+from ..untrusted import LARGEST_TEXT, check_regular
+from .selectivity import check_classes, check_recorded, measurable
 
 log = logging.getLogger(__name__)
 

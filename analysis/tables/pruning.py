@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from analysis.recording import Recording
-from analysis.statistics.curve_table import curve_table
+from ..recording import Recording
+from ..statistics.curve_table import curve_table
 
 
 def pruning_table(recording: Recording) -> pd.DataFrame:

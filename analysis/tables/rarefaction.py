@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.errors import RunError, UsageError
-from analysis.recording import Recording
-from analysis.statistics.rarefaction import DRAWS, limits, rarefied
-from analysis.tables.selectivity import check_classes, check_recorded, measurable
+from ..errors import RunError, UsageError
+from ..recording import Recording
+from ..statistics.rarefaction import DRAWS, limits, rarefied
+from .selectivity import check_classes, check_recorded, measurable
 
 
 def rarefaction_tables(
@@ -18,7 +18,7 @@ def rarefaction_tables(
 
     Args:
         networks: labels of those wanted; all by default.
-        draws, seed: as of `analysis.statistics.rarefaction.rarefied`.
+        draws, seed: as of `gelens.statistics.rarefaction.rarefied`.
 
     Raises:
         UsageError: a tap that was not recorded, or a class with a single image.

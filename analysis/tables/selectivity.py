@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.errors import RunError, UsageError, unknown
-from analysis.recording import Recording
-from analysis.statistics import PERMUTATIONS, REPLICATES
-from analysis.statistics.registry import check_indices
-from analysis.statistics.resampling import Resampling
-from analysis.statistics.selectivity import block_means, unit_statistics
+from ..errors import RunError, UsageError, unknown
+from ..recording import Recording
+from ..statistics import PERMUTATIONS, REPLICATES
+from ..statistics.registry import check_indices
+from ..statistics.resampling import Resampling
+from ..statistics.selectivity import block_means, unit_statistics
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.errors import UsageError
-from analysis.recording import Recording
-from analysis.statistics.similarity import Centred, best_matches, cka
+from ..errors import UsageError
+from ..recording import Recording
+from ..statistics.similarity import Centred, best_matches, cka
 
 log = logging.getLogger(__name__)
 

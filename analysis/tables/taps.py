@@ -7,12 +7,12 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from analysis.errors import UsageError
-from analysis.names import pretty
-from analysis.recording import Recording
-from analysis.statistics.comparison import KINDS, Pair, error_of
-from analysis.statistics.trainings import groups_of, over_trainings, with_holm
-from analysis.tables.selectivity import Selectivity, Statistics, selectivity_tables
+from ..errors import UsageError
+from ..names import pretty
+from ..recording import Recording
+from ..statistics.comparison import KINDS, Pair, error_of
+from ..statistics.trainings import groups_of, over_trainings, with_holm
+from .selectivity import Selectivity, Statistics, selectivity_tables
 
 WAY = ("branch", "gated", "sum", "output")
 """The taps in the order in which features pass them: the branch's last batch norm, the gate, the sum, the last ReLU."""

@@ -11,23 +11,23 @@ import pandas as pd
 from accelerate.utils import set_seed
 from torch import nn
 
-from analysis import processes
-from analysis.data import ImageData, checked, load_data, preprocessing_for
-from analysis.data.contents import changed_content, sampled_contents
-from analysis.data.datasets import image_differences
-from analysis.data.loading import reading_errors_told
-from analysis.devices import check_precision, is_accelerator, resolve_device
-from analysis.errors import RunError, UsageError, difference, unknown
-from analysis.files import atomic_path
-from analysis.interruption import termination_raised
-from analysis.networks import load_network, save_weights
-from analysis.networks.references import parse
-from analysis.networks.weights import code_hash, network_card, weights_hash
-from analysis.results.following import open_run
-from analysis.results.run import Run, read_table
-from analysis.training.loop import SCALED, KeptEpochs, Loop
-from analysis.training.precision import faster_precision
-from analysis.training.recipes import RECIPES, Recipe, check_recipe, recipe_of
+from .. import processes
+from ..data import ImageData, checked, load_data, preprocessing_for
+from ..data.contents import changed_content, sampled_contents
+from ..data.datasets import image_differences
+from ..data.loading import reading_errors_told
+from ..devices import check_precision, is_accelerator, resolve_device
+from ..errors import RunError, UsageError, difference, unknown
+from ..files import atomic_path
+from ..interruption import termination_raised
+from ..networks import load_network, save_weights
+from ..networks.references import parse
+from ..networks.weights import code_hash, network_card, weights_hash
+from ..results.following import open_run
+from ..results.run import Run, read_table
+from .loop import SCALED, KeptEpochs, Loop
+from .precision import faster_precision
+from .recipes import RECIPES, Recipe, check_recipe, recipe_of
 
 log = logging.getLogger(__name__)
 

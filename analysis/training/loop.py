@@ -15,18 +15,18 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 from tqdm import tqdm
 
-from analysis import processes
-from analysis.data import ImageData, batches
-from analysis.data.cached import decoded_in_memory
-from analysis.devices import float32_as, is_accelerator, pins_memory
-from analysis.errors import RunError, UsageError, difference
-from analysis.files import atomic_path
-from analysis.networks import save_weights
-from analysis.networks.weights import load_tensors, save_tensors
-from analysis.randomness import hashes
-from analysis.training.reading import images_of, training_batches
-from analysis.training.recipes import Recipe
-from analysis.training.schedules import Schedule
+from .. import processes
+from ..data import ImageData, batches
+from ..data.cached import decoded_in_memory
+from ..devices import float32_as, is_accelerator, pins_memory
+from ..errors import RunError, UsageError, difference
+from ..files import atomic_path
+from ..networks import save_weights
+from ..networks.weights import load_tensors, save_tensors
+from ..randomness import hashes
+from .reading import images_of, training_batches
+from .recipes import Recipe
+from .schedules import Schedule
 
 MIXED_PRECISION = {"fp32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}
 SCALED = ("cuda", "xpu")

@@ -7,7 +7,7 @@ import time
 import torch
 from torch import nn
 
-from analysis.devices import PRECISIONS, float32_as, has_bfloat16
+from ..devices import PRECISIONS, float32_as, has_bfloat16
 
 log = logging.getLogger(__name__)
 

@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from timm.data import create_transform
 from torch.utils.data import DataLoader, Dataset
 
-from analysis import processes
-from analysis.data import ImageData
-from analysis.data.cached import decoded_in_memory
-from analysis.data.loading import awaited, reading_errors_told, reading_processes
-from analysis.devices import pins_memory, to_device
-from analysis.networks.preprocessing import Preprocessing
-from analysis.randomness import hashes
-from analysis.training.recipes import Recipe
+from .. import processes
+from ..data import ImageData
+from ..data.cached import decoded_in_memory
+from ..data.loading import awaited, reading_errors_told, reading_processes
+from ..devices import pins_memory, to_device
+from ..networks.preprocessing import Preprocessing
+from ..randomness import hashes
+from .recipes import Recipe
 
 
 class _Augmented(Dataset):

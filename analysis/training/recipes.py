@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from analysis.errors import UsageError, unknown
+from ..errors import UsageError, unknown
 
 SCHEDULES = ("onecycle", "step", "plateau")
 

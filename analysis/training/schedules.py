@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import MultiStepLR, OneCycleLR, ReduceLROnPlateau
 
-from analysis.training.recipes import Recipe
+from .recipes import Recipe
 
 LEAST = 1e-3
 """Of the highest learning rate: what remains after three plateaus."""

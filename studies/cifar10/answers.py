@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from gelens.statistics.comparison import KINDS
+from gelens.statistics.curves import BOOTSTRAP, Curves, bootstrapped, quantities
+from gelens.statistics.trainings import Groups, over_trainings, paired, with_holm
 from scipy import stats
-
-from analysis.statistics.comparison import KINDS
-from analysis.statistics.curves import BOOTSTRAP, Curves, bootstrapped, quantities
-from analysis.statistics.trainings import Groups, over_trainings, paired, with_holm
 
 AGREE, DISAGREE, UNKNOWN = "agree", "disagree", "cannot tell"
 LEVEL = 0.05
@@ -53,7 +52,7 @@ def pooling_answers(gaps: pd.DataFrame, claims: Mapping[tuple[str, str], Pooling
     """A row for each claim and metric: said, metric, paper (its difference), then the measured one.
 
     Args:
-        gaps: of `analysis.tables.evaluation.evaluation_gaps`, of the claims' pairs: (better, worse).
+        gaps: of `gelens.tables.evaluation.evaluation_gaps`, of the claims' pairs: (better, worse).
     """
     rows = []
     for gap in gaps.itertuples():

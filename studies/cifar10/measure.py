@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis.files import file_hash
+from gelens.files import file_hash
+
 from studies.cifar10.train import FIRST, LAST, OTHERS, TRAININGS, Training, is_finished
 
 PLAIN, SE, THETA_MINUS, THETA = FIRST

@@ -17,16 +17,16 @@ from string import Template
 
 import click
 import pandas as pd
+from gelens.figures import optimisation
+from gelens.figures.drawing import save
+from gelens.names import paper_name, pretty
+from gelens.paper import PUBLISHED_ERRORS
+from gelens.recording import open_recording
+from gelens.results.run import read_record, read_table
+from gelens.statistics.curves import Curves
+from gelens.statistics.trainings import groups_of
+from gelens.tables.evaluation import evaluation_gaps
 
-from analysis.figures import optimisation
-from analysis.figures.drawing import save
-from analysis.names import paper_name, pretty
-from analysis.paper import PUBLISHED_ERRORS
-from analysis.recording import open_recording
-from analysis.results.run import read_record, read_table
-from analysis.statistics.curves import Curves
-from analysis.statistics.trainings import groups_of
-from analysis.tables.evaluation import evaluation_gaps
 from studies.cifar10 import answers
 from studies.cifar10.measure import ALL, MEASUREMENTS, PLAIN, SE, THETA, over_training
 from studies.cifar10.train import HERE, OTHERS, THETA_MINUS, TRAININGS, is_finished

@@ -21,16 +21,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
+import gelens
 import torch
-
-import analysis
-from analysis.errors import RunError, UsageError
-from analysis.files import atomic_path, file_hash, only_writer
-from analysis.networks import load_network, save_weights
-from analysis.networks.references import parse
-from analysis.results.run import read_record
-from analysis.sweep.passing import SweepOptions
-from analysis.training import RECIPES, WEIGHTS, recipe_of, train
+from gelens.errors import RunError, UsageError
+from gelens.files import atomic_path, file_hash, only_writer
+from gelens.networks import load_network, save_weights
+from gelens.networks.references import parse
+from gelens.results.run import read_record
+from gelens.sweep.passing import SweepOptions
+from gelens.training import RECIPES, WEIGHTS, recipe_of, train
 
 HERE = Path(__file__).parent
 
@@ -85,7 +84,7 @@ def run_training(training: Training, data: str, runs: Path, out: Path, recipe: s
     """Train, or go on training, and leave the finished weights, curves and facts in `out`.
 
     Args:
-        options: of `analysis.training.train`.
+        options: of `gelens.training.train`.
     """
     folder = runs / training.name
     chosen = recipe_of(recipe, seed=training.seed, epochs=options.pop("epochs", None))
@@ -100,7 +99,7 @@ def run_training(training: Training, data: str, runs: Path, out: Path, recipe: s
     record = read_record(folder)
     limits = {name: value for name, value in options.items() if name in ("limit", "per_class")}
     quiet = SweepOptions(device=options["device"], progress=progress)
-    error = analysis.evaluate(written, _validation(data, training.seed, **limits), quiet)["top1_error"].iloc[0]
+    error = gelens.evaluate(written, _validation(data, training.seed, **limits), quiet)["top1_error"].iloc[0]
     facts = {
         "network": training.network,
         "seed": training.seed,
@@ -128,7 +127,7 @@ def _without_path(data: str) -> str:
 
 
 def _validation(data: str, seed: int, limit: int | None = None, per_class: int | None = None):
-    images = analysis.load_data(data, "val")
+    images = gelens.load_data(data, "val")
     return images if limit is None and per_class is None else images.limited(limit, per_class, seed)
 
 

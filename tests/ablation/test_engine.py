@@ -1,19 +1,19 @@
 """Every family against a plain loop, bit for bit; scores, fills and scopes; chunks, batches and lack of memory."""
 
+import gelens
 import numpy as np
 import pytest
 import torch
+from gelens.ablation.importance import Prior
+from gelens.anatomy.hooks import _depth
+from gelens.anatomy.sites import resolve_blocks
+from gelens.api import Request, record_requests
+from gelens.errors import RunError, UsageError
+from gelens.networks import load_network
+from gelens.probes.branch_means import BranchMeans, priors
+from gelens.probes.dropping import FeatureImportance
 from torch import nn
 
-import analysis
-from analysis.ablation.importance import Prior
-from analysis.anatomy.hooks import _depth
-from analysis.anatomy.sites import resolve_blocks
-from analysis.api import Request, record_requests
-from analysis.errors import RunError, UsageError
-from analysis.networks import load_network
-from analysis.probes.branch_means import BranchMeans, priors
-from analysis.probes.dropping import FeatureImportance
 from tests.anatomy.test_sites import FAMILIES
 from tests.conftest import count_hooks, make_data, make_network, shake
 
@@ -281,13 +281,13 @@ def test_another_error_is_not_taken_for_lack_of_memory():
 def test_counts_do_not_depend_on_batches_and_chunks():
     network, data = make_network("mini_resnet_se:classes=4"), make_data()
     tables = [
-        analysis.pruning(
+        gelens.pruning(
             network,
             data,
             blocks=["layer3.0", "layer3.4"],
             ratios=(0, 0.2, 0.7, 1),
             rows=rows,
-            options=analysis.SweepOptions(device="cpu", batch_size=batch, progress=False),
+            options=gelens.SweepOptions(device="cpu", batch_size=batch, progress=False),
         )
         for batch, rows in ((40, 40), (1, 1), (7, 3), (16, 50), (16, None))
     ]
@@ -444,8 +444,8 @@ def test_means_of_other_images(quiet):
 def test_every_setting_through_the_front_door(quiet):
     network, data, others = make_network("mini_resnet_se:classes=4"), make_data(), make_data(seed=1)
     others.split = "train"
-    index = analysis.selectivity({"se": network}, others, blocks=["layer3.1"], options=quiet)
-    table = analysis.pruning(
+    index = gelens.selectivity({"se": network}, others, blocks=["layer3.1"], options=quiet)
+    table = gelens.pruning(
         {"se": network, "plain": make_network("mini_resnet:classes=4")},
         data,
         blocks=["layer3.1"],
@@ -459,7 +459,7 @@ def test_every_setting_through_the_front_door(quiet):
     assert curves["se"] == ["gate", "gate", "random", "activation", "activation", "gradient", "gradient"]
     assert curves["plain"] == curves["se"][2:], "a network without gates has curves by the other scores"
     assert (table[table["order"] == "none"].groupby("network").size() == 2).all()
-    chosen = analysis.pruning(
+    chosen = gelens.pruning(
         {"se": network}, data, blocks=["layer3.1"], scores=["selectivity"], selectivity=index, options=quiet
     )
     assert not chosen["per_image"].any() and len(chosen) == 2 + 9 * 2
@@ -486,11 +486,11 @@ def test_settings_that_cannot_be(settings, message):
         if "priors" in settings:
             FeatureImportance(network, ["layer3.1"], **settings)
         else:
-            analysis.pruning(network, make_data(), blocks=["layer3.1"], **settings)
+            gelens.pruning(network, make_data(), blocks=["layer3.1"], **settings)
 
 
 def test_means_of_the_measured_images_are_refused():
     data, network = make_data(), make_network("mini_resnet_se:classes=4")
     for measured in (data, data.limited(20)):
         with pytest.raises(UsageError, match=f"{len(measured)} images of noise#val, which means"):
-            analysis.pruning(network, measured, fill="mean", means_from=data)
+            gelens.pruning(network, measured, fill="mean", means_from=data)

@@ -2,15 +2,15 @@
 
 import copy
 
+import gelens
 import pytest
 import torch
+from gelens.anatomy.hooks import aside, evaluating, hooked
+from gelens.api import Request
+from gelens.errors import UsageError
+from gelens.probes.dropping import FeatureImportance
 from torch import nn
 
-import analysis
-from analysis.anatomy.hooks import aside, evaluating, hooked
-from analysis.api import Request
-from analysis.errors import UsageError
-from analysis.probes.dropping import FeatureImportance
 from tests.conftest import count_hooks, make_data, make_network, measure
 
 
@@ -34,10 +34,10 @@ def test_in_place_operations_do_not_reach_what_was_captured():
     with torch.no_grad():
         first = network.first(x)
         second = network.second(first.relu())
-        with analysis.capture(network, ["first", "second"]) as features:
+        with gelens.capture(network, ["first", "second"]) as features:
             network(x)
         assert torch.equal(features["first"], first) and torch.equal(features["second"], second)
-        with analysis.capture(network, ["second"], reduce="mean") as features:
+        with gelens.capture(network, ["second"], reduce="mean") as features:
             network(x)
         assert torch.equal(features["second"], second.mean((2, 3)))
 
@@ -47,7 +47,7 @@ def test_means_are_float32_under_autocast(device):
     with (
         torch.autocast(device, torch.bfloat16),
         torch.no_grad(),
-        analysis.capture(network, ["layer3.0"], reduce="mean") as features,
+        gelens.capture(network, ["layer3.0"], reduce="mean") as features,
     ):
         network(torch.randn(2, 3, 32, 32, device=device))
     assert features["layer3.0"].dtype == torch.float32
@@ -55,7 +55,7 @@ def test_means_are_float32_under_autocast(device):
 
 def test_gradients_flow_through_captured_maps():
     network = make_network("mini_resnet")
-    with analysis.capture(network, ["layer3.0"]) as features:
+    with gelens.capture(network, ["layer3.0"]) as features:
         network(torch.randn(2, 3, 32, 32))
     features["layer3.0"].sum().backward()
     assert network.conv1.weight.grad.abs().sum() > 0
@@ -86,7 +86,7 @@ def test_no_hook_is_left_when_a_network_fails_midway(what, error, quiet):
     before = count_hooks(network)
     with pytest.raises((type(error), UsageError)):  # what is tried before the pass is told as a usage error
         if what == "capture":
-            with analysis.capture(network, ["layer3.1"]):
+            with gelens.capture(network, ["layer3.1"]):
                 for _ in range(3):
                     network(torch.randn(1, 3, 32, 32))
         else:
@@ -97,7 +97,7 @@ def test_no_hook_is_left_when_a_network_fails_midway(what, error, quiet):
     assert count_hooks(network) == before
 
 
-@pytest.mark.parametrize("analyse", [analysis.selectivity, analysis.pruning])
+@pytest.mark.parametrize("analyse", [gelens.selectivity, gelens.pruning])
 def test_no_hook_is_left_after_success_or_a_bad_block(analyse, quiet):
     network = make_network("mini_resnet_se:classes=4")
     network.train()
@@ -111,7 +111,7 @@ def test_no_hook_is_left_after_success_or_a_bad_block(analyse, quiet):
 def test_bad_arguments_of_capture():
     network = make_network("mini_resnet")
     for blocks, reduce in ((["layer9"], None), (["layer3"], "sum")):
-        with pytest.raises(UsageError), analysis.capture(network, blocks, reduce):
+        with pytest.raises(UsageError), gelens.capture(network, blocks, reduce):
             pass
     assert count_hooks(network) == 0
 

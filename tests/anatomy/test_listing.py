@@ -4,13 +4,13 @@ import logging
 
 import pytest
 import torch
+from gelens.anatomy.hooks import capture
+from gelens.anatomy.listing import layer_table
+from gelens.anatomy.sites import block_depths, block_names, paper_names, relative_depths
+from gelens.errors import UsageError
+from gelens.networks import load_network
 from torch import nn
 
-from analysis.anatomy.hooks import capture
-from analysis.anatomy.listing import layer_table
-from analysis.anatomy.sites import block_depths, block_names, paper_names, relative_depths
-from analysis.errors import UsageError
-from analysis.networks import load_network
 from tests.commands.test_cli import run
 from tests.conftest import count_hooks
 
@@ -103,7 +103,7 @@ def test_a_size_that_a_network_does_not_take_is_one_line(tmp_path):
 
 
 def test_a_network_that_says_no_size_is_listed_with_a_word(caplog):
-    caplog.set_level(logging.WARNING, "analysis")
+    caplog.set_level(logging.WARNING, "gelens")
     layer_table(nn.Sequential(nn.Conv2d(3, 2, 1)))
     assert "does not say its images' size: maps are as of 224 px" in caplog.text
 

@@ -2,10 +2,8 @@
 
 import pytest
 import torch
-from torch import nn
-
-from analysis.anatomy.listing import layer_table
-from analysis.anatomy.sites import (
+from gelens.anatomy.listing import layer_table
+from gelens.anatomy.sites import (
     Site,
     block_names,
     find_sites,
@@ -13,9 +11,11 @@ from analysis.anatomy.sites import (
     resolve_blocks,
     signed_blocks,
 )
-from analysis.errors import UsageError
-from analysis.names import paper_name
-from analysis.networks import load_network
+from gelens.errors import UsageError
+from gelens.names import paper_name
+from gelens.networks import load_network
+from torch import nn
+
 from tests.conftest import count_hooks, shake
 
 SHAPE = (3, 64, 64)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from analysis.recording import Kept, Recording
+from gelens.recording import Kept, Recording
 
 
 def recorded(

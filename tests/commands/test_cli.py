@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from gelens import figures
+from gelens.data import load_data
+from gelens.networks import save_weights
+from gelens.statistics import selectivity_index
 from PIL import Image
 
 import cli
-from analysis import figures
-from analysis.data import load_data
-from analysis.networks import save_weights
-from analysis.statistics import selectivity_index
 from tests.conftest import make_network
 
 FAST = ["--limit", "40", "--device", "cpu"]
@@ -285,7 +285,7 @@ def test_evaluate_and_diagram(tmp_path, weights):
 @pytest.mark.usefixtures("png_alone")
 def test_train_curves_and_supplementary(tmp_path, monkeypatch):
     """All figures from networks trained on few digits; a second call with --resume finds the run finished."""
-    from analysis.data import forms
+    from gelens.data import forms
 
     whole = forms.FORMS["digits"]
     monkeypatch.setitem(forms.FORMS, "digits", lambda *arguments: whole(*arguments).limited(40))
@@ -399,7 +399,7 @@ def test_help_comes_without_heavy_imports():
         "print([name for name in ('torch', 'pandas', 'matplotlib', 'timm') if name in sys.modules])"  # fmt: skip
     output = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout
     assert output.splitlines()[-1] == "[]" and "selectivity" in output
-    light = "import sys, analysis; print('torch' in sys.modules)"
+    light = "import sys, gelens; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", light], capture_output=True, text=True).stdout == "False\n"
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from gelens.recording import open_recording
 
 import cli
-from analysis.recording import open_recording
 from tests.commands.test_cli import FAST, run
 
 WHERE = ["--blocks", "layer3.0", "--blocks", "layer3.5"]
@@ -20,7 +20,8 @@ TABLES = ("selectivity", "selectivity_blocks", "selectivity_images", "selectivit
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     """A run that kept its recording, one that did not, and a recording by itself, of the same two networks."""
-    from analysis.networks import save_weights
+    from gelens.networks import save_weights
+
     from tests.conftest import make_network
 
     folder = tmp_path_factory.mktemp("made")
@@ -165,7 +166,7 @@ def test_what_is_not_kept_leaves_no_recording_of_means_either(made, tmp_path):
 
 
 def test_a_person_who_interrupts_is_told_how_to_go_on(made, tmp_path, monkeypatch):
-    from analysis.sweep import passing
+    from gelens.sweep import passing
 
     weights = f"mini_resnet@{made}/mini_resnet.safetensors"
     arguments = [

@@ -1,12 +1,12 @@
 """`gelens gates`: the same tables from networks and from a recording, and what networks without gates are told."""
 
+import gelens
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from gelens.statistics.gates import GateValues
 
-import analysis
-from analysis.statistics.gates import GateValues
 from cli import main
 
 FEW = ("--limit", "60", "--permutations", "3", "--replicates", "3")
@@ -32,7 +32,7 @@ def test_tables_are_those_of_the_gates_themselves(measured):
     blocks = pd.read_csv(folder / "gates_blocks.csv")
     assert len(blocks) == 12 and set(blocks["units"]) == {128} and (blocks["images"] == 60).all()
     assert np.allclose(blocks[["share_channel", "share_class", "share_image"]].sum(axis=1), 1)
-    recording = analysis.open_recording(folder / "recording")
+    recording = gelens.open_recording(folder / "recording")
     gates = np.asarray(recording.matrix("mini_resnet_se", "layer3.5", "gate"))
     assert gates.shape == (60, 128) and ((gates > 0) & (gates < 1)).all()
     units = pd.read_csv(folder / "gates_units.csv")

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+from gelens.networks import load_network, save_weights
 
-from analysis.networks import load_network, save_weights
 from cli import main
 
 

@@ -1,16 +1,16 @@
 """`gelens taps`: selectivity from tap to tap, against indices computed of the recorded arrays by hand."""
 
+import gelens
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+from gelens.networks import load_network, save_weights
+from gelens.statistics.class_means import selectivity_index
+from gelens.tables.selectivity import Statistics
+from gelens.tables.taps import WAY, tap_tables
 
-import analysis
-from analysis.networks import load_network, save_weights
-from analysis.statistics.class_means import selectivity_index
-from analysis.tables.selectivity import Statistics
-from analysis.tables.taps import WAY, tap_tables
 from cli import main
 
 FEW = ("--limit", "60", "--permutations", "3", "--replicates", "4")
@@ -38,7 +38,7 @@ def test_every_tap_is_that_of_the_recorded_activities(measured):
     blocks = pd.read_csv(measured / "taps_blocks.csv")
     assert set(blocks[blocks["network"] == "mini_resnet"]["tap"]) == {"branch", "sum", "output"}
     assert set(blocks[blocks["network"] == "mini_resnet_se#0"]["tap"]) == set(WAY)
-    recording = analysis.open_recording(measured / "recording")
+    recording = gelens.open_recording(measured / "recording")
     means = {}
     for tap in WAY:
         activity = np.asarray(recording.matrix("mini_resnet_se#1", "layer3.2", tap), dtype=float)
@@ -90,6 +90,6 @@ def test_one_tap_is_not_enough(tmp_path):
     assert code == 0
     code, output = run("taps", tmp_path / "run", "--out", tmp_path / "taps")
     assert code == 2 and "selectivity at two taps at least" in output
-    recording = analysis.open_recording(tmp_path / "run" / "recording")
-    with pytest.raises(analysis.errors.UsageError, match="two taps"):
+    recording = gelens.open_recording(tmp_path / "run" / "recording")
+    with pytest.raises(gelens.errors.UsageError, match="two taps"):
         tap_tables(recording, Statistics(permutations=1, replicates=1))

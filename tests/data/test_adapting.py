@@ -1,14 +1,14 @@
 """Somebody's own data sets and loaders at the door: what they can tell, and what is refused with a way out."""
 
+import gelens
 import numpy as np
 import pytest
 import torch
+from gelens.data import adapted, load_data
+from gelens.errors import UsageError
 from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-import analysis
-from analysis.data import adapted, load_data
-from analysis.errors import UsageError
 from tests.conftest import make_data, make_network
 
 TENSOR, PIXELS = torch.zeros(3, 32, 32), np.zeros((32, 32, 3), dtype=np.uint8)
@@ -69,7 +69,7 @@ def test_images_by_reference_tell_everything():
 def test_labels_that_are_whole_in_any_type():
     for label in (2, np.int32(2), torch.tensor(2), torch.tensor([2]), 2.0, True + 1):
         network = make_network("mini_resnet:classes=4")
-        table = analysis.evaluate(network, Own(lambda position, label=label: (TENSOR, label)))
+        table = gelens.evaluate(network, Own(lambda position, label=label: (TENSOR, label)))
         assert table["images"].tolist() == [12]
 
 
@@ -116,7 +116,7 @@ def test_a_path_is_no_reference(tmp_path):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_what_is_found_only_later_is_one_line_too(workers):
-    from analysis.data import batches
+    from gelens.data import batches
 
     late = Own(late_one_hot)
     with pytest.raises(UsageError, match=r"^Own gives labels of 2 values[^\n]*$"):
@@ -130,17 +130,17 @@ def late_one_hot(position: int):
 def test_tensors_of_unequal_sizes(quiet):
     data = Own(lambda position: (torch.zeros(3, 32 + position, 32), 1))
     with pytest.raises(UsageError, match="tensors of Own are of unequal sizes"):
-        analysis.evaluate(make_network("mini_resnet"), data, quiet)
+        gelens.evaluate(make_network("mini_resnet"), data, quiet)
 
 
 def test_a_block_given_as_text(quiet):
     with pytest.raises(
         UsageError, match=r"`blocks` to be a list of names, but got 'layer3\.0': write \[\"layer3\.0\"\]"
     ):
-        analysis.selectivity(make_network("mini_resnet"), make_data(), blocks="layer3.0", options=quiet)
+        gelens.selectivity(make_network("mini_resnet"), make_data(), blocks="layer3.0", options=quiet)
 
 
 def test_unknown_labels_are_said_with_how_to_tell_them(quiet, caplog):
     caplog.set_level("INFO")
-    analysis.selectivity(make_network("mini_resnet"), Own(numbered), blocks=["layer3.0"], options=quiet)
+    gelens.selectivity(make_network("mini_resnet"), Own(numbered), blocks=["layer3.0"], options=quiet)
     assert "an attribute `targets`, a whole number for every image, tells them" in caplog.text

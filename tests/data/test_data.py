@@ -2,18 +2,18 @@
 
 import pickle
 
+import gelens
 import numpy as np
 import pytest
 import torch
+from gelens.data import batches, load_data
+from gelens.errors import RunError, UsageError
+from gelens.networks.preprocessing import Preprocessing
 from PIL import Image
 from sklearn.datasets import load_digits
 from timm.data import create_loader
 from torch.utils.data import DataLoader, TensorDataset
 
-import analysis
-from analysis.data import batches, load_data
-from analysis.errors import RunError, UsageError
-from analysis.networks.preprocessing import Preprocessing
 from tests.conftest import make_data, make_network
 
 
@@ -152,16 +152,16 @@ def test_foreign_data_sets_and_loaders(quiet):
     images, labels = torch.randn(20, 3, 32, 32), torch.arange(20) % 4
     network = make_network("mini_resnet_se:classes=4")
     data = TensorDataset(images, labels)
-    by_set = analysis.selectivity(network, data, blocks=["layer3.0"], options=quiet)
-    by_loader = analysis.selectivity(network, DataLoader(data, 16), blocks=["layer3.0"], options=quiet)
+    by_set = gelens.selectivity(network, data, blocks=["layer3.0"], options=quiet)
+    by_loader = gelens.selectivity(network, DataLoader(data, 16), blocks=["layer3.0"], options=quiet)
     assert by_set["csi"].equals(by_loader["csi"])
     assert by_set["csi_null"].notna().any()
     pairs = [(image, int(label)) for image, label in data]
-    unknown = analysis.selectivity(network, pairs, blocks=["layer3.0"], options=quiet)
+    unknown = gelens.selectivity(network, pairs, blocks=["layer3.0"], options=quiet)
     assert unknown["csi"].equals(by_set["csi"])
     assert unknown.equals(by_set), "labels are recorded as they are read: the null needs them only afterwards"
     with pytest.raises(UsageError, match="RandomSampler"):
-        analysis.evaluate(network, DataLoader(data, 4, shuffle=True))
+        gelens.evaluate(network, DataLoader(data, 4, shuffle=True))
 
 
 def test_splits_share_one_numbering_of_classes(folder):

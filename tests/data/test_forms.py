@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from gelens.data import batches, checked, imagenet, load_data
+from gelens.data.checking import bad_images
+from gelens.data.datasets import image_differences, in_rgb
+from gelens.data.forms import FORMS
+from gelens.data.names import Names
+from gelens.errors import RunError, UsageError
 from PIL import Image, ImageOps
 from scipy.io import savemat
 from torchvision.datasets import ImageFolder
 
-from analysis.data import batches, checked, imagenet, load_data
-from analysis.data.checking import bad_images
-from analysis.data.datasets import image_differences, in_rgb
-from analysis.data.forms import FORMS
-from analysis.data.names import Names
-from analysis.errors import RunError, UsageError
 from tests.commands.test_cli import run
 
 SYNSETS = ("n01440764", "n02979186", "n03888257")  # tench, cassette player, parachute: labels 0, 482, 701
@@ -218,8 +218,8 @@ def test_a_flat_folder_without_truths_and_strange_synsets_are_refused(tmp_path, 
 
 def test_class_names_come_along_and_labels_follow_the_network(tmp_path, files):
     """A folder of three of ImageNet's classes: three outputs see labels 0, 1, 2, a thousand see 0, 482, 701."""
-    from analysis.networks import load_network
-    from analysis.subjects import fit_classes
+    from gelens.networks import load_network
+    from gelens.subjects import fit_classes
 
     data = load_data(f"folder:{write(tmp_path, files)}")
     three, thousand = (load_network(f"mini_resnet:classes={classes}") for classes in (3, 1000))
@@ -535,7 +535,7 @@ def test_a_cache_made_otherwise_is_refused(tmp_path, files):
 
 
 def test_an_interrupted_cache_goes_on(tmp_path, files, monkeypatch):
-    from analysis.data import cached
+    from gelens.data import cached
 
     folder, cache = write(tmp_path / "images", files), tmp_path / "c.cache"
     real = cached.batches
@@ -568,7 +568,7 @@ def test_an_interrupted_cache_goes_on(tmp_path, files, monkeypatch):
 
 def test_a_cache_that_is_cut_short_as_it_is_read_is_named(tmp_path, files):
     """A mapped file would end the process there."""
-    from analysis.data.cached import write_cache
+    from gelens.data.cached import write_cache
 
     cache = tmp_path / "c.cache"
     write_cache(load_data(f"folder:{write(tmp_path / 'images', files)}"), GEOMETRY, cache, progress=False)
@@ -581,8 +581,8 @@ def test_a_cache_that_is_cut_short_as_it_is_read_is_named(tmp_path, files):
 
 def test_a_cache_in_the_making_is_gone_on_with_by_one_process_with_its_images(tmp_path, files, monkeypatch):
     """Refused are a second process, flipped bits in what is there, and other content under the same names."""
-    from analysis.data import cached
-    from analysis.files import only_writer
+    from gelens.data import cached
+    from gelens.files import only_writer
 
     folder, cache = write(tmp_path / "images", files), tmp_path / "c.cache"
     data, real = load_data(f"folder:{folder}"), cached.batches
@@ -614,7 +614,7 @@ def test_a_cache_in_the_making_is_gone_on_with_by_one_process_with_its_images(tm
 
 
 def test_a_cache_that_was_killed_is_shortened_or_has_no_space(tmp_path, files, monkeypatch):
-    from analysis.data import cached
+    from gelens.data import cached
 
     folder, cache = write(tmp_path / "images", files), tmp_path / "c.cache"
     data = load_data(f"folder:{folder}")
@@ -737,8 +737,8 @@ MILLION = """
 import resource, time
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
-from analysis.data.datasets import ImageData
-from analysis.data.names import Names
+from gelens.data.datasets import ImageData
+from gelens.data.names import Names
 
 start = time.perf_counter()
 names = Names(f"n{number % 1000:08}/{number:07}.JPEG" for number in range(1_000_000))
@@ -806,8 +806,8 @@ def test_names_are_what_they_were():
 
 def test_a_network_of_other_classes_is_pointed_out(tmp_path, caplog):
     """By names, in their order: what it gets right on other classes means nothing."""
-    from analysis.networks import load_network, save_weights
-    from analysis.subjects import fit_classes
+    from gelens.networks import load_network, save_weights
+    from gelens.subjects import fit_classes
 
     digits = load_data("digits#val")
     network = load_network("mini_resnet")

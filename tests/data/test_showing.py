@@ -2,17 +2,17 @@
 
 import logging
 
+import gelens
 import numpy as np
 import pytest
 import torch
+from gelens.data import adapted, load_data, preprocessing_for
+from gelens.data.cached import write_cache
+from gelens.networks import Preprocessing, load_network
+from gelens.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Stated
 from PIL import Image
 from torch import nn
 
-import analysis
-from analysis.data import adapted, load_data, preprocessing_for
-from analysis.data.cached import write_cache
-from analysis.networks import Preprocessing, load_network
-from analysis.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Stated
 from tests.commands.test_cli import run
 from tests.conftest import make_data
 
@@ -27,7 +27,7 @@ def build():
 @pytest.fixture
 def said(caplog):
     """What was warned of, so far."""
-    caplog.set_level(logging.WARNING, "analysis")
+    caplog.set_level(logging.WARNING, "gelens")
     return lambda: [record.getMessage() for record in caplog.records]
 
 
@@ -43,7 +43,7 @@ def test_images_of_one_size_are_shown_as_they_are_and_the_mean_is_said_once(said
         assert shown == Preprocessing(32, 1.0, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
     (text,) = said()
     assert "Sequential does not say the mean and std of its images" in text and "--mean" in text
-    assert "network.preprocessing = analysis.networks.Preprocessing(32" in text
+    assert "network.preprocessing = gelens.networks.Preprocessing(32" in text
 
 
 def test_images_of_many_sizes_or_of_large_ones_are_taken_as_of_imagenet(said, tmp_path):
@@ -104,7 +104,7 @@ def test_the_python_way_gives_the_same_numbers_as_stating_it(quiet, said):
     stated.load_state_dict(network.state_dict())
     stated.preprocessing = Preprocessing(32, 1.0, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
     by_default, by_statement = (
-        analysis.selectivity(each, make_data(), blocks=["1"], options=quiet) for each in (network, stated)
+        gelens.selectivity(each, make_data(), blocks=["1"], options=quiet) for each in (network, stated)
     )
     assert np.array_equal(by_default["mu_max"], by_statement["mu_max"])
     assert [text for text in said() if "does not say the mean" in text]

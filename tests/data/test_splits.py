@@ -5,11 +5,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from gelens.data import load_data
+from gelens.data.datasets import ImageData
+from gelens.errors import UsageError
 from PIL import Image
-
-from analysis.data import load_data
-from analysis.data.datasets import ImageData
-from analysis.errors import UsageError
 
 from .test_forms import write_parquet
 

@@ -3,19 +3,19 @@
 import json
 from types import SimpleNamespace
 
+import gelens
 import numpy as np
 import pytest
 import torch
+from gelens import devices
+from gelens.anatomy.classifier import float32_logits
+from gelens.api import Request, record_requests
+from gelens.errors import RunError, UsageError
+from gelens.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from gelens.sweep.passing import SweepOptions
+from gelens.training import Recipe, train
 from torch import nn
 
-import analysis
-from analysis import devices
-from analysis.anatomy.classifier import float32_logits
-from analysis.api import Request, record_requests
-from analysis.errors import RunError, UsageError
-from analysis.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from analysis.sweep.passing import SweepOptions
-from analysis.training import Recipe, train
 from tests.conftest import make_data, make_network
 
 CPU = torch.device("cpu")
@@ -41,7 +41,7 @@ def test_the_accelerator_is_taken_where_there_is_one(four_gpus):
 
 
 def test_what_is_left_open_follows_the_device(four_gpus, monkeypatch):
-    monkeypatch.setattr("analysis.processes.cores", lambda: 16)
+    monkeypatch.setattr("gelens.processes.cores", lambda: 16)
     here = SweepOptions("cpu").settled(50_000)
     assert (here.batch_size, here.workers, here.precision) == (64, 0, "fp32")
     there = SweepOptions().settled(50_000)
@@ -60,14 +60,14 @@ def test_auto_is_what_the_processor_is_fast_in_and_stays_that(tmp_path, monkeypa
         assert devices.fast_precision(CPU) == chosen
     for has in (False, True):
         monkeypatch.setattr(devices, "has_bfloat16", lambda device, has=has: has)
-        recording = analysis.record(network, data, blocks=["layer3.0"], out=tmp_path / "r", options=options, resume=has)
+        recording = gelens.record(network, data, blocks=["layer3.0"], out=tmp_path / "r", options=options, resume=has)
         assert recording.described["precision"] == "fp32"
     assert json.loads((tmp_path / "r" / "recording.json").read_text())["precision"] == "fp32"
 
 
 def test_tf32_is_refused_where_there_is_none():
     with pytest.raises(UsageError, match="this processor has no TF32"):
-        analysis.evaluate(make_network("mini_resnet:classes=4"), make_data(4), SweepOptions("cpu", "tf32"))
+        gelens.evaluate(make_network("mini_resnet:classes=4"), make_data(4), SweepOptions("cpu", "tf32"))
 
 
 def test_training_in_fp16_is_refused_on_the_cpu(tmp_path):
@@ -97,7 +97,7 @@ def test_a_pass_is_in_ieee_float32_whatever_was_set(before):
     try:
         torch.set_float32_matmul_precision(before)
         outside = flags()
-        analysis.evaluate(network, make_data(8), SweepOptions("cpu", progress=False))
+        gelens.evaluate(network, make_data(8), SweepOptions("cpu", progress=False))
         assert inside[-1] == ["ieee"] * 5
         assert flags() == outside and outside[0] == "tf32"
     finally:
@@ -106,7 +106,7 @@ def test_a_pass_is_in_ieee_float32_whatever_was_set(before):
 
 @pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="torch before 2.9 says it otherwise")
 def test_tf32_is_cudas_and_gates_are_ieee():
-    from analysis.anatomy.sites import find_sites, gate_values
+    from gelens.anatomy.sites import find_sites, gate_values
 
     network = make_network("mini_resnet_se:classes=4")
     (site,) = find_sites(network, ["layer3.0"])
@@ -161,7 +161,7 @@ def test_a_batch_that_does_not_fit():
 
     network.layer4.forward = scarce
     with pytest.raises(RunError, match=r"not enough memory on cpu for a batch of 8 images.*--batch-size 4"):
-        analysis.evaluate(network, make_data(8), SweepOptions("cpu", batch_size=8, progress=False))
+        gelens.evaluate(network, make_data(8), SweepOptions("cpu", batch_size=8, progress=False))
 
 
 def test_normalising_is_torchvisions_to_the_bit():
@@ -205,9 +205,9 @@ def test_a_pass_in_bfloat16_keeps_float32_logits():
 
 def test_chunks_found_by_timing_are_taken_again(tmp_path, monkeypatch):
     """A pass that is interrupted after its sizes are found goes on with them, and times nothing."""
-    from analysis.ablation.chunks import ChunkSize
-    from analysis.probes.dropping import Dropping
-    from analysis.sweep import passing
+    from gelens.ablation.chunks import ChunkSize
+    from gelens.probes.dropping import Dropping
+    from gelens.sweep import passing
 
     data, network = make_data(64), make_network("mini_resnet_se:classes=4")
     request = Request(network, pruning=["layer3.0"], dropping=Dropping())

@@ -4,10 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-
-from analysis import diagrams, figures
-from analysis.errors import UsageError
-from analysis.networks.gather_excite import EXTENTS, VARIANTS, GatherExcite
+from gelens import diagrams, figures
+from gelens.errors import UsageError
+from gelens.networks.gather_excite import EXTENTS, VARIANTS, GatherExcite
 
 
 @pytest.fixture(autouse=True)

@@ -20,21 +20,21 @@ import numpy as np
 import pandas as pd
 import torch
 from click.testing import CliRunner
+from gelens.data import adapted, batches, load_data, preprocessing_for
+from gelens.data.cached import write_cache
+from gelens.data.checking import bad_images
+from gelens.figures.drawing import draw
+from gelens.networks import load_network, mindspore
+from gelens.networks.checkpoints import read_checkpoint
+from gelens.recording import Kept, Recording, open_recording
+from gelens.recording.store import discard
+from gelens.results.run import read_record
+from gelens.tables.selectivity import Statistics, read_groups, selectivity_tables
 from PIL import Image
 from safetensors.torch import save
 from scipy.io import savemat
 
 import cli
-from analysis.data import adapted, batches, load_data, preprocessing_for
-from analysis.data.cached import write_cache
-from analysis.data.checking import bad_images
-from analysis.figures.drawing import draw
-from analysis.networks import load_network, mindspore
-from analysis.networks.checkpoints import read_checkpoint
-from analysis.recording import Kept, Recording, open_recording
-from analysis.recording.store import discard
-from analysis.results.run import read_record
-from analysis.tables.selectivity import Statistics, read_groups, selectivity_tables
 from tests.conftest import make_data, make_network
 from tests.figures.making import write_everything
 from tests.fuzz.mutations import NAMES, NUMBERS, VALUES, damaged_bytes, damaged_json, damaged_table

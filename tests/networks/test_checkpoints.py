@@ -7,15 +7,15 @@ import pytest
 import timm
 import torch
 import torchvision
+from gelens.errors import RunError, UsageError
+from gelens.networks import load_network, mindspore, published, save_weights
+from gelens.networks.checkpoints import read_checkpoint
+from gelens.networks.preprocessing import IMAGENET_MEAN
 from safetensors.torch import save_file
 from torch import nn
 from torchvision.models.resnet import Bottleneck
 from torchvision.models.resnet import ResNet as TorchvisionResNet
 
-from analysis.errors import RunError, UsageError
-from analysis.networks import load_network, mindspore, published, save_weights
-from analysis.networks.checkpoints import read_checkpoint
-from analysis.networks.preprocessing import IMAGENET_MEAN
 from tests.conftest import shake
 
 
@@ -336,7 +336,7 @@ def test_arrays_of_objects_are_never_unpickled(tmp_path):
 
 
 def test_published_names():
-    from analysis.networks.references import parse
+    from gelens.networks.references import parse
 
     known = published.choices(parse("resnet50_se"))
     assert known["a1_in1k"] == ("timm", "seresnet50.a1_in1k")
@@ -505,7 +505,7 @@ def test_odd_archives_and_metadata(tmp_path):
 
 
 def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
-    from analysis.networks import checkpoints
+    from gelens.networks import checkpoints
 
     np.savez_compressed(tmp_path / "w.npz", a=np.zeros(10_000))
     monkeypatch.setattr(checkpoints, "LARGEST", 50_000)
@@ -514,8 +514,8 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
 
 
 def test_published_numbers_are_shown_of_the_published_networks_only():
-    from analysis.networks.catalogue import published_errors, published_gmacs
-    from analysis.networks.references import parse
+    from gelens.networks.catalogue import published_errors, published_gmacs
+    from gelens.networks.references import parse
 
     assert published_errors(parse("resnet50_ge_theta_minus")) == (22.14, 6.24)
     assert published_errors(parse("resnet50_ge_theta:port=mindspore")) == (21.93, 6.07)

@@ -4,10 +4,9 @@ import pytest
 import timm.layers
 import torch
 import torch.nn.functional as F
+from gelens.networks import count_parameters, load_network
+from gelens.networks.gather_excite import EXTENTS, POOLS, VARIANTS, GatherExcite, MapConv2d, Pool
 from torch import nn
-
-from analysis.networks import count_parameters, load_network
-from analysis.networks.gather_excite import EXTENTS, POOLS, VARIANTS, GatherExcite, MapConv2d, Pool
 
 
 @pytest.mark.parametrize("extent", EXTENTS)

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-
-from analysis.errors import UsageError
-from analysis.networks import load_network, save_weights
-from analysis.networks.groups import is_group, trainings_of, weights_files
-from analysis.networks.references import parse
+from gelens.errors import UsageError
+from gelens.networks import load_network, save_weights
+from gelens.networks.groups import is_group, trainings_of, weights_files
+from gelens.networks.references import parse
 
 
 @pytest.fixture

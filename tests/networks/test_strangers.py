@@ -2,17 +2,16 @@
 
 import logging
 
+import gelens
 import pytest
 import torch
+from gelens.errors import UsageError
+from gelens.networks import Preprocessing, card_of, load_network, preprocessing_of, save_weights
+from gelens.networks.preprocessing import Stated, stated_by
+from gelens.networks.references import labelled, parse
+from gelens.networks.weights import network_card
+from gelens.subjects import label_networks
 from torch import nn
-
-import analysis
-from analysis.errors import UsageError
-from analysis.networks import Preprocessing, card_of, load_network, preprocessing_of, save_weights
-from analysis.networks.preprocessing import Stated, stated_by
-from analysis.networks.references import labelled, parse
-from analysis.networks.weights import network_card
-from analysis.subjects import label_networks
 
 MINE = """
 from torch import nn
@@ -53,7 +52,7 @@ def test_what_a_network_says_of_its_preprocessing():
 
 @pytest.mark.parametrize(
     "value, message",
-    [("32", "is a str; expected analysis.networks.Preprocessing"), ({"means": 1}, "has `means`; expe")],
+    [("32", "is a str; expected gelens.networks.Preprocessing"), ({"means": 1}, "has `means`; expe")],
 )
 def test_preprocessing_that_cannot_be_meant(value, message):
     network = nn.Linear(2, 2)
@@ -116,13 +115,13 @@ def test_a_label_given_twice_and_what_is_no_network():
 
 def test_labels_in_a_table_are_those_chosen(file, quiet):
     data = torch.utils.data.TensorDataset(torch.randn(8, 3, 12, 12), torch.arange(8))
-    table = analysis.evaluate(["first=" + f"{file}:build", f"{file}:build", f"{file}:other"], data, quiet)
+    table = gelens.evaluate(["first=" + f"{file}:build", f"{file}:build", f"{file}:other"], data, quiet)
     assert list(table["network"]) == ["first", "build", "other"]
 
 
 def test_a_note_of_the_file_says_every_option(tmp_path, caplog):
     network = load_network("mini_resnet")
     torch.save(network.state_dict(), tmp_path / "w.pth")
-    with caplog.at_level(logging.WARNING, "analysis"):
+    with caplog.at_level(logging.WARNING, "gelens"):
         load_network(f"mini_resnet@{tmp_path}/w.pth")
     assert "--interpolation, --mean and --std say otherwise" in caplog.text

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gelens.errors import RunError, UsageError
+from gelens.networks import load_network
+from gelens.networks.checkpoints import read_checkpoint
 from safetensors.torch import save_file
 
-from analysis.errors import RunError, UsageError
-from analysis.networks import load_network
-from analysis.networks.checkpoints import read_checkpoint
 from tests.conftest import make_network
 
 

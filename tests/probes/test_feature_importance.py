@@ -1,14 +1,14 @@
 """Every point against a plain loop with one hook and one full forward; orders, ties and rounding by hand."""
 
+import gelens
 import numpy as np
 import pytest
 import torch
+from gelens.api import Request
+from gelens.errors import UsageError
+from gelens.probes.dropping import FeatureImportance, drop_ranks, dropped_maps
+from gelens.sweep import passing
 
-import analysis
-from analysis.api import Request
-from analysis.errors import UsageError
-from analysis.probes.dropping import FeatureImportance, drop_ranks, dropped_maps
-from analysis.sweep import passing
 from tests.conftest import count_hooks, make_data, make_network, measure
 
 
@@ -185,7 +185,7 @@ def test_gates_are_ranked_in_float32_under_autocast():
 
 def test_a_network_without_gates_has_the_stars_only():
     data = make_data()
-    table = analysis.pruning({"plain": make_network("mini_resnet:classes=4")}, data)
+    table = gelens.pruning({"plain": make_network("mini_resnet:classes=4")}, data)
     assert set(table["ratio"]) == {0, 1} and set(table["order"]) == {"none"} and set(table["score"]) == {"none"}
     assert table["dropped"].isin([0, 128]).all()
     assert len(table) == 6 * 2
@@ -194,14 +194,14 @@ def test_a_network_without_gates_has_the_stars_only():
 def test_the_intact_network_alone():
     """Ratio 0 only: no feature map is dropped, so nothing is run again."""
     network = make_network("mini_resnet_se:classes=4")
-    table = analysis.pruning(network, make_data(), blocks=["layer3.0", "layer3.1"], ratios=[0])
+    table = gelens.pruning(network, make_data(), blocks=["layer3.0", "layer3.1"], ratios=[0])
     assert table["ratio"].tolist() == [0, 0] and table["dropped"].tolist() == [0, 0]
-    expected = 1 - analysis.evaluate(network, make_data())["top1_error"][0] / 100
+    expected = 1 - gelens.evaluate(network, make_data())["top1_error"][0] / 100
     assert table["top1"].to_numpy() == pytest.approx(expected)
 
 
 def test_wilson_intervals_against_the_formula():
-    table = analysis.pruning(make_network("mini_resnet_se:classes=4"), make_data(), blocks=["layer3.0"])
+    table = gelens.pruning(make_network("mini_resnet_se:classes=4"), make_data(), blocks=["layer3.0"])
     n, z = 40, 1.959963984540054
     p = table["top1"]
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -233,7 +233,7 @@ def test_one_reading_of_the_data_serves_everything(quiet, monkeypatch):
     }
     measured = measure(requests, data, quiet)
     assert len(passes) == 1 and reads[passes[0] :] == list(range(40))
-    alone = analysis.pruning(networks["mini_resnet_se"], data, blocks=["layer3.4"], options=quiet)
+    alone = gelens.pruning(networks["mini_resnet_se"], data, blocks=["layer3.4"], options=quiet)
     together = measured.pruning[measured.pruning["network"] == "mini_resnet_se"].reset_index(drop=True)
     assert np.array_equal(alone["top1"], together["top1"])
     assert all(count_hooks(network) == 0 for network in networks.values())

@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+from gelens.api import Request, record_requests
+from gelens.errors import UsageError
+from gelens.probes.lesions import ClassLesions, Lesions
+from gelens.randomness import hashes
 from torch import nn
 from torchvision.transforms.functional import to_tensor
 
-from analysis.api import Request, record_requests
-from analysis.errors import UsageError
-from analysis.probes.lesions import ClassLesions, Lesions
-from analysis.randomness import hashes
 from cli import main
 from tests.conftest import count_hooks, make_data, make_network
 

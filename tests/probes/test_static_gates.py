@@ -1,18 +1,18 @@
 """Gates replaced: as a plain loop of whole passes does it, whatever the network; and what is refused."""
 
+import gelens
 import numpy as np
 import pytest
 import torch
+from gelens.anatomy.sites import find_sites, gate_values
+from gelens.api import Request, record_requests
+from gelens.errors import UsageError
+from gelens.networks import load_network
+from gelens.probes.static_gates import SUBSTITUTES, KnownGates, StaticGates
+from gelens.randomness import hashes
 from torch import nn
 from torchvision.transforms.functional import to_tensor
 
-import analysis
-from analysis.anatomy.sites import find_sites, gate_values
-from analysis.api import Request, record_requests
-from analysis.errors import UsageError
-from analysis.networks import load_network
-from analysis.probes.static_gates import SUBSTITUTES, KnownGates, StaticGates
-from analysis.randomness import hashes
 from tests.conftest import count_hooks, make_data, make_network, shake
 
 SHAPE = (3, 32, 32)
@@ -148,4 +148,4 @@ def test_the_command_measures_them_beside_the_rest(tmp_path):
     assert (tmp_path / "run" / "figures" / "fig_gates_static.png").is_file()
     result = CliRunner().invoke(main, [*command[:-1], "digits#val", "--out", str(tmp_path / "same")])
     assert result.exit_code == 2 and "expected others" in result.output
-    assert analysis.open_recording(tmp_path / "run" / "recording").array("mini_resnet_se", "static.top1").shape[1] == 13
+    assert gelens.open_recording(tmp_path / "run" / "recording").array("mini_resnet_se", "static.top1").shape[1] == 13

@@ -2,25 +2,25 @@
 
 import json
 
+import gelens
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from gelens.api import Request, record_requests
+from gelens.errors import RunError, UsageError
+from gelens.recording import open_recording
+from gelens.recording.store import Recording
+from gelens.sweep.sharing import Shard, divided
 
-import analysis
-from analysis.api import Request, record_requests
-from analysis.errors import RunError, UsageError
-from analysis.recording import open_recording
-from analysis.recording.store import Recording
-from analysis.sweep.sharing import Shard, divided
 from tests.conftest import make_data, make_network, tables_of
 
 BLOCK = "layer3.5"
 
 
-def options(shard: str | None = None, batch_size: int = 4) -> analysis.SweepOptions:
+def options(shard: str | None = None, batch_size: int = 4) -> gelens.SweepOptions:
     chosen = None if shard is None else Shard.parse(shard)
-    return analysis.SweepOptions("cpu", batch_size=batch_size, progress=False, shard=chosen)
+    return gelens.SweepOptions("cpu", batch_size=batch_size, progress=False, shard=chosen)
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +65,10 @@ def test_what_is_no_shard(text):
 
 
 def test_merged_shards_are_the_whole_byte_for_byte(shards, tmp_path):
-    merged = analysis.merge([shards / name for name in "312"], tmp_path / "merged")
+    merged = gelens.merge([shards / name for name in "312"], tmp_path / "merged")
     assert merged.finished and files(tmp_path / "merged") == files(shards / "whole")
     tables_of(open_recording(tmp_path / "merged")).equals(tables_of(open_recording(shards / "whole")))
-    again = analysis.merge([shards / name for name in "123"], tmp_path / "merged")
+    again = gelens.merge([shards / name for name in "123"], tmp_path / "merged")
     assert again.finished
 
 
@@ -89,7 +89,7 @@ def test_a_shard_is_no_recording_to_compute_from(shards):
 )
 def test_gaps_and_overlaps_are_named(shards, tmp_path, parts, message):
     with pytest.raises(UsageError, match=message):
-        analysis.merge([shards / name for name in parts], tmp_path / "merged")
+        gelens.merge([shards / name for name in parts], tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
 
 
@@ -113,12 +113,12 @@ def test_shards_of_something_else_are_named_with_what_differs(shards, network, t
     }
     for number, (message, parts) in enumerate(cases.items()):
         with pytest.raises(UsageError, match=message):
-            analysis.merge(parts, tmp_path / f"merged-{number}")
+            gelens.merge(parts, tmp_path / f"merged-{number}")
     again = other("again")[-1]
     with pytest.raises(UsageError, match="a recording of something else: part was"):
-        analysis.merge([shards / name for name in "123"], again)
+        gelens.merge([shards / name for name in "123"], again)
     with pytest.raises(UsageError, match="no recording in"):
-        analysis.merge([shards / "1", tmp_path / "nowhere"], tmp_path / "m")
+        gelens.merge([shards / "1", tmp_path / "nowhere"], tmp_path / "m")
 
 
 def test_an_unfinished_shard_is_named(shards, network, tmp_path):
@@ -134,9 +134,9 @@ def test_an_unfinished_shard_is_named(shards, network, tmp_path):
     with pytest.raises(RunError, match="--resume goes on"):
         record_requests({"it": Request(network, [BLOCK])}, data, options("3/3"), tmp_path / "3")
     with pytest.raises(UsageError, match="is unfinished: 8 of its 16 images are recorded"):
-        analysis.merge([shards / "1", shards / "2", tmp_path / "3"], tmp_path / "merged")
+        gelens.merge([shards / "1", shards / "2", tmp_path / "3"], tmp_path / "merged")
     record_requests({"it": Request(network, [BLOCK])}, make_data(40), options("3/3"), tmp_path / "3", resume=True)
-    analysis.merge([shards / "1", shards / "2", tmp_path / "3"], tmp_path / "merged")
+    gelens.merge([shards / "1", shards / "2", tmp_path / "3"], tmp_path / "merged")
     assert files(tmp_path / "merged") == files(shards / "whole")
 
 
@@ -152,13 +152,13 @@ def test_an_interrupted_merging_goes_on(shards, tmp_path, monkeypatch):
     parts = [shards / name for name in "123"]
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(Recording, "write", interrupted)
-        analysis.merge(parts, tmp_path / "merged")
+        gelens.merge(parts, tmp_path / "merged")
     with pytest.raises(UsageError, match="unfinished"):
         open_recording(tmp_path / "merged")
     assert json.loads((tmp_path / "merged/recording.json").read_text())["rows_done"] == 12
     with monkeypatch.context() as patched:
         patched.setattr(Recording, "write", lambda self, start, *rest: (rows.append(start), write(self, start, *rest)))
-        analysis.merge(parts, tmp_path / "merged")
+        gelens.merge(parts, tmp_path / "merged")
     assert rows == [0, 12, 24] and files(tmp_path / "merged") == files(shards / "whole")
 
 
@@ -172,7 +172,7 @@ def test_foreign_data_whose_labels_come_with_its_images(network, tmp_path):
         parts = [tmp_path / f"{kind}-{number}" for number in (1, 2, 3)]
         for number, part in enumerate(parts, 1):
             record_requests({"it": Request(network)}, data, options(f"{number}/3"), part)
-        merged = analysis.merge(parts, tmp_path / kind)
+        merged = gelens.merge(parts, tmp_path / kind)
         pd.testing.assert_frame_equal(merged.images, whole.images)
         assert merged.described["classes"] == whole.described["classes"] == ["0", "1", "2"]
         np.testing.assert_array_equal(merged.array("it", "rank"), whole.array("it", "rank"))

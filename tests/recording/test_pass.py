@@ -8,20 +8,20 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import gelens
 import numpy as np
 import pytest
 import torch
+from gelens.anatomy.sites import resolve_blocks
+from gelens.api import Request, record_requests, with_priors
+from gelens.errors import RunError, UsageError
+from gelens.files import only_writer
+from gelens.probes.dropping import Dropping, FeatureImportance
+from gelens.recording import Kept, open_recording
+from gelens.sweep import passing
+from gelens.sweep.passing import SweepOptions
 from torch import nn
 
-import analysis
-from analysis.anatomy.sites import resolve_blocks
-from analysis.api import Request, record_requests, with_priors
-from analysis.errors import RunError, UsageError
-from analysis.files import only_writer
-from analysis.probes.dropping import Dropping, FeatureImportance
-from analysis.recording import Kept, open_recording
-from analysis.sweep import passing
-from analysis.sweep.passing import SweepOptions
 from tests.conftest import make_data, make_network, measure, tables_of
 
 ROOT = Path(__file__).parents[2]
@@ -158,7 +158,7 @@ def test_a_pass_beside_another_says_so_and_touches_nothing(tmp_path, ctrl_c):
 KILLED = """
 import sys
 from pathlib import Path
-from analysis.sweep import passing
+from gelens.sweep import passing
 from tests.conftest import make_data
 from tests.recording import test_pass
 
@@ -403,10 +403,10 @@ def test_a_network_whose_cost_cannot_be_counted_goes_on(tmp_path, ctrl_c):
 def test_in_python_a_folder_or_memory(tmp_path):
     network, data = make_network("mini_resnet_se:classes=4"), make_data(20)
     taps = ["output", "gate"]
-    on_disk = analysis.record({"se": network}, data, taps=taps, out=tmp_path / "r", options=QUIET)
-    in_memory = analysis.record({"se": network}, data, taps=taps, options=QUIET)
+    on_disk = gelens.record({"se": network}, data, taps=taps, out=tmp_path / "r", options=QUIET)
+    in_memory = gelens.record({"se": network}, data, taps=taps, options=QUIET)
     assert on_disk.blocks("se", "gate") == resolve_blocks(network)
     for name in in_memory.names("se"):
         np.testing.assert_array_equal(
-            analysis.open_recording(tmp_path / "r").array("se", name), in_memory.array("se", name)
+            gelens.open_recording(tmp_path / "r").array("se", name), in_memory.array("se", name)
         )

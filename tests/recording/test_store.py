@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
-from analysis.errors import RunError, UsageError
-from analysis.recording import Kept, Recording, open_recording, store
+from gelens.errors import RunError, UsageError
+from gelens.recording import Kept, Recording, open_recording, store
 
 ROOT = Path(__file__).parents[2]
 KEPT = {
@@ -98,7 +97,7 @@ def test_anyone_opens_it_without_this_package(tmp_path):
         values = numpy.load(folder / described["folders"][label] / "layer3.0.output.npy", mmap_mode="r")
         assert isinstance(values, numpy.memmap) and values.dtype == "float32"
         print(table.columns.tolist(), values.shape, values[5].tolist(), table["identifier"][5], described["rows_done"])
-        assert not any(name.startswith("analysis") for name in sys.modules)
+        assert not any(name.startswith(("analysis", "gelens")) for name in sys.modules)
     """)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.strip() == (
@@ -403,7 +402,7 @@ def test_what_a_killed_process_had_just_begun_is_begun_again(tmp_path):
     program = textwrap.dedent(f"""
         import os
         from pathlib import Path
-        from analysis.recording import store
+        from gelens.recording import store
         from tests.recording.test_store import make
         store._write_json = lambda *arguments: os._exit(9)
         make(Path({str(folder)!r}))
@@ -444,7 +443,7 @@ def test_another_process_that_writes_is_seen(tmp_path):
     program = textwrap.dedent(f"""
         import sys
         from pathlib import Path
-        from analysis.files import only_writer
+        from gelens.files import only_writer
         with only_writer(Path({str(folder)!r})):
             print("mine", flush=True)
             sys.stdin.read()

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from gelens.errors import RunError, UsageError
+from gelens.files import atomic_path
+from gelens.networks.weights import network_card, weights_hash
+from gelens.results.run import Run, read_record, read_table
 
-from analysis.errors import RunError, UsageError
-from analysis.files import atomic_path
-from analysis.networks.weights import network_card, weights_hash
-from analysis.results.run import Run, read_record, read_table
 from tests.conftest import make_network
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +80,7 @@ def test_the_record_tells_networks_by_their_weights(tmp_path):
 
 def test_a_second_process_in_a_runs_folder_says_so_and_changes_nothing(tmp_path):
     """From before run.json is read until the run is finished or left."""
-    program = "import sys; from analysis.results.run import Run; Run(sys.argv[1], 'evaluate', {'seed': 1}, resume=True)"
+    program = "import sys; from gelens.results.run import Run; Run(sys.argv[1], 'evaluate', {'seed': 1}, resume=True)"
     with Run(tmp_path / "run", "evaluate", {"seed": 0}) as run:
         before = run.path("run.json").read_bytes()
         other = subprocess.run(
@@ -97,12 +97,12 @@ def test_a_second_process_in_a_runs_folder_says_so_and_changes_nothing(tmp_path)
 
 def test_what_a_killed_process_leaves_of_a_beginning_is_no_run_of_something_else(tmp_path):
     """Killed as it writes its first run.json, or before the file takes its place."""
-    for number, place in enumerate(("analysis.files.os.replace", "analysis.files.to_disk")):
+    for number, place in enumerate(("gelens.files.os.replace", "gelens.files.to_disk")):
         folder = tmp_path / str(number)
         program = f"""
 import os
-import analysis.files
-from analysis.results.run import Run
+import gelens.files
+from gelens.results.run import Run
 {place} = lambda *arguments: os._exit(9)
 Run({str(folder)!r}, "evaluate", {{}})
 """
@@ -121,7 +121,7 @@ def test_a_finished_run_where_nothing_can_be_written_is_finished_still(tmp_path,
     def read_only(self, *arguments, **more):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("analysis.files.FileLock.acquire", read_only)
+    monkeypatch.setattr("gelens.files.FileLock.acquire", read_only)
     assert Run(tmp_path / "run", "evaluate", {}, resume=True).finished
     with pytest.raises(RunError, match=r"cannot write into .*Read-only file system"):
         Run(tmp_path / "begun", "evaluate", {}, resume=True)

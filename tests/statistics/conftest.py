@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from analysis.statistics import Resampling
+from gelens.statistics import Resampling
 
 
 def activities(images: int = 300, classes: int = 5, units: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

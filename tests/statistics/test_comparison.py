@@ -3,11 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-
-from analysis.errors import UsageError
-from analysis.statistics import Resampling, unit_statistics
-from analysis.statistics.comparison import KINDS, selectivity_gaps, sentences
-from analysis.statistics.samples import half_width
+from gelens.errors import UsageError
+from gelens.statistics import Resampling, unit_statistics
+from gelens.statistics.comparison import KINDS, selectivity_gaps, sentences
+from gelens.statistics.samples import half_width
 
 NETWORKS = {"a": (0.2, 0.2), "b": (0.2, 2.0), "c": (0.2, 0.2)}
 """Strength of class 1 in two blocks; a and c have the same noise."""

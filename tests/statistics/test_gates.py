@@ -2,15 +2,14 @@
 
 import numpy as np
 import pytest
-from scipy import stats
-
-from analysis.statistics.gates import (
+from gelens.statistics.gates import (
     GateValues,
     gate_histogram,
     gate_profiles,
     rank_correlations,
     shares,
 )
+from scipy import stats
 
 
 def values_of(gates: np.ndarray, labels: np.ndarray, indices=None) -> GateValues:

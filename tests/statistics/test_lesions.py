@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from analysis.statistics.lesions import class_orders, damages, lesion_tables, targeted_table
+from gelens.statistics.lesions import class_orders, damages, lesion_tables, targeted_table
 
 
 def test_damage_by_hand():

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-
-from analysis.errors import UsageError
-from analysis.statistics import Resampling, unit_statistics
-from analysis.statistics import selectivity as columns
-from analysis.statistics.levels import Levels, level_statistics
+from gelens.errors import UsageError
+from gelens.statistics import Resampling, unit_statistics
+from gelens.statistics import selectivity as columns
+from gelens.statistics.levels import Levels, level_statistics
 
 FAMILY, ORDER = np.arange(32) // 4, np.arange(32) // 16
 

@@ -3,11 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-
-from analysis.statistics.comparison import selectivity_gaps
-from analysis.statistics.matching import matching_weights
-from analysis.statistics.resampling import Resampling
-from analysis.statistics.selectivity import unit_statistics
+from gelens.statistics.comparison import selectivity_gaps
+from gelens.statistics.matching import matching_weights
+from gelens.statistics.resampling import Resampling
+from gelens.statistics.selectivity import unit_statistics
 
 
 def test_both_have_one_distribution_then():

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-
-from analysis.errors import UsageError
-from analysis.statistics import Resampling, selectivity_index, unit_statistics
-from analysis.statistics import rarefaction as module
-from analysis.statistics.rarefaction import limits, rarefied, rarefied_sizes
+from gelens.errors import UsageError
+from gelens.statistics import Resampling, selectivity_index, unit_statistics
+from gelens.statistics import rarefaction as module
+from gelens.statistics.rarefaction import limits, rarefied, rarefied_sizes
 
 
 def scene(rng, classes: int, images: int, units: int, active: float, spread: float):

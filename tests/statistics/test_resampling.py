@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from gelens.randomness import permuted_labels, poisson_weights, stratified_halves
+from gelens.statistics import Resampling, resampling
+from gelens.statistics.sums import class_sums
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from analysis.randomness import permuted_labels, poisson_weights, stratified_halves
-from analysis.statistics import Resampling, resampling
-from analysis.statistics.sums import class_sums
 
 
 def slow_memberships(labels, indices, classes, seed, permutations, replicates) -> np.ndarray:

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
-from analysis.errors import UsageError
-from analysis.randomness import hashes
-from analysis.statistics import (
+from gelens.errors import UsageError
+from gelens.randomness import hashes
+from gelens.statistics import (
     INDICES,
     Resampling,
     block_means,
@@ -64,7 +63,7 @@ def test_numbers_are_those_of_the_streamed_metric(golden):
 def test_the_streamed_metric_gives_the_same():
     """But for its halves, which are not stratified."""
     torch = pytest.importorskip("torch")
-    metrics = pytest.importorskip("analysis.probes.class_selectivity")
+    metrics = pytest.importorskip("gelens.probes.class_selectivity")
     activity, labels = activities(images=200, units=7, seed=4)
     drawn = Resampling(labels, np.arange(200) * 3, 5, 1, 3, 3)
     metric = metrics.ClassSelectivity(5, 7, seed=1)

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-
-from analysis.errors import UsageError
-from analysis.statistics import similarity
-from analysis.statistics.similarity import Centred, best_matches, cka, hsic
+from gelens.errors import UsageError
+from gelens.statistics import similarity
+from gelens.statistics.similarity import Centred, best_matches, cka, hsic
 
 
 def slow_hsic(x: np.ndarray, y: np.ndarray) -> float:

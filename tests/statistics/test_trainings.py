@@ -3,12 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
-
-from analysis.errors import UsageError
-from analysis.statistics.comparison import KINDS
-from analysis.statistics.curves import Curves, areas
-from analysis.statistics.trainings import (
+from gelens.errors import UsageError
+from gelens.statistics.comparison import KINDS
+from gelens.statistics.curves import Curves, areas
+from gelens.statistics.trainings import (
     over_trainings,
     paired,
     training_areas,
@@ -16,6 +14,8 @@ from analysis.statistics.trainings import (
     training_gaps,
     training_sentences,
 )
+from scipy import stats
+
 from tests.statistics.test_curves import make_curves
 
 

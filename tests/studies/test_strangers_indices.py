@@ -3,14 +3,14 @@
 from functools import partial
 from pathlib import Path
 
+import gelens
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from gelens.anatomy.sites import resolve_blocks
+from gelens.sweep.passing import SweepOptions
 
-import analysis
-from analysis.anatomy.sites import resolve_blocks
-from analysis.sweep.passing import SweepOptions
 from studies import strangers_indices as study
 from studies.strangers_indices import DEFINITIONS, Activities, class_sums, compared, measured, without_folders
 
@@ -114,14 +114,14 @@ def test_comparison_is_over_units_that_both_define():
 @pytest.mark.parametrize("reference", ["mini_resnet", "mini_resnet_se"])
 def test_maps_are_those_that_the_library_measures(reference):
     torch.manual_seed(0)
-    network, data = analysis.load_network(reference), analysis.load_data("digits").limited(60)
+    network, data = gelens.load_network(reference), gelens.load_data("digits").limited(60)
     activities, block, _ = measured(network, data)
     assert activities.output.shape[0] == 60 and block == resolve_blocks(network, 4)[-1]
     np.testing.assert_array_equal(activities.output, np.maximum(activities.sum, 0))
     options = SweepOptions(progress=False)
-    table = analysis.selectivity(network, data, blocks=[block], options=options, permutations=1, replicates=1)
+    table = gelens.selectivity(network, data, blocks=[block], options=options, permutations=1, replicates=1)
     np.testing.assert_allclose(study.ours(activities), table["csi"], atol=1e-6)
-    recording = analysis.record(network, data, blocks=[block], taps=("branch", "sum"), options=options)
+    recording = gelens.record(network, data, blocks=[block], taps=("branch", "sum"), options=options)
     (label,) = recording.networks
     for tap, kept in (("branch", activities.branch), ("sum", activities.sum)):
         np.testing.assert_allclose(np.maximum(kept, 0).mean(-1), recording.matrix(label, block, tap), atol=1e-5)

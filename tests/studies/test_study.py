@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+from gelens.files import file_hash
+from gelens.networks import load_network, save_weights
 
-from analysis.files import file_hash
-from analysis.networks import load_network, save_weights
 from studies.cifar10 import answers, study
 from studies.cifar10.train import FIRST
 

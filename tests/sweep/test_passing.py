@@ -4,19 +4,19 @@ import os
 import signal
 import time
 
+import gelens
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from gelens.anatomy.sites import resolve_blocks
+from gelens.api import Request
+from gelens.data import batches
+from gelens.errors import RunError, UsageError
+from gelens.networks import load_network
+from gelens.sweep import passing as sweeping
+from gelens.sweep.passing import SweepOptions
 
-import analysis
-from analysis.anatomy.sites import resolve_blocks
-from analysis.api import Request
-from analysis.data import batches
-from analysis.errors import RunError, UsageError
-from analysis.networks import load_network
-from analysis.sweep import passing as sweeping
-from analysis.sweep.passing import SweepOptions
 from tests.conftest import make_data, make_network, measure
 
 
@@ -33,7 +33,7 @@ def test_a_first_ctrl_c_waits_for_the_batch_and_a_second_does_not():
 def test_batch_size_changes_nothing():
     data, network = make_data(40), make_network("mini_resnet_se:classes=4")
     options = [SweepOptions("cpu", batch_size=size, progress=False) for size in (40, 7)]
-    tables = [analysis.selectivity(network, data, blocks=["layer3.5"], options=each) for each in options]
+    tables = [gelens.selectivity(network, data, blocks=["layer3.5"], options=each) for each in options]
     # the CPU's convolutions differ by up to about 1e-7 relative between batch shapes
     pd.testing.assert_frame_equal(*tables, rtol=1e-4, atol=1e-6)
 
@@ -53,7 +53,7 @@ def test_devices_agree_with_the_cpu(device):
 def test_lower_precision_is_near(device, precision):
     data, network = make_data(40), make_network("mini_resnet_se:classes=4")
     results = [
-        analysis.selectivity(network, data, blocks=["layer3.2"], options=SweepOptions(device, name, progress=False))
+        gelens.selectivity(network, data, blocks=["layer3.2"], options=SweepOptions(device, name, progress=False))
         for name in ("fp32", precision)
     ]
     difference = (results[0]["csi"] - results[1]["csi"]).abs()
@@ -63,14 +63,14 @@ def test_lower_precision_is_near(device, precision):
 def test_bad_options():
     for options in (SweepOptions("cuda:7x"), SweepOptions("cpu", precision="fp64")):
         with pytest.raises(UsageError):
-            analysis.evaluate(make_network("mini_resnet:classes=4"), make_data(4), options)
+            gelens.evaluate(make_network("mini_resnet:classes=4"), make_data(4), options)
 
 
 def test_data_that_does_not_fit():
     with pytest.raises(UsageError, match="3 outputs, but the data has labels up to 3"):
-        analysis.evaluate(make_network("mini_resnet:classes=3"), make_data(), SweepOptions("cpu", progress=False))
+        gelens.evaluate(make_network("mini_resnet:classes=3"), make_data(), SweepOptions("cpu", progress=False))
     with pytest.raises(RunError, match="at least two"):
-        analysis.selectivity(make_network("mini_resnet"), make_data(10, classes=1))
+        gelens.selectivity(make_network("mini_resnet"), make_data(10, classes=1))
 
 
 def test_accuracy_equals_a_plain_loop_over_timms_loader():
@@ -94,7 +94,7 @@ def test_accuracy_equals_a_plain_loop_over_timms_loader():
     with torch.inference_mode():
         counts = [[float(value) / 10 for value in accuracy(network(x), y, topk=(1, 5))] for x, y in loader]
     expected = 100 - 100 * np.sum(counts, 0) / 50
-    row = analysis.evaluate(network, data, SweepOptions("cpu", batch_size=10, progress=False)).iloc[0]
+    row = gelens.evaluate(network, data, SweepOptions("cpu", batch_size=10, progress=False)).iloc[0]
     assert [row.top1_error, row.top5_error] == pytest.approx(expected.tolist())
 
 
@@ -114,9 +114,9 @@ def test_networks_of_different_preprocessing_see_the_same_images_in_one_reading(
 def test_subsets_keep_their_indices_and_labels(quiet):
     data, network = make_data(40), make_network("mini_resnet_se:classes=4")
     part = torch.utils.data.Subset(data, range(10, 34))
-    table = analysis.selectivity(network, part, blocks=["layer3.5"], options=quiet)
+    table = gelens.selectivity(network, part, blocks=["layer3.5"], options=quiet)
     assert table["csi_null"].notna().any(), "the base's labels are known, so there is a null"
-    pruned = analysis.pruning(network, part, blocks=["layer3.5"], ratios=[0, 0.5], options=quiet)
+    pruned = gelens.pruning(network, part, blocks=["layer3.5"], ratios=[0, 0.5], options=quiet)
     assert (pruned["images"] == 24).all()
 
 
@@ -132,7 +132,7 @@ def test_subsets_keep_their_indices_and_labels(quiet):
 def test_foreign_data_that_would_be_measured_wrongly(loader, message):
     images = torch.utils.data.TensorDataset(torch.randn(40, 3, 32, 32), torch.arange(40) % 4)
     with pytest.raises(UsageError, match=message):
-        analysis.evaluate(make_network("mini_resnet:classes=4"), loader(images), SweepOptions("cpu", progress=False))
+        gelens.evaluate(make_network("mini_resnet:classes=4"), loader(images), SweepOptions("cpu", progress=False))
 
 
 class Stream(torch.utils.data.IterableDataset):
@@ -161,11 +161,11 @@ def test_any_module_on_images_of_its_own_size(quiet):
 def test_rectifying_comes_before_the_mean_over_positions(quiet):
     data, network = make_data(40), make_network("mini_resnet:classes=4")
     with pytest.raises(UsageError, match=r"layer3\.0\.bn3` has negative .*`layer3\.0\.act3` follows it"):
-        analysis.selectivity(network, data, blocks=["layer3.0.bn3"], options=quiet)
-    table = analysis.selectivity(network, data, blocks=["layer3.0.bn3"], options=quiet, rectify=True)
+        gelens.selectivity(network, data, blocks=["layer3.0.bn3"], options=quiet)
+    table = gelens.selectivity(network, data, blocks=["layer3.0.bn3"], options=quiet, rectify=True)
     assert table["rectified"].all()
     images = torch.stack([torch.from_numpy(np.array(data[i][0])).permute(2, 0, 1) for i in range(40)])
-    with torch.no_grad(), analysis.capture(network, "layer3.0.bn3") as features:
+    with torch.no_grad(), gelens.capture(network, "layer3.0.bn3") as features:
         network(network.preprocessing.normalize(images))
     expected = features["layer3.0.bn3"].relu().mean((2, 3)).numpy()
     means = np.array([expected[data.labels == label].mean(0) for label in range(4)])
@@ -191,8 +191,8 @@ def test_tokens_are_averaged(name, block, device):
     data = make_data(8, size=32)
     options = SweepOptions(device=device, batch_size=4, progress=False)
     with pytest.raises(UsageError, match="has negative activities"):
-        analysis.selectivity(network, data, blocks=[block], options=options)
-    table = analysis.selectivity(network, data, blocks=[block], options=options, rectify=True)
+        gelens.selectivity(network, data, blocks=[block], options=options)
+    table = gelens.selectivity(network, data, blocks=[block], options=options, rectify=True)
     seen = []
     handle = network.get_submodule(block).register_forward_hook(lambda module, args, output: seen.append(output))
     batch = next(batches(data, [network.preprocessing.geometry], 8))
@@ -222,7 +222,7 @@ class Told(torch.utils.data.Dataset):
 def test_labels_told_beforehand_are_those_that_come(quiet):
     network = make_network("mini_resnet:classes=4")
     with pytest.raises(UsageError, match=r"image `3` comes with the label 1, but the data's `targets` .* say 0"):
-        analysis.evaluate(network, Told([0, 1, 2, 0], [0, 1, 2, 1]), quiet)
+        gelens.evaluate(network, Told([0, 1, 2, 0], [0, 1, 2, 1]), quiet)
 
 
 def test_a_loader_that_leaves_images_out_is_refused(quiet):
@@ -234,7 +234,7 @@ def test_a_loader_that_leaves_images_out_is_refused(quiet):
     data.__dict__.pop("targets")
     loader = torch.utils.data.DataLoader(Unnamed(data), 4, collate_fn=leaving_out)
     with pytest.raises(RunError, match="gave 7 images, but has 8 by its length"):
-        analysis.evaluate(make_network("mini_resnet:classes=4"), loader, quiet)
+        gelens.evaluate(make_network("mini_resnet:classes=4"), loader, quiet)
 
 
 class Unnamed(torch.utils.data.Dataset):
@@ -252,7 +252,7 @@ class Unnamed(torch.utils.data.Dataset):
 
 def test_labels_that_come_late_have_names_and_classes(quiet):
     data = Unnamed(Told([0, 2, 1, 2]))
-    recording = analysis.record(make_network("mini_resnet:classes=4"), data, blocks=["layer3.0"], options=quiet)
+    recording = gelens.record(make_network("mini_resnet:classes=4"), data, blocks=["layer3.0"], options=quiet)
     assert recording.images["class"].tolist() == ["0", "2", "1", "2"]
     assert recording.described["classes"] == ["0", "1", "2"]
 
@@ -260,16 +260,16 @@ def test_labels_that_come_late_have_names_and_classes(quiet):
 def test_other_pixels_of_a_foreign_set_do_not_go_on(tmp_path, quiet):
     network, first, other = make_network("mini_resnet:classes=4"), Told([0, 1, 2, 3]), Told([0, 1, 2, 3])
     other.pixels = other.pixels.flip(0)
-    analysis.record(network, first, blocks=["layer3.0"], out=tmp_path / "r", options=quiet)
+    gelens.record(network, first, blocks=["layer3.0"], out=tmp_path / "r", options=quiet)
     with pytest.raises(UsageError, match="the content of image `0` has changed"):
-        analysis.record(network, other, blocks=["layer3.0"], out=tmp_path / "r", options=quiet, resume=True)
+        gelens.record(network, other, blocks=["layer3.0"], out=tmp_path / "r", options=quiet, resume=True)
 
 
 def test_logits_that_are_no_numbers_are_no_errors_of_50_percent(quiet):
     network = make_network("mini_resnet:classes=4")
     network.fc.register_forward_hook(lambda module, args, output: output / 0)
     with pytest.raises(RunError, match=r"logits that are NaN or infinite for image `noise-0`; .* is `fc`"):
-        analysis.evaluate(network, make_data(8), quiet)
+        gelens.evaluate(network, make_data(8), quiet)
 
 
 @pytest.mark.parametrize("name, value", [("layer2.0.conv1.weight", "nan"), ("fc.bias", "inf")])
@@ -278,14 +278,14 @@ def test_weights_that_are_no_numbers_are_named_before_the_pass(quiet, name, valu
     network.get_parameter(name).data.view(-1)[0] = float(value)
     monkeypatch.setattr(sweeping, "batches", lambda *arguments, **more: pytest.fail("images are read"))
     with pytest.raises(RunError, match=f"weights of .* are no numbers: 1 of the .* values of `{name}`"):
-        analysis.evaluate(network, make_data(8), quiet)
+        gelens.evaluate(network, make_data(8), quiet)
 
 
 def test_activities_that_are_no_numbers_end_the_pass_with_block_and_image(tmp_path, quiet):
     """What was measured before is kept, and nothing of the batch in which they come."""
     network, data = make_network("mini_resnet:classes=4"), make_data(40)
     layer3 = network.layer3[2]
-    fine = analysis.record(network, data, blocks=["layer3.2"], out=tmp_path / "fine", options=quiet)
+    fine = gelens.record(network, data, blocks=["layer3.2"], out=tmp_path / "fine", options=quiet)
 
     class Some(torch.nn.Module):
         batches = 0
@@ -299,7 +299,7 @@ def test_activities_that_are_no_numbers_end_the_pass_with_block_and_image(tmp_pa
 
     layer3.act3 = torch.nn.Sequential(layer3.act3, Some())
     with pytest.raises(RunError) as raised:
-        analysis.record({"it": network}, data, blocks=["layer3.2"], out=tmp_path / "r", options=quiet)
+        gelens.record({"it": network}, data, blocks=["layer3.2"], out=tmp_path / "r", options=quiet)
     assert "it gives `layer3.2.output` that are NaN or infinite for image `noise-21`" in str(raised.value)
     assert "is `layer3.2.act3.1`" in str(raised.value) and "16 of 40 images are measured and kept" in str(raised.value)
     kept = np.load(tmp_path / "r" / "it" / "layer3.2.output.npy")
@@ -336,16 +336,14 @@ class Failing(torch.utils.data.Dataset):
     ids=["dies", "hangs"],
 )
 def test_processes_that_read_and_die_or_hang(tmp_path, monkeypatch, wait, happens, message):
-    monkeypatch.setattr("analysis.data.loading.WAIT_SECONDS", wait)
+    monkeypatch.setattr("gelens.data.loading.WAIT_SECONDS", wait)
     monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.5)  # for which one that hangs may end
     options = SweepOptions("cpu", batch_size=4, workers=1, progress=False)
     network, data = make_network("mini_resnet:classes=4"), Failing(happens)
     with pytest.raises(RunError, match=message):
-        analysis.record(network, data, blocks=["layer3.0"], out=tmp_path / "r", options=options)
+        gelens.record(network, data, blocks=["layer3.0"], out=tmp_path / "r", options=options)
     data.happens = lambda: None
-    assert analysis.record(
-        network, data, blocks=["layer3.0"], out=tmp_path / "r", options=options, resume=True
-    ).finished
+    assert gelens.record(network, data, blocks=["layer3.0"], out=tmp_path / "r", options=options, resume=True).finished
 
 
 def test_a_termination_waits_for_the_batch_and_ends_with_its_own_code():

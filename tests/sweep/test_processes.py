@@ -9,26 +9,26 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import gelens
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+from gelens import processes
+from gelens.api import Request, record_requests
+from gelens.errors import RunError, UsageError
+from gelens.networks import save_weights
+from gelens.probes.dropping import Dropping
+from gelens.sweep import passing
+from gelens.sweep.sharing import divided
 from torch import multiprocessing
 
-import analysis
 import cli
-from analysis import processes
-from analysis.api import Request, record_requests
-from analysis.errors import RunError, UsageError
-from analysis.networks import save_weights
-from analysis.probes.dropping import Dropping
-from analysis.sweep import passing
-from analysis.sweep.sharing import divided
 from tests.conftest import make_data, make_network, measure, tables_of
 
 ROOT = Path(__file__).parents[2]
-QUIET = analysis.SweepOptions("cpu", batch_size=4, progress=False)
+QUIET = gelens.SweepOptions("cpu", batch_size=4, progress=False)
 
 
 def requests() -> dict[str, Request]:
@@ -129,12 +129,12 @@ def _of_two(rank: int, folder: str) -> None:
     found.pruning.to_csv(f"{folder}/pruning-{rank}.csv", index=False)
     _record_in_a_loop(rank).to_csv(f"{folder}/loop-{rank}.csv", index=False)
     with pytest.raises(UsageError, match="process 1 has other images than process 0"):
-        analysis.evaluate(requests()["it"].network, make_data(40, seed=rank), QUIET)
+        gelens.evaluate(requests()["it"].network, make_data(40, seed=rank), QUIET)
     torch.distributed.destroy_process_group()
 
 
-def _alone() -> analysis.SweepOptions:
-    return analysis.SweepOptions("cpu", batch_size=4, progress=False, together=False)
+def _alone() -> gelens.SweepOptions:
+    return gelens.SweepOptions("cpu", batch_size=4, progress=False, together=False)
 
 
 def _record_in_a_loop(rank: int, number: int = 2) -> pd.DataFrame:
@@ -142,7 +142,7 @@ def _record_in_a_loop(rank: int, number: int = 2) -> pd.DataFrame:
     torch.manual_seed(0)
     images, labels = torch.rand(41, 3, 8, 8), torch.arange(41) % 4
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
-    recorder = analysis.ActivityRecorder(network, ["1"])
+    recorder = gelens.ActivityRecorder(network, ["1"])
     places = [*range(41), *range(-41 % number)][rank::number]
     for place in places:  # one by one: equal batch shapes, equal bits
         with recorder.watch(), torch.inference_mode():
@@ -166,7 +166,7 @@ def test_two_processes_measure_what_one_does(tmp_path):
         table.to_csv(tmp_path / "alone.csv", index=False)
         for rank in (0, 1):
             assert (tmp_path / f"{name}-{rank}.csv").read_bytes() == (tmp_path / "alone.csv").read_bytes(), name
-    tables_of(analysis.open_recording(tmp_path / "recording")).equals(alone)
+    tables_of(gelens.open_recording(tmp_path / "recording")).equals(alone)
     assert not (tmp_path / "recording.parts").exists()
 
 
@@ -183,7 +183,7 @@ def weights(tmp_path_factory) -> str:
 SLOW = """
 import sys, time
 sys.path.insert(0, sys.argv.pop(1))
-from analysis.sweep import passing
+from gelens.sweep import passing
 observe, passing.FLUSH_SECONDS = passing._observe, 0
 passing._observe = lambda *rest: (time.sleep(0.3), observe(*rest))[1]
 import cli

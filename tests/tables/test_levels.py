@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from analysis.errors import UsageError
-from analysis.tables.levels import numbered_levels, read_levels, wordnet_levels
+from gelens.errors import UsageError
+from gelens.tables.levels import numbered_levels, read_levels, wordnet_levels
 
 IS_A = """entity animal
 entity thing

@@ -1,17 +1,17 @@
 """Tables of selectivity from a recording: definitions by slow loops, simulations, and every complaint."""
 
+import gelens
 import numpy as np
 import pandas as pd
 import pytest
+from gelens.errors import RunError, UsageError
+from gelens.recording import Kept, Recording
+from gelens.statistics import INDICES, block_means
+from gelens.tables.selectivity import Selectivity, Statistics, read_groups, selectivity_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score, roc_auc_score
 
-import analysis
-from analysis.errors import RunError, UsageError
-from analysis.recording import Kept, Recording
-from analysis.statistics import INDICES, block_means
-from analysis.tables.selectivity import Selectivity, Statistics, read_groups, selectivity_tables
 from tests.conftest import make_data, make_network
 from tests.probes.test_class_selectivity import slow_index
 
@@ -270,7 +270,7 @@ def test_what_cannot_be_computed_is_refused_before_it_is_begun():
 
 
 def test_in_python(quiet):
-    table = analysis.selectivity(
+    table = gelens.selectivity(
         make_network("mini_resnet"), make_data(), blocks=["layer3.0"], options=quiet, indices=["auc", "precision"]
     )
     assert list(table["index"].unique()) == ["auc", "precision"] and len(table) == 2 * 128

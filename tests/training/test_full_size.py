@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from gelens.commands.supplementary import supplementary_networks
+from gelens.training import recipe_of, train
 
 import cli
-from analysis.commands.supplementary import supplementary_networks
-from analysis.training import recipe_of, train
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "imagenet_sample" / "val"
 
@@ -31,7 +31,7 @@ def images(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def weights(images, tmp_path_factory) -> list[str]:
     """References to every network of the supplement, each trained for two steps with a break between them."""
-    from analysis.training.loop import Loop
+    from gelens.training.loop import Loop
 
     save, folder, references = Loop._save, tmp_path_factory.mktemp("trained"), []
 

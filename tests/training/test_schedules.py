@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-
-from analysis.errors import UsageError
-from analysis.training import RECIPES, Recipe, train
-from analysis.training.recipes import check_recipe
-from analysis.training.schedules import Schedule
+from gelens.errors import UsageError
+from gelens.training import RECIPES, Recipe, train
+from gelens.training.recipes import check_recipe
+from gelens.training.schedules import Schedule
 
 
 def learning_rates(recipe: Recipe, errors, steps: int = 2) -> list[float]:
@@ -44,7 +43,7 @@ def test_a_plateau_by_hand():
 
 def test_plateaus_go_on_where_they_were(tmp_path, monkeypatch):
     """With a patience of no epoch nearly every one drops: the same rates and weights as without a break."""
-    from analysis.training.loop import Loop
+    from gelens.training.loop import Loop
 
     recipe = Recipe(4, 32, 0.05, schedule="plateau", patience=0)
     whole = train("mini_shufflenet", "digits", tmp_path / "whole", recipe, limit=100)

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from gelens import processes, training
+from gelens.networks.checkpoints import read_checkpoint
+from gelens.networks.preprocessing import Preprocessing
+from gelens.training import Recipe
+from gelens.training.loop import Loop
+from gelens.training.reading import training_batches
 from torch import multiprocessing
 
-from analysis import processes, training
-from analysis.networks.checkpoints import read_checkpoint
-from analysis.networks.preprocessing import Preprocessing
-from analysis.training import Recipe
-from analysis.training.loop import Loop
-from analysis.training.reading import training_batches
 from tests.conftest import make_data
 
 WITHOUT_BATCH_NORM = """
@@ -98,11 +98,11 @@ def test_two_processes_train_as_one_does(tmp_path):
 @pytest.mark.slow
 def test_two_processes_train_a_network_of_batch_norm(tmp_path):
     """Running statistics are one process's, so that errors on all validation images are those of the saved weights."""
-    import analysis
-    from analysis.data import load_data
+    import gelens
+    from gelens.data import load_data
 
     both = _in_two(tmp_path, "mini_shufflenet")
     assert np.isfinite(both["loss"]).all()
     data = load_data("digits#val").limited(150)
-    evaluated = analysis.evaluate(f"mini_shufflenet@{tmp_path}/two/weights.safetensors", data)
+    evaluated = gelens.evaluate(f"mini_shufflenet@{tmp_path}/two/weights.safetensors", data)
     assert evaluated["top1_error"][0] == pytest.approx(both["top1_error"].iloc[-1], abs=1e-4)

@@ -6,30 +6,30 @@ import os
 from dataclasses import replace
 from functools import partial
 
+import gelens
 import numpy as np
 import pytest
 import torch
+from gelens import training
+from gelens.data import batches, load_data
+from gelens.data.cached import write_cache
+from gelens.errors import RunError, UsageError
+from gelens.networks.checkpoint_series import checkpoint_files
+from gelens.networks.checkpoints import read_checkpoint
+from gelens.networks.preprocessing import Preprocessing
+from gelens.results.run import Run
+from gelens.training import Recipe, recipe_of
+from gelens.training.reading import cropped, training_batches
 from PIL import ImageOps
 from safetensors.torch import load_file, save_file
 
-import analysis
-from analysis import training
-from analysis.data import batches, load_data
-from analysis.data.cached import write_cache
-from analysis.errors import RunError, UsageError
-from analysis.networks.checkpoint_series import checkpoint_files
-from analysis.networks.checkpoints import read_checkpoint
-from analysis.networks.preprocessing import Preprocessing
-from analysis.results.run import Run
-from analysis.training import Recipe, recipe_of
-from analysis.training.reading import cropped, training_batches
 from tests.conftest import make_data
 
 
 @pytest.fixture
 def few_digits(monkeypatch):
     """The digits, but few of them."""
-    from analysis.data import forms
+    from gelens.data import forms
 
     whole = forms.FORMS["digits"]
 
@@ -46,7 +46,7 @@ train = partial(training.train, precision="fp32", progress=False)
 
 def test_an_interrupted_training_resumes_to_the_same_end(tmp_path, few_digits, monkeypatch):
     whole = train("mini_shufflenet_ge_theta", "digits", tmp_path / "whole", RECIPE)
-    from analysis.training.loop import Loop
+    from gelens.training.loop import Loop
 
     save, saved = Loop._save, []
 
@@ -75,11 +75,11 @@ def test_tables_recipe_and_weights(tmp_path, few_digits):
     assert list(table.columns) == ["network", "epoch", "split", "loss", "top1_error", "top5_error", "learning_rate"]
     assert table["split"].tolist() == ["train", "val"] * 3 and table["epoch"].tolist() == [1, 1, 2, 2, 3, 3]
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["epochs"] == 3
-    evaluated = analysis.evaluate(f"mini_shufflenet@{tmp_path}/run/weights.safetensors", "digits")
+    evaluated = gelens.evaluate(f"mini_shufflenet@{tmp_path}/run/weights.safetensors", "digits")
     # the last epoch's validation error, measured again from the saved weights by the sweep
     assert evaluated["top1_error"][0] == pytest.approx(table["top1_error"].iloc[-1], abs=1e-4)
     assert evaluated["top5_error"][0] == pytest.approx(table["top5_error"].iloc[-1], abs=1e-4)
-    network = analysis.load_network(f"mini_shufflenet@{tmp_path}/run/weights.safetensors").eval()
+    network = gelens.load_network(f"mini_shufflenet@{tmp_path}/run/weights.safetensors").eval()
     images = next(batches(load_data("digits#val"), [network.preprocessing.geometry], 70))
     with torch.inference_mode():
         logits = network(network.preprocessing.normalize(images.images[network.preprocessing.geometry]))
@@ -124,7 +124,7 @@ def test_a_last_batch_of_one_image_is_left_out(tmp_path, few_digits):
 
 
 def test_no_space_while_training(tmp_path, few_digits, monkeypatch):
-    from analysis.errors import RunError
+    from gelens.errors import RunError
 
     def full(self, content):
         raise OSError(28, "No space left on device")
@@ -144,7 +144,7 @@ def test_a_users_own_network_is_trained_and_found_again(tmp_path, few_digits):
     )
     reference = f"{tmp_path}/mine.py:build"
     table = train(reference, "digits", tmp_path / "run", Recipe(1, 32, 0.05))
-    row = analysis.evaluate(f"{reference}@{tmp_path}/run/weights.safetensors", "digits").iloc[0]
+    row = gelens.evaluate(f"{reference}@{tmp_path}/run/weights.safetensors", "digits").iloc[0]
     assert row.top1_error == pytest.approx(table["top1_error"].iloc[-1], abs=1e-4)
 
 
@@ -194,7 +194,7 @@ def _by_pixels(batches):
 
 
 def test_small_images_are_decoded_once(tmp_path, monkeypatch):
-    from analysis.data import forms
+    from gelens.data import forms
 
     read, (training_images, validation) = [], (make_data(40, seed=seed) for seed in (0, 1))
     training_images.split = "train"
@@ -207,8 +207,8 @@ def test_small_images_are_decoded_once(tmp_path, monkeypatch):
 
 
 def test_the_precision_is_what_the_device_computes_in(tmp_path, few_digits, monkeypatch, caplog):
-    monkeypatch.setattr("analysis.devices.has_bfloat16", lambda device: False)
-    monkeypatch.setattr("analysis.training.precision.has_bfloat16", lambda device: False)
+    monkeypatch.setattr("gelens.devices.has_bfloat16", lambda device: False)
+    monkeypatch.setattr("gelens.training.precision.has_bfloat16", lambda device: False)
     with caplog.at_level("WARNING"):
         train("mini_shufflenet", "digits", tmp_path / "bf16", Recipe(1, 70, 0.05), "cpu", precision="bf16")
     assert "emulates bfloat16" in caplog.text
@@ -217,9 +217,9 @@ def test_the_precision_is_what_the_device_computes_in(tmp_path, few_digits, monk
 
 
 def test_the_faster_precision_is_taken(monkeypatch):
-    from analysis.training import precision
+    from gelens.training import precision
 
-    network = analysis.load_network("mini_shufflenet")
+    network = gelens.load_network("mini_shufflenet")
     monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
     for seconds, chosen in (({None: 2.0, torch.bfloat16: 1.0}, "bf16"), ({None: 1.0, torch.bfloat16: 2.0}, "fp32")):
         monkeypatch.setattr(precision, "_seconds", lambda network, images, dtype, seconds=seconds: seconds[dtype])
@@ -227,7 +227,7 @@ def test_the_faster_precision_is_taken(monkeypatch):
 
 
 def test_a_training_goes_on_in_the_precision_it_began_in(tmp_path, few_digits, monkeypatch):
-    from analysis.training.loop import Loop
+    from gelens.training.loop import Loop
 
     monkeypatch.setattr(training, "faster_precision", lambda *args: "bf16")
     save = Loop._save
@@ -320,7 +320,7 @@ def test_a_compiled_training_learns_as_another(tmp_path, few_digits):
 def test_gradients_of_a_compiled_step_are_those_of_float64():
     """Tolerance: 0.5 % of a gradient's norm was seen, and 3.4 % without the compiler, whose batch norm rounds more."""
     torch.manual_seed(0)
-    network = analysis.load_network("mini_resnet").to(memory_format=torch.channels_last).train()
+    network = gelens.load_network("mini_resnet").to(memory_format=torch.channels_last).train()
     exact = copy.deepcopy(network).double()
     images, labels = torch.randn(32, 3, 32, 32), torch.randint(0, 10, (32,))
     for run, given in ((torch.compile(network, dynamic=False), images), (exact, images.double())):
@@ -344,7 +344,7 @@ def test_nesterov_is_pytorchs(tmp_path, few_digits, monkeypatch):
 @pytest.fixture
 def begun(tmp_path, few_digits, monkeypatch):
     """A training that was interrupted after its first epoch; the function goes on with it."""
-    from analysis.training.loop import Loop
+    from gelens.training.loop import Loop
 
     save = Loop._save
 
@@ -378,7 +378,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path, begun, harm):
 
 def test_a_training_goes_on_with_its_own_images_and_network_only(tmp_path, begun, monkeypatch):
     """Labels, content and code are not in the arguments, which name them only."""
-    from analysis.data import forms
+    from gelens.data import forms
 
     few = forms.FORMS["digits"]
 
@@ -412,7 +412,7 @@ def test_a_second_training_in_one_folder_says_so(tmp_path, few_digits):
 
 def test_a_reader_that_dies_ends_a_training_with_a_word(tmp_path, few_digits, monkeypatch):
     """In the second epoch: the state after the first is kept."""
-    from analysis.data.datasets import ImageData
+    from gelens.data.datasets import ImageData
 
     this, inner = os.getpid(), ImageData.__getitem__
 
@@ -430,7 +430,7 @@ def test_a_reader_that_dies_ends_a_training_with_a_word(tmp_path, few_digits, mo
 
 
 def test_the_same_training_gives_the_same_file(tmp_path, few_digits):
-    from analysis.networks.weights import weights_file_hash
+    from gelens.networks.weights import weights_file_hash
 
     paths = [tmp_path / name / "weights.safetensors" for name in ("one", "two")]
     for path in paths:

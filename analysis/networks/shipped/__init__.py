@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.errors import UsageError, unknown
-from analysis.networks import catalogue
-from analysis.networks.references import Reference, parse
+from ...errors import UsageError, unknown
+from .. import catalogue
+from ..references import Reference, parse
 
 FOLDER = Path(__file__).parent
 _NAME = re.compile(r"([a-z][a-z0-9_]*)(?:/(\d+|\*))?")

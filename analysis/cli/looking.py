@@ -1,0 +1,65 @@
+"""What looks things up: the catalogue, layers, indices, diagrams."""
+
+import click
+
+from . import options as shared
+from .main import main
+from .running import execute
+
+
+@main.command("networks")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_networks(as_json):
+    """The catalogue: parameters, multiply-accumulates, what the paper reports, and weights that come with gelens."""
+    from ..networks.counting import catalogue_table
+    from ..networks.shipped import everything, shipped_table
+
+    table, shipped = catalogue_table(), shipped_table()
+    if as_json:
+        of_name = lambda name: [str(each.reference) for each in everything() if each.reference.name == name]
+        click.echo(table.assign(shipped=table["name"].map(of_name)).to_json(orient="records", indent=2))
+        return
+    short = {"published_gmacs": "paper", "published_top1_error": "top-1 %", "published_top5_error": "top-5 %"}
+    formats = {"parameters": "{:,}".format, "gmacs": "{:.3f}".format}
+    click.echo(table.rename(columns=short).to_string(index=False, na_rep="", formatters=formats))
+    click.echo("paper: the paper's count of gmacs; top-1 % and top-5 %: its errors on ImageNet. Those of plain")
+    click.echo("ResNet-50 and θ⁻ are its supplementary table's; the others, and gmacs, are recalled, not read again.")
+    click.echo("Settings follow the name as :key=value,…")
+    click.echo("\nWeights that come with gelens; @cifar10/* is the group of all seeds:")
+    click.echo(shipped.to_string(index=False))
+
+
+@main.command()
+@click.argument("network")
+@click.option("--image-size", type=click.IntRange(1), help="Pixels, instead of the network's own.")
+def layers(network, image_size):
+    """The names to measure in a network, with units, map sizes, branch, gate, and whether they are signed.
+
+    Where its stages are known, their blocks; else its modules in the order in which they are called, those within a
+    block left out. Signed ones are negative somewhere on noise: selectivity takes them with --rectify.
+    """
+    from ..anatomy.listing import layer_table
+    from ..networks import load_network
+    from ..networks.checkpoints import check_side
+
+    check_side(image_size)
+    click.echo(layer_table(load_network(network), image_size).to_string(index=False))
+
+
+@main.command("indices")
+def list_indices():
+    """The indices of selectivity: what each is, whose, and between what it lies."""
+    from ..statistics import INDICES
+
+    for name, index in INDICES.items():
+        click.echo(f"{name}: {index.definition}.\n    Between {index.range}. {index.source}.")
+
+
+@main.command()
+@click.argument("networks", nargs=-1, metavar="[NETWORK]...")
+@shared.out
+def diagram(networks, out, resume):
+    """Diagrams of Gather-Excite operators: the paper's four, or those of given networks (figure 4)."""
+    from ..commands.diagram import Diagram
+
+    execute("diagram", Diagram(networks), out, resume)

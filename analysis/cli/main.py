@@ -1,0 +1,18 @@
+"""The command line: it parses and calls. Heavy imports come after parsing, so that --help answers at once."""
+
+import click
+
+from .group import CONTEXT, Group
+
+
+@click.group(cls=Group, context_settings=CONTEXT)
+@click.version_option(package_name="gelens")
+def main():
+    """What gates do to the features of convolutional networks: class selectivity, feature importance, accuracy.
+
+    A NETWORK is NAME[:key=value,…][@WEIGHTS], such as mini_resnet_ge_theta_minus:extent=4@weights.safetensors;
+    `gelens networks` lists the names; timm/NAME, torchvision/NAME and path/to/file.py:factory are others. DATA is
+    digits, imagenet:DIR, folder:DIR, tar:FILE, parquet:GLOB, hf:NAME, webdataset:GLOB, cache:FILE, or cifar10,
+    cifar100, mnist, fashion_mnist, imagenette with or without :DIR; with #train, #val or #test after it. LABEL=NETWORK
+    and LABEL=DATA choose the names in tables and figures.
+    """

@@ -1,0 +1,136 @@
+"""What trains, caches, and makes the whole supplementary material."""
+
+from pathlib import Path
+
+import click
+
+from ..errors import plain
+from . import options as shared
+from .main import main
+from .running import execute
+
+
+@main.command()
+@click.argument("network")
+@shared.data
+@shared.subset
+@shared.skip
+@shared.recipe
+@click.option("--keep-epochs", is_flag=True, help="Keep every epoch's weights, in OUT/epochs.")
+@click.option(
+    "--keep",
+    type=click.FloatRange(0, min_open=True),
+    multiple=True,
+    metavar="EPOCHS",
+    help="Keep the weights after so many epochs, whole or not, such as 0.25; repeatable.",
+)
+@shared.seed
+@shared.device
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    help="fp32 (IEEE), tf32, bf16, fp16, or auto: bf16 where the device computes in it and a few steps show it to be "
+    "faster.",
+)
+@click.option(
+    "--compile", "compiled", is_flag=True, help="Use torch.compile: a minute of compiling, then faster steps."
+)
+@shared.workers
+@shared.processes
+@shared.out
+def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, resume, **options):
+    """Train a network: weights.safetensors, recipe.json and training.csv.
+
+    --limit and --per-class take a subset of each split.
+    """
+    from ..devices import keep_freed_memory
+    from ..errors import UsageError
+    from ..training import train as run_training
+
+    if keep_epochs and keep:
+        raise UsageError("--keep-epochs keeps every epoch's weights already: give it, or --keep")
+    recipe = shared.take_recipe(options | {"recipe": recipe}, seed)
+    how = shared.take(options, "device", "precision", "workers", "skip_unreadable", "limit", "compiled")
+    keep_freed_memory()
+    kept = True if keep_epochs else keep
+    table = run_training(network, data, out, recipe, resume=resume, keep_epochs=kept, per_class=per_class_limit, **how)
+    last = table[table["split"] == "val"].iloc[-1]
+    click.echo(
+        f"{last.network}: {last.top1_error:.2f} % top-1 error on the validation images after {last.epoch} epochs"
+    )
+    click.echo(f"Weights: {out / 'weights.safetensors'}")
+
+
+@main.command()
+@click.argument("data")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to make.")
+@click.option("--network", help="Resize and crop as this network has it; 224 px, crop 0.875, bilinear by default.")
+@shared.geometry
+@shared.subset
+@shared.skip
+@shared.seed
+@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read images.")
+@shared.resume
+def cache(data, out, network, seed, workers, resume, **options):
+    """Decode, resize and crop images once, into a file that every command takes as --data cache:FILE."""
+    from ..commands.cache import Cache
+
+    inputs = shared.take_inputs((), options | {"data": data}, seed)
+    images = Cache(inputs, network, workers).write(out, resume)
+    left_out = f", {len(images.skipped)} left out as unreadable" if images.skipped else ""
+    click.echo(plain(f"{len(images)} images of {images}{left_out}; as data: cache:{out}"))
+
+
+def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> None:
+    from ..commands.supplementary import Supplementary
+    from ..tables.selectivity import Statistics
+
+    execute(command, Supplementary(inputs, measuring, recipe, Statistics(seed)), out, resume)
+
+
+@main.command()
+@click.argument("networks", nargs=-1, metavar="[NETWORK]...")
+@shared.inputs
+@shared.recipe
+@shared.seed
+@shared.running
+@shared.keep
+@shared.processes
+@shared.out
+def supplementary(networks, seed, keep, out, resume, **options):
+    """Every figure and table of the supplementary material, in one reading of the data.
+
+    Without NETWORKs: those that come with gelens, trained on CIFAR-10. A NETWORK without @WEIGHTS is trained first, by
+    the recipe; the paper's own are resnet50, resnet50_ge_theta_minus, resnet50_se, shufflenet and so on.
+    """
+    from ..commands.supplementary import shipped_networks
+    from ..errors import UsageError
+
+    if not networks and click.get_current_context().get_parameter_source("data").name == "DEFAULT":
+        raise UsageError(
+            "the networks that come with gelens know CIFAR-10: give --data cifar10, or parquet:DIR with its files, or "
+            "name NETWORKs; `gelens demo` takes digits"
+        )
+    recipe, measuring = shared.take_recipe(options, seed), shared.take_measuring(options, keep)
+    inputs = shared.take_inputs(networks or shipped_networks(), options, seed)
+    _supplementary("supplementary", inputs, measuring, recipe, seed, out, resume)
+
+
+@main.command()
+@shared.seed
+@shared.running
+@shared.processes
+@shared.keep
+@click.option("--epochs", type=int, help="Of each training, instead of the recipe's.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
+@shared.resume
+def demo(seed, keep, epochs, out, resume, **options):
+    """The whole supplementary material in miniature, on scans of digits, from networks trained on the spot."""
+    from ..commands.inputs import Inputs
+    from ..commands.supplementary import supplementary_networks
+    from ..training import recipe_of
+
+    inputs = Inputs(supplementary_networks("mini_resnet", "mini_shufflenet"), "digits")
+    recipe = recipe_of("small", epochs=epochs, seed=seed)
+    _supplementary("demo", inputs, shared.take_measuring(options, keep), recipe, seed, out, resume)
