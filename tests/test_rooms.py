@@ -66,8 +66,6 @@ def test_every_room_has_a_rank():
     assert len(ranked) == len(set(ranked))
     # another name for all; an old name for what is in networks and figures
     missing = rooms().keys() - set(ranked) - {"clone", "diagrams"}
-        rooms().keys() - set(ranked) - {"diagrams", "clone"}
-    )  # an old name for what is in networks and figures; another name for all
     assert not missing, f"rooms without a rank: {sorted(missing)}"
 
 
@@ -103,7 +101,8 @@ def test_import_analysis_is_light():
 def test_what_reads_loads_no_torch():
     """Statistics, tables and figures of a finished run, on a machine that has none."""
     paths = [path.relative_to(PACKAGE) for room in WITHOUT_TORCH for path in rooms()[room]]
-    every = "\n".join(f"import gelens.{'.'.join(path.with_suffix('').parts).removesuffix('.__init__')}" for path in paths)
+    modules = [".".join(("gelens", *path.with_suffix("").parts)).removesuffix(".__init__") for path in paths]
+    every = "\n".join(f"import {module}" for module in modules)
     assert not loaded_by(every) & {"torch", "torchvision", "timm", "torchmetrics", "accelerate"}
     assert not loaded_by("import gelens; gelens.figures, gelens.open_recording") & {"torch", "timm"}
 
