@@ -3,7 +3,7 @@
 import zlib
 
 import numpy as np
-from scipy import stats
+import scipy
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
@@ -37,7 +37,7 @@ def poisson_weights(seed: int, indices: np.ndarray, replicates: int, first: int 
     Args:
         first: the number of the first replicate.
     """
-    cumulative = stats.poisson.cdf(np.arange(20), 1)
+    cumulative = scipy.stats.poisson.cdf(np.arange(20), 1)
     return np.stack(
         [
             np.searchsorted(cumulative, hashes(seed, "bootstrap", indices, replicate) / 2.0**64)

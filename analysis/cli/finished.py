@@ -1,4 +1,4 @@
-"""What works on finished runs."""
+"""What computes from recordings and finished runs, without a network."""
 
 from pathlib import Path
 
@@ -6,13 +6,77 @@ import click
 
 from ..errors import plain
 from . import options as shared
-from .main import main
+from .main import COMPUTE, main
 from .running import execute, say_recording
 
 
-@main.command()
+@main.command(section=COMPUTE, example="gelens levels runs/selectivity --groups groups.csv")
+@click.argument("recording", type=click.Path(path_type=Path))
+@shared.option("--groups", type=click.Path(path_type=Path), help="A csv: class, a column a level, finest first.")
+@shared.option("--wordnet", type=click.Path(path_type=Path), help="WordNet's is_a list, for ImageNet's classes.")
+@shared.option("--network", "networks", multiple=True, metavar="LABEL", help="Repeatable; all by default.")
+@shared.recorded_tap
+@shared.option(
+    "--permutations", type=click.IntRange(1), default=100, show_default=True, help="Of classes, and of images' labels."
+)
+@shared.option("--replicates", type=click.IntRange(0), default=100, show_default=True, help="Of the bootstrap.")
+@shared.seed
+@shared.out
+@shared.as_json
+def levels(recording, out, resume, **options):
+    """Class selectivity of groups of classes, level by level of a hierarchy, beside random groups as large.
+
+    RECORDING is that of `gelens record`, or a run that kept one. One image of each class will do.
+    """
+    from ..commands.levels import Levels
+
+    execute("levels", Levels(recording, **options), out, resume)
+
+
+@main.command(section=COMPUTE, example="gelens rarefaction runs/selectivity")
+@click.argument("recording", type=click.Path(path_type=Path))
+@shared.option("--network", "networks", multiple=True, metavar="LABEL", help="Repeatable; all by default.")
+@shared.recorded_tap
+@shared.option(
+    "--draws", type=click.IntRange(1), default=10, show_default=True, help="Of images, at each number of them."
+)
+@shared.seed
+@shared.out
+@shared.as_json
+def rarefaction(recording, networks, tap, draws, seed, out, resume):
+    """Class selectivity on 2, 5, 10 … images of each class: how much of the index is owed to their number.
+
+    RECORDING is that of `gelens record`, or a run that kept one.
+    """
+    from ..commands.rarefaction import Rarefaction
+
+    execute("rarefaction", Rarefaction(recording, networks, tap, draws, seed), out, resume)
+
+
+@main.command(
+    section=COMPUTE,
+    example="gelens match runs/selectivity --network thin_resnet50 --network thin_resnet50_se",
+)
+@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECORDING...")
+@shared.option("--network", "networks", multiple=True, metavar="LABEL", help="Twice: the two that are compared.")
+@shared.recorded_tap
+@shared.seed
+@shared.out
+@shared.as_json
+def match(recordings, networks, tap, seed, out, resume):
+    """Compare two networks on the same images, block with block and unit with unit, from recordings alone.
+
+    RECORDING is one with two networks, or two of the same images; a run that kept its recording will do. Blocks are
+    compared by linear CKA, units of blocks of one name by the correlation with their best match in the other network.
+    """
+    from ..commands.match import Match
+
+    execute("match", Match(recordings, networks, tap, seed), out, resume)
+
+
+@main.command(section=COMPUTE, example="gelens merge runs/shard-1 runs/shard-2 --out runs/selectivity")
 @click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PART...")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder of the whole.")
+@shared.option("--out", type=click.Path(path_type=Path), required=True, help="The folder of the whole.")
 def merge(parts, out):
     """Bring together what commands with --shard recorded, each in a folder of its own.
 
@@ -26,10 +90,11 @@ def merge(parts, out):
         click.echo(f"The shards' command with --out {out} --resume, without --shard, makes tables and figures.")
 
 
-@main.command()
+@main.command(section=COMPUTE, example="gelens compare runs/plain runs/se")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@click.option("--reference", help="Label of the network that the others are compared with; the first by default.")
+@shared.option("--reference", help="Label of the network that the others are compared with; the first by default.")
 @shared.out
+@shared.as_json
 def compare(runs, reference, out, resume):
     """Compare the selectivity of networks in finished runs on the same images, from their folders alone."""
     from ..commands.compare import Compare
@@ -37,9 +102,10 @@ def compare(runs, reference, out, resume):
     execute("compare", Compare(runs, reference), out, resume)
 
 
-@main.command()
+@main.command(section=COMPUTE, example="gelens curves runs/plain runs/se")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="TRAINING...")
 @shared.out
+@shared.as_json
 def curves(runs, out, resume):
     """Optimisation curves of trainings, from their folders (figure 1)."""
     from ..commands.curves import TrainingCurves
@@ -47,13 +113,13 @@ def curves(runs, out, resume):
     execute("curves", TrainingCurves(runs), out, resume)
 
 
-@main.command()
+@main.command(section=COMPUTE, example="gelens figures runs/selectivity --format svg --width 3.3")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--format", "formats", multiple=True, help="png, pdf or svg; repeatable.  [default: png and pdf]")
-@click.option("--width", type=float, help="Inches, of every figure; 3.3 is one column. Each figure's own by default.")
-@click.option("--blocks", multiple=True, metavar="NAME", help="Only these, such as layer3.0 or layer3.*; repeatable.")
-@click.option("--bins", type=int, help="Of the distributions; 40 by default.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to draw, instead of RUN/figures.")
+@shared.option("--format", "formats", multiple=True, help="png, pdf or svg; repeatable.  [default: png and pdf]")
+@shared.option("--width", type=float, help="Inches, of every figure; 3.3 is one column. Each figure's own by default.")
+@shared.option("--blocks", multiple=True, metavar="NAME", help="Only these, such as layer3.0 or layer3.*; repeatable.")
+@shared.option("--bins", type=int, help="Of the distributions; 40 by default.")
+@shared.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to draw, instead of RUN/figures.")
 def figures(run, formats, **options):
     """Draw the figures of a finished run again, from its tables alone."""
     from ..commands.figures import DEFAULT_FORMATS, Figures

@@ -1,12 +1,35 @@
-"""Commands of the command line: one process or several, and failures as one line and an exit code."""
+"""What commands of the command line are: help in sections, one process or several, failures as one line and a code."""
 
 import logging
+import traceback
+from collections.abc import Mapping, Sequence
 
 import click
 
-from ..errors import plain
+from ..errors import RunError, Terminated, UsageError, plain, unknown
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+OWN, TALK = "This command", "Talk"
+"""Sections of the help of every command: what is its own, and what all have."""
+
+
+class Option(click.Option):
+    """An option with the section of the help that it stands in."""
+
+    def __init__(self, *arguments, section: str = OWN, **settings):
+        super().__init__(*arguments, **settings)
+        self.section = section
+
+
+class Choice(click.Choice):
+    """One of several words; what is none of them is told with the nearest."""
+
+    def convert(self, value, parameter, context):
+        if value not in self.choices:
+            self.fail(str(unknown(parameter.opts[0].removeprefix("--"), value, self.choices)), parameter, context)
+        return value
 
 
 class _Notes(logging.Handler):
@@ -16,12 +39,38 @@ class _Notes(logging.Handler):
         click.echo(f"note: {plain(record.getMessage())}", err=True)
 
 
+def _choose_level(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        context.find_root().meta[f"gelens.{parameter.name}"] = True
+        if parameter.name == "quiet":
+            logging.getLogger("gelens").setLevel(logging.ERROR)
+
+
+_TALK = {"is_flag": True, "expose_value": False, "callback": _choose_level, "section": TALK}
+
+
+def is_chosen(name: str) -> bool:
+    """Whether a flag of every command was given: quiet, verbose, or another that keeps itself in the context."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().meta.get(f"gelens.{name}"))
+
+
 class Command(click.Command):
-    """A command that one process does, or several where it has the option `--processes`."""
+    """A command that one process does, or several where it has the option `--processes`.
+
+    Args:
+        section: of the list of commands.
+        example: a line as a person would type it.
+    """
+
+    def __init__(self, *arguments, section: str = "", example: str = "", **settings):
+        super().__init__(*arguments, **settings)
+        self.section, self.example = section, example
+        self.params.append(Option(["-q", "--quiet"], help="Neither notes nor progress bars.", **_TALK))
+        self.params.append(Option(["-v", "--verbose"], help="Where an error arose, as well.", **_TALK))
 
     def invoke(self, context: click.Context):
         from .. import processes
-        from ..errors import UsageError
 
         shared = "processes" in context.params
         wanted = context.params.pop("processes", None)
@@ -34,18 +83,50 @@ class Command(click.Command):
             context.exit(processes.launch(context.find_root().obj, wanted))
         return super().invoke(context)
 
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {OWN: []}
+        for parameter in self.get_params(context):
+            told = parameter.get_help_record(context)
+            if told is not None and isinstance(parameter, click.Option):
+                sections.setdefault(getattr(parameter, "section", TALK), []).append(told)
+        sections[TALK] = sections.pop(TALK)  # the last
+        _write_sections(formatter, sections)
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.example:
+            with formatter.section("Example"):
+                formatter.write(f"  $ {self.example}\n")
+
 
 class Group(click.Group):
     """Failures that a person may see end as one line and an exit code: 2 for usage, 1 for what did not work.
 
     Of several processes of a run the first one speaks; what goes wrong in all of them is said once.
+
+    Args:
+        sections: of the list of commands, in order.
     """
 
     command_class = Command
 
+    def __init__(self, *arguments, sections: Sequence[str] = (), **settings):
+        super().__init__(*arguments, **settings)
+        self.sections = sections
+
     def make_context(self, info_name, args, parent=None, **extra):
         extra.setdefault("obj", tuple(args))
         return super().make_context(info_name, args, parent, **extra)
+
+    def resolve_command(self, context, args):
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            context.fail(plain(unknown("command", args[0], self.commands, limit=len(self.commands))))
+        return super().resolve_command(context, args)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {section: [] for section in self.sections}
+        for name, command in self.commands.items():
+            sections[command.section].append((name, command.get_short_help_str(200).rstrip(".")))
+        _write_sections(formatter, sections)
 
     def invoke(self, context: click.Context):
         from .. import processes
@@ -64,7 +145,6 @@ class Group(click.Group):
 
     def _invoke(self, context: click.Context):
         from .. import processes
-        from ..errors import RunError, Terminated, UsageError
         from ..interruption import termination_raised
 
         logger = logging.getLogger("gelens")
@@ -73,22 +153,14 @@ class Group(click.Group):
         try:
             with termination_raised():
                 return super().invoke(context)
-        except UsageError as error:
-            raise click.UsageError(plain(error)) from error
-        except processes.LostProcess as error:  # who is lost has said why, unless it was killed
-            if processes.is_first():
-                raise click.ClickException(plain(error)) from error
-            context.exit(1)
-        except RunError as error:
-            raise click.ClickException(plain(error)) from error
-        except click.ClickException as error:
-            error.message = plain(error.message)
-            raise
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe goes away
-        except OSError as error:
-            said = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
-            raise click.ClickException(plain(said)) from error
+        except (UsageError, RunError, OSError, click.ClickException) as error:
+            if context.meta.get("gelens.verbose"):
+                click.echo(traceback.format_exc(), err=True)
+            if isinstance(error, processes.LostProcess) and not processes.is_first():
+                context.exit(1)  # who is lost has said why, unless it was killed
+            raise _as_told(error) from error
         except KeyboardInterrupt:
             if processes.is_first():
                 click.echo("\nInterrupted; what was done is kept: the same command with --resume goes on.", err=True)
@@ -97,3 +169,23 @@ class Group(click.Group):
             if processes.is_first():
                 click.echo("\nTerminated; what was done is kept: the same command with --resume goes on.", err=True)
             raise
+
+
+def _as_told(error: UsageError | RunError | OSError | click.ClickException) -> click.ClickException:
+    """The error as a person sees it."""
+    if isinstance(error, UsageError):
+        return click.UsageError(plain(error))
+    if isinstance(error, RunError):
+        return click.ClickException(plain(error))
+    if isinstance(error, OSError):
+        return click.ClickException(plain(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")))
+    error.message = plain(error.message)
+    return error
+
+
+def _write_sections(formatter: click.HelpFormatter, sections: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+    for title, rows in sections.items():
+        if not rows:
+            continue
+        with formatter.section(title):
+            formatter.write_dl(rows)

@@ -3,15 +3,15 @@
 import click
 
 from . import options as shared
-from .main import main
+from .main import LOOK_UP, main
 from .running import execute
 
 
-@main.command("networks")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@main.command("networks", section=LOOK_UP, example="gelens networks --json")
+@shared.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_networks(as_json):
     """The catalogue: parameters, multiply-accumulates, what the paper reports, and weights that come with gelens."""
-    from ..networks.counting import catalogue_table
+    from ..networks.catalogue import catalogue_table
     from ..networks.shipped import everything, shipped_table
 
     table, shipped = catalogue_table(), shipped_table()
@@ -29,9 +29,9 @@ def list_networks(as_json):
     click.echo(shipped.to_string(index=False))
 
 
-@main.command()
-@click.argument("network")
-@click.option("--image-size", type=click.IntRange(1), help="Pixels, instead of the network's own.")
+@main.command(section=LOOK_UP, example="gelens layers timm/resnet50")
+@click.argument("network", type=shared.NETWORK)
+@shared.option("--image-size", type=click.IntRange(1), help="Pixels, instead of the network's own.")
 def layers(network, image_size):
     """The names to measure in a network, with units, map sizes, branch, gate, and whether they are signed.
 
@@ -46,7 +46,7 @@ def layers(network, image_size):
     click.echo(layer_table(load_network(network), image_size).to_string(index=False))
 
 
-@main.command("indices")
+@main.command("indices", section=LOOK_UP, example="gelens indices")
 def list_indices():
     """The indices of selectivity: what each is, whose, and between what it lies."""
     from ..statistics import INDICES
@@ -55,9 +55,10 @@ def list_indices():
         click.echo(f"{name}: {index.definition}.\n    Between {index.range}. {index.source}.")
 
 
-@main.command()
-@click.argument("networks", nargs=-1, metavar="[NETWORK]...")
+@main.command(section=LOOK_UP, example="gelens diagram resnet50_se resnet50_ge_theta_minus:extent=4")
+@shared.networks_if_any
 @shared.out
+@shared.as_json
 def diagram(networks, out, resume):
     """Diagrams of Gather-Excite operators: the paper's four, or those of given networks (figure 4)."""
     from ..commands.diagram import Diagram

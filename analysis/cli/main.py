@@ -4,8 +4,14 @@ import click
 
 from .group import CONTEXT, Group
 
+ALL = "Everything at once"
+MEASURE = "Measure networks"
+COMPUTE = "Compute from recordings and runs"
+PREPARE = "Train and prepare"
+LOOK_UP = "Look up"
 
-@click.group(cls=Group, context_settings=CONTEXT)
+
+@click.group(cls=Group, sections=(ALL, MEASURE, COMPUTE, PREPARE, LOOK_UP), context_settings=CONTEXT)
 @click.version_option(package_name="gelens")
 def main():
     """What gates do to the features of convolutional networks: class selectivity, feature importance, accuracy.

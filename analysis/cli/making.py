@@ -6,18 +6,19 @@ import click
 
 from ..errors import plain
 from . import options as shared
-from .main import main
+from .group import is_chosen
+from .main import ALL, PREPARE, main
 from .running import execute
 
 
-@main.command()
-@click.argument("network")
+@main.command(section=PREPARE, example="gelens train mini_resnet_se --data digits --out runs/se")
+@click.argument("network", type=shared.NETWORK)
 @shared.data
 @shared.subset
 @shared.skip
 @shared.recipe
-@click.option("--keep-epochs", is_flag=True, help="Keep every epoch's weights, in OUT/epochs.")
-@click.option(
+@shared.option("--keep-epochs", is_flag=True, help="Keep every epoch's weights, in OUT/epochs.")
+@shared.option(
     "--keep",
     type=click.FloatRange(0, min_open=True),
     multiple=True,
@@ -26,14 +27,8 @@ from .running import execute
 )
 @shared.seed
 @shared.device
-@click.option(
-    "--precision",
-    default="auto",
-    show_default=True,
-    help="fp32 (IEEE), tf32, bf16, fp16, or auto: bf16 where the device computes in it and a few steps show it to be "
-    "faster.",
-)
-@click.option(
+@shared.precision("auto", "a few steps show it to be faster")
+@shared.option(
     "--compile", "compiled", is_flag=True, help="Use torch.compile: a minute of compiling, then faster steps."
 )
 @shared.workers
@@ -52,6 +47,7 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
         raise UsageError("--keep-epochs keeps every epoch's weights already: give it, or --keep")
     recipe = shared.take_recipe(options | {"recipe": recipe}, seed)
     how = shared.take(options, "device", "precision", "workers", "skip_unreadable", "limit", "compiled")
+    how["progress"] = not is_chosen("quiet")
     keep_freed_memory()
     kept = True if keep_epochs else keep
     table = run_training(network, data, out, recipe, resume=resume, keep_epochs=kept, per_class=per_class_limit, **how)
@@ -62,15 +58,19 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
     click.echo(f"Weights: {out / 'weights.safetensors'}")
 
 
-@main.command()
+@main.command(section=PREPARE, example="gelens cache imagenet:DIR#val --out val.npy")
 @click.argument("data")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to make.")
-@click.option("--network", help="Resize and crop as this network has it; 224 px, crop 0.875, bilinear by default.")
+@shared.option("--out", type=click.Path(path_type=Path), required=True, help="The file to make.")
+@shared.option(
+    "--network",
+    type=shared.NETWORK,
+    help="Whose way; 224 px, crop 0.875, bilinear by default.",
+)
 @shared.geometry
 @shared.subset
 @shared.skip
 @shared.seed
-@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read images.")
+@shared.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read images.")
 @shared.resume
 def cache(data, out, network, seed, workers, resume, **options):
     """Decode, resize and crop images once, into a file that every command takes as --data cache:FILE."""
@@ -89,8 +89,8 @@ def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> Non
     execute(command, Supplementary(inputs, measuring, recipe, Statistics(seed)), out, resume)
 
 
-@main.command()
-@click.argument("networks", nargs=-1, metavar="[NETWORK]...")
+@main.command(section=ALL, example="gelens supplementary --data cifar10")
+@shared.networks_if_any
 @shared.inputs
 @shared.recipe
 @shared.seed
@@ -98,6 +98,8 @@ def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> Non
 @shared.keep
 @shared.processes
 @shared.out
+@shared.as_json
+@shared.dry_run
 def supplementary(networks, seed, keep, out, resume, **options):
     """Every figure and table of the supplementary material, in one reading of the data.
 
@@ -117,14 +119,15 @@ def supplementary(networks, seed, keep, out, resume, **options):
     _supplementary("supplementary", inputs, measuring, recipe, seed, out, resume)
 
 
-@main.command()
+@main.command(section=ALL, example="gelens demo")
 @shared.seed
 @shared.running
 @shared.processes
 @shared.keep
-@click.option("--epochs", type=int, help="Of each training, instead of the recipe's.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
+@shared.option("--epochs", type=int, help="Of each training, instead of the recipe's.")
+@shared.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
 @shared.resume
+@shared.as_json
 def demo(seed, keep, epochs, out, resume, **options):
     """The whole supplementary material in miniature, on scans of digits, from networks trained on the spot."""
     from ..commands.inputs import Inputs

@@ -1,15 +1,17 @@
-"""What measures networks, or computes from recordings."""
+"""What measures networks."""
 
 from pathlib import Path
 
 import click
 
+from .. import choices
 from . import options as shared
-from .main import main
-from .running import execute, say_recording
+from .group import Choice
+from .main import MEASURE, main
+from .running import execute, rehearse, say_recording
 
 
-@main.command()
+@main.command(section=MEASURE, example="gelens evaluate thin_resnet50@cifar10 thin_resnet50_se@cifar10 --data cifar10")
 @shared.networks
 @shared.inputs
 @shared.untrained
@@ -18,6 +20,8 @@ from .running import execute, say_recording
 @shared.keep
 @shared.shares
 @shared.out
+@shared.as_json
+@shared.dry_run
 def evaluate(networks, seed, keep, out, resume, **options):
     """Top-1 and top-5 error, parameters and multiply-accumulates (table 1)."""
     from ..commands.evaluate import Evaluate
@@ -26,18 +30,21 @@ def evaluate(networks, seed, keep, out, resume, **options):
     execute("evaluate", Evaluate(inputs, shared.take_measuring(options, keep)), out, resume)
 
 
-@main.command()
+@main.command(
+    section=MEASURE,
+    example="gelens record resnet50_se@weights.pth --data imagenet:DIR --tap gate --tap output --out runs/recording",
+)
 @shared.networks
 @shared.inputs
 @shared.untrained
 @shared.where
-@click.option(
+@shared.option(
     "--tap",
     "taps",
     multiple=True,
     default=["output"],
     show_default=True,
-    metavar="TAP",
+    type=Choice(choices.TAPS),
     help="output (after the last ReLU), branch (before the gate), gate, gated, sum (before the last ReLU); repeatable.",
 )
 @shared.rectify
@@ -45,6 +52,8 @@ def evaluate(networks, seed, keep, out, resume, **options):
 @shared.running
 @shared.shares
 @shared.out
+@shared.as_json
+@shared.dry_run
 def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options):
     """Record what networks do with every image: predictions, and the activity of units at taps of blocks.
 
@@ -55,7 +64,11 @@ def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options)
     from ..processes import is_first
 
     inputs, how = shared.take_inputs(networks, options, seed), shared.take_sweep_options(options)
-    recording = Record(inputs, how, stage, blocks, taps, rectify).run(out, resume)
+    request = Record(inputs, how, stage, blocks, taps, rectify)
+    if how.rehearse:
+        rehearse(request.run)
+        return
+    recording = request.run(out, resume)
     if not is_first():
         return
     say_recording(recording, out)
@@ -63,31 +76,35 @@ def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options)
         click.echo(f"This is shard {how.shard}; when all are recorded: `gelens merge FOLDER… --out RECORDING`.")
 
 
-@main.command()
-@click.argument("networks", nargs=-1, metavar="[NETWORK]...")
+@main.command(
+    section=MEASURE,
+    example="gelens selectivity thin_resnet50@cifar10 thin_resnet50_se@cifar10 --data cifar10 --index auc",
+)
+@shared.networks_or_labels
 @shared.inputs
 @shared.untrained
 @shared.where
-@click.option(
+@shared.option(
     "--from",
     "source",
     type=click.Path(path_type=Path),
     metavar="RECORDING",
     help="Compute from a recording, or from a run that kept one, without a network; NETWORKs are labels in it then.",
 )
-@click.option("--tap", default="output", show_default=True, help="Whose activity is taken; `gelens record` lists them.")
-@click.option("--groups", type=click.Path(path_type=Path), help="A csv of class and group: the index of groups.")
-@click.option("--reference", help="Label of the network that the others are compared with; the first by default.")
+@shared.recorded_tap
+@shared.option("--groups", type=click.Path(path_type=Path), help="A csv of class and group: the index of groups.")
+@shared.option("--reference", help="Label of the network that the others are compared with; the first by default.")
 @shared.resampled
 @shared.rectify
-@click.option(
+@shared.option(
     "--index",
     "indices",
     multiple=True,
-    help="Another index beside csi: precision, ccmas, auc, mi; repeatable. `gelens indices` defines them.",
+    type=Choice(choices.INDICES),
+    help="Another index beside csi; repeatable. `gelens indices` defines them.",
 )
-@click.option("--save-means", is_flag=True, help="Also write the class-conditional means (npz).")
-@click.option(
+@shared.option("--save-means", is_flag=True, help="Also write the class-conditional means (npz).")
+@shared.option(
     "--checkpoints",
     type=click.Path(path_type=Path),
     metavar="DIR",
@@ -98,6 +115,8 @@ def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options)
 @shared.keep
 @shared.shares
 @shared.out
+@shared.as_json
+@shared.dry_run
 def selectivity(
     networks,
     stage,
@@ -115,6 +134,9 @@ def selectivity(
     **more,
 ):
     """Class selectivity of every unit, block by block (figure 2 and the gap against depth)."""
+    if not source:
+        for network in networks:
+            shared.NETWORK(network)
     from ..commands.selectivity import MeasureSelectivity, SelectivityFrom, SelectivityOverTraining
     from ..errors import UsageError
 
@@ -138,13 +160,16 @@ def selectivity(
         execute("selectivity", request, out, resume)
 
 
-@main.command()
-@click.argument("networks", nargs=-1, required=True, metavar="NETWORK...|RUN")
+@main.command(
+    section=MEASURE,
+    example="gelens gates thin_resnet50_se@cifar10 --data cifar10 --means-from cifar10#train",
+)
+@shared.networks_or_run
 @shared.inputs
 @shared.untrained
 @shared.where
 @shared.resampled
-@click.option(
+@shared.option(
     "--means-from",
     metavar="DATA",
     help="Also accuracy with static gates: values from these other images, such as digits#train, instead of their own.",
@@ -154,6 +179,8 @@ def selectivity(
 @shared.keep
 @shared.shares
 @shared.out
+@shared.as_json
+@shared.dry_run
 def gates(networks, stage, blocks, means_from, seed, keep, out, resume, **more):
     """What gates do: how their values vary, with what, their class selectivity, their tie to activity.
 
@@ -174,13 +201,13 @@ def gates(networks, stage, blocks, means_from, seed, keep, out, resume, **more):
     )
 
 
-@main.command()
+@main.command(section=MEASURE, example="gelens lesions thin_resnet50_se@cifar10 --data cifar10 --limit 1000 --units 64")
 @shared.networks
 @shared.inputs
 @shared.untrained
 @shared.where
-@click.option("--units", type=int, default=128, show_default=True, help="Of each block, drawn by --seed.")
-@click.option(
+@shared.option("--units", type=int, default=128, show_default=True, help="Of each block, drawn by --seed.")
+@shared.option(
     "--means-from",
     metavar="DATA",
     help="Also drop each image's own class's most selective units, by these other images, against another class's.",
@@ -190,6 +217,8 @@ def gates(networks, stage, blocks, means_from, seed, keep, out, resume, **more):
 @shared.keep
 @shared.shares
 @shared.out
+@shared.as_json
+@shared.dry_run
 def lesions(networks, stage, blocks, units, means_from, seed, keep, out, resume, **options):
     """Do indices predict what a unit is for: each unit dropped alone, and the damage held against every index.
 
@@ -202,8 +231,8 @@ def lesions(networks, stage, blocks, units, means_from, seed, keep, out, resume,
     execute("lesions", request, out, resume)
 
 
-@main.command()
-@click.argument("networks", nargs=-1, required=True, metavar="NETWORK...|RUN")
+@main.command(section=MEASURE, example="gelens taps thin_resnet50_se@cifar10 --data cifar10")
+@shared.networks_or_run
 @shared.inputs
 @shared.untrained
 @shared.where
@@ -214,6 +243,8 @@ def lesions(networks, stage, blocks, units, means_from, seed, keep, out, resume,
 @shared.keep
 @shared.shares
 @shared.out
+@shared.as_json
+@shared.dry_run
 def taps(networks, stage, blocks, rectify, seed, keep, out, resume, **more):
     """Where selectivity arises: the index at the branch, after the gate, at the sum and at the output of each block.
 
@@ -230,93 +261,59 @@ def taps(networks, stage, blocks, rectify, seed, keep, out, resume, **more):
     execute("taps", MeasureTaps(inputs, measuring, statistics, stage, blocks, rectify), out, resume)
 
 
-@main.command()
-@click.argument("recording", type=click.Path(path_type=Path))
-@click.option("--groups", type=click.Path(path_type=Path), help="A csv: class, a column a level, finest first.")
-@click.option("--wordnet", type=click.Path(path_type=Path), help="WordNet's is_a list, for ImageNet's classes.")
-@click.option("--network", "networks", multiple=True, metavar="LABEL", help="Repeatable; all by default.")
-@shared.recorded_tap
-@click.option(
-    "--permutations", type=click.IntRange(1), default=100, show_default=True, help="Of classes, and of images' labels."
+@main.command(
+    section=MEASURE,
+    example="gelens pruning thin_resnet50_se@cifar10 --data cifar10 --score gate --score random",
 )
-@click.option("--replicates", type=click.IntRange(0), default=100, show_default=True, help="Of the bootstrap.")
-@shared.seed
-@shared.out
-def levels(recording, out, resume, **options):
-    """Class selectivity of groups of classes, level by level of a hierarchy, beside random groups as large.
-
-    RECORDING is that of `gelens record`, or a run that kept one. One image of each class will do.
-    """
-    from ..commands.levels import Levels
-
-    execute("levels", Levels(recording, **options), out, resume)
-
-
-@main.command()
-@click.argument("recording", type=click.Path(path_type=Path))
-@click.option("--network", "networks", multiple=True, metavar="LABEL", help="Repeatable; all by default.")
-@shared.recorded_tap
-@click.option(
-    "--draws", type=click.IntRange(1), default=10, show_default=True, help="Of images, at each number of them."
-)
-@shared.seed
-@shared.out
-def rarefaction(recording, networks, tap, draws, seed, out, resume):
-    """Class selectivity on 2, 5, 10 … images of each class: how much of the index is owed to their number.
-
-    RECORDING is that of `gelens record`, or a run that kept one.
-    """
-    from ..commands.rarefaction import Rarefaction
-
-    execute("rarefaction", Rarefaction(recording, networks, tap, draws, seed), out, resume)
-
-
-@main.command()
-@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECORDING...")
-@click.option("--network", "networks", multiple=True, metavar="LABEL", help="Twice: the two that are compared.")
-@shared.recorded_tap
-@shared.seed
-@shared.out
-def match(recordings, networks, tap, seed, out, resume):
-    """Compare two networks on the same images, block with block and unit with unit, from recordings alone.
-
-    RECORDING is one with two networks, or two of the same images; a run that kept its recording will do. Blocks are
-    compared by linear CKA, units of blocks of one name by the correlation with their best match in the other network.
-    """
-    from ..commands.match import Match
-
-    execute("match", Match(recordings, networks, tap, seed), out, resume)
-
-
-@main.command()
 @shared.networks
 @shared.inputs
 @shared.untrained
 @shared.where
-@click.option("--ratio", "ratios", type=float, multiple=True, help="A drop ratio, repeatable.  [default: 0, 0.1 … 1]")
-@click.option("--order", "orders", multiple=True, help="most or least (important first); both by default.")
-@click.option(
+@shared.option("--ratio", "ratios", type=float, multiple=True, help="A drop ratio, repeatable.  [default: 0, 0.1 … 1]")
+@shared.option(
+    "--order",
+    "orders",
+    multiple=True,
+    type=Choice(choices.ORDERS),
+    help="Important ones first; both by default.",
+)
+@shared.option(
     "--score",
     "scores",
     multiple=True,
-    help="gate (the paper's), random, activation, selectivity or gradient; repeatable.",
+    type=Choice(choices.SCORES),
+    help="What importance is; gate, the paper's, by default; repeatable.",
 )
-@click.option("--one-order", is_flag=True, help="One order for all images, by the mean score of --means-from.")
-@click.option("--fill", default="zero", show_default=True, help="zero, or mean: that of the branch over --means-from.")
-@click.option("--scope", default="block", show_default=True, help="Drop in each block alone, or in all of a stage.")
-@click.option("--means-from", metavar="DATA", help="Other images than those measured, such as digits#train.")
-@click.option(
+@shared.option("--one-order", is_flag=True, help="One order for all images, by the mean score of --means-from.")
+@shared.option(
+    "--fill",
+    type=Choice(choices.FILLS),
+    default="zero",
+    show_default=True,
+    help="For dropped maps; mean is that of the branch over --means-from.",
+)
+@shared.option(
+    "--scope",
+    type=Choice(choices.SCOPES),
+    default="block",
+    show_default=True,
+    help="Drop in each block alone, or in all of a stage.",
+)
+@shared.option("--means-from", metavar="DATA", help="Other images than those measured, such as digits#train.")
+@shared.option(
     "--selectivity-from", type=click.Path(path_type=Path), metavar="RUN", help="Its index, for --score selectivity."
 )
-@click.option("--class-curves", "per_class", is_flag=True, help="Also write each class's own curves.")
-@click.option("--exact", is_flag=True, help="Don't fold batch norm: bit for bit a plain loop at equal batch shapes.")
-@click.option("--rows", type=click.IntRange(1), help="Images × variants in a forward pass, instead of by timing.")
-@click.option("--compile", "compiled", is_flag=True, help="Use torch.compile.")
+@shared.option("--class-curves", "per_class", is_flag=True, help="Also write each class's own curves.")
+@shared.option("--exact", is_flag=True, help="Don't fold batch norm: bit for bit a plain loop at equal batch shapes.")
+@shared.option("--rows", type=click.IntRange(1), help="Images × variants in a forward pass, instead of by timing.")
+@shared.option("--compile", "compiled", is_flag=True, help="Use torch.compile.")
 @shared.seed
 @shared.running
 @shared.keep
 @shared.shares
 @shared.out
+@shared.as_json
+@shared.dry_run
 def pruning(networks, stage, blocks, keep, out, resume, means_from, selectivity_from, per_class, **options):
     """Accuracy after dropping feature maps by their gates' values (figure 3).
 

@@ -1,9 +1,15 @@
 """Options that commands share, and what the library makes of them."""
 
+import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
+
+from .. import choices
+from ..errors import UsageError
+from .group import OWN, Choice, Option, is_chosen
 
 
 class _Triple(click.ParamType):
@@ -27,6 +33,48 @@ class _Triple(click.ParamType):
         return numbers
 
 
+class _Network(click.ParamType):
+    """A network reference; names of the catalogue, of settings and of weights that come with gelens are completed."""
+
+    name = "NETWORK"
+
+    def convert(self, value, parameter, context):
+        """Names are checked before anything heavy is imported, and before folders are looked at."""
+        from ..networks.catalogue import check_name
+        from ..networks.references import parse
+
+        if not Path(value).is_dir():  # of a recording
+            check_name(parse(value))
+        return value
+
+    def shell_complete(self, context, parameter, incomplete):
+        from click.shell_completion import CompletionItem
+
+        from ..networks.catalogue import NAMES
+        from ..networks.shipped import everything
+
+        known = [*NAMES, *(str(each.reference) for each in everything())]
+        return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+
+
+class _Data(click.ParamType):
+    """An image data set's reference; names are completed."""
+
+    name = "DATA"
+
+    def shell_complete(self, context, parameter, incomplete):
+        from click.shell_completion import CompletionItem
+
+        forms = ("imagenet:", "folder:", "tar:", "parquet:", "hf:", "webdataset:", "cache:")
+        known = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "imagenette", *forms)
+        return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+
+
+NETWORK = _Network()
+DATA = _Data()
+FOLDER = click.Path(path_type=Path)
+
+
 def _several(*options):
     def decorate(function):
         for option in reversed(options):
@@ -36,49 +84,72 @@ def _several(*options):
     return decorate
 
 
-networks = click.argument("networks", nargs=-1, required=True, metavar="NETWORK...")
-data = click.option("--data", default="digits", show_default=True, help="Images; `gelens --help` lists the forms.")
-skip = click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read, and name them.")
+def of(section: str):
+    """`click.option` for one section of the help."""
+    return partial(click.option, cls=Option, section=section)
+
+
+_images = of("Images")
+_shown = of("How images are shown, instead of each network's own way")
+_pass = of("How it is computed")
+_measured = of("What is measured")
+_statistic = of("Statistics")
+_training = of("Training")
+_run = of("The run")
+
+option = of(OWN)
+
+networks = click.argument("networks", nargs=-1, required=True, metavar="NETWORK...", type=NETWORK)
+networks_if_any = click.argument("networks", nargs=-1, metavar="[NETWORK]...", type=NETWORK)
+networks_or_labels = click.argument("networks", nargs=-1, metavar="[NETWORK]...")
+networks_or_run = click.argument("networks", nargs=-1, required=True, metavar="NETWORK...|RUN", type=NETWORK)
+data = _images("--data", default="digits", show_default=True, type=DATA, help="`gelens --help` lists the forms.")
+skip = _images("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read, and name them.")
 geometry = _several(
-    click.option("--image-size", type=click.IntRange(1), help="Pixels, instead of each network's own."),
-    click.option("--crop-pct", type=click.FloatRange(0, 1, min_open=True), help="Instead of each network's own."),
-    click.option("--interpolation", type=click.Choice(["bilinear", "bicubic"]), help="Instead of each network's own."),
-    click.option("--mean", type=_Triple(0, 1), help="Of pixels in [0, 1], such as 0.49,0.48,0.45; instead of its own."),
-    click.option("--std", type=_Triple(1e-6, 1), help="Of pixels in [0, 1], such as 0.25,0.24,0.26."),
+    _shown("--image-size", type=click.IntRange(1), help="Pixels."),
+    _shown("--crop-pct", type=click.FloatRange(0, 1, min_open=True), help="Of the resized image's side."),
+    _shown("--interpolation", type=Choice(["bilinear", "bicubic"]), help="Of the resizing."),
+    _shown("--mean", type=_Triple(0, 1), help="Of pixels in [0, 1], such as 0.49,0.48,0.45."),
+    _shown("--std", type=_Triple(1e-6, 1), help="Of pixels in [0, 1], such as 0.25,0.24,0.26."),
 )
 subset = _several(
-    click.option("--limit", type=int, help="Take a class-balanced subset of so many images, by --seed."),
-    click.option("--per-class", "per_class_limit", type=int, help="Take so many images of every class, by --seed."),
+    _images("--limit", type=int, metavar="N", help="Take a class-balanced subset of so many images, by --seed."),
+    _images("--per-class", "per_class_limit", type=int, metavar="N", help="Take so many images of every class."),
 )
-inputs = _several(
-    data,
-    subset,
-    skip,
-    geometry,
-)
-untrained = click.option("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, with random ones.")
-device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps or xpu.")
-workers = click.option(
+inputs = _several(data, subset, skip, geometry)
+untrained = _measured("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, with random ones.")
+device = _pass("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps or xpu.")
+workers = _pass(
     "--workers",
     type=click.IntRange(0),
+    metavar="N",
     help="Processes that read images.  [default: 0 on the CPU, elsewhere one a core]",
 )
+
+
+def precision(default: str, faster: str = "the device computes in it itself"):
+    """The option of what is computed in."""
+    return _pass(
+        "--precision",
+        default=default,
+        show_default=True,
+        type=Choice([*choices.PRECISIONS, "auto"]),
+        help=f"fp32 is IEEE's; auto is bf16 where {faster}, else fp32.",
+    )
+
+
 running = _several(
     device,
-    click.option(
-        "--precision",
-        default="fp32",
-        show_default=True,
-        help="fp32 (IEEE), tf32, bf16, fp16, or auto: bf16 where the device computes in it itself, else fp32.",
-    ),
-    click.option(
+    precision("fp32"),
+    _pass(
         "--batch-size",
         type=click.IntRange(1),
+        metavar="N",
         help="Images in a batch.  [default: 64 on the CPU, 256 elsewhere]",
     ),
     workers,
 )
-processes = click.option(
+processes = _pass(
     "--processes",
     type=click.IntRange(1),
     metavar="N",
@@ -86,42 +157,81 @@ processes = click.option(
 )
 shares = _several(
     processes,
-    click.option("--shard", metavar="I/N", help="Record one of N equal shares of the images; `gelens merge` goes on."),
+    _pass("--shard", metavar="I/N", help="Record one of N equal shares of the images; `gelens merge` goes on."),
 )
 where = _several(
-    click.option("--stage", type=int, default=4, show_default=True, help="4 is conv4_x (layer3)."),
-    click.option(
+    _measured("--stage", type=int, default=4, show_default=True, metavar="N", help="4 is conv4_x (layer3)."),
+    _measured(
         "--blocks", multiple=True, metavar="NAME", help="Module names instead of a stage, such as layer3.*; repeatable."
     ),
 )
 recipe = _several(
-    click.option(
-        "--recipe",
-        default="small",
-        show_default=True,
-        help="small, cifar, imagenet (the paper's), imagenet_long or imagenet_plateau.",
+    _training(
+        "--recipe", type=Choice(choices.RECIPES), default="small", show_default=True, help="imagenet: the paper's."
     ),
-    click.option("--epochs", type=int, help="Instead of the recipe's."),
-    click.option("--learning-rate", type=float, help="Instead of the recipe's."),
-    click.option("--train-batch-size", type=int, help="Instead of the recipe's."),
+    _training("--epochs", type=int, metavar="N", help="Instead of the recipe's."),
+    _training("--learning-rate", type=float, metavar="X", help="Instead of the recipe's."),
+    _training("--train-batch-size", type=int, metavar="N", help="Instead of the recipe's."),
 )
-resampled = _several(
-    click.option("--permutations", type=click.IntRange(0), help="Of labels, for the null.  [default: 100]"),
-    click.option("--replicates", type=click.IntRange(0), help="Of the bootstrap.  [default: 100]"),
+permutations = _statistic(
+    "--permutations", type=click.IntRange(0), metavar="N", help="Of labels, for the null.  [default: 100]"
 )
-rectify = click.option("--rectify", is_flag=True, help="Take the positive part of signed activities.")
-keep = click.option(
+replicates = _statistic("--replicates", type=click.IntRange(0), metavar="N", help="Of the bootstrap.  [default: 100]")
+resampled = _several(permutations, replicates)
+rectify = _measured("--rectify", is_flag=True, help="Take the positive part of signed activities.")
+recorded_tap = _measured(
+    "--tap",
+    default="output",
+    show_default=True,
+    metavar="TAP",
+    help="Whose activity is taken: " + ", ".join(choices.TAPS) + ".",
+)
+seed = _run("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all that is random.")
+keep = _run(
     "--keep/--no-keep", default=True, show_default=True, help="Keep what was recorded of every image, in OUT/recording."
 )
-seed = click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all that is random."
+resume = _run("--resume", is_flag=True, help="Go on with an interrupted run of the same arguments.")
+
+
+def _dated(context: click.Context, parameter: click.Parameter, folder: Path | None) -> Path:
+    """The run's folder: the one named, else a new one."""
+    if folder is not None:
+        return folder
+    if context.params.get("resume"):
+        raise UsageError("--resume goes on with a run: name its folder by --out")
+    from .. import processes
+
+    if processes.launched() or (context.params.get("processes") or 1) > 1:
+        raise UsageError("several processes share a folder: name it by --out")
+    return Path("runs") / f"{context.info_name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+out = _several(
+    _run(
+        "--out",
+        type=FOLDER,
+        metavar="DIR",
+        callback=_dated,
+        help="The run's folder.  [default: runs/ and the command's name and the time]",
+    ),
+    resume,
 )
-resume = click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same arguments.")
-out = _several(click.option("--out", type=click.Path(path_type=Path), required=True, help="The run's folder."), resume)
 
 
-recorded_tap = click.option(
-    "--tap", default="output", show_default=True, help="Whose activity is taken; `gelens record` lists them."
+def _remember(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        context.find_root().meta[f"gelens.{parameter.name}"] = True
+
+
+as_json = _run(
+    "--json", "json", is_flag=True, expose_value=False, callback=_remember, help="Say what came of it as JSON."
+)
+dry_run = _run(
+    "--dry-run",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember,
+    help="Only say what would be read, computed and kept, and how long it takes.",
 )
 
 
@@ -148,7 +258,8 @@ def take_sweep_options(options: dict):
     from ..sweep.passing import SweepOptions
     from ..sweep.sharing import Shard
 
-    chosen = SweepOptions(**take(options, "device", "precision", "batch_size", "workers"))
+    how = take(options, "device", "precision", "batch_size", "workers")
+    chosen = SweepOptions(**how, progress=not is_chosen("quiet"), rehearse=is_chosen("dry_run"))
     if shard := options.pop("shard", None):
         chosen = replace(chosen, shard=Shard.parse(shard))
     chosen.check()
@@ -183,8 +294,6 @@ OF_A_PASS = ("data", "limit", "per_class_limit", "skip_unreadable", "image_size"
 
 def refuse_unread(*names: str) -> None:
     """Options that a recording has answered already are refused, not ignored."""
-    from ..errors import UsageError
-
     context = click.get_current_context()
     for parameter in context.command.params:
         given = context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE

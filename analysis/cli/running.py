@@ -1,20 +1,27 @@
 """A request done in a run's folder, and what is said of it."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
 from ..errors import plain
 from ..names import pretty
+from .group import is_chosen
 
 
 def execute(command: str, request, out: Path, resume: bool, whole=lambda run: True) -> None:
-    """Open the run, do what is requested unless it is finished and whole, and print what came of it."""
+    """Open the run, do what is requested unless it is finished and whole, and say what came of it."""
     from ..commands.measuring import Recorded
     from ..errors import RunError, UsageError
     from ..processes import is_first
     from ..results.following import open_run
 
+    if is_chosen("dry_run"):
+        rehearse(lambda folder: _run_in(folder, command, request))
+        return
     with open_run(out, command, request.arguments(), resume) as run:
         finished = run.finished and whole(run)
         if not finished:
@@ -28,10 +35,39 @@ def execute(command: str, request, out: Path, resume: bool, whole=lambda run: Tr
                 run.discard_if_empty()
                 raise
             run.finish()
-    if is_first():
-        if finished:
-            click.echo(f"{out} is finished already; for a fresh run, choose another folder or delete it.")
-        _summary(run)
+    if not is_first():
+        return
+    if is_chosen("json"):
+        click.echo(json.dumps(_outcome(run), indent=2))
+        return
+    if finished:
+        click.echo(f"{out} is finished already; for a fresh run, choose another folder or delete it.")
+    _say(_outcome(run))
+
+
+def _run_in(folder: Path, command: str, request) -> None:
+    from ..results.run import Run
+
+    with Run(folder, command, request.arguments()) as run:
+        request.run(run)
+
+
+def rehearse(work: Callable[[Path], object]) -> None:
+    """Say what the first pass of some work would be; nothing is left behind.
+
+    Args:
+        work: that is to be done in a folder.
+    """
+    from ..sweep.passing import Rehearsed
+
+    with TemporaryDirectory() as folder:
+        try:
+            work(Path(folder) / "run")
+        except Rehearsed as told:
+            said = json.dumps(vars(told.plan), indent=2) if is_chosen("json") else told.plan
+            click.echo(said)
+            return
+    click.echo("No image would be read.")
 
 
 def _say_shard(out: Path, shard: str) -> None:
@@ -42,23 +78,38 @@ def _say_shard(out: Path, shard: str) -> None:
     )
 
 
-def _summary(run) -> None:
+def _outcome(run) -> dict:
+    """What came of a run, as JSON has it."""
     from ..results.run import read_table
 
+    accuracies = {}
     if run.path("evaluation.csv").exists():
+        rows = read_table(run.folder, "evaluation.csv").itertuples()
+        accuracies = {row.network: {"top1_accuracy": 100 - row.top1_error, "images": row.images} for row in rows}
+    return {
+        "run": str(run.folder),
+        "networks": accuracies,
+        "findings": list(run.record.get("findings", ())),
+        "figures": [str(path) for path in sorted(run.path("figures").glob("*.png"))],
+        "tables": [path.name for path in sorted(run.folder.glob("*.csv"))],
+    }
+
+
+def _say(outcome: dict) -> None:
+    if outcome["networks"]:
         click.echo("\nTop-1 accuracy on the images measured:")
-        for row in read_table(run.folder, "evaluation.csv").itertuples():
-            click.echo(f"  {pretty(row.network):<45} {100 - row.top1_error:6.2f} %  ({row.images} images)")
-    for finding in run.record.get("findings", ()):
+    for network, each in outcome["networks"].items():
+        click.echo(f"  {pretty(network):<45} {each['top1_accuracy']:6.2f} %  ({each['images']} images)")
+    if outcome["findings"]:
+        click.echo("\nFindings:")
+    for finding in outcome["findings"]:
         click.echo(f"  {plain(finding)}")
-    drawn = sorted(run.path("figures").glob("*.png"))
-    if drawn:
-        click.echo("Figures (each also as .pdf):")
-        for path in drawn:
-            click.echo(f"  {plain(path)}")
-    tables = sorted(run.folder.glob("*.csv"))
-    if tables:
-        click.echo(f"Tables: {plain(', '.join(path.name for path in tables))} in {plain(run.folder)}")
+    if outcome["figures"]:
+        click.echo("\nFigures (each also as .pdf):")
+    for path in outcome["figures"]:
+        click.echo(f"  {plain(path)}")
+    if outcome["tables"]:
+        click.echo(f"\nTables: {plain(', '.join(outcome['tables']))} in {plain(outcome['run'])}")
 
 
 def say_recording(recording, out: Path) -> None:

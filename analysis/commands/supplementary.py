@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..anatomy.sites import resolve_blocks
 from ..api import Request
+from ..errors import UsageError
 from ..networks import catalogue, shipped
 from ..networks.groups import with_trainings
 from ..networks.references import Reference, parse
@@ -102,6 +103,10 @@ class Supplementary:
         options = self.measuring.options
         for label, reference in references.items():
             weights = weights_path(reference)
+            if weights is None and options.rehearse:
+                raise UsageError(
+                    f"`{reference}` would be trained first: --dry-run tells of networks with @WEIGHTS alone"
+                )
             if weights is None:
                 folder = run.path("training") / re.sub(r"[^\w.=-]+", "_", label)
                 trainings[label] = train(

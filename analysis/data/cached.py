@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from ..errors import RunError, UsageError
 from ..files import RowSums, atomic_path, clear_unfinished, only_writer, to_disk
+from ..progress import progress_bar
 from ..untrusted import map_array
 from .contents import changed_content, sampled_contents
 from .datasets import ImageData, image_differences
@@ -125,7 +125,7 @@ def decoded_in_memory(data: ImageData, geometry: Geometry, workers: int = 0, pro
             f"{LARGEST_IN_MEMORY / 2**30:.0f} GiB: fewer images, smaller ones, or a recipe that reads them one by one"
         )
     pixels = np.empty(shape, dtype=np.uint8)
-    bar = tqdm(total=len(data), unit="img", desc="decoding", mininterval=0.5, leave=False, disable=not progress)
+    bar = progress_bar(progress, total=len(data), unit="img", desc="decoding", leave=False)
     with bar:
         for batch in batches(data, [geometry], 256, workers):
             pixels[batch.positions.numpy()] = batch.images[geometry].permute(0, 2, 3, 1).numpy()
@@ -179,7 +179,7 @@ def _write_cache(data: ImageData, geometry: Geometry, out: Path, workers: int, r
     elif out.exists() or manifest.exists():
         raise UsageError(f"`{out}` is there already; delete it and `{manifest.name}`, or choose another file")
     rows = _rows_to_write(out, part, shape, sums, head)
-    bar = tqdm(total=len(data), initial=sums.rows, unit="img", desc="caching", mininterval=0.5, disable=not progress)
+    bar = progress_bar(progress, total=len(data), initial=sums.rows, unit="img", desc="caching")
     noted = time.monotonic()
     try:
         with bar, reading_errors_told():

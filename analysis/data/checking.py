@@ -6,9 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import RunError
+from ..progress import progress_bar
 from ..randomness import hashes
 from .datasets import ImageData, in_rgb, reason
 from .pictures import UNREADABLE
@@ -77,7 +77,7 @@ def _find_bad_images(data: ImageData, thorough: bool, progress: bool) -> dict[st
 def _look_at(data: ImageData, order: np.ndarray, look: Callable, seconds: float | None, progress: bool):
     """Positions of bad images and what is wrong, found by several threads: Pillow decodes without Python's lock."""
     begun = time.monotonic()
-    bar = tqdm(total=len(order), unit="img", desc="checking", mininterval=0.5, disable=not progress)
+    bar = progress_bar(progress, total=len(order), unit="img", desc="checking")
     with bar, ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as threads:
         for start in range(0, len(order), _CHUNK):
             chunk = order[start : start + _CHUNK].tolist()

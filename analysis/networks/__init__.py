@@ -1,17 +1,22 @@
 """Networks by reference: built, loaded with weights, saved, described."""
 
-from .card import Card, card_of
-from .counting import count_gmacs, count_parameters
-from .loading import load_network, save_weights
-from .preprocessing import Preprocessing, preprocessing_of
+import importlib
 
-__all__ = [
-    "Card",
-    "Preprocessing",
-    "card_of",
-    "count_gmacs",
-    "count_parameters",
-    "load_network",
-    "preprocessing_of",
-    "save_weights",
-]
+_HOMES = {
+    "Card": "card",
+    "Preprocessing": "preprocessing",
+    "card_of": "card",
+    "count_gmacs": "counting",
+    "count_parameters": "counting",
+    "load_network": "loading",
+    "preprocessing_of": "preprocessing",
+    "save_weights": "loading",
+}
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str):
+    """Import on first use: references and the catalogue are known without torch."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

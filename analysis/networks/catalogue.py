@@ -1,28 +1,33 @@
-"""The catalogue of networks by name: which settings each takes, how it is built, what was published of it."""
+"""The catalogue of networks by name: which settings each takes, and what was published of it. No torch is needed."""
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from functools import partial
-
-from timm.layers import SEModule
-from torch import nn
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError, unknown
 from ..paper import PORTED_ERRORS, PUBLISHED_ERRORS, PUBLISHED_GMACS
-from .gather_excite import EXTENTS, POOLS, GatherExcite
+from .checkpoint_series import SUFFIXES
 from .references import Reference
-from .resnet import residual_network
-from .shufflenet import ShuffleNet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIZES = Path(__file__).with_name("sizes.csv")
+"""Parameters and 10⁹ multiply–accumulates of every name, as `python -m gelens.networks.counting` counted them."""
+
+EXTENTS = (2, 4, 8, "global")
+POOLS = ("avg", "max", "avgmax")
 
 
 @dataclass(frozen=True)
 class Family:
-    """A backbone: how to build it with a gate, its default classes and size, its gates, and settings of its own.
+    """A backbone: its default classes and size, its gates, and settings of its own.
 
     Families of small images take pixels between −1 and 1, whole; the others are normalised and cropped as for ImageNet.
     """
 
-    build: Callable[..., nn.Module]
     classes: int
     size: int
     gates: tuple[str, ...]
@@ -38,24 +43,13 @@ _SHUFFLE_GATES = ("", "ge_theta_minus", "ge_theta", "ge_theta_plus")
 _STRIDE = (("stride_in", "3x3"),)
 
 FAMILIES = {
-    "resnet50": Family(partial(residual_network, depths=(3, 4, 6, 3)), 1000, 224, GATES, _STRIDE),
-    "resnet101": Family(partial(residual_network, depths=(3, 4, 23, 3)), 1000, 224, GATES, _STRIDE),
-    "mini_resnet": Family(
-        partial(residual_network, depths=(1, 1, 6, 1), widths=(8, 16, 32, 64), small_images=True), 10, 32, GATES
-    ),
-    # ResNet-50's layout at an eighth of its width, for CIFAR-10 and its like
-    "thin_resnet50": Family(
-        partial(residual_network, depths=(3, 4, 6, 3), widths=(8, 16, 32, 64), small_images=True, stem=16),
-        10,
-        32,
-        GATES,
-    ),
-    "shufflenet": Family(ShuffleNet, 1000, 224, _SHUFFLE_GATES),
-    "mini_shufflenet": Family(
-        partial(ShuffleNet, depths=(2, 4, 2), widths=(60, 120, 240), small_images=True), 10, 32, _SHUFFLE_GATES
-    ),
-    # ShuffleNet's layout at half its width
-    "thin_shufflenet": Family(partial(ShuffleNet, widths=(120, 240, 480), small_images=True), 10, 32, _SHUFFLE_GATES),
+    "resnet50": Family(1000, 224, GATES, _STRIDE),
+    "resnet101": Family(1000, 224, GATES, _STRIDE),
+    "mini_resnet": Family(10, 32, GATES),
+    "thin_resnet50": Family(10, 32, GATES),
+    "shufflenet": Family(1000, 224, _SHUFFLE_GATES),
+    "mini_shufflenet": Family(10, 32, _SHUFFLE_GATES),
+    "thin_shufflenet": Family(10, 32, _SHUFFLE_GATES),
 }
 
 NAMES = {
@@ -85,6 +79,18 @@ def _flag(key: str, value: str) -> bool:
     return _choice(("true", "false"), key, value) == "true"
 
 
+def check_name(reference: Reference) -> None:
+    """Raise a UsageError where a reference's name is neither of the catalogue, nor of a library, nor a factory's."""
+    name = reference.name
+    if name in NAMES or name.partition("/")[0] in ("timm", "torchvision") or ".py:" in name:
+        return
+    if name.endswith(".py"):
+        raise UsageError(f"`{name}` is a file of code: name its function that builds the network, as {name}:build")
+    if Path(name).suffix in SUFFIXES:
+        raise UsageError(f"`{name}` is a file of weights: write before it whose they are, as resnet50@{name}")
+    raise unknown("network", name, NAMES)
+
+
 def settings_of(name: str) -> dict[str, object]:
     """The settings that a catalogue name takes, with their defaults.
 
@@ -94,8 +100,7 @@ def settings_of(name: str) -> dict[str, object]:
     Raises:
         UsageError: no such name.
     """
-    if name not in NAMES:
-        raise unknown("network", name, NAMES)
+    check_name(Reference(name))
     family, gate = NAMES[name]
     settings: dict[str, object] = {"classes": FAMILIES[family].classes, "size": FAMILIES[family].size}
     settings |= dict(FAMILIES[family].settings)
@@ -136,27 +141,6 @@ def resolve(reference: Reference, **defaults) -> dict[str, object]:
     return settings
 
 
-def build(reference: Reference, **defaults) -> nn.Module:
-    """Build a catalogue network with fresh weights; `defaults` are settings that the reference may override."""
-    settings = resolve(reference, **defaults)
-    family, gate = NAMES[reference.name]
-    backbone = {key: settings.pop(key) for key in ("classes", "size", "stride_in") if key in settings}
-    if settings.get("port") == "mindspore" and backbone["stride_in"] != "3x3":
-        raise UsageError(f"`{reference}`: port=mindspore has its strides in the 3x3 convolution")
-    if "port" in settings:
-        settings["port"] = backbone["port"] = "" if settings["port"] == "none" else settings["port"]
-    if not gate:
-        make_gate = lambda channels, map_size: None
-    elif gate == "se":
-        make_gate = lambda channels, map_size: SEModule(channels, bias=settings["bias"])
-    else:
-        make_gate = partial(GatherExcite, variant=gate.removeprefix("ge_"), **settings)
-    try:
-        return FAMILIES[family].build(make_gate, **backbone)
-    except ValueError as error:  # settings that exclude each other
-        raise UsageError(f"`{reference}`: {error}") from error
-
-
 def published_errors(reference: Reference) -> tuple[float, float] | None:
     """Published ImageNet (top-1, top-5) error in percent of this very network, or None."""
     settings = _as_published(reference)
@@ -181,3 +165,18 @@ def _as_published(reference: Reference) -> dict[str, object] | None:
         return None
     settings, own = resolve(reference), settings_of(reference.name)
     return settings if all(settings[key] == own[key] for key in ("classes", "size")) else None
+
+
+def catalogue_table() -> "pd.DataFrame":
+    """A row for each catalogue name: what it takes, how large it is, and what was published of it."""
+    import pandas as pd
+
+    table = pd.read_csv(SIZES)
+    references = [Reference(name) for name in table["name"]]
+    settings = [settings_of(name).items() for name in table["name"]]
+    table.insert(1, "settings", [",".join(f"{key}={value}" for key, value in each) for each in settings])
+    table["published_gmacs"] = [published_gmacs(each) for each in references]
+    table[["published_top1_error", "published_top5_error"]] = [
+        published_errors(each) or (math.nan, math.nan) for each in references
+    ]
+    return table

@@ -1,13 +1,14 @@
-"""A training's checkpoints in a folder, in the order of their epochs."""
+"""Names of checkpoints, and a training's in a folder, in the order of their epochs."""
 
 import logging
 import re
 from pathlib import Path
 
 from ..errors import UsageError
-from .checkpoints import SUFFIXES
 
 log = logging.getLogger(__name__)
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".bin", ".tar", ".npz", ".ckpt")
 
 
 def epoch_of(name: str) -> float | None:

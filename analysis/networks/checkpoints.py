@@ -19,7 +19,6 @@ from .preprocessing import Preprocessing
 
 State = dict[str, torch.Tensor]
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".bin", ".tar", ".npz", ".ckpt")
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "network")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 LARGEST = 2**33

@@ -6,13 +6,11 @@ import pandas as pd
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
 
 from . import catalogue
 from .gather_excite import MapConv2d
 from .loading import load_network
 from .preprocessing import preprocessing_of
-from .references import Reference
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -39,16 +37,16 @@ def count_gmacs(network: nn.Module, shape: tuple[int, int, int] | None = None) -
     return (counter.get_total_flops() / 2 + map_convolutions) / 1e9
 
 
-def catalogue_table() -> pd.DataFrame:
-    """A row for each catalogue name: what it takes, how large it is, and what was published of it."""
+def write_sizes() -> None:
+    """Count every network of the catalogue anew, for `catalogue.sizes`."""
     rows = []
-    for name in tqdm(catalogue.NAMES, desc="counting", unit="network", leave=False):
+    for name in catalogue.NAMES:
         with torch.device("meta"):  # sizes alone: nothing is initialised
             network = load_network(name)
-        published = catalogue.published_errors(Reference(name)) or (None, None)
-        settings = ",".join(f"{key}={value}" for key, value in catalogue.settings_of(name).items())
-        paper = catalogue.published_gmacs(Reference(name))
-        rows.append((name, settings, count_parameters(network), count_gmacs(network), paper, *published))
-    columns = ["name", "settings", "parameters", "gmacs", "published_gmacs"]
-    columns += ["published_top1_error", "published_top5_error"]
-    return pd.DataFrame(rows, columns=columns)
+        rows.append((name, count_parameters(network), count_gmacs(network)))
+    table = pd.DataFrame(rows, columns=["name", "parameters", "gmacs"])
+    table.to_csv(catalogue.SIZES, index=False)
+
+
+if __name__ == "__main__":
+    write_sizes()

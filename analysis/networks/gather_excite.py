@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from timm.layers import Conv2dSame, make_divisible
 from torch import nn
 
+from .catalogue import EXTENTS, POOLS
+
 VARIANTS = ("theta_minus", "theta", "theta_plus")
-EXTENTS = (2, 4, 8, "global")
-POOLS = ("avg", "max", "avgmax")
 PORTS = ("", "mindspore")
 
 

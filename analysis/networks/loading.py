@@ -10,7 +10,7 @@ from safetensors.torch import save
 from torch import nn
 
 from ..errors import RunError, UsageError, unknown
-from . import catalogue, published, shipped
+from . import building, catalogue, published, shipped
 from .card import UNTRAINED, card_of
 from .checkpoints import Checkpoint, State, read_checkpoint
 from .preprocessing import (
@@ -126,7 +126,7 @@ def _catalogue_network(reference: Reference, checkpoint: Checkpoint | None, defa
     if checkpoint is not None:
         reference = _with_settings_of(checkpoint, reference)
     settings = catalogue.resolve(reference, **defaults)
-    network = catalogue.build(reference, **defaults)
+    network = building.build(reference, **defaults)
     full = Reference(reference.name, tuple((key, str(value).lower()) for key, value in settings.items()))
     network.reference = str(full)
     if catalogue.FAMILIES[catalogue.NAMES[reference.name][0]].small_images:

@@ -4,7 +4,8 @@ import logging
 from pathlib import Path
 
 from ..errors import RunError, unknown
-from .checkpoints import SUFFIXES, Checkpoint, recognise
+from .checkpoint_series import SUFFIXES
+from .checkpoints import Checkpoint, recognise
 from .preprocessing import Preprocessing, from_config
 from .references import Reference
 

@@ -9,11 +9,11 @@ from torch import nn
 from ..anatomy.hooks import aside, capture, channel_means, find_module, hooked, layout_of
 from ..anatomy.sites import Site, find_sites, gate_values
 from ..anatomy.sums import sum_modules
+from ..choices import TAPS
 from ..errors import UsageError, unknown
 from ..recording import Kept
 from .probe import Moment
 
-TAPS = ("output", "branch", "gate", "gated", "sum")
 """After the shortcut and the last ReLU; before the gate; the gate's value; after it; before the last ReLU."""
 
 SIGNED = ("branch", "gated", "sum")

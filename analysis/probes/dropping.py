@@ -13,9 +13,10 @@ from torch import nn
 
 from ..ablation.chunks import ChunkSize
 from ..ablation.engine import Ablation, Variant
-from ..ablation.importance import MEAN_SCORES, SCORES, Importance, Prior, random_scores
+from ..ablation.importance import MEAN_SCORES, Importance, Prior, random_scores
 from ..anatomy.folding import batch_norm_pairs, folded
 from ..anatomy.sites import Site, common_name, example_images, find_sites
+from ..choices import FILLS, ORDERS, SCOPES, SCORES
 from ..data.loading import Batch
 from ..devices import to_device
 from ..errors import UsageError, unknown
@@ -25,9 +26,6 @@ from .metric import SavedMetric
 from .probe import Moment
 
 RATIOS = tuple(step / 10 for step in range(11))
-ORDERS = ("most", "least")
-FILLS = ("zero", "mean")
-SCOPES = ("block", "stage")
 
 
 @dataclass(frozen=True)

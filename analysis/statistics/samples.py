@@ -1,7 +1,7 @@
 """Means, standard deviations and intervals over permutations and bootstrap replicates."""
 
 import numpy as np
-from scipy import stats
+import scipy
 
 
 def spread(samples: np.ndarray) -> np.ndarray:
@@ -39,4 +39,4 @@ def half_width(replicates: int, level: float = 0.95) -> float:
     >>> round(half_width(10), 3)
     2.262
     """
-    return float(stats.t.ppf((1 + level) / 2, max(replicates - 1, 1)))
+    return float(scipy.stats.t.ppf((1 + level) / 2, max(replicates - 1, 1)))

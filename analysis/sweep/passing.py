@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from .. import processes
 from ..anatomy.classifier import float32_logits
@@ -35,6 +34,7 @@ from ..errors import RunError, UsageError
 from ..interruption import interrupts_deferred
 from ..networks.preprocessing import Preprocessing
 from ..probes.probe import Moment, Probe, Tuned
+from ..progress import progress_bar
 from ..recording import Kept, Recording
 from ..recording.store import begun_with
 from .finite import LOGITS, NotFinite, check_rows, check_weights, first_strange_module
@@ -75,6 +75,7 @@ class SweepOptions:
         workers: processes that decode images; 0 decodes in this one, as the CPU does where not given, so that the cores
             are left to the network; elsewhere one a core.
         progress: whether to show a progress bar.
+        rehearse: whether to find out only what the pass would be, and raise it as `Rehearsed`.
         shard: the share of the images that is recorded, all by default; `gelens.merge` brings shares together.
         together: whether the processes of an initialised process group measure a share each and then all have the
             whole; every one of them must call then. False: each process measures by itself.
@@ -86,6 +87,7 @@ class SweepOptions:
     workers: int | None = None
     progress: bool = True
     shard: Shard | None = None
+    rehearse: bool = False
     together: bool = True
 
     def check(self) -> None:
@@ -105,7 +107,7 @@ class SweepOptions:
         if workers is None:
             workers = min(processes.cores(), -(-images // batch_size)) if faster else 0
         chosen = (precision or fast_precision(device)) if self.precision == AUTO else self.precision
-        return Settled(device, chosen, batch_size, workers, self.progress)
+        return Settled(device, chosen, batch_size, workers, self.progress and not self.rehearse)
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,47 @@ class Settled:
 
     def __str__(self) -> str:
         return f"{self.device}, {self.precision}, {self.batch_size} images a batch, {self.workers} workers"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pass would read, keep and take.
+
+    Args:
+        data: of the images, as they call themselves.
+        images: how many.
+        networks: by label.
+        arrays: that are kept, as NETWORK/NAME.
+        bytes: of all arrays.
+        how: device, precision, batch size, workers.
+        seconds: of the pass, by the time of one batch.
+    """
+
+    data: str
+    images: int
+    networks: list[str]
+    arrays: list[str]
+    bytes: int
+    how: str
+    seconds: float
+
+    def __str__(self) -> str:
+        listed = "".join(f"\n  {name}" for name in self.arrays)
+        minutes = self.seconds / 60
+        return (
+            f"Would read {self.images} images of {self.data}, for {len(self.networks)} networks, on {self.how}.\n"
+            f"Would keep {self.bytes / 1e6:.1f} MB:{listed}\n"
+            f"The pass would take {f'{minutes:.0f} minutes' if minutes >= 2 else f'{self.seconds:.0f} s'} by the time "
+            f"of one batch; statistics and figures come on top."
+        )
+
+
+class Rehearsed(Exception):
+    """A pass was only asked about: what it would be."""
+
+    def __init__(self, plan: Plan):
+        super().__init__(str(plan))
+        self.plan = plan
 
 
 @contextmanager
@@ -175,6 +218,8 @@ def record(
     announced = Announced(kept, images, described | dict(facts or {}))
     folder = None if folder is None else Path(folder)
     _say_size(kept, len(announced.images), folder)
+    if options.rehearse:
+        raise Rehearsed(_plan(subjects, data, announced, settled))
     if options.shard:
         rows = options.shard.rows(len(announced.images), settled.batch_size)
         data, announced = some_of(data, rows), announced.part(rows)
@@ -186,6 +231,22 @@ def record(
     if options.together and (processes.number() > 1 or left):
         return record_together(announced, record_some, folder, resume, settled.batch_size)
     return _record(subjects, data, announced, settled, folder, resume)
+
+
+def _plan(subjects: Sequence[Subject], data, announced: Announced, settled: Settled) -> Plan:
+    """What a pass would be; its time by that of a batch, after another one."""
+    arrays = [f"{label}/{each.name}" for label, several in announced.kept.items() for each in several]
+    size = sum(each.bytes_an_image for several in announced.kept.values() for each in several)
+    images = len(announced.images)
+    seconds = []
+    for _ in range(2):
+        rows = range(min(images, settled.batch_size))
+        begun = time.monotonic()
+        _record(subjects, some_of(data, rows), announced.part(rows), settled, None, False)
+        seconds.append(time.monotonic() - begun)
+    return Plan(
+        str(data), images, list(announced.kept), arrays, images * size, str(settled), seconds[-1] * images / len(rows)
+    )
 
 
 def _record(
@@ -267,9 +328,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
         for subject in subjects:
             stack.enter_context(prepared(subject.network, device))
         asked = stack.enter_context(interrupts_deferred(said=processes.is_first()))
-        bar = stack.enter_context(
-            tqdm(total=total, initial=done, unit="img", desc="measuring", mininterval=0.5, disable=not shown)
-        )
+        bar = stack.enter_context(progress_bar(shown, total=total, initial=done, unit="img", desc="measuring"))
         stack.enter_context(torch.inference_mode())
         stack.enter_context(float32_as(options.precision))
         first = True

@@ -13,7 +13,6 @@ from timm.optim import param_groups_weight_decay
 from torch import nn
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
-from tqdm import tqdm
 
 from .. import processes
 from ..data import ImageData, batches
@@ -23,6 +22,7 @@ from ..errors import RunError, UsageError, difference
 from ..files import atomic_path
 from ..networks import save_weights
 from ..networks.weights import load_tensors, save_tensors
+from ..progress import progress_bar
 from ..randomness import hashes
 from .reading import images_of, training_batches
 from .recipes import Recipe
@@ -111,14 +111,8 @@ class Loop:
         of = json.loads(json.dumps(of))
         history = self._restore(checkpoint, of)
         done = history[-1]["epoch"] if history else 0
-        with tqdm(
-            total=self.recipe.epochs * steps,
-            initial=done * steps,
-            desc=label,
-            unit="step",
-            mininterval=0.5,
-            disable=not self.progress,
-        ) as bar:
+        total = self.recipe.epochs * steps
+        with progress_bar(self.progress, total=total, initial=done * steps, desc=label, unit="step") as bar:
             for epoch in range(done + 1, self.recipe.epochs + 1):
                 # each epoch draws from seeds of its own, so that one resumed is one never interrupted
                 set_seed(int(hashes(self.recipe.seed, "epoch", np.array(epoch))) % 2**31 + processes.rank())
@@ -138,9 +132,7 @@ class Loop:
                 self._save(checkpoint, history, of)
         return history
 
-    def _epoch(
-        self, epoch: int, bar: tqdm, keep: "KeptEpochs"
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    def _epoch(self, epoch: int, bar, keep: "KeptEpochs") -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         self.network.train()
         begun = (epoch - 1) * len(self.reader)
         for step, (images, labels) in enumerate(self.reader.epoch(epoch), begun + 1):

@@ -9,12 +9,14 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from ...errors import UsageError, unknown
 from .. import catalogue
 from ..references import Reference, parse
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FOLDER = Path(__file__).parent
 _NAME = re.compile(r"([a-z][a-z0-9_]*)(?:/(\d+|\*))?")
@@ -124,8 +126,10 @@ def weights_path(reference: Reference) -> Path | None:
     return Path(reference.weights) if reference.weights else None
 
 
-def shipped_table() -> pd.DataFrame:
+def shipped_table() -> "pd.DataFrame":
     """A row for each training that comes with gelens, from its card."""
+    import pandas as pd
+
     rows = [
         {
             "reference": str(each.reference),

@@ -1,0 +1,25 @@
+"""Words that one may choose by, known without importing what they stand for."""
+
+ORDERS = ("most", "least")
+"""Which units are dropped first: the most or the least important."""
+
+FILLS = ("zero", "mean")
+"""What a dropped map is replaced by."""
+
+SCOPES = ("block", "stage")
+"""Where units are dropped: in each block alone, or in all blocks of a stage."""
+
+SCORES = ("gate", "random", "activation", "selectivity", "gradient")
+"""What a unit's importance is; see `gelens.ablation.importance`."""
+
+TAPS = ("output", "branch", "gate", "gated", "sum")
+"""Where in a block its activity is taken; see `gelens.probes.activity`."""
+
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+"""What is computed in; see `gelens.devices`."""
+
+RECIPES = ("small", "cifar", "imagenet", "imagenet_long", "imagenet_plateau")
+"""How a network is trained; see `gelens.training.recipes`."""
+
+INDICES = ("csi", "precision", "ccmas", "auc", "mi")
+"""Indices of selectivity; see `gelens.statistics.registry`."""

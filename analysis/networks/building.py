@@ -1,0 +1,49 @@
+"""How networks of the catalogue are built."""
+
+from functools import partial
+
+from timm.layers import SEModule
+from torch import nn
+
+from ..errors import UsageError
+from .catalogue import NAMES, resolve
+from .gather_excite import GatherExcite
+from .references import Reference
+from .resnet import residual_network
+from .shufflenet import ShuffleNet
+
+_small_resnet = partial(residual_network, widths=(8, 16, 32, 64), small_images=True)
+
+BUILDERS = {
+    "resnet50": partial(residual_network, depths=(3, 4, 6, 3)),
+    "resnet101": partial(residual_network, depths=(3, 4, 23, 3)),
+    "mini_resnet": partial(_small_resnet, depths=(1, 1, 6, 1)),
+    # ResNet-50's layout at an eighth of its width, for CIFAR-10 and its like
+    "thin_resnet50": partial(_small_resnet, depths=(3, 4, 6, 3), stem=16),
+    "shufflenet": ShuffleNet,
+    "mini_shufflenet": partial(ShuffleNet, depths=(2, 4, 2), widths=(60, 120, 240), small_images=True),
+    # ShuffleNet's layout at half its width
+    "thin_shufflenet": partial(ShuffleNet, widths=(120, 240, 480), small_images=True),
+}
+"""By family, what builds its networks with a gate."""
+
+
+def build(reference: Reference, **defaults) -> nn.Module:
+    """Build a catalogue network with fresh weights; `defaults` are settings that the reference may override."""
+    settings = resolve(reference, **defaults)
+    family, gate = NAMES[reference.name]
+    backbone = {key: settings.pop(key) for key in ("classes", "size", "stride_in") if key in settings}
+    if settings.get("port") == "mindspore" and backbone["stride_in"] != "3x3":
+        raise UsageError(f"`{reference}`: port=mindspore has its strides in the 3x3 convolution")
+    if "port" in settings:
+        settings["port"] = backbone["port"] = "" if settings["port"] == "none" else settings["port"]
+    if not gate:
+        make_gate = lambda channels, map_size: None
+    elif gate == "se":
+        make_gate = lambda channels, map_size: SEModule(channels, bias=settings["bias"])
+    else:
+        make_gate = partial(GatherExcite, variant=gate.removeprefix("ge_"), **settings)
+    try:
+        return BUILDERS[family](make_gate, **backbone)
+    except ValueError as error:  # settings that exclude each other
+        raise UsageError(f"`{reference}`: {error}") from error
