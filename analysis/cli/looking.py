@@ -1,7 +1,10 @@
 """What looks things up: the catalogue, layers, indices, diagrams."""
 
+import json
+
 import click
 
+from ..errors import plain
 from . import options as shared
 from .main import LOOK_UP, main
 from .running import execute
@@ -64,3 +67,26 @@ def diagram(networks, out, resume):
     from ..commands.diagram import Diagram
 
     execute("diagram", Diagram(networks), out, resume)
+
+
+@main.command(section=LOOK_UP, example="gelens doctor")
+@shared.option("--json", "as_json", is_flag=True, help="As JSON.")
+def doctor(as_json):
+    """What this machine has for gelens: versions, devices, weights, data, free space."""
+    from ..commands.doctor import examine
+
+    found = list(examine())
+    if as_json:
+        click.echo(json.dumps([vars(each) for each in found], indent=2))
+    else:
+        _say_found(found)
+    if not all(each.well for each in found):
+        click.get_current_context().exit(1)
+
+
+def _say_found(found) -> None:
+    for section in dict.fromkeys(each.section for each in found):
+        click.echo(f"{section}:")
+        for each in found:
+            if each.section == section:
+                click.echo(f"  {' ' if each.well else '!'} {each.name:<16} {plain(each.value)}")

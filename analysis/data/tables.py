@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import time
 from functools import partial
 from pathlib import Path
 
@@ -32,10 +33,12 @@ def parquet(location: str, named: str, split: str) -> ImageData:
     note = tested_instead(split, paths[0].name)
     for path in paths:
         _check_file(path, location)
+    begun = time.time()
     try:
         table = datasets.Dataset.from_parquet([str(path) for path in paths])  # load_dataset would tell a server of it
     except Exception as error:  # pyarrow's, or its builder's own
         raise RunError(f"`{location}` cannot be read as parquet: {reason(error.__cause__ or error)}") from error
+    _say_converted(table, "parquet", begun)
     return _of_table(table, f"parquet:{location}", split, note)
 
 
@@ -57,7 +60,7 @@ def hub(location: str, named: str, split: str) -> ImageData:
     known = getattr(datasets.packaged_modules, "_PACKAGED_DATASETS_MODULES", {})
     if location in (*_BUILDERS, *known):
         raise UsageError(f"`{location}` is a reader of the package `datasets` and no data set; expected hf:OWNER/NAME")
-    split = named or split
+    split, begun = named or split, time.time()
     try:
         have = datasets.get_dataset_split_names(location)
         chosen = next((each for prefix in prefixes(split) for each in have if each.startswith(prefix)), None)
@@ -68,6 +71,7 @@ def hub(location: str, named: str, split: str) -> ImageData:
         raise
     except Exception as error:  # of many kinds: no network, no such name, no access
         raise RunError(f"hf:{location} could not be fetched: {type(error).__name__}: {reason(error)}") from error
+    _say_converted(table, "hf", begun)
     read, version = _what_was_read(table, location)
     note = ", ".join(filter(None, (version, tested_instead(split, chosen))))
     return _of_table(table, read, split, note)
@@ -100,10 +104,16 @@ def _hugging_face(form: str):
             f"{form}: datasets {datasets.__version__} may unpickle files beside the data; expected {SAFE} or a later "
             f"one: pip install --upgrade 'gelens[hf]'"
         )
-    log.info(
-        "%s: what is read is converted once into %s, which takes as much space", form, datasets.config.HF_DATASETS_CACHE
-    )
     return datasets
+
+
+def _say_converted(table, form: str, begun: float) -> None:
+    """The package `datasets` converts what it reads; said where it has just done so."""
+    files = [Path(each["filename"]) for each in table.cache_files]
+    new = [path for path in files if path.exists() and path.stat().st_mtime >= begun]
+    if new:
+        size = sum(path.stat().st_size for path in new) / 1e6
+        log.info("%s: converted once, into %s, which takes %.0f MB", form, new[0].parent, size)
 
 
 def _of_table(table, name: str, split: str, note: str = "") -> ImageData:
