@@ -8,7 +8,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(ROOT), str(HERE)]
 
-import analysis  # noqa: E402, F401 — so that gelens is that of this clone, whatever is installed
+# first, so that gelens is that of this clone, whatever is installed
+import analysis  # isort: skip  # noqa: E402, F401
 import gelens  # noqa: E402
 import pages  # noqa: E402
 
@@ -30,7 +31,7 @@ nb_execution_mode = "off"
 # what notebooks stored is shown; scripts of their widgets would come from the network
 nb_ipywidgets_js = {}
 
-myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
+myst_enable_extensions = ["dollarmath", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
 
 # docstrings are plain text with names in single backticks
@@ -45,6 +46,7 @@ maximum_signature_line_length = 100
 
 def _generate(app) -> None:
     pages.write_commands(HERE / "reference" / "commands")
+    pages.write_names(HERE / "reference" / "python.md")
     notebooks = HERE / "notebooks"
     shutil.rmtree(notebooks, ignore_errors=True)
     notebooks.mkdir()

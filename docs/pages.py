@@ -1,13 +1,28 @@
-"""The command line's pages, from the commands themselves."""
+"""The pages of the command line and of `gelens` itself, from the commands and names that there are."""
 
+import inspect
 import shutil
 from pathlib import Path
 
 import click
+import gelens
 from gelens.cli import main
 from gelens.cli.group import OWN, TALK
 
-KINDS = {"boolean": "", "text": "TEXT", "integer range": "N", "float range": "X", "integer": "N", "float": "X"}
+
+def write_names(path: Path) -> None:
+    """The reference of every name of `gelens`, functions first."""
+    found = {name: getattr(gelens, name) for name in gelens.__all__}
+    lines = ["# Python", "", "The names of `gelens` itself, each imported on first use.", ""]
+    for title, directive, is_one in (
+        ("Functions", "autofunction", inspect.isfunction),
+        ("Classes", "autoclass", inspect.isclass),
+    ):
+        names = [name for name, each in found.items() if is_one(each)]
+        lines += [f"## {title}", "", "```{eval-rst}", *(f".. {directive}:: gelens.{name}" for name in names), "```", ""]
+    modules = [f"`gelens.{name}`" for name, each in found.items() if inspect.ismodule(each)]
+    lines += ["## Modules", "", f"{', '.join(modules)} are on [the next page](rooms.md).", ""]
+    path.write_text("\n".join(lines), encoding="utf-8")
 
 
 def write_commands(folder: Path) -> None:
@@ -54,8 +69,6 @@ def _escaped(text: str) -> list[str]:
 
 
 def _undented(text: str) -> list[str]:
-    import inspect
-
     return inspect.cleandoc(text).splitlines()
 
 

@@ -23,7 +23,7 @@ class ClassSelectivity(SavedMetric):
     distributed run, `state_dict` and `load_state_dict` keep them. An image that a distributed sampler repeats to fill
     up the last batch counts twice in such sums: leave it out, or use an `ActivityRecorder`, which knows it. In a loop
     of your own, plain or Lightning's (a metric that is an attribute of a LightningModule is moved, synchronised and
-    reset with it):
+    reset with it)::
 
         self.selectivity = gelens.ClassSelectivity(classes=1000, units=1024)  # in __init__
         ...
@@ -34,7 +34,7 @@ class ClassSelectivity(SavedMetric):
         table = self.selectivity.compute()  # in on_validation_epoch_end, then self.selectivity.reset()
 
     The maximum of noisy class means is biased up. Null, corrected index and standard errors need what every image did,
-    which an `ActivityRecorder` keeps:
+    which an `ActivityRecorder` keeps::
 
         recorder = gelens.ActivityRecorder(self.network, ["layer3.5"])  # before the loop
         ...
