@@ -36,6 +36,8 @@ myst_heading_anchors = 3
 
 # docstrings are plain text with names in single backticks
 default_role = "literal"
+# --option is two hyphens
+smartquotes = False
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": False}

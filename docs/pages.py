@@ -1,6 +1,7 @@
 """The pages of the command line and of `gelens` itself, from the commands and names that there are."""
 
 import inspect
+import re
 import shutil
 from pathlib import Path
 
@@ -47,8 +48,9 @@ def _page(name: str, command: click.Command) -> list[str]:
         sections: dict[str, list[tuple[str, str]]] = {OWN: []}
         for parameter in command.get_params(context):
             told = parameter.get_help_record(context)
-            if told is not None:
+            if told is not None and isinstance(parameter, click.Option):
                 sections.setdefault(getattr(parameter, "section", TALK), []).append(told)
+        sections[TALK] = sections.pop(TALK)  # the last, as in --help
     lines = [f"# gelens {name}", "", *_escaped(command.help), ""]
     lines += ["```text", f"gelens {name} {usage}", "```", "", "```console", f"$ {command.example}", "```", ""]
     for section, options in sections.items():
@@ -64,16 +66,23 @@ def _summary(command: click.Command) -> str:
 
 
 def _escaped(text: str) -> list[str]:
-    """Help as Markdown: what stands in capitals or brackets is no markup."""
-    return [line.replace("[", "\\[").replace("<", "\\<").replace("*", "\\*") for line in _undented(text)]
-
-
-def _undented(text: str) -> list[str]:
-    return inspect.cleandoc(text).splitlines()
+    """Help as Markdown: what stands in brackets is no markup, and options are code."""
+    return [_marked(line) for line in inspect.cleandoc(text).splitlines()]
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("[", "\\[").replace("*", "\\*").replace("<", "\\<")
+    return _marked(" ".join(text.split())).replace("|", "\\|")
+
+
+def _marked(text: str) -> str:
+    """Options as code, what is code already left alone, and the rest without markup."""
+    parts = re.split(r"(`[^`]*`|--[a-z][a-z-]*)", text)
+    for place, part in enumerate(parts):
+        if place % 2:
+            parts[place] = f"`{part.strip('`')}`"
+        else:
+            parts[place] = re.sub(r"([\[<*])", r"\\\1", part)
+    return "".join(parts)
 
 
 def _option(text: str) -> str:

@@ -166,8 +166,9 @@ def _runnable() -> list:
 def test_a_page_runs_from_top_to_bottom(page, workplace, images):
     _run_page(page, images)
     if page.parent.name == "figures" and page.name != "index.md":
-        drawn = {path.stem for path in workplace.rglob("*.png")}
-        assert named_figures(page) - OF_SEVERAL_TRAININGS <= drawn, sorted(drawn)
+        drawn = sorted({path.stem for path in workplace.rglob("*.png")})
+        for name in named_figures(page) - OF_SEVERAL_TRAININGS:  # some go on with a network's name
+            assert any(each.startswith(name) for each in drawn), f"no {name} among {drawn}"
 
 
 @pytest.mark.slow
