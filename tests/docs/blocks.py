@@ -102,7 +102,8 @@ def shortened(arguments: list[str], images: Path) -> list[str]:
     command = main.commands[arguments[0]]
     options = {option for parameter in command.params for option in parameter.opts}
     changed = [as_few(word, images) for word in arguments]
-    if "--limit" in options and changed == arguments and not {"--limit", "--from", "--resume"} & set(changed):
+    reads_all = changed == arguments and not {"--limit", "--from", "--resume"} & set(changed)
+    if "--limit" in options and reads_all and not any(Path(word).is_dir() for word in arguments):
         changed += ["--limit", "60"]
     if command.name == "train":
         changed += ["--epochs", "1", *([] if "--limit" in changed else ["--per-class", "4"])]
