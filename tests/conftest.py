@@ -1,8 +1,5 @@
 """Tiny seeded networks and data, and every device of this machine as a parameter."""
 
-# first, so that gelens is that of this clone, whatever is installed
-import analysis  # isort: skip  # noqa: F401
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from gelens.tables.selectivity import Selectivity, Statistics, selectivity_table
 from PIL import Image
 from torch import nn
 
+import analysis  # noqa: F401 — so that gelens is that of this clone, whatever is installed
 from tests.devices.pretended import register
 
 DEVICES = ["cpu", "cuda", "mps", "xpu"]
