@@ -23,3 +23,6 @@ RECIPES = ("small", "cifar", "imagenet", "imagenet_long", "imagenet_plateau")
 
 INDICES = ("csi", "precision", "ccmas", "auc", "mi")
 """Indices of selectivity; see `gelens.statistics.registry`."""
+
+FORMATS = ("png", "pdf", "svg")
+"""What figures are drawn in; see `gelens.figures`."""

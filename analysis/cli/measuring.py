@@ -93,7 +93,7 @@ def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options)
 )
 @shared.recorded_tap
 @shared.option("--groups", type=click.Path(path_type=Path), help="A csv of class and group: the index of groups.")
-@shared.option("--reference", help="Label of the network that the others are compared with; the first by default.")
+@shared.reference
 @shared.resampled
 @shared.rectify
 @shared.option(

@@ -118,7 +118,9 @@ subset = _several(
 )
 inputs = _several(data, subset, skip, geometry)
 untrained = _measured("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, with random ones.")
-device = _pass("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps or xpu.")
+device = _pass(
+    "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, mps or xpu."
+)
 workers = _pass(
     "--workers",
     type=click.IntRange(0),
@@ -185,6 +187,9 @@ recorded_tap = _measured(
     show_default=True,
     metavar="TAP",
     help="Whose activity is taken: " + ", ".join(choices.TAPS) + ".",
+)
+reference = _statistic(
+    "--reference", metavar="LABEL", help="The network that others are compared with; the first by default."
 )
 seed = _run("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all that is random.")
 keep = _run(

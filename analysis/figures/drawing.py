@@ -14,13 +14,13 @@ from types import ModuleType
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from ..choices import FORMATS
 from ..errors import RunError, UsageError, unknown
 from ..files import atomic_path
 from ..names import blocks_as_in_papers
 from .stored import StoredRun
 from .style import STYLE, Look
 
-FORMATS = ("png", "pdf", "svg")
 DEFAULT_FORMATS = ("png", "pdf")
 DOTS_PER_INCH = 200
 

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..names import paper_name, pretty
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import PALETTE, WIDTH, Look, hide_rest, in_rows, key, named, need, panels, styled
 
@@ -14,7 +15,7 @@ NEEDS = ("gates_classes.csv",)
 
 
 @styled
-def gates_by_class(profiles: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, np.ndarray]:
+def gates_by_class(profiles: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """The mean gate of channels on the images of some classes, with a band of one standard deviation over images.
 
     Channels are in the order of their mean over all images, which is black.
@@ -51,7 +52,7 @@ def gates_by_class(profiles: pd.DataFrame, note: str = "", width: float | None =
         ax.set_title(paper_name(block))
     axes[0, 0].set_ylim(0, 1)
     hide_rest(axes, len(blocks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:

@@ -314,6 +314,9 @@ class FeatureImportance(SavedMetric):
         ):
             self.add_state(state, torch.zeros(size, dtype=dtype), dist_reduce_fx="sum", persistent=True)
 
+    def measures(self) -> str:
+        return f" at {len(self.points)} points"
+
     @property
     def probe(self) -> DroppedMaps:
         return self._probe[0]
