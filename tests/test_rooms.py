@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "analysis"
 
 RANKS = [
-    {"errors", "randomness", "names"},
+    {"errors", "randomness", "names", "choices", "progress"},
     {"files", "untrusted", "interruption", "paper", "devices", "processes"},
     {"networks", "statistics"},
     {"data", "results", "anatomy"},
@@ -29,7 +29,19 @@ RANKS = [
 """The rooms of the house, the earliest first: modules or packages of the package."""
 
 WITHOUT_TORCH = (
-    *("errors", "files", "untrusted", "interruption", "randomness", "names", "paper", "statistics", "results"),
+    *(
+        "errors",
+        "choices",
+        "progress",
+        "files",
+        "untrusted",
+        "interruption",
+        "randomness",
+        "names",
+        "paper",
+        "statistics",
+        "results",
+    ),
     *("figures", "recording", "tables"),
 )
 
