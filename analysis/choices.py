@@ -10,7 +10,10 @@ SCOPES = ("block", "stage")
 """Where units are dropped: in each block alone, or in all blocks of a stage."""
 
 SCORES = ("gate", "random", "activation", "selectivity", "gradient")
-"""What a unit's importance is; see `gelens.ablation.importance`."""
+"""What a unit's importance is: the gate's value (the paper's); a hash of seed, image and channel; the mean of |gated
+branch|; the class selectivity index of another run; the sum over positions of gated branch × gradient of the predicted
+logit, the first-order estimate of how far that logit falls when the map is set to zero (as Molchanov et al., ICLR 2017,
+but of a logit and signed)."""
 
 TAPS = ("output", "branch", "gate", "gated", "sum")
 """Where in a block its activity is taken; see `gelens.probes.activity`."""
