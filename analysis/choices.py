@@ -29,3 +29,9 @@ INDICES = ("csi", "precision", "ccmas", "auc", "mi")
 
 FORMATS = ("png", "pdf", "svg")
 """What figures are drawn in; see `gelens.figures`."""
+
+DATA = (
+    *("digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "imagenette", "folder", "imagenet", "tar"),
+    *("webdataset", "parquet", "hf", "cache"),
+)
+"""The forms of images, what a reference begins with; see `gelens.data.forms`."""

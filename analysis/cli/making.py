@@ -59,7 +59,7 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
 
 
 @main.command(section=PREPARE, example="gelens cache imagenet:DIR#val --out val.npy")
-@click.argument("data")
+@click.argument("data", type=shared.DATA)
 @shared.option("--out", type=click.Path(path_type=Path), required=True, help="The file to make.")
 @shared.option(
     "--network",

@@ -93,7 +93,8 @@ class ImageData(Dataset):
         return f"{self.name}#{self.split}" if self.split else self.name
 
     def __repr__(self) -> str:
-        return f"{self}: {len(self)} images of {len(self.classes)} classes"
+        name = f"{self.title}#{self.split}" if self.split else self.title
+        return f"{name}: {len(self)} images of {len(self.classes)} classes"
 
     def _repr_html_(self) -> str:
         """In Jupyter: what they are, and an image of each of the first classes."""
