@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..errors import UsageError
 from ..names import paper_name, pretty
 from .drawn import Drawn
 from .stored import StoredRun
@@ -24,8 +25,15 @@ def gates_by_class(profiles: pd.DataFrame, note: str = "", width: float | None =
         profiles: rows of `gates_classes.csv` of one network.
         note: what the images are.
         width: inches.
+
+    Raises:
+        UsageError: several networks.
     """
     need(profiles, "gates")
+    if len(networks := profiles["network"].unique()) > 1:
+        raise UsageError(
+            f"gates of {', '.join(networks)}: expected those of one network, as this figure has one a time"
+        )
     profiles = named(profiles)
     blocks = list(profiles["block"].unique())
     width = width or WIDTH

@@ -27,6 +27,7 @@ def test_words_to_choose_by_are_those_of_the_library():
     assert tuple(INDICES) == choices.INDICES
     assert tuple(RECIPES) == choices.RECIPES
     assert tuple(PRECISIONS) == choices.PRECISIONS
+    assert tuple(FORMS) == choices.DATA
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))
