@@ -53,6 +53,7 @@ def test_every_unit_is_that_of_a_plain_loop(name):
     intact = whole[torch.arange(20), labels][:, None]
     assert np.allclose(found["logit"], (intact - torch.stack(logits, 1)).numpy(), atol=reach)
     assert np.array_equal(found["right"], torch.stack(right, 1).numpy())
+    assert np.array_equal(recording.array("n", f"{block}.lesion.intact"), (whole.argmax(1) == labels).numpy())
     assert np.ptp(found["loss"], axis=0).min() > 0
 
 
