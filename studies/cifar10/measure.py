@@ -31,6 +31,7 @@ class Measurement:
         options: of the command, beside the networks, the data and the folder.
         first: only the first finished training of each network, by itself.
         others: whether the training images are those of --means-from.
+        most: images that it takes at most, where each costs much.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Measurement:
     options: Sequence[str] = field(default_factory=tuple)
     first: bool = False
     others: bool = False
+    most: int | None = None
 
     def groups(self, weights: Path) -> dict[str, list[Path]]:
         """By network, the weights of its finished trainings that are taken."""
@@ -101,7 +103,7 @@ MEASUREMENTS = (
     Measurement("pruning", "pruning", (PLAIN, SE, THETA), [text for score in SCORES for text in ("--score", score)]),
     Measurement("gates", "gates", (SE, THETA_MINUS), first=True, others=True),
     Measurement("taps", "taps", (PLAIN, SE, THETA_MINUS), first=True),
-    Measurement("lesions", "lesions", (PLAIN, SE, THETA_MINUS), first=True, others=True),
+    Measurement("lesions", "lesions", (PLAIN, SE, THETA_MINUS), ("--units", "40"), first=True, others=True, most=1000),
 )
 
 DERIVED = (

@@ -146,8 +146,12 @@ def _gates(runs: Mapping[str, Path]) -> tuple[dict[str, pd.DataFrame], dict[str,
         words["taps"] = read_record(runs["taps"])["findings"]
         figures["fig_taps"] = runs["taps"] / "figures" / "fig_taps.png"
     if "lesions" in runs:
-        tables["lesions"] = gates.lesion_table(read_table(runs["lesions"], "lesions_agreement.csv"))
-        words["lesions"] = read_record(runs["lesions"])["findings"]
+        agreement, record = read_table(runs["lesions"], "lesions_agreement.csv"), read_record(runs["lesions"])
+        tables["lesions"] = gates.lesion_table(agreement)
+        words["measured"] = [
+            f"{record['data']['read']} images, {agreement['units'].max()} units of each block, drawn by hash"
+        ]
+        words["lesions"] = record["findings"]
         words["indices"] = gates.ceiling_sentences(tables["lesions"])
         words["targeted"] = gates.targeted_sentences(read_table(runs["lesions"], "lesions_targeted.csv"))
         figures["fig_lesions_targeted"] = runs["lesions"] / "figures" / "fig_lesions_targeted.png"
@@ -250,7 +254,8 @@ class _Filling(dict):
             ]
             return "\n\n".join(f"![{each}](figures/{each}.png)" for each in shown) or "*No figure yet.*"
         if name == "progress":
-            return f"{_progress(self.tables['trainings'])} Everything is measured on {self.images} test images."
+            images = f"Measured on {self.images} test images where nothing else is said."
+            return f"{_progress(self.tables['trainings'])} {images}"
         if name == "earlier":
             return _earlier(self.earlier)
         raise KeyError(name)
@@ -306,9 +311,15 @@ def main(data, runs, weights, out, train, limit, precision):
     if train:
         command = ["--data", data, "--runs", str(runs), "--out", str(weights), "--precision", precision]
         subprocess.run([sys.executable, "-m", "studies.cifar10.train", *command], check=True)
-    more = ["--precision", precision, *(["--limit", str(limit)] if limit else [])]
+
+    def more(most: int | None = None) -> list[str]:
+        fewest = min((each for each in (limit, most) if each is not None), default=None)
+        return ["--precision", precision, *(["--limit", str(fewest)] if fewest else [])]
+
     measured = (runs / "measured").resolve()
-    done = {each.name: each.run(data, weights, measured, more) for each in MEASUREMENTS if each.groups(weights)}
+    done = {
+        each.name: each.run(data, weights, measured, more(each.most)) for each in MEASUREMENTS if each.groups(weights)
+    }
     for each in DERIVED:
         if each.of in done and set(each.needs) <= read_record(done[each.of])["networks"].keys():
             done[each.name] = each.run(done[each.of], measured)
@@ -316,7 +327,7 @@ def main(data, runs, weights, out, train, limit, precision):
     for training in TRAININGS:
         kept = runs / training.name / "epochs"
         if training.keep and is_finished(training, weights) and kept.is_dir():
-            epochs.append(over_training(training, f"{data}#val", kept.resolve(), measured, more))
+            epochs.append(over_training(training, f"{data}#val", kept.resolve(), measured, more()))
     results = with_earlier(collect(done, weights, epochs), out)
     write(results, out, HERE / "README.template.md")
     click.echo(out / "README.md")
