@@ -145,7 +145,7 @@ def rarefaction_sentences(table: pd.DataFrame) -> list[str]:
         ends = rows[rows["images_per_class"].isin([few, most])]
         means = ends.groupby("images_per_class")[["mean_csi", "mean_corrected"]].mean()
         said.append(
-            f"{pretty(network)}: from {few} to {most} images of each class the plain index falls from "
+            f"{pretty(network)}: from {few} to {most} images of each class the plain index goes from "
             f"{means['mean_csi'][few]:.3f} to {means['mean_csi'][most]:.3f} in the mean over blocks, the corrected one "
             f"goes from {means['mean_corrected'][few]:.3f} to {means['mean_corrected'][most]:.3f}."
         )
