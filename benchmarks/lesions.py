@@ -1,9 +1,9 @@
 """Lesions of single units against the plain way, in one run: SE-ResNet-50 at 224 px, 6 blocks × 19 units.
 
-The plain way runs the whole network once for every unit, a hook setting the channel of the block's output to zero, as
-benchmarks/pruning.py does for every point. The engine runs the intact network once and, for each unit, only what
-follows the block, with batch norm folded. Both get the same images, batch by batch in turn, and should give the same
-top-1 decisions for every unit. What the engine sets up on its first batches is timed by itself.
+The plain way runs the whole network as it is, and once for every unit, a hook setting the channel of the block's output
+to zero, as benchmarks/pruning.py does for every point. The engine runs the intact network once and, for each unit, only
+what follows the block, with batch norm folded. Both get the same images, batch by batch in turn, and should give the
+same top-1 decisions for every unit. What the engine sets up on its first batches is timed by itself.
 
     python benchmarks/lesions.py [--images 24] [--units 19] [--network thin_resnet50_se] [--precision fp32]
 
@@ -35,8 +35,8 @@ def _serve(pipe, name: str, units: Mapping[str, Sequence[int]], batch: int, keep
 
 
 def plain_loop(network, units: Mapping[str, Sequence[int]], images: torch.Tensor) -> torch.Tensor:
-    """Top-1 decisions (units, images), one hook and one full forward pass for each unit."""
-    decisions = []
+    """Top-1 decisions (1 + units, images), of the intact network, then one hook and one full pass for each unit."""
+    decisions = [network(images).argmax(1)]
     for block, channels in units.items():
         for channel in channels:
 
@@ -87,13 +87,13 @@ def speed(network, images: torch.Tensor, options) -> None:
         with lower:
             targets = [(target.block, target.ablation.tail.after, target.number) for target in probe._targets]
             bound = tails(targets, network, images, batch)
-    expected = np.concatenate(plain, 1) == labels.cpu().numpy()
+    expected = np.concatenate(plain, 1)[1:] == labels.cpu().numpy()
     points = sum(map(len, units.values()))
     sizes = [target.ablation.chunk.rows for target in probe._targets]
     what = f"{options.network}, {images.shape[-1]} px, {len(images)} images, {points} units"
     print(f"{what}, {options.device}, {torch.get_num_threads()} threads")
     allocator = "keeping freed memory" if options.same_allocator else "default allocator"
-    print(f"plain loop: {points} passes in batches of {options.plain_batch}, float32, {allocator}")
+    print(f"plain loop: {1 + points} passes in batches of {options.plain_batch}, float32, {allocator}")
     print(f"engine: batches of {batch}, {options.precision}, chunks {sizes}")
     print(f"ratio: {plain_seconds / seconds:.2f} times as fast ({plain_seconds:.1f} s against {seconds:.1f} s)")
     rates = [points * len(images) / each for each in (plain_seconds, seconds)]
