@@ -2,11 +2,11 @@
 
 import html.parser
 
-import gelens
 import numpy as np
 import torch
-from gelens import figures
 
+import gelens
+from gelens import figures
 from tests.conftest import make_data, make_network
 
 

@@ -21,8 +21,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
-import gelens
 import torch
+
+import gelens
 from gelens.errors import RunError, UsageError
 from gelens.files import atomic_path, file_hash, only_writer
 from gelens.networks import load_network, save_weights

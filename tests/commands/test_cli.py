@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from PIL import Image
+
+import cli
 from gelens import figures
 from gelens.data import load_data
 from gelens.networks import save_weights
 from gelens.statistics import selectivity_index
-from PIL import Image
-
-import cli
 from tests.conftest import make_network
 
 FAST = ["--limit", "40", "--device", "cpu"]

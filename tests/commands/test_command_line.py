@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from gelens import choices
 from gelens.cli import main
 from gelens.data.forms import FORMS
