@@ -827,11 +827,30 @@ def figures(run, formats, **options):
     click.echo("\n".join(map(plain, paths)))
 
 
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="The page; report.html in the first RUN by default."
+)
+def report(runs, out):
+    """One HTML page of a finished run, or of several compared: what was run, findings, figures, tables.
+
+    It is made from the runs' folders alone, and opens anywhere without a network.
+    """
+    from analysis.commands.report import Report
+
+    click.echo(plain(Report(runs, out).write()))
+
+
 def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> None:
+    from analysis.commands.report import Report
     from analysis.commands.supplementary import Supplementary
+    from analysis.processes import is_first
     from analysis.tables.selectivity import Statistics
 
     _execute(command, Supplementary(inputs, measuring, recipe, Statistics(seed)), out, resume)
+    if is_first():
+        click.echo(f"Report: {plain(Report([out]).write())}")
 
 
 @main.command()

@@ -1,0 +1,5 @@
+"""A run's folder, or several compared, as one HTML page: made from the folders alone, opened without a network."""
+
+from analysis.report.page import write_report
+
+__all__ = ["write_report"]
