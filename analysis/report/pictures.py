@@ -85,9 +85,10 @@ def accessible(svg: str, identifier: str, title: str) -> str:
         return ""
     root = ElementTree.parse(io.StringIO(svg)).getroot()
     identifier = re.sub(r"[^\w-]", "_", identifier)
-    for part in list(root):
-        if part.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}defs"):  # its maker, and a style that would be the page's
-            root.remove(part)
+    for parent in list(root.iter()):
+        for part in list(parent):
+            if part.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):  # its maker, and a style that would be the page's
+                parent.remove(part)
     for element in root.iter():
         for name, value in element.attrib.items():
             if name == "id":

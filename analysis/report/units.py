@@ -14,20 +14,20 @@ MOST_UNITS = 60_000
 IMAGES_NAMED = 3
 
 TITLES = {
-    "csi": "Class selectivity index",
+    "csi": "Selectivity index",
     "csi_null": "Null",
     "csi_crossfit": "Cross-fitted index",
     "csi_corrected": "Corrected index",
-    "csi_se": "Standard error of the index",
-    "active_fraction": "Share of images it is active on",
-    "mu_max": "Mean activity on its top class",
-    "mu_rest": "Mean activity on the others",
+    "csi_se": "Standard error",
+    "active_fraction": "Active share",
+    "mu_max": "Mean on top class",
+    "mu_rest": "Mean elsewhere",
     "gate_mean": "Mean gate",
-    "gate_class_share": "Share of the gate's variance between classes",
-    "loss": "Loss in accuracy when dropped",
-    "loss_own": "The same on its top class",
+    "gate_class_share": "Gate by class",
+    "loss": "Loss if dropped",
+    "loss_own": "Loss on own class",
 }
-"""By column, what it is; the columns in this order."""
+"""By column, what it is in a few words, as axes and heads of columns have it; in this order."""
 
 _INDEX = "index_"
 _TABLES = {

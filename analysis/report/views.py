@@ -34,13 +34,14 @@ SCATTER, HISTOGRAM, TABLE, CURVES = "scatter", "histogram", "table", "curves"
 ORDERS = {"most": "solid", "least": "dashed"}
 TOOLS = "pan,wheel_zoom,box_zoom,box_select,tap,reset"
 
-_DARK = InlineStyleSheet(
+_STYLE = InlineStyleSheet(
     css="""
     .slick-header-column, .slick-cell { font: 13px system-ui, sans-serif; }
     .slick-row.selected .slick-cell, .slick-cell.selected { background: #ffe08a; color: #000; }
     @media (prefers-color-scheme: dark) {
       .slick-header, .slick-header-columns, .slick-header-column, .slick-header-column:hover, .slick-viewport,
-      .slick-row, .slick-row.odd, .slick-cell { background: #1b1f24; color: #e3e6ea; border-color: #3a4048; }
+      .slick-row, .slick-cell { background: #1b1f24; color: #e3e6ea; border-color: transparent; }
+      .slick-row.odd .slick-cell { background: #22272e; }
     }
     """
 )
@@ -112,7 +113,7 @@ def _histogram(source: ColumnDataSource, colors: Mapping[str, str]) -> figure:
     plot.yaxis.axis_label = "Units"
     plot.y_range.start = 0
     for number, color in enumerate(colors.values()):
-        bins = ColumnDataSource(data={"x": [], "y": []}, name=f"bins-{number}")
+        bins = ColumnDataSource(data={"x": [0.0, 1.0], "y": [0.0, 0.0]}, name=f"bins-{number}")
         plot.step("x", "y", source=bins, mode="after", color=color, line_width=2)
     marks = ColumnDataSource(data={"x": [], "y": []}, name="marks")
     plot.scatter("x", "y", source=marks, marker="inverted_triangle", size=11, color="#d55e00", line_color="black")
@@ -139,7 +140,7 @@ def _table(source: ColumnDataSource, view: CDSView, titles: Mapping[str, str]) -
         sizing_mode="stretch_width",
         height=360,
         scroll_to_selection=True,
-        stylesheets=[_DARK],
+        stylesheets=[_STYLE],
         name=TABLE,
     )
 
@@ -172,6 +173,7 @@ def _curve(plot: figure, name: str, order: str, color: str) -> Any:
 
 
 def _figure(height: int, name: str, **ranges) -> figure:
-    plot = figure(height=height, sizing_mode="stretch_width", tools=TOOLS, active_drag=None, name=name, **ranges)
+    plot = figure(height=height, sizing_mode="stretch_width", tools=TOOLS, name=name, active_drag=None, **ranges)
     plot.toolbar.logo = None
+    plot.toolbar_location = "above"
     return plot
