@@ -98,7 +98,7 @@
           (text === "" || searched[at].includes(text));
         shown += kept[at];
       }
-      table.view.filter.booleans = kept;
+      named("kept").booleans = kept;
       $("shown").textContent = `${shown} of ${count} units`;
       count_bins(kept, values);
     }

@@ -70,11 +70,11 @@ def _units(units: pd.DataFrame, colors: Mapping[str, str]) -> dict[str, UIElemen
     """Three views of the same units: what is selected or left out in one is in all."""
     titles = titles_of(units)
     source = ColumnDataSource(data={name: _column(units[name]) for name in units}, name="units")
-    view = CDSView(filter=BooleanFilter())
+    kept = BooleanFilter(name="kept")
     return {
-        SCATTER: _scatter(source, view, titles, colors),
-        HISTOGRAM: _histogram(source, colors),
-        TABLE: _table(source, view, titles),
+        SCATTER: _scatter(source, CDSView(filter=kept), titles, colors),
+        HISTOGRAM: _histogram(colors),
+        TABLE: _table(source, CDSView(filter=kept), titles),  # one view in both would draw the table three times
     }
 
 
@@ -107,7 +107,7 @@ def _scatter(source: ColumnDataSource, view: CDSView, titles: Mapping[str, str],
     return plot
 
 
-def _histogram(source: ColumnDataSource, colors: Mapping[str, str]) -> figure:
+def _histogram(colors: Mapping[str, str]) -> figure:
     """Units by a measure, a line for each network; those selected are marked on the axis."""
     plot = _figure(380, HISTOGRAM)
     plot.yaxis.axis_label = "Units"
