@@ -109,9 +109,13 @@ def main() -> None:
         found = [opened(page, path) for _ in range(options.rounds)]
         painted, ready = (statistics.median(each) for each in zip(*found, strict=True))
         print(f"first paint: {painted:.2f} s (below {FIRST_PAINT:g}); all views: {ready:.2f} s")
-        for name, change in FILTERS.items():
-            took = page.evaluate(TIMED, change) / 1000
-            print(f"filter, {name}: {1000 * took:.0f} ms (below {1000 * FILTER:g}), {page.text_content('#shown')}")
+        taken: dict[str, list[float]] = {name: [] for name in FILTERS}
+        for _ in range(options.rounds):
+            for name, change in FILTERS.items():
+                taken[name].append(page.evaluate(TIMED, change))
+        for name, each in taken.items():
+            median, most = statistics.median(each), max(each)
+            print(f"filter, {name}: {median:.0f} ms, at most {most:.0f} (below {1000 * FILTER:g})")
         browser.close()
 
 

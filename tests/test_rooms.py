@@ -29,7 +29,7 @@ RANKS = [
 
 WITHOUT_TORCH = (
     *("errors", "files", "untrusted", "interruption", "randomness", "names", "paper", "statistics", "results"),
-    *("figures", "recording", "tables"),
+    *("figures", "recording", "tables", "report"),
 )
 
 
@@ -101,6 +101,7 @@ def test_what_reads_loads_no_torch():
         for room in WITHOUT_TORCH
         for path in rooms()[room]
     )
+    every += "\nimport analysis.commands.report, analysis.commands.figures"
     assert not loaded_by(every) & {"torch", "torchvision", "timm", "torchmetrics", "accelerate"}
     assert not loaded_by("import analysis; analysis.figures, analysis.open_recording") & {"torch", "timm"}
 

@@ -26,7 +26,7 @@ from analysis.report.views import views_of
 REPORT = "report.html"
 """The page's file in a run's folder."""
 
-MOST_OF_PICTURES, MOST_OF_TABLES = 3_500_000, 2_500_000
+MOST_OF_PICTURES, MOST_OF_TABLES = 3_200_000, 2_500_000
 """Characters that figures, and packed tables, may take: with Bokeh's two, and the units', less than 10 MB."""
 ROWS_SHOWN, UNITS_LISTED = 24, 10
 
@@ -70,7 +70,7 @@ def page_of(sources: Sequence[Source]) -> str:
     )
     views = views_of(units, curves, colors)
     return environment.get_template("page.html.jinja").render(
-        runs=[_run(number, source) for number, source in enumerate(sources)],
+        runs=[_run(number, source, len(sources)) for number, source in enumerate(sources)],
         title=", ".join(source.name for source in sources),
         policy=_policy(scripts),
         style=Markup((_HERE / "page.css").read_text("utf-8")),
@@ -122,10 +122,10 @@ def _distinct(table: pd.DataFrame, column: str) -> list[str]:
     return table[column].drop_duplicates().tolist() if len(table) else []
 
 
-def _run(number: int, source: Source) -> dict:
-    """What the page says of one run."""
+def _run(number: int, source: Source, runs: int) -> dict:
+    """What the page says of one run of so many, which share its room."""
     networks = networks_of(source)
-    pictures, left_out = _within_budget(list(pictures_of(source, f"run{number}")))
+    pictures, left_out = _within(list(pictures_of(source, f"run{number}")), MOST_OF_PICTURES // runs)
     return {
         "number": number,
         "name": source.name,
@@ -136,21 +136,21 @@ def _run(number: int, source: Source) -> dict:
         "findings": findings_of(source),
         "pictures": [vars(each) | {"wide": Markup(each.wide), "narrow": Markup(each.narrow)} for each in pictures],
         "left_out": left_out,
-        "tables": _tables(source),
+        "tables": _tables(source, MOST_OF_TABLES // runs),
     }
 
 
-def _within_budget(pictures: Sequence[Picture]) -> tuple[list[Picture], list[str]]:
+def _within(pictures: Sequence[Picture], room: int) -> tuple[list[Picture], list[str]]:
     """The figures that the page has room for, and the names of the others; the largest have to go."""
     kept, used = set(), 0
     for picture in sorted(pictures, key=lambda each: each.size):
         used += picture.size
-        if used <= MOST_OF_PICTURES:
+        if used <= room:
             kept.add(picture.name)
     return [each for each in pictures if each.name in kept], [each.name for each in pictures if each.name not in kept]
 
 
-def _tables(source: Source) -> list[dict]:
+def _tables(source: Source, room: int) -> list[dict]:
     """A run's tables: head, first rows as text, and the file packed where the page has room for it."""
     tables, used = [], 0
     for path in sorted(source.run.folder.glob("*.csv"), key=lambda path: path.stat().st_size):
@@ -163,7 +163,7 @@ def _tables(source: Source) -> list[dict]:
                 "columns": list(table.columns),
                 "count": len(table),
                 "rows": _texts(table[:ROWS_SHOWN]),
-                "packed": packed if used <= MOST_OF_TABLES else "",
+                "packed": packed if used <= room else "",
             }
         )
     return sorted(tables, key=lambda table: table["name"])

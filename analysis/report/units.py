@@ -9,7 +9,7 @@ from analysis.figures.pruning_curves import ORDER_LINES, curve, curve_scores
 from analysis.report.sources import Source
 
 UNIT = ["network", "block", "unit"]
-MOST_UNITS = 60_000
+MOST_UNITS = 40_000
 """Units that the views hold; of more, a random choice."""
 IMAGES_NAMED = 3
 

@@ -5,7 +5,9 @@
   const all = (selector) => [...document.querySelectorAll(selector)];
 
   async function unpacked(base64) {
-    const bytes = Uint8Array.from(atob(base64), (each) => each.charCodeAt(0));
+    const text = atob(base64);
+    const bytes = new Uint8Array(text.length);
+    for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
   }
 
@@ -80,8 +82,11 @@
       `${data.network[at]} ${data.block[at]} ${data.unit[at]} ${data.top_class[at]} ${data.images[at]}`.toLowerCase()
     );
 
+    const numbers = Int32Array.from(data.network, (network) => packed.networks.indexOf(network));
+
     function filter() {
-      const networks = chosen(".network");
+      const chosenNetworks = chosen(".network");
+      const networks = packed.networks.map((network) => chosenNetworks.has(network));
       const block = $("block").value;
       const values = data[$("up").value];
       const least = $("least").value === "" ? -Infinity : Number($("least").value);
@@ -92,7 +97,7 @@
       let shown = 0;
       for (let at = 0; at < count; at++) {
         kept[at] =
-          networks.has(data.network[at]) &&
+          networks[numbers[at]] &&
           (block === "" || data.block[at] === block) &&
           (!bounded || (values[at] >= least && values[at] <= most)) &&
           (text === "" || searched[at].includes(text));
@@ -100,10 +105,10 @@
       }
       named("kept").booleans = kept;
       $("shown").textContent = `${shown} of ${count} units`;
-      count_bins(kept, values);
+      countBins(kept, values);
     }
 
-    function count_bins(kept, values) {
+    function countBins(kept, values) {
       let low = Infinity;
       let high = -Infinity;
       for (let at = 0; at < count; at++) {
@@ -111,17 +116,15 @@
         if (kept[at] && values[at] > high) high = values[at];
       }
       const width = (high - low) / BINS || 1;
-      packed.networks.forEach((network, number) => {
-        const counts = new Array(BINS).fill(0);
-        let found = 0;
-        for (let at = 0; at < count; at++) {
-          if (kept[at] && data.network[at] === network && !Number.isNaN(values[at])) {
-            counts[Math.min(Math.floor((values[at] - low) / width), BINS - 1)] += 1;
-            found += 1;
-          }
-        }
-        const edges = counts.map((_, bin) => low + bin * width);
-        named(`bins-${number}`).data = found ? { x: [...edges, high], y: [...counts, 0] } : { x: [], y: [] };
+      const counts = packed.networks.map(() => new Array(BINS).fill(0));
+      for (let at = 0; at < count; at++) {
+        if (!kept[at] || Number.isNaN(values[at])) continue;
+        counts[numbers[at]][Math.min(Math.floor((values[at] - low) / width), BINS - 1)] += 1;
+      }
+      counts.forEach((mine, number) => {
+        const edges = mine.map((_, bin) => low + bin * width);
+        const some = mine.some((each) => each > 0);
+        named(`bins-${number}`).data = some ? { x: [...edges, high], y: [...mine, 0] } : { x: [], y: [] };
       });
     }
 

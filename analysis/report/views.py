@@ -34,17 +34,16 @@ SCATTER, HISTOGRAM, TABLE, CURVES = "scatter", "histogram", "table", "curves"
 ORDERS = {"most": "solid", "least": "dashed"}
 TOOLS = "pan,wheel_zoom,box_zoom,box_select,tap,reset"
 
-_STYLE = InlineStyleSheet(
-    css="""
-    .slick-header-column, .slick-cell { font: 13px system-ui, sans-serif; }
-    .slick-row.selected .slick-cell, .slick-cell.selected { background: #ffe08a; color: #000; }
-    @media (prefers-color-scheme: dark) {
-      .slick-header, .slick-header-columns, .slick-header-column, .slick-header-column:hover, .slick-viewport,
-      .slick-row, .slick-cell { background: #1b1f24; color: #e3e6ea; border-color: transparent; }
-      .slick-row.odd .slick-cell { background: #22272e; }
-    }
-    """
-)
+_STYLE = """
+.slick-header-column, .slick-cell { font: 13px system-ui, sans-serif; }
+.slick-row.selected .slick-cell, .slick-cell.selected { background: #ffe08a; color: #000; }
+@media (prefers-color-scheme: dark) {
+  .slick-header, .slick-header-columns, .slick-header-column, .slick-header-column:hover, .slick-viewport,
+  .slick-row, .slick-cell { background: #1b1f24; color: #e3e6ea; border-color: transparent; }
+  .slick-row.odd .slick-cell { background: #22272e; }
+}
+"""
+"""Of the table, which the page's style does not reach."""
 
 
 def views_of(units: pd.DataFrame, curves: list[dict], colors: Mapping[str, str]) -> dict[str, Any]:
@@ -61,6 +60,8 @@ def views_of(units: pd.DataFrame, curves: list[dict], colors: Mapping[str, str])
         views |= _units(units, colors)
     if curves:
         views[CURVES] = _curves(curves, colors)
+    if not views:
+        return {"roots": {}}
     for view in views.values():
         document.add_root(view)
     return {"document": document.to_json(deferred=False), "roots": {name: view.id for name, view in views.items()}}
@@ -140,7 +141,7 @@ def _table(source: ColumnDataSource, view: CDSView, titles: Mapping[str, str]) -
         sizing_mode="stretch_width",
         height=360,
         scroll_to_selection=True,
-        stylesheets=[_STYLE],
+        stylesheets=[InlineStyleSheet(css=_STYLE)],
         name=TABLE,
     )
 
