@@ -36,10 +36,8 @@ TIMED = """
 PAINTED = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 READY = "performance.getEntriesByName('ready')[0].startTime"
 FILTERS = {
-    "one block": "const e = document.getElementById('block'); e.selectedIndex = 3;"
-    "e.dispatchEvent(new Event('input'))",
-    "all blocks": "const e = document.getElementById('block'); e.selectedIndex = 0;"
-    "e.dispatchEvent(new Event('input'))",
+    "one block": "const e = document.getElementById('block'); e.selectedIndex = 3;e.dispatchEvent(new Event('input'))",
+    "all blocks": "const e = document.getElementById('block'); e.selectedIndex = 0;e.dispatchEvent(new Event('input'))",
     "search": "const e = document.getElementById('search'); e.value = 'class 7'; e.dispatchEvent(new Event('input'))",
     "search cleared": "const e = document.getElementById('search'); e.value = ''; e.dispatchEvent(new Event('input'))",
     "a network less": "document.querySelector('.network').click()",
@@ -65,7 +63,17 @@ def write_run(folder: Path, units: int) -> None:
     images = ranks.assign(identifier=names, index=numbers, label=numbers % 1000)
     ratios = np.round(np.arange(0.1, 1, 0.1), 1)
     curves = [
-        (network, block, score, order, "block", ratio, 0.76 - 0.7 * ratio**2, 0.75 - 0.7 * ratio**2, 0.77 - 0.7 * ratio**2)
+        (
+            network,
+            block,
+            score,
+            order,
+            "block",
+            ratio,
+            0.76 - 0.7 * ratio**2,
+            0.75 - 0.7 * ratio**2,
+            0.77 - 0.7 * ratio**2,
+        )
         for network in NETWORKS
         for block in BLOCKS
         for score, order, several in (("none", "none", (0, 1)), ("gate", "most", ratios), ("gate", "least", ratios))

@@ -87,7 +87,10 @@ def accessible(svg: str, identifier: str, title: str) -> str:
     identifier = re.sub(r"[^\w-]", "_", identifier)
     for parent in list(root.iter()):
         for part in list(parent):
-            if part.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):  # its maker, and a style that would be the page's
+            if part.tag in (
+                f"{{{_SVG}}}metadata",
+                f"{{{_SVG}}}style",
+            ):  # its maker, and a style that would be the page's
                 parent.remove(part)
     for element in root.iter():
         for name, value in element.attrib.items():

@@ -104,7 +104,7 @@ def _scatter(source: ColumnDataSource, view: CDSView, titles: Mapping[str, str],
     measures = [(title, f"@{name}{{0.0000}}") for name, title in titles.items()]
     tooltips = [("Network", "@network"), ("Block", "@block"), ("Unit", "@unit"), *measures]
     tooltips += [("Top class", "@top_class"), ("Images", "@images")]
-    plot.add_tools(HoverTool(renderers=[points], tooltips=tooltips, limit=1))
+    plot.add_tools(HoverTool(renderers=[points], tooltips=tooltips, limit=2))
     return plot
 
 

@@ -40,7 +40,12 @@ def page(run) -> Page:
 def test_it_says_what_was_run_and_found(page):
     for said in (
         *("gelens evaluate", "digits#val", "539", "measure 12.5", "0123456789abcdef", "version of torch", "2.14.1"),
-        *("mini ResNet SE", "mini_resnet@w.safetensors", "one is more selective", "top-1 accuracy 76.54 % on 100 images"),
+        *(
+            "mini ResNet SE",
+            "mini_resnet@w.safetensors",
+            "one is more selective",
+            "top-1 accuracy 76.54 % on 100 images",
+        ),
     ):
         assert said in page.text, said
     assert "/home/someone" not in page.text
@@ -82,7 +87,9 @@ def test_nothing_is_fetched(page):
 def test_names_are_no_markup(tmp_path):
     """Of networks, classes, images, data, settings and findings; a page without them has the same elements."""
     plain = write_run(tmp_path / "plain", [f"name {number}" for number in range(len(HOSTILE))], findings=[""])
-    run = write_run(tmp_path / "hostile", HOSTILE, findings=list(HOSTILE), data={"name": HOSTILE[0], "note": HOSTILE[1]})
+    run = write_run(
+        tmp_path / "hostile", HOSTILE, findings=list(HOSTILE), data={"name": HOSTILE[0], "note": HOSTILE[1]}
+    )
     for folder in (plain, run):
         units = pd.read_csv(folder / "selectivity.csv")
         units["top_class_name"] = HOSTILE[1] if folder == run else "plain"
@@ -106,7 +113,9 @@ def test_units_of_all_tables_are_joined(run):
     indices = pd.read_csv(run / "selectivity_indices.csv")
     pd.testing.assert_series_equal(units["index_auc"], indices["value"], check_names=False)
     last = units[units["block"] == "conv4-2"]
-    assert (last["images"] == "0001, 0002, 0003").all() and (units.loc[units["block"] == "conv4-1", "images"] == "").all()
+    assert (last["images"] == "0001, 0002, 0003").all() and (
+        units.loc[units["block"] == "conv4-1", "images"] == ""
+    ).all()
 
 
 def test_curves_are_those_of_the_table(run):
@@ -115,10 +124,13 @@ def test_curves_are_those_of_the_table(run):
     (one,) = [
         each
         for each in curves
-        if (each["network"], each["block"], each["score"], each["order"]) == ("mini ResNet SE", "conv4-1", "gate", "most")
+        if (each["network"], each["block"], each["score"], each["order"])
+        == ("mini ResNet SE", "conv4-1", "gate", "most")
     ]
     mine = table[(table["network"] == NETWORKS[1]) & (table["block"] == BLOCKS[0])]
-    mine = mine[((mine["score"] == "gate") & (mine["order"] == "most")) | (mine["order"] == "none")].sort_values("ratio")
+    mine = mine[((mine["score"] == "gate") & (mine["order"] == "most")) | (mine["order"] == "none")].sort_values(
+        "ratio"
+    )
     assert one["ratio"] == mine["ratio"].tolist() and one["top1"] == mine["top1"].round(6).tolist()
     assert {each["order"] for each in curves if each["network"] == "mini ResNet"} == {"none"}
 
