@@ -62,21 +62,12 @@ def write_run(folder: Path, units: int) -> None:
     names = [f"ILSVRC2012_val_{number:08d}.JPEG" for number in numbers]
     images = ranks.assign(identifier=names, index=numbers, label=numbers % 1000)
     ratios = np.round(np.arange(0.1, 1, 0.1), 1)
+    orders = (("none", "none", (0, 1)), ("gate", "most", ratios), ("gate", "least", ratios))
     curves = [
-        (
-            network,
-            block,
-            score,
-            order,
-            "block",
-            ratio,
-            0.76 - 0.7 * ratio**2,
-            0.75 - 0.7 * ratio**2,
-            0.77 - 0.7 * ratio**2,
-        )
+        (network, block, score, order, "block", ratio, *(top1 - 0.7 * ratio**2 for top1 in (0.76, 0.75, 0.77)))
         for network in NETWORKS
         for block in BLOCKS
-        for score, order, several in (("none", "none", (0, 1)), ("gate", "most", ratios), ("gate", "least", ratios))
+        for score, order, several in orders
         for ratio in several
     ]
     names = ["network", "block", "score", "order", "scope", "ratio", "top1", "top1_low", "top1_high"]

@@ -85,12 +85,10 @@ def accessible(svg: str, identifier: str, title: str) -> str:
         return ""
     root = ElementTree.parse(io.StringIO(svg)).getroot()
     identifier = re.sub(r"[^\w-]", "_", identifier)
+    unwanted = (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style")  # its maker, and a style that would be the page's
     for parent in list(root.iter()):
         for part in list(parent):
-            if part.tag in (
-                f"{{{_SVG}}}metadata",
-                f"{{{_SVG}}}style",
-            ):  # its maker, and a style that would be the page's
+            if part.tag in unwanted:
                 parent.remove(part)
     for element in root.iter():
         for name, value in element.attrib.items():

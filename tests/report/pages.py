@@ -36,9 +36,8 @@ def write_run(folder: Path, networks: Sequence[str] = NETWORKS, whole: bool = Fa
         making.pruning_table(networks[1:], BLOCKS, networks[:1]).to_csv(folder / "pruning.csv", index=False)
     stored = json.loads((folder / "run.json").read_text())
     card = {"weights_hash": "0123456789abcdef", "training_seed": "7", "preprocessing": {"size": 32}, "notes": []}
-    stored["networks"] = {
-        network: card | {"reference": f"{network}@/home/someone/w.safetensors"} for network in networks
-    }
+    references = {network: {"reference": f"{network}@/home/someone/w.safetensors"} for network in networks}
+    stored["networks"] = {network: card | reference for network, reference in references.items()}
     stored |= {"timings": {"measure": 12.5}, "versions": {"torch": "2.14.1"}, "findings": ["one is more selective"]}
     (folder / "run.json").write_text(json.dumps(stored | record))
     return folder

@@ -43,9 +43,7 @@ ELEMENTS = """
 def browser():
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: `apt-get install chromium`")
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="Playwright drives the browser: pip install playwright"
-    )
+    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright to drive the browser with")
     with playwright.sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield started
@@ -70,6 +68,15 @@ def hostile(tmp_path_factory) -> Path:
     page = write_report([folder])
     page.write_text(re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text()))
     making.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def demo() -> Path:
+    """What `make demo` left; CI runs the demo first."""
+    folder = Path(__file__).parents[2] / "runs" / "demo"
+    if not (folder / "report.html").exists():
+        pytest.skip("no runs/demo/report.html: `make demo` has not been run here")
     return folder
 
 
@@ -121,18 +128,20 @@ def test_it_opens_without_an_error_and_fetches_nothing(browser, run):
         assert opened.page.locator("#trouble").is_hidden()
 
 
+def test_the_page_of_the_demo_opens(browser, demo):
+    with Opened(browser, demo) as opened:
+        assert opened.shown() == len(units_of(demo))
+        assert opened.errors == [] and opened.requests == [opened.path.as_uri()]
+
+
 def test_hovering_shows_values_that_are_in_the_csv(browser, run):
     units = units_of(run)
     for at in (units["csi"].idxmin(), units["csi"].idxmax()):  # where no other unit lies on top
         row = units.loc[at]
         with Opened(browser, run) as opened:
             said = opened.hover(int(at))
-        assert said[2:6] == [
-            str(row["unit"]),
-            f"{row['csi']:.4f}",
-            f"{row['csi_null']:.4f}",
-            f"{row['csi_crossfit']:.4f}",
-        ]
+        measures = [f"{row[name]:.4f}" for name in ("csi", "csi_null", "csi_crossfit")]
+        assert said[2:6] == [str(row["unit"]), *measures]
         assert said[0] == {"mini_resnet": "mini ResNet", "mini_resnet_se": "mini ResNet SE"}[row["network"]]
         assert row["top_class_name"] in said
 
@@ -192,9 +201,8 @@ def test_curves_follow_block_order_and_intervals(browser, run):
     mine = table[(table["network"] == NETWORKS[1]) & (table["block"] == "layer3.1")]
     most = mine[mine["order"].isin(["most", "none"])].sort_values("ratio")["top1"].tolist()
     drawn = "[...Bokeh.documents[0].get_model_by_name('curve-1-{}').data.top1]"
-    bands = (
-        "Bokeh.documents[0].get_model_by_name('curves').renderers.filter((r) => r.name == 'band' && r.visible).length"
-    )
+    renderers = "Bokeh.documents[0].get_model_by_name('curves').renderers"
+    bands = f"{renderers}.filter((each) => each.name == 'band' && each.visible).length"
     with Opened(browser, run) as opened:
         page = opened.page
         page.select_option("#curve-block", "conv4-2")
@@ -244,12 +252,10 @@ def test_it_fits_a_phone_in_the_dark(browser, run):
         page = opened.page
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
-        assert (
-            page.locator("figure .narrow svg").first.is_visible() and page.locator("figure .wide svg").first.is_hidden()
-        )
-        assert (
-            page.evaluate("Bokeh.documents[0].get_model_by_name('scatter').left[0].axis_label_text_color") == "#e3e6ea"
-        )
+        assert page.locator("figure .narrow svg").first.is_visible()
+        assert page.locator("figure .wide svg").first.is_hidden()
+        axis = "Bokeh.documents[0].get_model_by_name('scatter').left[0]"
+        assert page.evaluate(f"{axis}.axis_label_text_color") == "#e3e6ea"
 
 
 def test_printed_it_has_tables_instead_of_controls(browser, run):
