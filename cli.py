@@ -843,14 +843,14 @@ def report(runs, out):
 
 
 def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> None:
-    from analysis.commands.report import Report
+    from analysis.commands.report import report_beside
     from analysis.commands.supplementary import Supplementary
     from analysis.processes import is_first
     from analysis.tables.selectivity import Statistics
 
     _execute(command, Supplementary(inputs, measuring, recipe, Statistics(seed)), out, resume)
     if is_first():
-        click.echo(f"Report: {plain(Report([out]).write())}")
+        click.echo(f"Report: {plain(report_beside(out))}")
 
 
 @main.command()

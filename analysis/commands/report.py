@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.report import write_report
+from analysis.report import REPORT, write_report
 
 
 @dataclass(frozen=True)
@@ -17,3 +17,9 @@ class Report:
     def write(self) -> Path:
         """The file written."""
         return write_report(self.runs, self.out)
+
+
+def report_beside(run: Path) -> Path:
+    """The page in a finished run's folder, written unless it is there."""
+    page = Path(run) / REPORT
+    return page if page.exists() else Report([run]).write()

@@ -1,5 +1,5 @@
 """A run's folder, or several compared, as one HTML page: made from the folders alone, opened without a network."""
 
-from analysis.report.page import write_report
+from analysis.report.page import REPORT, write_report
 
-__all__ = ["write_report"]
+__all__ = ["REPORT", "write_report"]

@@ -24,7 +24,7 @@ def facts_of(source: Source) -> list[tuple[str, str]]:
 def _images(data: Mapping) -> str:
     count = data.get("read", data.get("images"))
     said = [] if count is None else [str(count)]
-    if data.get("classes"):
+    if isinstance(data.get("classes"), list):
         said.append(f"{len(data['classes'])} classes")
     if data.get("skipped"):
         said.append(f"{len(data['skipped'])} left out as unreadable")

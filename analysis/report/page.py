@@ -68,16 +68,17 @@ def page_of(sources: Sequence[Source]) -> str:
     environment = Environment(
         autoescape=True, loader=FileSystemLoader(_HERE), undefined=StrictUndefined, finalize=_plain
     )
-    views = views_of(units, curves, colors)
+    titles = titles_of(units)
+    views = views_of(units, curves, colors) | {"curves": curves, "networks": list(colors), "titles": titles}
     return environment.get_template("page.html.jinja").render(
         runs=[_run(number, source, len(sources)) for number, source in enumerate(sources)],
         title=", ".join(source.name for source in sources),
         policy=_policy(scripts),
         style=Markup((_HERE / "page.css").read_text("utf-8")),
         scripts=[Markup(each) for each in scripts],
-        packed=_packed(json.dumps(views | {"curves": curves, "networks": list(colors)}, allow_nan=False)),
+        packed=_packed(json.dumps(views, allow_nan=False)),
         colors=colors,
-        titles=titles_of(units),
+        titles=titles,
         blocks={"units": _distinct(units, "block"), "curves": list(dict.fromkeys(each["block"] for each in curves))},
         scores=list(dict.fromkeys(each["score"] for each in curves if each["score"])),
         curved=list(dict.fromkeys(each["network"] for each in curves)),

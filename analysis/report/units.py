@@ -68,7 +68,7 @@ def _units(source: Source) -> pd.DataFrame:
         table = source.table(name)
         if len(table):
             kept = {old: new for old, new in columns.items() if old in table and new not in units}
-            table = table[[*UNIT, *kept]].rename(columns=kept)
+            table = table[[*UNIT, *kept]].drop_duplicates(UNIT).rename(columns=kept)
             units = table if units.empty else units.merge(table, on=UNIT, how="left")
     if units.empty:
         return units

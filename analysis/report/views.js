@@ -74,7 +74,6 @@
 
   function showUnits() {
     const source = named("units");
-    const table = named("table");
     const points = named("points");
     const data = source.data;
     const count = data.network.length;
@@ -147,11 +146,10 @@
       named("marks").data = { x: picked.map((at) => values[at]), y: picked.map(() => 0) };
       const first = picked.slice(0, 5).map((at) => {
         const line = document.createElement("p");
-        const measures = table.columns
-          .filter((column) => !["network", "block", "unit", "top_class", "images"].includes(column.field))
-          .map((column) => [column, data[column.field][at]])
+        const measures = Object.entries(packed.titles)
+          .map(([name, title]) => [title, data[name][at]])
           .filter(([, value]) => !Number.isNaN(value))
-          .map(([column, value]) => `${new DOMParser().parseFromString(column.title, "text/html").body.textContent} ${value.toFixed(4)}`);
+          .map(([title, value]) => `${title} ${value.toFixed(4)}`);
         const images = data.images[at] ? [`most active on ${data.images[at]}`] : [];
         const name = `${data.network[at]}, ${data.block[at]}, unit ${data.unit[at]}`;
         line.textContent = `${name}: ${[data.top_class[at], ...measures, ...images].filter(Boolean).join("; ")}`;
