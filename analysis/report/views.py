@@ -15,14 +15,13 @@ from bokeh.models import (
     BooleanFilter,
     CDSView,
     ColumnDataSource,
-    DataTable,
+    DataRange1d,
     HoverTool,
     InlineStyleSheet,
-    NumberFormatter,
     NumeralTickFormatter,
-    TableColumn,
-    UIElement,
 )
+from bokeh.models.ui import UIElement
+from bokeh.models.widgets import DataTable, NumberFormatter, TableColumn
 from bokeh.plotting import figure
 from bokeh.transform import factor_cmap
 
@@ -110,9 +109,8 @@ def _scatter(source: ColumnDataSource, view: CDSView, titles: Mapping[str, str],
 
 def _histogram(colors: Mapping[str, str]) -> figure:
     """Units by a measure, a line for each network; those selected are marked on the axis."""
-    plot = _figure(380, HISTOGRAM)
+    plot = _figure(380, HISTOGRAM, y_range=DataRange1d(start=0))
     plot.yaxis.axis_label = "Units"
-    plot.y_range.start = 0
     for number, color in enumerate(colors.values()):
         bins = ColumnDataSource(data={"x": [0.0, 1.0], "y": [0.0, 0.0]}, name=f"bins-{number}")
         plot.step("x", "y", source=bins, mode="after", color=color, line_width=2)
