@@ -130,3 +130,18 @@ def figures(run, formats, **options):
 
     paths = Figures(run, formats or DEFAULT_FORMATS, **options).draw()
     click.echo("\n".join(map(plain, paths)))
+
+
+@main.command(section=COMPUTE, example="gelens report runs/plain runs/se --out compared.html")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@shared.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="The page; report.html in the first RUN by default."
+)
+def report(runs, out):
+    """One HTML page of a finished run, or of several compared: what was run, findings, figures, tables.
+
+    It is made from the runs' folders alone, and opens anywhere without a network.
+    """
+    from ..commands.report import Report
+
+    click.echo(plain(Report(runs, out).write()))

@@ -86,7 +86,7 @@ def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> Non
     from ..commands.supplementary import Supplementary
     from ..tables.selectivity import Statistics
 
-    execute(command, Supplementary(inputs, measuring, recipe, Statistics(seed)), out, resume)
+    execute(command, Supplementary(inputs, measuring, recipe, Statistics(seed)), out, resume, page=True)
 
 
 @main.command(section=ALL, example="gelens supplementary --data cifar10")

@@ -61,14 +61,14 @@ def draw(
     with blocks_as_in_papers(known):
         for module in figure_modules():
             if run.has(*module.NEEDS):
-                paths += _drawn(module, run, look, target, formats)
+                paths += drawn_by(module, run, look, target, formats)
     if not paths:
         needed = sorted({name for module in figure_modules() for name in module.NEEDS if name.endswith(".csv")})
         raise UsageError(f"the run in `{folder}` has no table to draw; figures are drawn from {', '.join(needed)}")
     return paths
 
 
-def _drawn(module: ModuleType, run: StoredRun, look: Look, target: Path, formats: Sequence[str]) -> list[Path]:
+def drawn_by(module: ModuleType, run: StoredRun, look: Look, target: Path, formats: Sequence[str]) -> list[Path]:
     """The pictures of one file of this room, saved.
 
     Raises:
