@@ -185,7 +185,7 @@ def is_finished(training: Training, out: Path) -> bool:
     "--compile/--no-compile",
     "compiled",
     default=None,
-    help="Use torch.compile.  [default: where a network gains by it]",
+    help="Use torch.compile.  [default: where it helps]",
 )
 @click.option("--progress/--no-progress", default=True)
 def main(data, runs, out, recipe, epochs, limit, most, device, precision, compiled, progress):
