@@ -2,13 +2,14 @@
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import wraps
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from .ablation.importance import MEAN_SCORES, Prior
@@ -16,7 +17,10 @@ from .anatomy.sites import block_depths, resolve_blocks, signed_blocks
 from .data import ImageData, adapted, checked, load_data, preprocessing_for
 from .data.adapting import known_classes, known_indices, known_labels
 from .data.contents import sampled_contents
+from .data.loading import batches
+from .devices import resolve_device
 from .errors import RunError, UsageError
+from .networks import preprocessing_of
 from .networks.facts import network_facts
 from .networks.weights import network_card
 from .probes.activity import Activity
@@ -28,7 +32,7 @@ from .recording import Recording
 from .results.run import versions
 from .statistics import PERMUTATIONS, REPLICATES
 from .subjects import Networks, fit_classes, image_shape, label_networks, outputs_and_units
-from .sweep.passing import Subject, SweepOptions
+from .sweep.passing import Subject, SweepOptions, network_input
 from .sweep.passing import record as run_pass
 from .tables.evaluation import evaluation_table
 from .tables.pruning import pruning_table
@@ -314,6 +318,44 @@ def pruning(
     }
     requests = with_priors(requests, data, options, means_from, selectivity)
     return pruning_table(record_requests(requests, data, options))
+
+
+def describe(network: nn.Module | str) -> pd.Series:
+    """What a network is: reference, sizes, what was published of it, how images are shown to it, what was assumed.
+
+    >>> describe("mini_resnet_se")["parameters"]
+    246042
+    """
+    ((label, loaded),) = label_networks(network).items()
+    card = network_card(loaded)
+    size = preprocessing_of(loaded).size
+    told = {name: card[name] for name in ("reference", "training_seed", "layout", "notes", "weights_hash")}
+    return pd.Series(
+        told | {"preprocessing": str(preprocessing_of(loaded))} | network_facts(loaded, (3, size, size)), name=label
+    )
+
+
+def images_for(
+    network: nn.Module | str, data, batch_size: int = 64, device: str = "auto"
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches as a network gets them in a pass: resized, cropped and normalised its way.
+
+    Args:
+        data: images, or their reference.
+        device: where they are put.
+
+    Yields:
+        (N, 3, H, W) float32 images and (N,) labels.
+
+    >>> images, labels = next(images_for("mini_resnet", "digits#val", 8, "cpu"))
+    >>> images.shape, labels.shape
+    (torch.Size([8, 3, 32, 32]), torch.Size([8]))
+    """
+    where, images = resolve_device(device), load_data(data)
+    (loaded,) = label_networks(network).values()
+    shown = preprocessing_for(loaded, images)
+    for batch in batches(images, [shown.geometry], batch_size):
+        yield network_input(batch, shown, where), batch.labels.to(where)
 
 
 def with_priors(

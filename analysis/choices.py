@@ -10,7 +10,10 @@ SCOPES = ("block", "stage")
 """Where units are dropped: in each block alone, or in all blocks of a stage."""
 
 SCORES = ("gate", "random", "activation", "selectivity", "gradient")
-"""What a unit's importance is; see `gelens.ablation.importance`."""
+"""What a unit's importance is: the gate's value (the paper's); a hash of seed, image and channel; the mean of |gated
+branch|; the class selectivity index of another run; the sum over positions of gated branch × gradient of the predicted
+logit, the first-order estimate of how far that logit falls when the map is set to zero (as Molchanov et al., ICLR 2017,
+but of a logit and signed)."""
 
 TAPS = ("output", "branch", "gate", "gated", "sum")
 """Where in a block its activity is taken; see `gelens.probes.activity`."""
@@ -23,3 +26,12 @@ RECIPES = ("small", "cifar", "imagenet", "imagenet_long", "imagenet_plateau")
 
 INDICES = ("csi", "precision", "ccmas", "auc", "mi")
 """Indices of selectivity; see `gelens.statistics.registry`."""
+
+FORMATS = ("png", "pdf", "svg")
+"""What figures are drawn in; see `gelens.figures`."""
+
+DATA = (
+    *("digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "imagenette", "folder", "imagenet", "tar"),
+    *("webdataset", "parquet", "hf", "cache"),
+)
+"""The forms of images, what a reference begins with; see `gelens.data.forms`."""

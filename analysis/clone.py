@@ -18,6 +18,7 @@ def become_gelens() -> None:
     folder = Path(__file__).parent
     if "gelens" not in sys.modules:
         spec = spec_from_file_location("gelens", folder / "__init__.py", submodule_search_locations=[str(folder)])
+        assert spec is not None and spec.loader is not None
         module = module_from_spec(spec)
         sys.modules["gelens"] = module
         spec.loader.exec_module(module)

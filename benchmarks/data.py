@@ -19,14 +19,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+
 from gelens.data import ImageData, batches, imagenet, load_data
 from gelens.data.cached import write_cache
 from gelens.data.loading import _geometry_transform
 from gelens.devices import keep_freed_memory
 from gelens.networks import load_network
-from PIL import Image
-from torch.utils.data import DataLoader
-from torchvision.datasets import ImageFolder
 
 BATCH = 50
 

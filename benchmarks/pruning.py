@@ -18,11 +18,13 @@ import itertools
 import multiprocessing
 import resource
 import time
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
+
 from gelens.anatomy.hooks import hooked
 from gelens.anatomy.sites import find_sites, gate_values, resolve_blocks
 from gelens.api import Request, record_requests
@@ -34,12 +36,16 @@ from gelens.sweep.passing import SweepOptions
 
 
 class PlainLoop:
-    """The plain way, in a process of its own: how long batches take, and what it decides."""
+    """The plain way, in a process of its own: how long batches take, and what it decides.
 
-    def __init__(self, batch: int, keep_memory: bool, device: str):
+    Args:
+        serve: what the process runs; its first argument is the pipe that images come by.
+    """
+
+    def __init__(self, serve: Callable, *arguments):
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
-        self.process = context.Process(target=_serve, args=(other, batch, keep_memory, device), daemon=True)
+        self.process = context.Process(target=serve, args=(other, *arguments), daemon=True)
         self.process.start()
 
     def __call__(self, images: torch.Tensor) -> tuple[float, np.ndarray]:
@@ -51,24 +57,35 @@ class PlainLoop:
         self.pipe.send(None)
 
 
-def _serve(pipe, batch: int, keep_memory: bool, device: str) -> None:
+def _serve(pipe, name: str, batch: int, keep_memory: bool, device: str) -> None:
     if keep_memory:
         keep_freed_memory()
-    network = make_network(device)
+    network = make_network(name, device)
     sites = {site.block: site for site in find_sites(network, resolve_blocks(network))}
     points = FeatureImportance(network, resolve_blocks(network), exact=True).points
+    answer(pipe, network, batch, lambda images: plain_loop(network, sites, points, images))
+
+
+def answer(pipe, network, batch: int, loop: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Send seconds and decisions for whatever images come, until None does."""
     with torch.inference_mode():
-        network(torch.randn(2, 3, 224, 224, device=device).contiguous(memory_format=torch.channels_last))  # warm-up
+        network(make_images(network, 2).to(next(network.parameters()).device))  # warm-up
         while (sent := pipe.recv()) is not None:
-            images = torch.from_numpy(sent).to(device).contiguous(memory_format=torch.channels_last)
-            parts = [timed(images.device, plain_loop, network, sites, points, part) for part in images.split(batch)]
+            images = torch.from_numpy(sent).to(next(network.parameters()).device)
+            images = images.contiguous(memory_format=torch.channels_last)
+            parts = [timed(images.device, loop, part) for part in images.split(batch)]
             decisions = torch.cat([each for _, each in parts], 1).cpu().numpy()
             pipe.send((sum(seconds for seconds, _ in parts), decisions))
 
 
-def make_network(device: str):
+def make_network(name: str, device: str):
     torch.manual_seed(0)
-    return load_network("resnet50_se").to(device, memory_format=torch.channels_last)
+    return load_network(name).to(device, memory_format=torch.channels_last)
+
+
+def make_images(network, count: int) -> torch.Tensor:
+    size = network.preprocessing.size
+    return torch.randn(count, 3, size, size).contiguous(memory_format=torch.channels_last)
 
 
 def plain_loop(network, sites, points, images: torch.Tensor) -> torch.Tensor:
@@ -124,7 +141,7 @@ def speed(network, images: torch.Tensor, options) -> None:
         with lower:
             metric.update(images[part], labels[part], part)
 
-    loop = PlainLoop(options.plain_batch, options.same_allocator, options.device)
+    loop = PlainLoop(_serve, options.network, options.plain_batch, options.same_allocator, options.device)
     first = torch.arange(min(batch, len(images)))
     plain_seconds, seconds, plain = 0.0, 0.0, []
     with torch.inference_mode():
@@ -140,13 +157,18 @@ def speed(network, images: torch.Tensor, options) -> None:
             seconds += sum(timed(device, engine, part)[0] for part in turn.split(batch))
         loop.stop()
         with lower:
-            bound = tails(metric, network, images, batch)
+            targets = [
+                (target.name, target.ablation.tail.after, sum(point.ratio > 0 for point in target.points))
+                for target in metric.probe._targets
+            ]
+            bound = tails(targets, network, images, batch)
     expected = np.concatenate(plain, 1) == labels.cpu().numpy()
     correct = metric.correctness()
     passes = 1 + sum(point.ratio > 0 for point in metric.points)
     folding = "batch norm as it is" if options.exact else "batch norm folded"
     sizes = [target.ablation.chunk.rows for target in metric.probe._targets]
-    print(f"resnet50_se, 224 px, {len(images)} images, {options.device}, {torch.get_num_threads()} threads")
+    what = f"{options.network}, {images.shape[-1]} px, {len(images)} images"
+    print(f"{what}, {options.device}, {torch.get_num_threads()} threads")
     allocator = "keeping freed memory" if options.same_allocator else "default allocator"
     print(f"plain loop: {passes} passes in batches of {options.plain_batch}, float32, {allocator}")
     print(f"engine: batches of {batch}, {options.precision}, {folding}, compiled: {options.compile}, chunks {sizes}")
@@ -159,22 +181,23 @@ def speed(network, images: torch.Tensor, options) -> None:
         print(f"{len(images) / seconds:.1f} images/s, peak memory {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB")
 
 
-def tails(metric: FeatureImportance, network, images: torch.Tensor, batch: int) -> float:
-    """Seconds of the intact passes and of all tails, each at the fastest of several batch sizes."""
+def tails(targets: Sequence[tuple[str, Callable, int]], network, images: torch.Tensor, batch: int) -> float:
+    """Seconds of the intact passes and of all tails, each at the fastest of several batch sizes.
+
+    Args:
+        targets: each block, what follows it, and how often that is run.
+    """
     part = images[:batch]
     total = min(timed(images.device, network, part)[0] for _ in range(3)) * len(images) / batch
     sizes = (16, 32, 64) if images.device.type == "cpu" else (64, 256, 1024, 4096)
-    for target in metric.probe._targets:
+    for block, after, variants in targets:
         maps = {}
-        with hooked(
-            (network.get_submodule(target.name), lambda module, args, output, maps=maps: maps.update(x=output))
-        ):
+        with hooked((network.get_submodule(block), lambda module, args, output, maps=maps: maps.update(x=output))):
             network(part)
-        variants = sum(point.ratio > 0 for point in target.points)
         best = 0.0
         for size, _ in itertools.product(sizes, range(3)):
             rows = torch.cat([maps["x"]] * max(size // batch, 1))
-            best = max(best, len(rows) / timed(images.device, target.ablation.tail.after, rows)[0])
+            best = max(best, len(rows) / timed(images.device, after, rows)[0])
         total += variants * len(images) / best
     return total
 
@@ -221,6 +244,7 @@ def demo(folder: Path, options) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--network", default="resnet50_se")
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--plain-batch", type=int, default=8)
     parser.add_argument("--batch", type=int, default=8)
@@ -237,9 +261,8 @@ def main() -> None:
         demo(options.demo, options)
         return
     keep_freed_memory()  # as the command line does
-    network = make_network(options.device)
-    images = torch.randn(max(options.images, 32 * options.scaling), 3, 224, 224, device=options.device)
-    images = images.contiguous(memory_format=torch.channels_last)
+    network = make_network(options.network, options.device)
+    images = make_images(network, max(options.images, 32 * options.scaling)).to(options.device)
     if options.scaling:
         scaling(network, images, options)
         return

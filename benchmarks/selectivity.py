@@ -16,16 +16,17 @@ import statistics
 import time
 from pathlib import Path
 
-import gelens
 import numpy as np
 import torch
+from PIL import Image
+
+import gelens
 from gelens.anatomy.sites import resolve_blocks
 from gelens.commands.inputs import Inputs
 from gelens.data import ImageData, batches
 from gelens.devices import keep_freed_memory, resolve_device
 from gelens.networks import load_network
 from gelens.sweep.passing import SweepOptions
-from PIL import Image
 
 CLASSES, UNITS, BLOCKS = 1000, 1024, 6
 """Of ImageNet, and of stage four of ResNet-50."""

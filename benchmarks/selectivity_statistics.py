@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from gelens.statistics import PERMUTATIONS, REPLICATES, Resampling, unit_statistics
 
 CLASSES = 1000

@@ -16,6 +16,9 @@ import time
 
 import click
 import torch
+from timm.optim import param_groups_weight_decay
+from torch import nn
+
 from gelens.data import load_data
 from gelens.devices import PRECISIONS, keep_freed_memory, resolve_device
 from gelens.networks import load_network
@@ -23,8 +26,6 @@ from gelens.training.loop import KeptEpochs, Loop
 from gelens.training.precision import faster_precision
 from gelens.training.reading import training_batches
 from gelens.training.recipes import recipe_of
-from timm.optim import param_groups_weight_decay
-from torch import nn
 
 
 class Bare:

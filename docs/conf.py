@@ -10,8 +10,9 @@ sys.path[:0] = [str(ROOT), str(HERE)]
 
 # first, so that gelens is that of this clone, whatever is installed
 import analysis  # isort: skip  # noqa: E402, F401
-import gelens  # noqa: E402
 import pages  # noqa: E402
+
+import gelens  # noqa: E402
 
 project = "gelens"
 author = "the authors of gelens"
@@ -33,6 +34,8 @@ nb_ipywidgets_js = {}
 
 myst_enable_extensions = ["dollarmath", "deflist", "attrs_inline"]
 myst_heading_anchors = 3
+# pages of studies name files of the repository that are no pages; links of our own pages have a test
+suppress_warnings = ["myst.xref_missing"]
 
 # docstrings are plain text with names in single backticks
 default_role = "literal"

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import click
+
 import gelens
 from gelens.cli import main
 from gelens.cli.group import OWN, TALK

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import click
 import numpy as np
 import pandas as pd
+
 from gelens.statistics import Resampling, corrected_index, selectivity_index, unit_statistics
 from gelens.statistics.class_means import means_of, variance_over_classes
 from gelens.statistics.samples import half_width, over_units, spread

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import gelens
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import spearmanr
+from torch import nn
+
+import gelens
 from gelens.anatomy.hooks import capture, evaluating, find_module, hooked
 from gelens.anatomy.sites import example_images, find_sites, resolve_blocks
 from gelens.anatomy.sums import sum_modules
@@ -31,8 +34,6 @@ from gelens.statistics import Resampling, unit_statistics
 from gelens.subjects import fit_classes, image_shape
 from gelens.sweep.passing import SweepOptions
 from gelens.tables.evaluation import evaluation_table
-from scipy.stats import spearmanr
-from torch import nn
 
 SITES = ("branch", "sum", "output")
 """After the branch's last batch norm; after the shortcut is added; after the last ReLU."""

@@ -7,6 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
+from torch import nn
+
+import analysis  # noqa: F401 — so that gelens is that of this clone, whatever is installed
 from gelens.api import Request, record_requests
 from gelens.data.datasets import ImageData
 from gelens.networks import load_network
@@ -15,10 +19,6 @@ from gelens.sweep.passing import SweepOptions
 from gelens.tables.evaluation import evaluation_table
 from gelens.tables.pruning import pruning_table
 from gelens.tables.selectivity import Selectivity, Statistics, selectivity_tables
-from PIL import Image
-from torch import nn
-
-import analysis  # noqa: F401 — so that gelens is that of this clone, whatever is installed
 from tests.devices.pretended import register
 
 DEVICES = ["cpu", "cuda", "mps", "xpu"]

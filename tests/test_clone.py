@@ -9,9 +9,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_both_names_give_the_same_modules():
-    import gelens.errors
-
     import analysis.errors
+    import gelens.errors
     from analysis.networks import references
 
     assert analysis is gelens

@@ -30,20 +30,44 @@ def test_the_commands_of_the_readme_exist():
     assert used and used <= set(cli.main.commands)
 
 
-def test_the_notebook_runs():
-    notebook = nbformat.read(ROOT / "notebooks" / "quickstart.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
-    kinds = [kind for cell in notebook.cells for output in cell.get("outputs", []) for kind in output.get("data", {})]
-    assert kinds.count("image/png") == 2
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FAST = ("quickstart", "writing_a_probe")
+CIFAR = ROOT.parent / "shared" / "data" / "cifar10"
 
 
-def test_what_the_notebook_shows_is_of_no_machine():
+def _may_be_slow(path: Path):
+    return pytest.param(path, id=path.stem, marks=() if path.stem in FAST else pytest.mark.slow)
+
+
+def _outputs(notebook) -> list:
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+def _pictures(notebook) -> int:
+    return sum("image/png" in output.get("data", {}) for output in _outputs(notebook))
+
+
+@pytest.mark.parametrize("path", map(_may_be_slow, NOTEBOOKS))
+def test_a_notebook_runs_and_shows_the_figures_that_it_is_kept_with(path, monkeypatch):
+    notebook = nbformat.read(path, as_version=4)
+    if any("GELENS_DATA" in cell.source for cell in notebook.cells):
+        if not CIFAR.is_dir():
+            pytest.skip("no CIFAR-10 in ../shared/data")
+        monkeypatch.setenv("GELENS_DATA", f"parquet:{CIFAR}")
+    kept = _pictures(notebook)
+    NotebookClient(
+        notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    ).execute()
+    assert _pictures(notebook) == kept > 0
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_a_notebook_shows_is_of_no_machine(path):
     """Stored outputs are what a reader sees: whole, without warnings and without somebody's folders."""
-    notebook = nbformat.read(ROOT / "notebooks" / "quickstart.ipynb", as_version=4)
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    outputs = _outputs(nbformat.read(path, as_version=4))
     assert outputs and {output["output_type"] for output in outputs} <= {"stream", "execute_result", "display_data"}
     assert not [output for output in outputs if output.get("name") == "stderr"]
-    assert "site-packages" not in str(outputs)
+    assert not [part for part in ("site-packages", "/tmp/", "parquet:/", str(ROOT)) if part in str(outputs)]
 
 
 def test_the_demo_reached_95_percent_on_every_network():

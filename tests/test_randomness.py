@@ -1,8 +1,9 @@
 """Hashes: the published generator's numbers, and independence of order."""
 
 import numpy as np
-from gelens.randomness import _mix, hashes, permuted_labels, poisson_weights, stratified_halves
 from scipy import stats
+
+from gelens.randomness import _mix, hashes, permuted_labels, poisson_weights, stratified_halves
 
 
 def test_the_mixing_function_is_splitmix64():

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-import gelens
 import pytest
 import torch
-from gelens.data import load_data
-from gelens.networks import load_network
-from gelens.sweep.passing import SweepOptions
 from timm.data import ImageDataset, create_loader
 from timm.utils import accuracy
 
+import gelens
+from gelens.data import load_data
+from gelens.networks import load_network
+from gelens.sweep.passing import SweepOptions
 from tests.conftest import make_network
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "imagenet_sample" / "val"

@@ -1,12 +1,12 @@
 """A recording made in somebody's own loop is the one that a pass makes."""
 
-import gelens
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from gelens.errors import RunError, UsageError
 
+import gelens
+from gelens.errors import RunError, UsageError
 from tests.conftest import count_hooks, make_data, make_network
 
 BLOCKS = ["layer3.0", "layer3.5"]

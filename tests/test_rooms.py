@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "analysis"
 
 RANKS = [
-    {"errors", "randomness", "names"},
+    {"errors", "randomness", "names", "choices", "progress"},
     {"files", "untrusted", "interruption", "paper", "devices", "processes"},
     {"networks", "statistics"},
     {"data", "results", "anatomy"},
@@ -29,8 +29,8 @@ RANKS = [
 """The rooms of the house, the earliest first: modules or packages of the package."""
 
 WITHOUT_TORCH = (
-    *("errors", "files", "untrusted", "interruption", "randomness", "names", "paper", "statistics", "results"),
-    *("figures", "recording", "tables"),
+    *("errors", "choices", "progress", "files", "untrusted", "interruption", "randomness", "names", "paper"),
+    *("statistics", "results", "figures", "recording", "tables", "report", "cli"),
 )
 
 
@@ -101,6 +101,7 @@ def test_import_analysis_is_light():
 def test_what_reads_loads_no_torch():
     """Statistics, tables and figures of a finished run, on a machine that has none."""
     paths = [path.relative_to(PACKAGE) for room in WITHOUT_TORCH for path in rooms()[room]]
+    paths += [Path("commands/report.py"), Path("commands/figures.py")]
     modules = [".".join(("gelens", *path.with_suffix("").parts)).removesuffix(".__init__") for path in paths]
     every = "\n".join(f"import {module}" for module in modules)
     assert not loaded_by(every) & {"torch", "torchvision", "timm", "torchmetrics", "accelerate"}

@@ -12,10 +12,6 @@ from ..errors import UsageError
 from ..randomness import hashes
 from .engine import Ablation
 
-"""The gate's value (the paper's); a hash of seed, image and channel; the mean of |gated branch|; the class selectivity
-index of another run; the sum over positions of gated branch × gradient of the predicted logit, the first-order estimate
-of how far that logit falls when the map is set to zero (as Molchanov et al., ICLR 2017, but of a logit and signed)."""
-
 MEAN_SCORES = ("gate", "activation", "gradient")
 """Scores of an image, which have a mean over images."""
 

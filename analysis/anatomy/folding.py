@@ -14,6 +14,42 @@ TOLERANCE = {"fp32": 1e-3, "tf32": 2e-2, "fp16": 5e-2, "bf16": 0.3}
 """How far logits of the copy may be from the network's, in standard deviations of its logits, by precision."""
 
 
+class Folding:
+    """A network's copy with batch norm folded, made when it is first asked for.
+
+    Args:
+        network: on its device.
+        images: that it takes, to see which batch norm follows which convolution.
+    """
+
+    def __init__(self, network: nn.Module, images: torch.Tensor):
+        self.network = network
+        self.pairs = batch_norm_pairs(network, images)
+        self._copy: tuple[tuple, nn.Module] | None = None
+
+    def copy(self) -> nn.Module:
+        """The copy, for the autocast at hand; made anew when the network's weights have changed."""
+        weights = _version(self.network)
+        if self._copy is None or self._copy[0] != weights:
+            device = next(self.network.parameters()).device
+            dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+            self._copy = (weights, folded(self.network, self.pairs, dtype))
+        return self._copy[1]
+
+    def forget_other_weights(self) -> bool:
+        """Let the copy go if the network's weights have changed since; whether they have."""
+        changed = self._copy is not None and self._copy[0] != _version(self.network)
+        if changed:
+            self._copy = None
+        return changed
+
+
+def _version(network: nn.Module) -> tuple:
+    """What changes whenever a weight does, in place or by another tensor."""
+    state = [*network.parameters(), *network.buffers()]
+    return tuple((id(each), None if each.is_inference() else each._version) for each in state)
+
+
 def batch_norm_pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[str, str]]:
     """Names of convolutions and of the batch norms that take their outputs, each called once in a forward pass."""
     outputs: dict[str, torch.Tensor] = {}

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from .. import choices
 from ..errors import plain
 from . import options as shared
+from .group import Choice
 from .main import COMPUTE, main
 from .running import execute, say_recording
 
@@ -92,7 +94,7 @@ def merge(parts, out):
 
 @main.command(section=COMPUTE, example="gelens compare runs/plain runs/se")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
-@shared.option("--reference", help="Label of the network that the others are compared with; the first by default.")
+@shared.reference
 @shared.out
 @shared.as_json
 def compare(runs, reference, out, resume):
@@ -115,7 +117,9 @@ def curves(runs, out, resume):
 
 @main.command(section=COMPUTE, example="gelens figures runs/selectivity --format svg --width 3.3")
 @click.argument("run", type=click.Path(path_type=Path))
-@shared.option("--format", "formats", multiple=True, help="png, pdf or svg; repeatable.  [default: png and pdf]")
+@shared.option(
+    "--format", "formats", multiple=True, type=Choice(choices.FORMATS), help="Repeatable.  [default: png and pdf]"
+)
 @shared.option("--width", type=float, help="Inches, of every figure; 3.3 is one column. Each figure's own by default.")
 @shared.option("--blocks", multiple=True, metavar="NAME", help="Only these, such as layer3.0 or layer3.*; repeatable.")
 @shared.option("--bins", type=int, help="Of the distributions; 40 by default.")
@@ -126,3 +130,18 @@ def figures(run, formats, **options):
 
     paths = Figures(run, formats or DEFAULT_FORMATS, **options).draw()
     click.echo("\n".join(map(plain, paths)))
+
+
+@main.command(section=COMPUTE, example="gelens report runs/plain runs/se --out compared.html")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@shared.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="The page; report.html in the first RUN by default."
+)
+def report(runs, out):
+    """One HTML page of a finished run, or of several compared: what was run, findings, figures, tables.
+
+    It is made from the runs' folders alone, and opens anywhere without a network.
+    """
+    from ..commands.report import Report
+
+    click.echo(plain(Report(runs, out).write()))

@@ -3,6 +3,7 @@
 import logging
 import traceback
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import click
 
@@ -46,7 +47,7 @@ def _choose_level(context: click.Context, parameter: click.Parameter, value: boo
             logging.getLogger("gelens").setLevel(logging.ERROR)
 
 
-_TALK = {"is_flag": True, "expose_value": False, "callback": _choose_level, "section": TALK}
+_talk = partial(Option, is_flag=True, expose_value=False, callback=_choose_level, section=TALK)
 
 
 def is_chosen(name: str) -> bool:
@@ -66,8 +67,8 @@ class Command(click.Command):
     def __init__(self, *arguments, section: str = "", example: str = "", **settings):
         super().__init__(*arguments, **settings)
         self.section, self.example = section, example
-        self.params.append(Option(["-q", "--quiet"], help="Neither notes nor progress bars.", **_TALK))
-        self.params.append(Option(["-v", "--verbose"], help="Where an error arose, as well.", **_TALK))
+        self.params.append(_talk(["-q", "--quiet"], help="Neither notes nor progress bars."))
+        self.params.append(_talk(["-v", "--verbose"], help="Where an error arose, as well."))
 
     def invoke(self, context: click.Context):
         from .. import processes
@@ -125,6 +126,7 @@ class Group(click.Group):
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {section: [] for section in self.sections}
         for name, command in self.commands.items():
+            assert isinstance(command, Command)
             sections[command.section].append((name, command.get_short_help_str(200).rstrip(".")))
         _write_sections(formatter, sections)
 
@@ -179,8 +181,9 @@ def _as_told(error: UsageError | RunError | OSError | click.ClickException) -> c
         return click.ClickException(plain(error))
     if isinstance(error, OSError):
         return click.ClickException(plain(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")))
-    error.message = plain(error.message)
-    return error
+    if isinstance(error, click.UsageError):
+        return click.UsageError(plain(error.format_message()), error.ctx)
+    return click.ClickException(plain(error.format_message()))
 
 
 def _write_sections(formatter: click.HelpFormatter, sections: Mapping[str, Sequence[tuple[str, str]]]) -> None:

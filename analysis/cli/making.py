@@ -59,7 +59,7 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
 
 
 @main.command(section=PREPARE, example="gelens cache imagenet:DIR#val --out val.npy")
-@click.argument("data")
+@click.argument("data", type=shared.DATA)
 @shared.option("--out", type=click.Path(path_type=Path), required=True, help="The file to make.")
 @shared.option(
     "--network",
@@ -86,7 +86,7 @@ def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> Non
     from ..commands.supplementary import Supplementary
     from ..tables.selectivity import Statistics
 
-    execute(command, Supplementary(inputs, measuring, recipe, Statistics(seed)), out, resume)
+    execute(command, Supplementary(inputs, measuring, recipe, Statistics(seed)), out, resume, page=True)
 
 
 @main.command(section=ALL, example="gelens supplementary --data cifar10")

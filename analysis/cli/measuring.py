@@ -93,7 +93,7 @@ def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options)
 )
 @shared.recorded_tap
 @shared.option("--groups", type=click.Path(path_type=Path), help="A csv of class and group: the index of groups.")
-@shared.option("--reference", help="Label of the network that the others are compared with; the first by default.")
+@shared.reference
 @shared.resampled
 @shared.rectify
 @shared.option(
@@ -171,7 +171,7 @@ def selectivity(
 @shared.resampled
 @shared.option(
     "--means-from",
-    metavar="DATA",
+    type=shared.DATA,
     help="Also accuracy with static gates: values from these other images, such as digits#train, instead of their own.",
 )
 @shared.seed
@@ -209,7 +209,7 @@ def gates(networks, stage, blocks, means_from, seed, keep, out, resume, **more):
 @shared.option("--units", type=int, default=128, show_default=True, help="Of each block, drawn by --seed.")
 @shared.option(
     "--means-from",
-    metavar="DATA",
+    type=shared.DATA,
     help="Also drop each image's own class's most selective units, by these other images, against another class's.",
 )
 @shared.seed
@@ -299,7 +299,7 @@ def taps(networks, stage, blocks, rectify, seed, keep, out, resume, **more):
     show_default=True,
     help="Drop in each block alone, or in all of a stage.",
 )
-@shared.option("--means-from", metavar="DATA", help="Other images than those measured, such as digits#train.")
+@shared.option("--means-from", type=shared.DATA, help="Other images than those measured, such as digits#train.")
 @shared.option(
     "--selectivity-from", type=click.Path(path_type=Path), metavar="RUN", help="Its index, for --score selectivity."
 )

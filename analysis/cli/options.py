@@ -1,5 +1,6 @@
 """Options that commands share, and what the library makes of them."""
 
+import re
 import time
 from dataclasses import replace
 from functools import partial
@@ -8,7 +9,7 @@ from pathlib import Path
 import click
 
 from .. import choices
-from ..errors import UsageError
+from ..errors import UsageError, unknown
 from .group import OWN, Choice, Option, is_chosen
 
 
@@ -62,12 +63,18 @@ class _Data(click.ParamType):
 
     name = "DATA"
 
+    def convert(self, value, parameter, context):
+        from ..networks.references import split_label
+
+        form = re.split("[:#]", split_label(value)[1])[0]
+        if form not in choices.DATA:
+            raise unknown("data", form, choices.DATA, limit=len(choices.DATA))
+        return value
+
     def shell_complete(self, context, parameter, incomplete):
         from click.shell_completion import CompletionItem
 
-        forms = ("imagenet:", "folder:", "tar:", "parquet:", "hf:", "webdataset:", "cache:")
-        known = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "imagenette", *forms)
-        return [CompletionItem(name) for name in known if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in choices.DATA if name.startswith(incomplete)]
 
 
 NETWORK = _Network()
@@ -118,7 +125,9 @@ subset = _several(
 )
 inputs = _several(data, subset, skip, geometry)
 untrained = _measured("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, with random ones.")
-device = _pass("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps or xpu.")
+device = _pass(
+    "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, mps or xpu."
+)
 workers = _pass(
     "--workers",
     type=click.IntRange(0),
@@ -185,6 +194,9 @@ recorded_tap = _measured(
     show_default=True,
     metavar="TAP",
     help="Whose activity is taken: " + ", ".join(choices.TAPS) + ".",
+)
+reference = _statistic(
+    "--reference", metavar="LABEL", help="The network that others are compared with; the first by default."
 )
 seed = _run("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all that is random.")
 keep = _run(

@@ -12,8 +12,13 @@ from ..names import pretty
 from .group import is_chosen
 
 
-def execute(command: str, request, out: Path, resume: bool, whole=lambda run: True) -> None:
-    """Open the run, do what is requested unless it is finished and whole, and say what came of it."""
+def execute(command: str, request, out: Path, resume: bool, whole=lambda run: True, page: bool = False) -> None:
+    """Open the run, do what is requested unless it is finished and whole, and say what came of it.
+
+    Args:
+        whole: says of a finished run whether nothing is missing.
+        page: whether the run's report is written.
+    """
     from ..commands.measuring import Recorded
     from ..errors import RunError, UsageError
     from ..processes import is_first
@@ -37,6 +42,8 @@ def execute(command: str, request, out: Path, resume: bool, whole=lambda run: Tr
             run.finish()
     if not is_first():
         return
+    if page:
+        _write_page(run)
     if is_chosen("json"):
         click.echo(json.dumps(_outcome(run), indent=2))
         return
@@ -78,8 +85,15 @@ def _say_shard(out: Path, shard: str) -> None:
     )
 
 
+def _write_page(run) -> None:
+    from ..commands.report import report_beside
+
+    report_beside(run.folder)
+
+
 def _outcome(run) -> dict:
     """What came of a run, as JSON has it."""
+    from ..report import REPORT
     from ..results.run import read_table
 
     accuracies = {}
@@ -92,6 +106,7 @@ def _outcome(run) -> dict:
         "findings": list(run.record.get("findings", ())),
         "figures": [str(path) for path in sorted(run.path("figures").glob("*.png"))],
         "tables": [path.name for path in sorted(run.folder.glob("*.csv"))],
+        "report": str(run.path(REPORT)) if run.path(REPORT).exists() else None,
     }
 
 
@@ -110,6 +125,8 @@ def _say(outcome: dict) -> None:
         click.echo(f"  {plain(path)}")
     if outcome["tables"]:
         click.echo(f"\nTables: {plain(', '.join(outcome['tables']))} in {plain(outcome['run'])}")
+    if outcome["report"]:
+        click.echo(f"\nReport: {plain(outcome['report'])}")
 
 
 def say_recording(recording, out: Path) -> None:

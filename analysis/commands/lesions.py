@@ -91,9 +91,10 @@ class MeasureLesions:
 
     def _request(self, network: nn.Module, images) -> Request:
         blocks = resolve_blocks(network, self.stage, self.blocks)
-        _, widths = outputs_and_units(network, blocks, image_shape(images, preprocessing_of(network)))
+        shape = image_shape(images, preprocessing_of(network))
+        _, widths = outputs_and_units(network, blocks, shape)
         chosen = {}
         for block in blocks:
             order = np.argsort(hashes(self.seed, "lesioned unit", np.arange(widths[block])), kind="stable")
             chosen[block] = sorted(order[: self.units].tolist())
-        return Request(network, blocks, probes=[Lesions(network, chosen, widths)])
+        return Request(network, blocks, probes=[Lesions(network, chosen, widths, shape)])

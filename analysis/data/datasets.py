@@ -1,9 +1,12 @@
 """Labelled images with stable identifiers: what every reference to data gives."""
 
+import base64
 import hashlib
+import io
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from functools import partial
+from html import escape
 from pathlib import PurePath
 
 import numpy as np
@@ -22,6 +25,9 @@ _CONTAINERS = ("folder", "tar", "webdataset", "parquet", "hf")
 """Forms that may hold any images, so that the place says more than the form."""
 MOST_CLASSES = 100_000
 """A label beyond is taken for damage: statistics have a place for every class up to the highest label."""
+
+
+_SHOWN_CLASSES = 10
 
 
 class ImageData(Dataset):
@@ -85,6 +91,20 @@ class ImageData(Dataset):
 
     def __str__(self) -> str:
         return f"{self.name}#{self.split}" if self.split else self.name
+
+    def __repr__(self) -> str:
+        name = f"{self.title}#{self.split}" if self.split else self.title
+        return f"{name}: {len(self)} images of {len(self.classes)} classes"
+
+    def _repr_html_(self) -> str:
+        """In Jupyter: what they are, and an image of each of the first classes."""
+        firsts = {label: np.flatnonzero(self.labels == label)[:1] for label in range(_SHOWN_CLASSES)}
+        shown = [
+            _thumbnail(self[int(position)][0], self.classes[label])
+            for label, found in firsts.items()
+            for position in found
+        ]
+        return f"<p>{escape(repr(self))}</p>{''.join(shown)}"
 
     @property
     def title(self) -> str:
@@ -155,6 +175,19 @@ class ImageData(Dataset):
         mapped.labels = imagenet.labels_of(self.synsets, self.name)[self.labels]
         mapped.classes, mapped.synsets = list(imagenet.class_names()), list(imagenet.synsets())
         return mapped
+
+
+def _thumbnail(image: Image.Image, name: str) -> str:
+    """An image as HTML that holds it, with the name of its class below."""
+    small, file = image.copy(), io.BytesIO()
+    small.thumbnail((96, 96))
+    small.save(file, "PNG")
+    source = base64.b64encode(file.getvalue()).decode()
+    return (
+        f'<figure style="display: inline-block; margin: 4px; text-align: center">'
+        f'<img alt="{escape(name)}" src="data:image/png;base64,{source}" style="height: 64px">'
+        f"<figcaption>{escape(name)}</figcaption></figure>"
+    )
 
 
 def image_differences(before: Mapping, now: Mapping) -> str:

@@ -5,6 +5,7 @@ Each function takes tables and returns a figure and its axes; it neither shows n
 
 from ..names import pretty
 from .drawing import draw, save
+from .drawn import Drawn
 from .fig1_optimisation import optimisation
 from .fig2_gap import selectivity_gap
 from .fig2_null import selectivity_against_null
@@ -31,6 +32,7 @@ from .pruning_curves import curve_scores
 from .table1_pooling import pooling_table
 
 __all__ = [
+    "Drawn",
     "block_similarity",
     "contact_sheet",
     "curve_scores",

@@ -14,13 +14,13 @@ from types import ModuleType
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from ..choices import FORMATS
 from ..errors import RunError, UsageError, unknown
 from ..files import atomic_path
 from ..names import blocks_as_in_papers
 from .stored import StoredRun
 from .style import STYLE, Look
 
-FORMATS = ("png", "pdf", "svg")
 DEFAULT_FORMATS = ("png", "pdf")
 DOTS_PER_INCH = 200
 
@@ -61,14 +61,14 @@ def draw(
     with blocks_as_in_papers(known):
         for module in figure_modules():
             if run.has(*module.NEEDS):
-                paths += _drawn(module, run, look, target, formats)
+                paths += drawn_by(module, run, look, target, formats)
     if not paths:
         needed = sorted({name for module in figure_modules() for name in module.NEEDS if name.endswith(".csv")})
         raise UsageError(f"the run in `{folder}` has no table to draw; figures are drawn from {', '.join(needed)}")
     return paths
 
 
-def _drawn(module: ModuleType, run: StoredRun, look: Look, target: Path, formats: Sequence[str]) -> list[Path]:
+def drawn_by(module: ModuleType, run: StoredRun, look: Look, target: Path, formats: Sequence[str]) -> list[Path]:
     """The pictures of one file of this room, saved.
 
     Raises:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ..names import family_and_gate, pretty
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     WIDTH,
@@ -27,7 +27,7 @@ SPLITS = {"train": "Training set", "val": "Validation set"}
 
 
 @styled
-def optimisation(training: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, np.ndarray]:
+def optimisation(training: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """Figure 1: top-1 error (%) against epoch, training set left and validation set right.
 
     Args:
@@ -56,7 +56,7 @@ def optimisation(training: pd.DataFrame, note: str = "", width: float | None = N
         ax.set_title(title)
         epoch_axis(ax, training["epoch"])
     axes[0, 0].set_ylim(0, 100)
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ..names import pretty
 from ..statistics.samples import half_width
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     NAME_SIZE,
@@ -44,7 +45,7 @@ def selectivity_gap(
     note: str = "",
     trends: pd.DataFrame | None = None,
     width: float | None = None,
-) -> tuple[Figure, np.ndarray]:
+) -> Drawn:
     """The gap in mean selectivity to the reference against depth: corrected for noise, and beside it as it is.
 
     Tables of older runs have no corrected gap: as it is, in excess of the null, and cross-fitted. Bars are 95 %
@@ -82,7 +83,7 @@ def selectivity_gap(
         if trends is not None and len(trends):
             ax.set_xlabel(_slopes(named(trends), network, kinds), fontsize=6.5)
     hide_rest(axes, len(networks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def _kinds(gaps: pd.DataFrame) -> dict[str, tuple]:

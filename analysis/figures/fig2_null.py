@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ..names import paper_name, pretty
+from .drawn import Drawn
 from .fig2_selectivity import INDEX_TITLES
 from .stored import StoredRun
 from .style import (
@@ -30,9 +30,7 @@ NEEDS = ("selectivity.csv",)
 
 
 @styled
-def selectivity_against_null(
-    selectivity: pd.DataFrame, note: str = "", width: float | None = None
-) -> tuple[Figure, np.ndarray]:
+def selectivity_against_null(selectivity: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """The index of every unit against its null: a unit on the line is no more selective than under permuted labels.
 
     A row for each network, in its colour; more blocks than the width has room for go on in further rows.
@@ -68,7 +66,7 @@ def selectivity_against_null(
     axes[0, 0].set(xlim=(0, reach), ylim=(0, reach))
     for axis in (axes[0, 0].xaxis, axes[0, 0].yaxis):
         unit_ticks(axis, reach, panel_width(width, columns))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:

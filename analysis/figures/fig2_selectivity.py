@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 from ..errors import unknown
 from ..names import paper_name, pretty
 from ..statistics import INDICES
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     NAME_SIZE,
@@ -47,7 +48,7 @@ def selectivity(
     index: str = "csi",
     bins: int | None = None,
     width: float | None = None,
-) -> tuple[Figure, np.ndarray]:
+) -> Drawn:
     """Figure 2: the distribution of the class selectivity index, block by block; a row for each compared network.
 
     Each panel overlays the reference with one other network; edges are fixed on [0, 1]; dead units, which have no
@@ -95,7 +96,7 @@ def selectivity(
     unit_ticks(axes[0, 0].xaxis, highest, panel_width(width, columns))
     if table[column].isna().any():  # a strip for the counts, so that no bar runs into them
         axes[0, 0].set_ylim(0, 1.25 * max(axes[0, 0].get_ylim()[1], 0.01))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def _overlay(ax: Axes, values: Mapping[str, np.ndarray], colors: Mapping, edges: np.ndarray) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..names import pretty
+from .drawn import Drawn
 from .fig2_gap import KINDS
 from .stored import StoredRun
 from .style import (
@@ -32,7 +33,7 @@ SHOWN = ("corrected", "mean")
 @styled
 def selectivity_gap_over_trainings(
     gaps: pd.DataFrame, seeds: pd.DataFrame, note: str = "", width: float | None = None
-) -> tuple[Figure, np.ndarray]:
+) -> Drawn:
     """The gap in mean selectivity of groups of trainings to the reference group, against depth.
 
     Thick: the mean over trainings, with its 95 % interval over trainings and images; thin: each pair of trainings of
@@ -76,7 +77,7 @@ def selectivity_gap_over_trainings(
         title = f"{pretty(network)}\nminus {pretty(mine['reference'].iloc[0])}, {number} {several_of} each"
         ax.set_title(wrapped(title, NAME_SIZE, room, 4))
     hide_rest(axes, len(networks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..names import file_name, paper_name, pretty, unique_label
+from .drawn import Drawn
 from .fig2_selectivity import INDEX_TITLES
 from .stored import StoredRun
 from .style import (
@@ -44,7 +45,7 @@ def contact_sheet(
     thumbnails: Mapping[str, np.ndarray],
     note: str = "",
     width: float | None = None,
-) -> tuple[Figure, np.ndarray]:
+) -> Drawn:
     """A block's units ranked by selectivity, and for the most selective ones the images that drive them most.
 
     Framed: images of the unit's top class. Grey dots are each unit's null. Of rows of several networks or blocks the
@@ -92,7 +93,7 @@ def contact_sheet(
             if image["label"] == unit["top_class"]:
                 place = (column + 0.05, pitch * row + 0.05)
                 sheet.add_patch(Rectangle(place, 0.9, 0.9, fill=False, edgecolor=PALETTE[1], linewidth=1.5))
-    return figure, np.array([ax, sheet])
+    return Drawn(figure, np.array([ax, sheet]))
 
 
 _SMALL = 6

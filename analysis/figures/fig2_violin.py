@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..names import pretty
+from .drawn import Drawn
 from .fig2_selectivity import INDEX_TITLES
 from .stored import StoredRun
 from .style import Look, block_ticks, colors_of, in_rows, named, need, panels, styled, width_for
@@ -17,7 +18,7 @@ NEEDS = ("selectivity.csv",)
 
 
 @styled
-def selectivity_by_depth(selectivity: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, Axes]:
+def selectivity_by_depth(selectivity: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """The distribution of the index against depth: a violin for each block and network, its quartiles dashed.
 
     More blocks than the width has room for go on in further rows, of which the first one's axes are returned.
@@ -46,7 +47,7 @@ def selectivity_by_depth(selectivity: pd.DataFrame, note: str = "", width: float
         block_ticks(ax, range(len(shown)), shown, (width - 0.7) * len(shown) / columns)
         ax.set(xlabel="", ylabel="", xlim=(-0.5, columns - 0.5))
     axes[0, 0].set_ylim(0, None)
-    return figure, axes[0, 0]
+    return Drawn(figure, axes[0, 0])
 
 
 def _violins(ax: Axes, units: pd.DataFrame, blocks: list[str], colors: dict[str, tuple]) -> None:

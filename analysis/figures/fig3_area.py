@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..names import pretty
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     MARKERS,
@@ -26,7 +26,7 @@ NEEDS = ("pruning_summary.csv",)
 
 
 @styled
-def pruning_areas(summary: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, Axes]:
+def pruning_areas(summary: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """The area between the curves of the two orders, block by block, with 95 % intervals over images.
 
     Where the ratios 0 and 1 were not both measured there is no area, and the figure says so.
@@ -64,7 +64,7 @@ def pruning_areas(summary: pd.DataFrame, note: str = "", width: float | None = N
         if missing == len(table):
             ax.set_yticks([0])
         ax.text(0.5, 0.75, text, transform=ax.transAxes, ha="center", va="center", fontsize=7, color="0.35")
-    return figure, ax
+    return Drawn(figure, ax)
 
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ..names import paper_name, pretty
 from . import pruning_curves as curves
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     NAME_SIZE,
@@ -32,7 +32,7 @@ NEEDS = ("pruning.csv",)
 @styled
 def pruning_by_network(
     pruning: pd.DataFrame, note: str = "", score: str | None = None, width: float | None = None
-) -> tuple[Figure, np.ndarray]:
+) -> Drawn:
     """The curves of figure 3, a panel for each network with its blocks in colour, the darkest the first.
 
     Args:
@@ -43,7 +43,7 @@ def pruning_by_network(
     """
     figure, axes = by_network(pruning, note, score, width, "Top-1 accuracy", lambda points, rows: points["top1"])
     accuracy_axis(axes[0, 0])
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def by_network(
@@ -53,7 +53,7 @@ def by_network(
     width: float | None,
     title: str,
     heights: Callable[[pd.DataFrame, pd.DataFrame], pd.Series],
-) -> tuple[Figure, np.ndarray]:
+) -> Drawn:
     """A panel for each network with curves of a score.
 
     Args:
@@ -88,7 +88,7 @@ def by_network(
         ax.set_title(wrapped(pretty(label), NAME_SIZE, panel_width(width, columns), 3))
     curves.ratio_axis(axes[0, 0])
     hide_rest(axes, len(networks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:

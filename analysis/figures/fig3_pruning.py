@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from itertools import cycle
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 from ..names import paper_name, pretty
 from ..statistics.curves import POINT
 from . import pruning_curves as curves
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     NAME_SIZE,
@@ -41,7 +41,7 @@ def pruning(
     score: str | None = None,
     width: float | None = None,
     bands: str = BANDS,
-) -> tuple[Figure, np.ndarray]:
+) -> Drawn:
     """Figure 3: top-1 accuracy against the ratio of feature maps dropped, a panel for each block.
 
     Solid: most important first; dashed: least important first; black stars: separately trained networks without
@@ -85,7 +85,7 @@ def pruning(
     accuracy_axis(axes[0, 0])
     curves.ratio_axis(axes[0, 0])
     hide_rest(axes, len(blocks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def _curves(ax: Axes, rows: pd.DataFrame, score: str, color: tuple) -> None:

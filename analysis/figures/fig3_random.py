@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from ..errors import UsageError
 from . import pruning_curves as curves
+from .drawn import Drawn
 from .fig3_networks import by_network
 from .stored import StoredRun
 from .style import Look, percent_axis, styled
@@ -18,7 +19,7 @@ NEEDS = ("pruning.csv",)
 @styled
 def pruning_against_random(
     pruning: pd.DataFrame, note: str = "", score: str | None = None, width: float | None = None
-) -> tuple[Figure, np.ndarray]:
+) -> Drawn:
     """Accuracy less that with the maps dropped in a random order, a panel for each network with its blocks in colour.
 
     Args:
@@ -33,7 +34,7 @@ def pruning_against_random(
     for ax in axes.flat:
         ax.hlines(0, -0.03, 1.03, color="0.4", linewidth=0.8, zorder=1)
     percent_axis(axes[0, 0].yaxis)
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def _above_random(points: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:

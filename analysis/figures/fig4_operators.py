@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     NAME_SIZE,
@@ -26,7 +27,7 @@ _COLORS = {"gather": "#d9e8f5", "excite": "#fbe5cf"}
 
 
 @styled
-def operators(steps: pd.DataFrame, width: float | None = None) -> tuple[Figure, list[Axes]]:
+def operators(steps: pd.DataFrame, width: float | None = None) -> Drawn:
     """Figure 4: a diagram of each operator, from input map to output map.
 
     Args:
@@ -45,7 +46,7 @@ def operators(steps: pd.DataFrame, width: float | None = None) -> tuple[Figure, 
         ax.set_title(wrapped(str(title), NAME_SIZE, panel_width(width, columns), 3), fontweight="bold")
         _diagram(ax, layers[0], layers[1:], longest)
     hide_rest(axes, len(titles))
-    return figure, list(axes.flat[: len(titles)])
+    return Drawn(figure, list(axes.flat[: len(titles)]))
 
 
 def _diagram(ax: Axes, given: dict, steps: Sequence[dict], longest: int) -> None:

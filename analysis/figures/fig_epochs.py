@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ..names import paper_name
 from ..statistics.samples import half_width
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     WIDTH,
@@ -37,7 +37,7 @@ MEASURES = {
 @styled
 def selectivity_over_training(
     epochs: pd.DataFrame, replicates: int = 10, note: str = "", width: float | None = None
-) -> tuple[Figure, np.ndarray]:
+) -> Drawn:
     """Mean selectivity against epoch, a panel for each measure that the table has; and accuracy. Blocks in colour.
 
     As Ranadive et al. (2023) study. Bands are 95 % intervals by t over bootstrap replicates of the images.
@@ -78,7 +78,7 @@ def selectivity_over_training(
     accuracy_axis(last)
     epoch_axis(last, epochs["epoch"])
     hide_rest(axes, len(measures) + 1)
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def _measures(epochs: pd.DataFrame) -> dict[str, str]:

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..names import paper_name, pretty
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     NAME_SIZE,
@@ -47,7 +48,7 @@ LINES = {
 
 
 @styled
-def gate_variance(blocks: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, np.ndarray]:
+def gate_variance(blocks: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """What the values of gates vary with, block by block, a panel a network: shares of their variance.
 
     Bars on the boundaries are 95 % intervals over images of what depends on the image at all.
@@ -79,13 +80,11 @@ def gate_variance(blocks: pd.DataFrame, note: str = "", width: float | None = No
         block_ticks(ax, mine["depth"], mine["block"], room - 0.5)
         ax.set_title(wrapped(pretty(network), NAME_SIZE, room, 3))
     hide_rest(axes, len(networks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 @styled
-def gate_distributions(
-    histogram: pd.DataFrame, note: str = "", width: float | None = None
-) -> tuple[Figure, np.ndarray]:
+def gate_distributions(histogram: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """The distribution of gate values over channels and images, a panel a block, a line a network.
 
     Args:
@@ -113,11 +112,11 @@ def gate_distributions(
         ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes[0, 0].set_ylim(bottom=0)
     hide_rest(axes, len(blocks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 @styled
-def gates_by_depth(blocks: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, np.ndarray]:
+def gates_by_depth(blocks: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """The class selectivity of gates and their rank correlation with their block's activity, against depth.
 
     Args:
@@ -146,7 +145,7 @@ def gates_by_depth(blocks: pd.DataFrame, note: str = "", width: float | None = N
         block_ticks(ax, mine["depth"], mine["block"], room - 0.5)
         ax.set_title(wrapped(pretty(network), NAME_SIZE, room, 3))
     hide_rest(axes, len(networks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:

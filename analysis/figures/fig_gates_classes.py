@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..errors import UsageError
 from ..names import paper_name, pretty
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import PALETTE, WIDTH, Look, hide_rest, in_rows, key, named, need, panels, styled
 
@@ -14,7 +16,7 @@ NEEDS = ("gates_classes.csv",)
 
 
 @styled
-def gates_by_class(profiles: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, np.ndarray]:
+def gates_by_class(profiles: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """The mean gate of channels on the images of some classes, with a band of one standard deviation over images.
 
     Channels are in the order of their mean over all images, which is black.
@@ -23,8 +25,15 @@ def gates_by_class(profiles: pd.DataFrame, note: str = "", width: float | None =
         profiles: rows of `gates_classes.csv` of one network.
         note: what the images are.
         width: inches.
+
+    Raises:
+        UsageError: several networks.
     """
     need(profiles, "gates")
+    if len(networks := profiles["network"].unique()) > 1:
+        raise UsageError(
+            f"gates of {', '.join(networks)}: expected those of one network, as this figure has one a time"
+        )
     profiles = named(profiles)
     blocks = list(profiles["block"].unique())
     width = width or WIDTH
@@ -51,7 +60,7 @@ def gates_by_class(profiles: pd.DataFrame, note: str = "", width: float | None =
         ax.set_title(paper_name(block))
     axes[0, 0].set_ylim(0, 1)
     hide_rest(axes, len(blocks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..names import pretty
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     NAME_SIZE,
@@ -37,7 +38,7 @@ KINDS = {
 
 
 @styled
-def static_gates(points: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, np.ndarray]:
+def static_gates(points: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """Top-1 accuracy with the gates of one block, or of all, replaced, a panel a network; the line is the network as
     it is.
 
@@ -70,7 +71,7 @@ def static_gates(points: pd.DataFrame, note: str = "", width: float | None = Non
         block_ticks(ax, places, [block if "." in block else f"all of {block}" for block in blocks], room - 0.5)
         ax.set_title(wrapped(pretty(network), NAME_SIZE, room, 3))
     hide_rest(axes, len(networks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:

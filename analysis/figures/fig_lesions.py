@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..names import paper_name, pretty
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import WIDTH, Look, hide_rest, in_rows, named, need, panels, styled
 
@@ -24,7 +25,7 @@ INDICES = {"csi_corrected": "csi, corrected", "active_fraction": "active share",
 
 
 @styled
-def lesion_agreement(agreement: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, np.ndarray]:
+def lesion_agreement(agreement: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """Spearman's correlation over units of each index with each damage, a panel a block.
 
     A number in bold has a 95 % interval over units without 0.
@@ -69,7 +70,7 @@ def lesion_agreement(agreement: pd.DataFrame, note: str = "", width: float | Non
         ax.grid(False)
         ax.set_title(paper_name(block))
     hide_rest(axes, len(blocks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:

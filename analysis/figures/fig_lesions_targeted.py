@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..names import paper_name, pretty
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     WIDTH,
@@ -26,7 +27,7 @@ NEEDS = ("lesions_targeted.csv",)
 
 
 @styled
-def targeted_lesions(targeted: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, np.ndarray]:
+def targeted_lesions(targeted: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """Accuracy lost without the k units most selective for each image's own class (solid) or another (dashed).
 
     Args:
@@ -58,7 +59,7 @@ def targeted_lesions(targeted: pd.DataFrame, note: str = "", width: float | None
         percent_axis(ax.yaxis)
         ax.set_title(paper_name(block))
     hide_rest(axes, len(blocks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:

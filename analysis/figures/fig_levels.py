@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 
 from ..names import file_name, paper_name, pretty, unique_label
 from ..statistics.samples import half_width
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     NAME_SIZE,
@@ -33,7 +34,7 @@ NEEDS = ("selectivity_levels.csv",)
 @styled
 def selectivity_by_level(
     table: pd.DataFrame, replicates: int = 10, note: str = "", width: float | None = None
-) -> tuple[Figure, np.ndarray]:
+) -> Drawn:
     """A network's mean index at each level, from classes to the coarsest groups, with that of random groups as large.
 
     Args:
@@ -78,7 +79,7 @@ def selectivity_by_level(
     highest = table[["mean_csi", "null_high", "mean_label_null"]].max(axis=None)
     axes[0, 0].set_ylim(0, 1.1 * highest if highest > 0 else 1)
     hide_rest(axes, len(blocks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..names import paper_name, pretty
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     COLUMN,
@@ -39,7 +40,7 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @styled
-def block_similarity(table: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, np.ndarray]:
+def block_similarity(table: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """Debiased linear CKA of every block of one network (rows) with every block of another (columns).
 
     Args:
@@ -68,7 +69,7 @@ def block_similarity(table: pd.DataFrame, note: str = "", width: float | None = 
         _write(ax, values)
     bar = figure.colorbar(picture, ax=ax, fraction=0.05)
     bar.set_label("debiased linear CKA", fontsize=NAME_SIZE)
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def _row_ticks(blocks: list[str], inches: float) -> tuple[list[int], list[str]]:
@@ -86,9 +87,7 @@ def _write(ax: Axes, values: np.ndarray) -> None:
 
 
 @styled
-def unit_matches(
-    table: pd.DataFrame, note: str = "", width: float | None = None, bins: int | None = None
-) -> tuple[Figure, np.ndarray]:
+def unit_matches(table: pd.DataFrame, note: str = "", width: float | None = None, bins: int | None = None) -> Drawn:
     """How many units correlate how much with their best match in the other network, block by block.
 
     Both directions: the units of one network matched in the other, and the other way round. Lines: means.
@@ -126,7 +125,7 @@ def unit_matches(
                 ax.axvline(values.mean(), color=color, linestyle=":", linewidth=1)
         ax.set_title(wrapped(paper_name(block), NAME_SIZE, panel_width(width, columns), 2))
     hide_rest(axes, len(blocks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def _other(table: pd.DataFrame, network: str) -> str:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from ..names import file_name, paper_name, pretty, unique_label
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     NAME_SIZE,
@@ -34,7 +35,7 @@ KINDS = {
 
 
 @styled
-def rarefaction(table: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, np.ndarray]:
+def rarefaction(table: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """A network's mean index against images a class, a panel for each block: plain, corrected, and under permutation.
 
     Args:
@@ -67,7 +68,7 @@ def rarefaction(table: pd.DataFrame, note: str = "", width: float | None = None)
     highest = max((table[f"mean_{kind}"] + table[f"mean_{kind}_sd"].fillna(0)).max() for kind in KINDS)
     axes[0, 0].set_ylim(0, 1.05 * highest if highest > 0 else 1)
     hide_rest(axes, len(blocks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def _number(ax, numbers: pd.Series, inches: float) -> None:

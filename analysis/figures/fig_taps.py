@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..names import paper_name, pretty
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import WIDTH, Look, colors_of, hide_rest, in_rows, key, named, need, panels, styled
 
@@ -17,7 +18,7 @@ LINES = {"mean_corrected": "-", "mean_csi": ":"}
 
 
 @styled
-def selectivity_by_tap(taps: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, np.ndarray]:
+def selectivity_by_tap(taps: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """The mean class selectivity of a block's units at its taps, a panel a block, a line a network.
 
     Solid the corrected index, with 95 % intervals over images; dotted the index as it is.
@@ -52,7 +53,7 @@ def selectivity_by_tap(taps: pd.DataFrame, note: str = "", width: float | None =
         ax.set_title(paper_name(block))
     axes[0, 0].set_ylim(bottom=0)
     hide_rest(axes, len(blocks))
-    return figure, axes
+    return Drawn(figure, axes)
 
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..names import family_and_gate, pretty
 from ..paper import of_pooling_table, pooling_errors
+from .drawn import Drawn
 from .stored import StoredRun
 from .style import WIDTH, Look, named, need, panels, styled, text_width, wrapped
 
@@ -18,7 +18,7 @@ _SIZE = 8
 
 
 @styled
-def pooling_table(evaluation: pd.DataFrame, note: str = "", width: float | None = None) -> tuple[Figure, Axes]:
+def pooling_table(evaluation: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """Table 1 as a picture: top-1 and top-5 error of parameter-free Gather-Excite by extent and pooling.
 
     A column without any content is left out.
@@ -51,7 +51,7 @@ def pooling_table(evaluation: pd.DataFrame, note: str = "", width: float | None 
         cell.set(width=inches[column] / (width - 0.1), height=heights[row] / sum(heights), linewidth=0.6)
         if row == 0:
             cell.set_text_props(weight="bold")
-    return figure, ax
+    return Drawn(figure, ax)
 
 
 def _cells(row: dict) -> list[str]:

@@ -62,7 +62,8 @@ class MapConv2d(nn.Conv2d):
                 f"a global parametric gather was built for a {want} map but got {got}: "
                 f"its kernel is the map, so the network's input size is fixed (set it with size=…)"
             )
-        return (x * self.weight.squeeze(1)).sum((2, 3), keepdim=True)
+        weight = self.weight.squeeze(1).permute(1, 2, 0).contiguous()  # as a map in channels-last lies in memory
+        return (x.permute(0, 2, 3, 1) * weight).sum((1, 2))[:, :, None, None]
 
 
 class Interpolate(nn.Module):

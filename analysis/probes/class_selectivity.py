@@ -129,6 +129,9 @@ class ClassSelectivity(SavedMetric):
                 f"defined for activities ≥ 0; measure after the ReLU, or rectify"
             )
 
+    def measures(self) -> str:
+        return f" of {self.units} units over {self.classes} classes"
+
     def compute(self) -> pd.DataFrame:
         self._check()
         sums, counts = self.sums.cpu().numpy(), self.counts.cpu().numpy()

@@ -14,7 +14,7 @@ from torch import nn
 from ..ablation.chunks import ChunkSize
 from ..ablation.engine import Ablation, Variant
 from ..ablation.importance import MEAN_SCORES, Importance, Prior, random_scores
-from ..anatomy.folding import batch_norm_pairs, folded
+from ..anatomy.folding import Folding
 from ..anatomy.sites import Site, common_name, example_images, find_sites
 from ..choices import FILLS, ORDERS, SCOPES, SCORES
 from ..data.loading import Batch
@@ -164,8 +164,7 @@ class DroppedMaps:
         self.network, self.dropping = network, dropping
         sites = find_sites(network, blocks, shape)
         targets = [[site] for site in sites] if dropping.scope == "block" else [sites]
-        self.pairs = [] if dropping.exact else batch_norm_pairs(network, example_images(network, shape))
-        self._fast: tuple[str, nn.Module] | None = None
+        self.folding = None if dropping.exact else Folding(network, example_images(network, shape))
         self._targets = [_Target(self, target) for target in targets]
         self.points = [point for target in self._targets for point in target.points]
         if not self.points:
@@ -217,15 +216,6 @@ class DroppedMaps:
             if self.dropping.rows is None and target.name in chosen.get("rows", {}):
                 target.ablation.chunk = ChunkSize(chosen["rows"][target.name])
 
-    def faster(self) -> nn.Module:
-        """The network with batch norm folded, made anew when its weights have changed."""
-        weights = _version(self.network)
-        if self._fast is None or self._fast[0] != weights:
-            device = next(self.network.parameters()).device
-            dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
-            self._fast = (weights, folded(self.network, self.pairs, dtype))
-        return self._fast[1]
-
     @contextmanager
     def watch(self, batch: Batch | None = None, indices: torch.Tensor | None = None) -> Iterator[None]:
         """Measure in the intact forward pass inside the with-block, where each block ends.
@@ -236,18 +226,13 @@ class DroppedMaps:
         """
         if self.network.training:
             raise UsageError("the network is in training mode; expected evaluation mode: network.eval()")
-        self._forget_other_weights()
+        if self.folding is not None and self.folding.forget_other_weights():
+            for target in self._targets:
+                target.ablation.way = None  # found anew
         with ExitStack() as stack:
             for target in self._targets:
                 stack.enter_context(target.watch(indices if batch is None else batch.indices))
             yield
-
-    def _forget_other_weights(self) -> None:
-        """What was folded of weights that have changed since is not used again: the way is found anew."""
-        if self._fast is not None and self._fast[0] != _version(self.network):
-            self._fast = None
-            for target in self._targets:
-                target.ablation.way = None
 
     def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
         right = self.right(moment.images, moment.labels, moment.batch.indices, moment.logits)
@@ -262,12 +247,6 @@ class DroppedMaps:
             measured = target.take(images, logits, indices)
             best += [intact if point.ratio == 0 else next(measured) for point in target.points]
         return torch.stack(best, 1) == labels[:, None, None]
-
-
-def _version(network: nn.Module) -> tuple:
-    """What changes whenever a weight does, in place or by another tensor."""
-    state = [*network.parameters(), *network.buffers()]
-    return tuple((id(each), None if each.is_inference() else each._version) for each in state)
 
 
 class FeatureImportance(SavedMetric):
@@ -313,6 +292,9 @@ class FeatureImportance(SavedMetric):
             ("correct", (points, stored), torch.uint8),
         ):
             self.add_state(state, torch.zeros(size, dtype=dtype), dist_reduce_fx="sum", persistent=True)
+
+    def measures(self) -> str:
+        return f" at {len(self.points)} points"
 
     @property
     def probe(self) -> DroppedMaps:
@@ -384,7 +366,7 @@ class _Target:
         fills = [torch.zeros(()) for _ in sites]
         if dropping.fill == "mean":
             fills = [self._prior(site, "mean", prior.branch) for site, prior in self._priors(sites)]
-        faster = probe.faster if probe.pairs else None
+        faster = probe.folding.copy if probe.folding is not None and probe.folding.pairs else None
         self.ablation = Ablation(probe.network, sites, fills, dropping.rows, faster, dropping.compiled)
         scores = list(dict.fromkeys(point.score for point in self.points if point.order != "none"))
         self.importance = Importance(self.ablation, list(filter(dropping.is_per_image, scores)), dropping.seed)

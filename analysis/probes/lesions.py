@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from ..ablation.engine import Ablation, Variant
-from ..anatomy.sites import Site
+from ..anatomy.folding import Folding
+from ..anatomy.sites import Site, example_images
 from ..data.loading import Batch
 from ..devices import to_device
 from ..errors import UsageError
@@ -26,19 +27,29 @@ class Lesions:
     and BLOCK.logit of `lesion`, float32), and whether it is right then (BLOCK.right, uint8): (units,).
 
     A unit is a channel of the block's output, after the shortcut and the last ReLU, where its index is measured; all of
-    its positions are set to zero.
+    its positions are set to zero. What follows the block is run with batch norm folded. A lesion is held against the
+    same with no unit dropped, so that folding is in both; whether an image is right then is BLOCK.intact, uint8.
 
     Args:
         network: on its device, in evaluation mode by the first pass.
         units: by block, in the network's order, the channels of its output that are lesioned one at a time.
         widths: by block, how many channels its output has.
+        shape: of one image (3, H, W); by the network's preprocessing where not given.
 
     Raises:
         UsageError: a channel that a block does not have, or none.
     """
 
-    def __init__(self, network: nn.Module, units: Mapping[str, Sequence[int]], widths: Mapping[str, int]):
+    def __init__(
+        self,
+        network: nn.Module,
+        units: Mapping[str, Sequence[int]],
+        widths: Mapping[str, int],
+        shape: Sequence[int] | None = None,
+    ):
         self.network = network
+        folding = Folding(network, example_images(network, shape))
+        faster = folding.copy if folding.pairs else None
         self._units = {block: list(map(int, channels)) for block, channels in units.items()}
         self._targets = []
         for block, channels in self._units.items():
@@ -47,18 +58,16 @@ class Lesions:
                     f"block `{block}` has the units 0 … {widths[block] - 1}; asked for {list(channels)[:5]}"
                 )
             variants = partial(_one_at_a_time, channels, widths[block])
-            self._targets.append(_Target(network, Site(block, block, widths[block]), variants, len(channels)))
+            site = Site(block, block, widths[block])
+            self._targets.append(_Target(network, site, variants, 1 + len(channels), faster))
 
     def arrays(self) -> list[Kept]:
-        return [
-            Kept(
-                f"{target.block}.lesion.{measure}",
-                (target.number,),
-                "uint8" if measure == "right" else "float32",
-            )
-            for target in self._targets
-            for measure in MEASURES
-        ]
+        kept = []
+        for block, channels in self._units.items():
+            kept += [Kept(f"{block}.lesion.{measure}", (len(channels),)) for measure in ("loss", "logit")]
+            kept.append(Kept(f"{block}.lesion.right", (len(channels),), "uint8"))
+            kept.append(Kept(f"{block}.lesion.intact", (), "uint8"))
+        return kept
 
     def settings(self) -> dict:
         return {"lesions": self._units}
@@ -74,13 +83,13 @@ class Lesions:
             yield
 
     def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
-        whole = _measured(moment.logits, moment.labels)
         rows: dict[str, torch.Tensor] = {}
         for target in self._targets:
             loss, logit, right = target.take(moment)
-            rows[f"{target.block}.lesion.loss"] = loss - whole[0][:, None]
-            rows[f"{target.block}.lesion.logit"] = whole[1][:, None] - logit
-            rows[f"{target.block}.lesion.right"] = right.to(torch.uint8)
+            rows[f"{target.block}.lesion.loss"] = loss[:, 1:] - loss[:, :1]
+            rows[f"{target.block}.lesion.logit"] = logit[:, :1] - logit[:, 1:]
+            rows[f"{target.block}.lesion.right"] = right[:, 1:].to(torch.uint8)
+            rows[f"{target.block}.lesion.intact"] = right[:, 0].to(torch.uint8)
         return rows
 
 
@@ -147,11 +156,19 @@ class _Target:
     Args:
         variants: of a batch's labels and indices, on the host, and the device: what is dropped.
         number: of variants.
+        faster: as of `Ablation`.
     """
 
-    def __init__(self, network: nn.Module, site: Site, variants: Callable[..., list[Variant]], number: int):
+    def __init__(
+        self,
+        network: nn.Module,
+        site: Site,
+        variants: Callable[..., list[Variant]],
+        number: int,
+        faster: Callable[[], nn.Module] | None = None,
+    ):
         self.block, self.variants, self.number = site.block, variants, number
-        self.ablation = Ablation(network, [site], [torch.zeros(())])
+        self.ablation = Ablation(network, [site], [torch.zeros(())], faster=faster)
         self._found: list[torch.Tensor] = []
 
     def watch(self, batch: Batch):
@@ -183,8 +200,9 @@ class _Target:
 def _one_at_a_time(
     channels: Sequence[int], width: int, labels: torch.Tensor, indices: torch.Tensor, device: torch.device
 ) -> list[Variant]:
+    """No unit, then each of the channels."""
     spared = torch.ones(width, dtype=torch.int64, device=device)
-    variants = []
+    variants = [Variant([spared.expand(len(labels), -1)], [1])]
     for channel in channels:
         ranks = spared.clone()
         ranks[channel : channel + 1] = 0

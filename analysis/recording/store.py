@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Literal
 
@@ -232,6 +233,35 @@ class Recording:
         coordinates = {"image": self.indices, "unit": np.arange(values.shape[1])} | images
         named = {"network": network, "block": block, "tap": tap}
         return xarray.DataArray(values, coordinates, ("image", "unit"), name=f"{block}.{tap}", attrs=named)
+
+    def by_class(self, network: str, block: str, tap: str = "output") -> pd.DataFrame:
+        """Mean activity of a block's units by class, (classes, units): a unit over classes is a column.
+
+        >>> kept = {"net": [Kept("b.gate", (2,))]}
+        >>> table = pd.DataFrame({"index": [0, 1], "identifier": ["x", "y"], "label": [1, 0], "class": ["cat", "dog"]})
+        >>> recording = Recording.create(kept, table, {"networks": {"net": {}}, "taps": {"net": {"b": ["gate"]}}})
+        >>> recording.write(0, {("net", "b.gate"): np.array([[1, 2], [3, 4]], np.float32)}, 2)
+        >>> recording.by_class("net", "b", "gate")[1].to_dict()
+        {'dog': 4.0, 'cat': 2.0}
+        """
+        values = pd.DataFrame(self.matrix(network, block, tap)).rename_axis("unit", axis="columns")
+        labels, names = self.labels, self.images["class"]
+        means = values.groupby(labels).mean()
+        name_of = dict(zip(labels.tolist(), names, strict=True))
+        return means.set_axis([name_of[label] or str(label) for label in means.index]).rename_axis("class")
+
+    def __repr__(self) -> str:
+        where = f" in {self.folder}" if self.folder else ""
+        return f"recording of {len(self.images)} images, {self.rows_done} done{where}: {', '.join(self.networks)}"
+
+    def _repr_html_(self) -> str:
+        """In Jupyter: the same, and which taps of which blocks were recorded."""
+        rows = [
+            {"network": network, "block": block, "taps": ", ".join(taps)}
+            for network, blocks in self.described["taps"].items()
+            for block, taps in blocks.items()
+        ]
+        return f"<p>{escape(repr(self))}</p>{pd.DataFrame(rows).to_html(index=False)}"
 
     def _check_tap(self, network: str, block: str, tap: str) -> None:
         self._check_network(network)

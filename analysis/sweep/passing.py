@@ -336,7 +336,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
         def strange_module(label: str, batch: Batch) -> str | None:
             (subject,) = (each for each in subjects if each.label == label)
             with autocast():
-                return first_strange_module(subject.network, _input(batch, subject.preprocessing, device))
+                return first_strange_module(subject.network, network_input(batch, subject.preprocessing, device))
 
         waiting = _Waiting(recording, strange_module)
         stack.callback(_note_choices, recording, subjects)
@@ -351,7 +351,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
             rows: dict[tuple[str, str], torch.Tensor] = {}
             for subject in subjects:
                 if subject.preprocessing not in inputs:
-                    inputs[subject.preprocessing] = _input(batch, subject.preprocessing, device)
+                    inputs[subject.preprocessing] = network_input(batch, subject.preprocessing, device)
                 images = inputs[subject.preprocessing]
                 if dtype and first:
                     stack.enter_context(float32_logits(subject.network, images[:2]))
@@ -514,8 +514,11 @@ def _check_labels(subject: Subject, batch: Batch, outputs: int) -> None:
         raise UsageError(f"`{subject.label}` has {outputs} outputs, but the data has the label {strange}")
 
 
-def _input(batch: Batch, preprocessing: Preprocessing, device: torch.device) -> torch.Tensor:
-    """A foreign data set's float images are taken as they are: who made them has normalised them."""
+def network_input(batch: Batch, preprocessing: Preprocessing, device: torch.device) -> torch.Tensor:
+    """Images of a batch as the network gets them, (N, 3, H, W) float32, channels-last.
+
+    A foreign data set's float images are taken as they are: who made them has normalised them.
+    """
     images = batch.images[preprocessing.geometry].to(device, non_blocking=True)
     if images.dtype == torch.uint8:
         images = preprocessing.normalize(images)

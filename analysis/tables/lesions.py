@@ -19,10 +19,10 @@ def lesions_of(recording: Recording, seed: int = 0) -> tuple[pd.DataFrame, pd.Da
     agreement: list[pd.DataFrame] = []
     classes = recording.described["classes"]
     for network in recording.networks:
-        right = recording.array(network, "top_classes")[:, 0] == recording.labels
         for block, channels in recording.described["settings"][network].get("lesions", {}).items():
             activity = np.asarray(recording.matrix(network, block))[:, channels]
             lesions = {each: recording.array(network, f"{block}.lesion.{each}") for each in ("loss", "logit", "right")}
+            right = recording.array(network, f"{block}.lesion.intact").astype(bool)
             table, agreed = lesion_tables(activity, lesions, right, recording.labels, recording.indices, seed)
             table["unit"] = channels
             table["class_name"] = [str(classes[top]) if top >= 0 else "" for top in table["top_class"]]

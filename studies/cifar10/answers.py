@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
+
 from gelens.statistics.comparison import KINDS
 from gelens.statistics.curves import BOOTSTRAP, Curves, bootstrapped, quantities
 from gelens.statistics.trainings import Groups, over_trainings, paired, with_holm
-from scipy import stats
 
 AGREE, DISAGREE, UNKNOWN = "agree", "disagree", "cannot tell"
 LEVEL = 0.05

@@ -1,4 +1,4 @@
-"""What the study measures, each by one command of gelens, on the trainings that are finished.
+"""What the study measures, each by one command of gelens, on the trainings that are finished or on their recordings.
 
 Everything lies in a folder of its own, named after what went into it: what is measured is not measured again, what is
 interrupted goes on, and a new training gives new folders.
@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gelens.files import file_hash
-
-from studies.cifar10.train import FIRST, LAST, OTHERS, TRAININGS, Training, is_finished
+from studies.cifar10.train import FIRST, HERE, LAST, OTHERS, TRAININGS, Training, is_finished
 
 PLAIN, SE, THETA_MINUS, THETA = FIRST
 ALL = (*FIRST, *OTHERS, *LAST)
@@ -30,16 +29,23 @@ class Measurement:
         command: of gelens.
         networks: whose finished trainings it takes, each network's as a group.
         options: of the command, beside the networks, the data and the folder.
+        first: only the first finished training of each network, by itself.
+        others: whether the training images are those of --means-from.
+        most: images that it takes at most, where each costs much.
     """
 
     name: str
     command: str
     networks: Sequence[str]
     options: Sequence[str] = field(default_factory=tuple)
+    first: bool = False
+    others: bool = False
+    most: int | None = None
 
     def groups(self, weights: Path) -> dict[str, list[Path]]:
-        """By network, the weights of its finished trainings."""
-        found = {network: finished(network, weights) for network in self.networks}
+        """By network, the weights of its finished trainings that are taken."""
+        most = 1 if self.first else None
+        found = {network: finished(network, weights)[:most] for network in self.networks}
         return {network: files for network, files in found.items() if files}
 
     def folder(self, weights: Path, runs: Path, more: Sequence[str]) -> Path:
@@ -49,10 +55,45 @@ class Measurement:
         return runs / f"{self.name}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
     def run(self, data: str, weights: Path, runs: Path, more: Sequence[str]) -> Path:
-        """Measure, unless that is done; the run's folder."""
+        """Measure on the test images, unless that is done; the run's folder."""
         folder = self.folder(weights, runs, more)
-        groups = [f"{network}@{','.join(map(str, files))}," for network, files in self.groups(weights).items()]
-        _gelens(self.command, *groups, "--data", data, *self.options, *more, "--out", str(folder), "--resume")
+        end = "" if self.first else ","  # a comma makes a group
+        networks = [f"{name}@{','.join(map(str, files))}{end}" for name, files in self.groups(weights).items()]
+        others = ["--means-from", f"{data}#train"] if self.others else []
+        options = ["--data", f"{data}#val", *others, *self.options, *more]
+        _gelens(self.command, *networks, *options, "--out", str(folder), "--resume")
+        return folder
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A command of gelens on the recording of a measurement; no network is run.
+
+    Args:
+        name: of its folder.
+        arguments: of gelens, but for the recording, the files and the folder. They may name networks of the recording.
+        of: the measurement's name.
+        needs: networks that the recording has to have.
+        file: of which option, beside this module, and its name.
+    """
+
+    name: str
+    arguments: Sequence[str]
+    of: str
+    needs: Sequence[str] = ()
+    file: tuple[str, str] | None = None
+
+    def run(self, recording: Path, runs: Path) -> Path:
+        """Compute, unless that is done; the run's folder.
+
+        Args:
+            recording: the measurement's run.
+        """
+        options = [self.file[0], str(HERE / self.file[1])] if self.file else []
+        facts = [file_hash(HERE / self.file[1])] if self.file else []
+        told = json.dumps([recording.name, list(self.arguments), facts])
+        folder = runs / f"{self.name}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        _gelens(*self.arguments, str(recording), *options, "--out", str(folder), "--resume")
         return folder
 
 
@@ -60,6 +101,16 @@ MEASUREMENTS = (
     Measurement("errors", "evaluate", ALL),
     Measurement("selectivity", "selectivity", FIRST),
     Measurement("pruning", "pruning", (PLAIN, SE, THETA), [text for score in SCORES for text in ("--score", score)]),
+    Measurement("gates", "gates", (SE, THETA_MINUS), first=True, others=True),
+    Measurement("taps", "taps", (PLAIN, SE, THETA_MINUS), first=True),
+    Measurement("lesions", "lesions", (PLAIN, SE, THETA_MINUS), ("--units", "40"), first=True, others=True, most=1000),
+)
+
+DERIVED = (
+    Derived("levels", ("levels",), "taps", file=("--groups", "classes.csv")),
+    Derived("rarefaction", ("rarefaction",), "taps"),
+    Derived("match", ("match", "--network", PLAIN, "--network", SE), "taps", needs=(PLAIN, SE)),
+    Derived("gaps", ("selectivity", "--from"), "taps", needs=(PLAIN,)),
 )
 
 

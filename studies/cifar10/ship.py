@@ -10,9 +10,9 @@ import shutil
 from pathlib import Path
 
 import click
+
 from gelens.files import atomic_path
 from gelens.networks import shipped
-
 from studies.cifar10.train import HERE, TRAININGS, Training, is_finished
 
 MOST = 12_000_000

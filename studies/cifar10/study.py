@@ -3,7 +3,8 @@
     python -m studies.cifar10.study --data parquet:DIR
 
 It may be stopped at any moment and goes on. README.md, results/ and figures/ beside this file are written anew from
-README.template.md and the measurements.
+README.template.md and the measurements. What is known of selectivity over training stays where the checkpoints that it
+was measured on are not there any more.
 """
 
 import json
@@ -11,12 +12,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Template
 
 import click
 import pandas as pd
+
 from gelens.figures import optimisation
 from gelens.figures.drawing import save
 from gelens.names import paper_name, pretty
@@ -26,10 +28,11 @@ from gelens.results.run import read_record, read_table
 from gelens.statistics.curves import Curves
 from gelens.statistics.trainings import groups_of
 from gelens.tables.evaluation import evaluation_gaps
-
-from studies.cifar10 import answers
-from studies.cifar10.measure import ALL, MEASUREMENTS, PLAIN, SE, THETA, over_training
+from studies.cifar10 import answers, gates
+from studies.cifar10.measure import ALL, DERIVED, MEASUREMENTS, PLAIN, SE, THETA, over_training
 from studies.cifar10.train import HERE, OTHERS, THETA_MINUS, TRAININGS, is_finished
+
+UNKNOWN = "*Not known yet: the trainings that it takes are not finished.*"
 
 E4_MAX, E4_AVG, GLOBAL_MAX, SHUFFLE, SHUFFLE_THETA = OTHERS
 
@@ -59,12 +62,19 @@ POOLING = [
 
 @dataclass
 class Results:
-    """Tables that the study leaves, by name, and figures, by name the file that it is copied from or None."""
+    """Tables that the study leaves, and figures, by name the file that it is copied from.
+
+    Args:
+        words: what was found, in sentences, by name.
+        images: that were measured.
+        earlier: networks whose selectivity over training an earlier call measured.
+    """
 
     tables: dict[str, pd.DataFrame]
     figures: dict[str, Path]
+    words: dict[str, list[str]] = field(default_factory=dict)
     images: int = 0
-    """That were measured."""
+    earlier: Sequence[str] = ()
 
 
 def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> Results:
@@ -112,8 +122,72 @@ def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> 
         for folder in epochs:
             network = read_table(folder, "selectivity_epochs.csv")["network"].iloc[0]
             figures[f"epochs_{network}"] = folder / "figures" / "fig_epochs.png"
+    of_gates, drawn, words = _gates(runs)
+    tables |= of_gates
+    figures |= drawn
     images = read_record(runs["errors"])["data"]["read"] if "errors" in runs else 0
-    return Results(tables, {name: path for name, path in figures.items() if path.is_file()}, images)
+    return Results(tables, {name: path for name, path in figures.items() if path.is_file()}, words, images)
+
+
+def _gates(runs: Mapping[str, Path]) -> tuple[dict[str, pd.DataFrame], dict[str, Path], dict[str, list[str]]]:
+    """What the gates do: tables, figures and sentences."""
+    tables: dict[str, pd.DataFrame] = {}
+    figures: dict[str, Path] = {}
+    words: dict[str, list[str]] = {}
+    if "gates" in runs:
+        blocks, static = (read_table(runs["gates"], f"gates_{name}.csv") for name in ("blocks", "static"))
+        tables["gates"] = gates.gate_table(blocks, static)
+        words["shares"] = read_record(runs["gates"])["findings"]
+        words["static"] = gates.static_sentences(static)
+        figures |= {
+            name: runs["gates"] / "figures" / f"{name}.png" for name in ("fig_gates_variance", "fig_gates_static")
+        }
+    if "taps" in runs:
+        words["taps"] = read_record(runs["taps"])["findings"]
+        figures["fig_taps"] = runs["taps"] / "figures" / "fig_taps.png"
+    if "lesions" in runs:
+        agreement, record = read_table(runs["lesions"], "lesions_agreement.csv"), read_record(runs["lesions"])
+        tables["lesions"] = gates.lesion_table(agreement)
+        words["measured"] = [
+            f"{record['data']['read']} images, {agreement['units'].max()} units of each block, drawn by hash"
+        ]
+        words["lesions"] = record["findings"]
+        words["indices"] = gates.ceiling_sentences(tables["lesions"])
+        words["targeted"] = gates.targeted_sentences(read_table(runs["lesions"], "lesions_targeted.csv"))
+        figures["fig_lesions_targeted"] = runs["lesions"] / "figures" / "fig_lesions_targeted.png"
+    if "levels" in runs:
+        words["levels"] = gates.level_sentences(read_table(runs["levels"], "selectivity_levels.csv"))
+    if "rarefaction" in runs:
+        table = read_table(runs["rarefaction"], "selectivity_rarefaction.csv")
+        words["rarefaction"] = gates.rarefaction_sentences(table)
+    if "gaps" in runs and (runs["gaps"] / "selectivity_gap.csv").is_file():
+        words["gaps"] = gates.gap_sentences(read_table(runs["gaps"], "selectivity_gap.csv"))
+    if "match" in runs:
+        blocks, means = (read_table(runs["match"], f"match_{name}.csv") for name in ("blocks", "means"))
+        words["match"] = gates.match_sentences(blocks, means)
+    return tables, figures, words
+
+
+def with_earlier(results: Results, out: Path) -> Results:
+    """The results, with selectivity over training of those networks whose checkpoints are not there any more.
+
+    Args:
+        out: where an earlier call left `results/selectivity_epochs.csv` and the figures.
+    """
+    path = out / "results" / "selectivity_epochs.csv"
+    if not path.is_file():
+        return results
+    known = pd.read_csv(path)
+    now = results.tables.get("selectivity_epochs", pd.DataFrame({"network": []}))
+    older = known[~known["network"].isin(now["network"])]
+    if older.empty:
+        return results
+    earlier = list(dict.fromkeys(older["network"]))
+    over = pd.concat([older, now], ignore_index=True)
+    tables = results.tables | {"selectivity_epochs": over, "peaks": answers.peak_answers(over)}
+    drawn = {f"epochs_{network}": out / "figures" / f"epochs_{network}.png" for network in earlier}
+    figures = results.figures | {name: file for name, file in drawn.items() if file.is_file()}
+    return replace(results, tables=tables, figures=figures, earlier=earlier)
 
 
 def _trainings(weights: Path) -> pd.DataFrame:
@@ -142,14 +216,17 @@ def _shuffle_curves(weights: Path) -> pd.DataFrame:
 
 def write(results: Results, out: Path, template: Path) -> None:
     """Tables as results/*.csv, figures/*.png, and README.md from its template."""
-    for folder in ("results", "figures"):
-        shutil.rmtree(out / folder, ignore_errors=True)
-        (out / folder).mkdir(parents=True)
+    for folder, keep in (("results", ()), ("figures", results.figures.values())):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        for path in (out / folder).iterdir():
+            if path not in keep:
+                path.unlink()
     for name, table in results.tables.items():
         if len(table):
             table.to_csv(out / "results" / f"{name}.csv", index=False, float_format="%.6g")
     for name, path in results.figures.items():
-        shutil.copyfile(path, out / "figures" / f"{name}.png")
+        if path.parent != out / "figures":
+            shutil.copyfile(path, out / "figures" / f"{name}.png")
     if len(curves := results.tables.get("shuffle_curves", ())):
         save(optimisation(curves)[0], out / "figures" / "fig1_optimisation", ("png",))
     drawn = {path.stem for path in (out / "figures").iterdir()}
@@ -157,25 +234,38 @@ def write(results: Results, out: Path, template: Path) -> None:
 
 
 class _Filling(dict):
-    """What the template's names stand for: `table_NAME` and `figure_NAME`, or that there is none yet."""
+    """What the template's names stand for: `table_NAME`, `figure_NAME` and `words_NAME`, or that there is none yet."""
 
     def __init__(self, results: Results, drawn: set[str]):
         super().__init__()
-        self.tables, self.images, self.drawn = results.tables, results.images, drawn
+        self.tables, self.words, self.drawn = results.tables, results.words, drawn
+        self.images, self.earlier = results.images, results.earlier
 
     def __missing__(self, name: str) -> str:
         kind, _, of = name.partition("_")
         if kind == "table":
             table = self.tables.get(of, pd.DataFrame())
-            return markdown(table) if len(table) else "*Not known yet: the trainings that it takes are not finished.*"
+            return markdown(table) if len(table) else UNKNOWN
+        if kind == "words":
+            return gates.paragraphs(self.words[of]) if self.words.get(of) else UNKNOWN
         if kind == "figure":
             shown = [
                 each for each in sorted(self.drawn) if each == of or (of == "epochs" and each.startswith("epochs_"))
             ]
             return "\n\n".join(f"![{each}](figures/{each}.png)" for each in shown) or "*No figure yet.*"
         if name == "progress":
-            return f"{_progress(self.tables['trainings'])} Everything is measured on {self.images} test images."
+            images = f"Measured on {self.images} test images where nothing else is said."
+            return f"{_progress(self.tables['trainings'])} {images}"
+        if name == "earlier":
+            return _earlier(self.earlier)
         raise KeyError(name)
+
+
+def _earlier(networks: Sequence[str]) -> str:
+    if not networks:
+        return ""
+    names = ", ".join(pretty(network) for network in networks)
+    return f"Measured earlier, on checkpoints that were not there when the rest of this page was written: {names}."
 
 
 def _progress(trainings: pd.DataFrame) -> str:
@@ -221,15 +311,25 @@ def main(data, runs, weights, out, train, limit, precision):
     if train:
         command = ["--data", data, "--runs", str(runs), "--out", str(weights), "--precision", precision]
         subprocess.run([sys.executable, "-m", "studies.cifar10.train", *command], check=True)
-    more = ["--precision", precision, *(["--limit", str(limit)] if limit else [])]
-    images, measured = f"{data}#val", (runs / "measured").resolve()
-    done = {each.name: each.run(images, weights, measured, more) for each in MEASUREMENTS if each.groups(weights)}
+
+    def more(most: int | None = None) -> list[str]:
+        fewest = min((each for each in (limit, most) if each is not None), default=None)
+        return ["--precision", precision, *(["--limit", str(fewest)] if fewest else [])]
+
+    measured = (runs / "measured").resolve()
+    done = {
+        each.name: each.run(data, weights, measured, more(each.most)) for each in MEASUREMENTS if each.groups(weights)
+    }
+    for each in DERIVED:
+        if each.of in done and set(each.needs) <= read_record(done[each.of])["networks"].keys():
+            done[each.name] = each.run(done[each.of], measured)
     epochs = []
     for training in TRAININGS:
         kept = runs / training.name / "epochs"
         if training.keep and is_finished(training, weights) and kept.is_dir():
-            epochs.append(over_training(training, images, kept.resolve(), measured, more))
-    write(collect(done, weights, epochs), out, HERE / "README.template.md")
+            epochs.append(over_training(training, f"{data}#val", kept.resolve(), measured, more()))
+    results = with_earlier(collect(done, weights, epochs), out)
+    write(results, out, HERE / "README.template.md")
     click.echo(out / "README.md")
 
 

@@ -21,8 +21,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
-import gelens
 import torch
+
+import gelens
 from gelens.errors import RunError, UsageError
 from gelens.files import atomic_path, file_hash, only_writer
 from gelens.networks import load_network, save_weights
@@ -68,6 +69,15 @@ class Training:
         'thin_resnet50_ge_theta_minus-extent=4-pool=max/seed-1'
         """
         return f"{self.network.replace(':', '-').replace(',', '-')}/seed-{self.seed}"
+
+    @property
+    def gains_by_compiling(self) -> bool:
+        """Networks with global parametric gathers do not: on a CPU their compiled step takes 1.5 times as long.
+
+        >>> Training("thin_resnet50_se", 0).gains_by_compiling, Training("thin_resnet50_ge_theta", 0).gains_by_compiling
+        (True, False)
+        """
+        return not self.network.endswith(("ge_theta", "ge_theta_plus"))
 
 
 TRAININGS = (
@@ -171,7 +181,12 @@ def is_finished(training: Training, out: Path) -> bool:
 @click.option("--most", type=int, default=len(TRAININGS), help="Trainings to run at most.  [default: all]")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--precision", default="auto", show_default=True)
-@click.option("--compile/--no-compile", "compiled", default=True, show_default=True, help="Use torch.compile.")
+@click.option(
+    "--compile/--no-compile",
+    "compiled",
+    default=None,
+    help="Use torch.compile.  [default: where it helps]",
+)
 @click.option("--progress/--no-progress", default=True)
 def main(data, runs, out, recipe, epochs, limit, most, device, precision, compiled, progress):
     """Train the study's networks, the next unfinished one first."""
@@ -180,7 +195,8 @@ def main(data, runs, out, recipe, epochs, limit, most, device, precision, compil
     try:
         for _, training in zip(range(most), unfinished(out, runs / "locks"), strict=False):
             click.echo(f"{training.name}")
-            settings = {"limit": limit, "device": device, "precision": precision, "compiled": compiled}
+            settings = {"limit": limit, "device": device, "precision": precision}
+            settings["compiled"] = training.gains_by_compiling if compiled is None else compiled
             run_training(training, data, runs, out, recipe, progress, epochs=epochs, **settings)
     except (UsageError, RunError) as error:
         raise click.ClickException(str(error)) from error

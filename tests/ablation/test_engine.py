@@ -1,9 +1,11 @@
 """Every family against a plain loop, bit for bit; scores, fills and scopes; chunks, batches and lack of memory."""
 
-import gelens
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
+import gelens
 from gelens.ablation.importance import Prior
 from gelens.anatomy.hooks import _depth
 from gelens.anatomy.sites import resolve_blocks
@@ -12,8 +14,6 @@ from gelens.errors import RunError, UsageError
 from gelens.networks import load_network
 from gelens.probes.branch_means import BranchMeans, priors
 from gelens.probes.dropping import FeatureImportance
-from torch import nn
-
 from tests.anatomy.test_sites import FAMILIES
 from tests.conftest import count_hooks, make_data, make_network, shake
 

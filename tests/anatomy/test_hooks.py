@@ -2,15 +2,15 @@
 
 import copy
 
-import gelens
 import pytest
 import torch
+from torch import nn
+
+import gelens
 from gelens.anatomy.hooks import aside, evaluating, hooked
 from gelens.api import Request
 from gelens.errors import UsageError
 from gelens.probes.dropping import FeatureImportance
-from torch import nn
-
 from tests.conftest import count_hooks, make_data, make_network, measure
 
 

@@ -4,13 +4,13 @@ import logging
 
 import pytest
 import torch
+from torch import nn
+
 from gelens.anatomy.hooks import capture
 from gelens.anatomy.listing import layer_table
 from gelens.anatomy.sites import block_depths, block_names, paper_names, relative_depths
 from gelens.errors import UsageError
 from gelens.networks import load_network
-from torch import nn
-
 from tests.commands.test_cli import run
 from tests.conftest import count_hooks
 

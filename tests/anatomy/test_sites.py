@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torch import nn
+
 from gelens.anatomy.listing import layer_table
 from gelens.anatomy.sites import (
     Site,
@@ -14,8 +16,6 @@ from gelens.anatomy.sites import (
 from gelens.errors import UsageError
 from gelens.names import paper_name
 from gelens.networks import load_network
-from torch import nn
-
 from tests.conftest import count_hooks, shake
 
 SHAPE = (3, 64, 64)

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from PIL import Image
+
+import cli
 from gelens import figures
 from gelens.data import load_data
 from gelens.networks import save_weights
 from gelens.statistics import selectivity_index
-from PIL import Image
-
-import cli
 from tests.conftest import make_network
 
 FAST = ["--limit", "40", "--device", "cpu"]
@@ -293,6 +293,8 @@ def test_train_curves_and_supplementary(tmp_path, monkeypatch):
     options = ["--epochs", 1, "--device", "cpu", "--out", tmp_path / "run"]
     code, output = run("supplementary", *arguments, *options)
     assert code == 0, output
+    page = tmp_path / "run" / "report.html"
+    assert f"Report: {page}" in output and "fig3_pruning.svg" in page.read_text()
     names = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
     assert names >= {
         "fig1_optimisation", "table1_pooling", "fig2_selectivity", "fig2_gap", "fig3_pruning", "fig3_networks",

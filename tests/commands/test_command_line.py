@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from gelens import choices
 from gelens.cli import main
+from gelens.data.forms import FORMS
 from gelens.devices import PRECISIONS
 from gelens.statistics import INDICES
 from gelens.training import RECIPES
@@ -26,6 +28,7 @@ def test_words_to_choose_by_are_those_of_the_library():
     assert tuple(INDICES) == choices.INDICES
     assert tuple(RECIPES) == choices.RECIPES
     assert tuple(PRECISIONS) == choices.PRECISIONS
+    assert tuple(FORMS) == choices.DATA
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))
@@ -36,7 +39,7 @@ def test_every_command_has_a_section_an_example_of_its_own_options_and_whole_hel
     known = {each for parameter in command.params for each in (*parameter.opts, *parameter.secondary_opts)}
     assert set(re.findall(r"--[a-z-]+", command.example)) <= known
     code, output = run(name, "--help")
-    assert code == 0 and command.example in output and " TEXT" not in output.replace("--device TEXT", "")
+    assert code == 0 and command.example in output and " TEXT" not in output
     listed = run("--help")[1]
     assert "..." not in listed.partition("Everything at once")[2], "a summary is cut off"
 
@@ -50,6 +53,7 @@ def test_every_command_has_a_section_an_example_of_its_own_options_and_whole_hel
         (["train", "factory.py"], "name its function that builds the network, as factory.py:build"),
         (["selectivity", "resnet5"], "did you mean `resnet50`?"),
         (["pruning", "mini_resnet", "--score", "gat"], "no score `gat`; did you mean `gate`?"),
+        (["evaluate", "mini_resnet", "--data", "cifar1:x#val"], "no data `cifar1`; did you mean `cifar10`?"),
         (["evaluate", "mini_resnet", "--resume"], "name its folder by --out"),
         (["evaluate", "mini_resnet", "--processes", "2"], "name it by --out"),
         (["networks"], "mini_resnet_se"),

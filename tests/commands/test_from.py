@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from gelens.recording import open_recording
 
 import cli
+from gelens.recording import open_recording
 from tests.commands.test_cli import FAST, run
 
 WHERE = ["--blocks", "layer3.0", "--blocks", "layer3.5"]
@@ -21,7 +21,6 @@ TABLES = ("selectivity", "selectivity_blocks", "selectivity_images", "selectivit
 def made(tmp_path_factory) -> Path:
     """A run that kept its recording, one that did not, and a recording by itself, of the same two networks."""
     from gelens.networks import save_weights
-
     from tests.conftest import make_network
 
     folder = tmp_path_factory.mktemp("made")

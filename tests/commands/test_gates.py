@@ -1,13 +1,13 @@
 """`gelens gates`: the same tables from networks and from a recording, and what networks without gates are told."""
 
-import gelens
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from gelens.statistics.gates import GateValues
 
+import gelens
 from cli import main
+from gelens.statistics.gates import GateValues
 
 FEW = ("--limit", "60", "--permutations", "3", "--replicates", "3")
 

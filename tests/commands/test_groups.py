@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
-from gelens.networks import load_network, save_weights
 
 from cli import main
+from gelens.networks import load_network, save_weights
 
 
 @pytest.fixture(scope="module")

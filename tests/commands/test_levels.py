@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from gelens.data import imagenet
 
+from gelens.data import imagenet
 from tests.commands.recordings import recorded
 from tests.commands.test_cli import run
 

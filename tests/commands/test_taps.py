@@ -1,17 +1,17 @@
 """`gelens taps`: selectivity from tap to tap, against indices computed of the recorded arrays by hand."""
 
-import gelens
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+
+import gelens
+from cli import main
 from gelens.networks import load_network, save_weights
 from gelens.statistics.class_means import selectivity_index
 from gelens.tables.selectivity import Statistics
 from gelens.tables.taps import WAY, tap_tables
-
-from cli import main
 
 FEW = ("--limit", "60", "--permutations", "3", "--replicates", "4")
 

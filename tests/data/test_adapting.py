@@ -1,14 +1,14 @@
 """Somebody's own data sets and loaders at the door: what they can tell, and what is refused with a way out."""
 
-import gelens
 import numpy as np
 import pytest
 import torch
-from gelens.data import adapted, load_data
-from gelens.errors import UsageError
 from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
+import gelens
+from gelens.data import adapted, load_data
+from gelens.errors import UsageError
 from tests.conftest import make_data, make_network
 
 TENSOR, PIXELS = torch.zeros(3, 32, 32), np.zeros((32, 32, 3), dtype=np.uint8)

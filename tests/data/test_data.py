@@ -2,18 +2,18 @@
 
 import pickle
 
-import gelens
 import numpy as np
 import pytest
 import torch
-from gelens.data import batches, load_data
-from gelens.errors import RunError, UsageError
-from gelens.networks.preprocessing import Preprocessing
 from PIL import Image
 from sklearn.datasets import load_digits
 from timm.data import create_loader
 from torch.utils.data import DataLoader, TensorDataset
 
+import gelens
+from gelens.data import batches, load_data
+from gelens.errors import RunError, UsageError
+from gelens.networks.preprocessing import Preprocessing
 from tests.conftest import make_data, make_network
 
 

@@ -14,16 +14,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image, ImageOps
+from scipy.io import savemat
+from torchvision.datasets import ImageFolder
+
 from gelens.data import batches, checked, imagenet, load_data
 from gelens.data.checking import bad_images
 from gelens.data.datasets import image_differences, in_rgb
 from gelens.data.forms import FORMS
 from gelens.data.names import Names
 from gelens.errors import RunError, UsageError
-from PIL import Image, ImageOps
-from scipy.io import savemat
-from torchvision.datasets import ImageFolder
-
 from tests.commands.test_cli import run
 
 SYNSETS = ("n01440764", "n02979186", "n03888257")  # tench, cassette player, parachute: labels 0, 482, 701

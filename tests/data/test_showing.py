@@ -2,17 +2,17 @@
 
 import logging
 
-import gelens
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torch import nn
+
+import gelens
 from gelens.data import adapted, load_data, preprocessing_for
 from gelens.data.cached import write_cache
 from gelens.networks import Preprocessing, load_network
 from gelens.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Stated
-from PIL import Image
-from torch import nn
-
 from tests.commands.test_cli import run
 from tests.conftest import make_data
 

@@ -5,10 +5,11 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
 from gelens.data import load_data
 from gelens.data.datasets import ImageData
 from gelens.errors import UsageError
-from PIL import Image
 
 from .test_forms import write_parquet
 

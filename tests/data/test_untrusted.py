@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
+from scipy.io import savemat
+
 from gelens.data import adapted, checked, load_data, pictures, preprocessing_for, tables
 from gelens.data.checking import bad_images
 from gelens.errors import RunError, UsageError
 from gelens.networks.preprocessing import Preprocessing
-from PIL import Image
-from scipy.io import savemat
-
 from tests.data.test_forms import SYNSETS, every_form, files, picture, write, write_parquet, write_tar  # noqa: F401
 
 

@@ -3,10 +3,12 @@
 import json
 from types import SimpleNamespace
 
-import gelens
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
+import gelens
 from gelens import devices
 from gelens.anatomy.classifier import float32_logits
 from gelens.api import Request, record_requests
@@ -14,8 +16,6 @@ from gelens.errors import RunError, UsageError
 from gelens.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from gelens.sweep.passing import SweepOptions
 from gelens.training import Recipe, train
-from torch import nn
-
 from tests.conftest import make_data, make_network
 
 CPU = torch.device("cpu")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+
 from gelens.anatomy.sites import resolve_blocks
 from gelens.api import Request, with_priors
 from gelens.networks import load_network
@@ -14,7 +15,6 @@ from gelens.probes.activity import TAPS
 from gelens.probes.dropping import Dropping
 from gelens.sweep import passing
 from gelens.sweep.passing import SweepOptions
-
 from tests.conftest import make_data, make_network, measure
 from tests.devices.pretended import NAME, pretending, unless_real
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+
 from gelens.anatomy.sites import resolve_blocks
 from gelens.api import Request
 from gelens.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from gelens.probes.dropping import Dropping
 from gelens.sweep import passing
 from gelens.sweep.passing import SweepOptions
-
 from tests.conftest import make_data, make_network, measure
 
 

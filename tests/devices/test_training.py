@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+
 from gelens.training import loop
 from gelens.training.loop import KeptEpochs, Loop
 from gelens.training.recipes import Recipe
-
 from tests.conftest import make_data, make_network
 from tests.devices.pretended import NAME, pretending, unless_real
 from tests.devices.test_passes import counted, steady

@@ -91,10 +91,9 @@ def check(arguments: list[str]) -> None:
 
 
 def _stand_in(word: str) -> str:
-    """Something that is there, for a network in capitals or a run's folder."""
-    if word == "NETWORK":
-        return "resnet50_se@weights.pth"
-    return "." if word.startswith("runs/") else word
+    """Something that is there, for what stands in capitals and for a run's folder."""
+    capitals = {"NETWORK": "resnet50_se@weights.pth", "DATA": "digits"}
+    return "." if word.startswith("runs/") else capitals.get(word, word)
 
 
 def shortened(arguments: list[str], images: Path) -> list[str]:

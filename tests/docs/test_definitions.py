@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+
 from gelens.statistics import Resampling, unit_statistics
 from gelens.statistics.matching import matching_weights
 from gelens.statistics.rarefaction import limits
 from gelens.statistics.trainings import over_trainings
-from scipy import stats
 
 LABELS = np.repeat(np.arange(4), 12)
 CLASSES = range(4)

@@ -11,16 +11,16 @@ from functools import partial
 from pathlib import Path
 
 import click
-import gelens
 import matplotlib
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
+
+import gelens
 from gelens import figures
 from gelens.cli import main
 from gelens.statistics import INDICES
-from PIL import Image
-
 from tests.docs.blocks import PAGES, ROOT, SHELLS, blocks, check, named_figures, of_gelens, shortened
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

@@ -9,12 +9,13 @@ from unittest.mock import patch
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from gelens.figures.drawing import figure_modules
-from gelens.figures.stored import StoredRun
-from gelens.figures.style import Look
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+
+from gelens.figures.drawing import figure_modules
+from gelens.figures.stored import StoredRun
+from gelens.figures.style import Look
 
 HARD = (
     "resnet50_ge_theta_minus:extent=4,pool=max",

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+
+import cli
 from gelens import figures
 from gelens.errors import UsageError
 from gelens.figures.stored import StoredRun
-
-import cli
 from tests.figures import making
 
 ROOT = Path(__file__).parents[2]

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from gelens import figures
-from gelens.errors import UsageError
-from gelens.figures import style
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
+from gelens import figures
+from gelens.errors import UsageError
+from gelens.figures import style
 from tests.figures import making
 
 

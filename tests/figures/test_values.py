@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+
 from gelens import diagrams, figures
 from gelens.errors import UsageError
 from gelens.networks.gather_excite import EXTENTS, VARIANTS, GatherExcite

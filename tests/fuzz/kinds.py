@@ -20,6 +20,11 @@ import numpy as np
 import pandas as pd
 import torch
 from click.testing import CliRunner
+from PIL import Image
+from safetensors.torch import save
+from scipy.io import savemat
+
+import cli
 from gelens.data import adapted, batches, load_data, preprocessing_for
 from gelens.data.cached import write_cache
 from gelens.data.checking import bad_images
@@ -30,11 +35,6 @@ from gelens.recording import Kept, Recording, open_recording
 from gelens.recording.store import discard
 from gelens.results.run import read_record
 from gelens.tables.selectivity import Statistics, read_groups, selectivity_tables
-from PIL import Image
-from safetensors.torch import save
-from scipy.io import savemat
-
-import cli
 from tests.conftest import make_data, make_network
 from tests.figures.making import write_everything
 from tests.fuzz.mutations import NAMES, NUMBERS, VALUES, damaged_bytes, damaged_json, damaged_table

@@ -14,8 +14,8 @@ from random import Random
 
 import click
 import pytest
-from gelens.errors import RunError, UsageError
 
+from gelens.errors import RunError, UsageError
 from tests.fuzz.guard import guarded
 from tests.fuzz.kinds import CANARY, KINDS, damaged
 

@@ -16,13 +16,13 @@ from pathlib import Path
 import sklearn.datasets  # noqa: F401  what commands import as they run
 import torch._dynamo
 import torch.utils.flop_counter  # noqa: F401
+
+import cli
 from gelens import figures, files
 from gelens.commands import cache, pruning, record  # noqa: F401
 from gelens.data import cached
 from gelens.sweep import passing
 from gelens.training.loop import Loop
-
-import cli
 
 
 def serve() -> None:

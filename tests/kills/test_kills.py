@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from gelens.networks import save_weights
 
+from gelens.networks import save_weights
 from tests.conftest import make_data, make_network
 
 ROOT = Path(__file__).parents[2]

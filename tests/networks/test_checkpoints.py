@@ -7,15 +7,15 @@ import pytest
 import timm
 import torch
 import torchvision
-from gelens.errors import RunError, UsageError
-from gelens.networks import load_network, mindspore, published, save_weights
-from gelens.networks.checkpoints import read_checkpoint
-from gelens.networks.preprocessing import IMAGENET_MEAN
 from safetensors.torch import save_file
 from torch import nn
 from torchvision.models.resnet import Bottleneck
 from torchvision.models.resnet import ResNet as TorchvisionResNet
 
+from gelens.errors import RunError, UsageError
+from gelens.networks import load_network, mindspore, published, save_weights
+from gelens.networks.checkpoints import read_checkpoint
+from gelens.networks.preprocessing import IMAGENET_MEAN
 from tests.conftest import shake
 
 

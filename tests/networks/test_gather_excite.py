@@ -4,9 +4,10 @@ import pytest
 import timm.layers
 import torch
 import torch.nn.functional as F
+from torch import nn
+
 from gelens.networks import count_parameters, load_network
 from gelens.networks.gather_excite import EXTENTS, POOLS, VARIANTS, GatherExcite, MapConv2d, Pool
-from torch import nn
 
 
 @pytest.mark.parametrize("extent", EXTENTS)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from gelens.errors import UsageError
 from gelens.networks import load_network, save_weights
 from gelens.networks.groups import is_group, trainings_of, weights_files

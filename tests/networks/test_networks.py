@@ -4,12 +4,12 @@ import pickle
 
 import pytest
 import torch
+from torch import nn
+
 from gelens.errors import RunError, UsageError
 from gelens.networks import load_network, preprocessing_of, save_weights
 from gelens.networks.catalogue import NAMES
 from gelens.networks.references import parse
-from torch import nn
-
 from tests.conftest import make_network
 
 

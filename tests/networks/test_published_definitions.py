@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+
 from gelens.networks import load_network
 from gelens.networks.gather_excite import Pool
-from torch import nn
 
 FACTS = Path(__file__).parents[3] / "shared" / "facts" / "genet_resnet50_layers.json"
 pytestmark = pytest.mark.skipif(not FACTS.exists(), reason="the layer settings are not beside this checkout")

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+
+import cli
 from gelens.errors import UsageError
 from gelens.files import file_hash
 from gelens.networks import load_network, save_weights, shipped
 from gelens.networks.groups import trainings_of, weights_files
 from gelens.networks.references import labelled, parse
-
-import cli
 
 STUDY = Path(__file__).parents[2] / "studies" / "cifar10" / "weights"
 THETA_MINUS = "mini_resnet_ge_theta_minus"

@@ -2,16 +2,17 @@
 
 import logging
 
-import gelens
 import pytest
 import torch
+from torch import nn
+
+import gelens
 from gelens.errors import UsageError
 from gelens.networks import Preprocessing, card_of, load_network, preprocessing_of, save_weights
 from gelens.networks.preprocessing import Stated, stated_by
 from gelens.networks.references import labelled, parse
 from gelens.networks.weights import network_card
 from gelens.subjects import label_networks
-from torch import nn
 
 MINE = """
 from torch import nn

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from gelens.errors import RunError, UsageError
 from gelens.networks import load_network
 from gelens.networks.checkpoints import read_checkpoint
-from safetensors.torch import save_file
-
 from tests.conftest import make_network
 
 

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from gelens.probes.class_selectivity import ClassSelectivity
-from gelens.randomness import hashes
-from gelens.statistics import crossfitted_index
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import multiprocessing
+
+from gelens.probes.class_selectivity import ClassSelectivity
+from gelens.randomness import hashes
+from gelens.statistics import crossfitted_index
 
 
 def measured(features, labels, batch=7, device="cpu", classes=None, order=None, **settings) -> ClassSelectivity:

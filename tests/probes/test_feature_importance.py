@@ -1,14 +1,14 @@
 """Every point against a plain loop with one hook and one full forward; orders, ties and rounding by hand."""
 
-import gelens
 import numpy as np
 import pytest
 import torch
+
+import gelens
 from gelens.api import Request
 from gelens.errors import UsageError
 from gelens.probes.dropping import FeatureImportance, drop_ranks, dropped_maps
 from gelens.sweep import passing
-
 from tests.conftest import count_hooks, make_data, make_network, measure
 
 

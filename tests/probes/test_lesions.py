@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
-from gelens.api import Request, record_requests
-from gelens.errors import UsageError
-from gelens.probes.lesions import ClassLesions, Lesions
-from gelens.randomness import hashes
 from torch import nn
 from torchvision.transforms.functional import to_tensor
 
 from cli import main
+from gelens.api import Request, record_requests
+from gelens.errors import UsageError
+from gelens.probes.lesions import ClassLesions, Lesions
+from gelens.randomness import hashes
 from tests.conftest import count_hooks, make_data, make_network
 
 
@@ -53,6 +53,7 @@ def test_every_unit_is_that_of_a_plain_loop(name):
     intact = whole[torch.arange(20), labels][:, None]
     assert np.allclose(found["logit"], (intact - torch.stack(logits, 1)).numpy(), atol=reach)
     assert np.array_equal(found["right"], torch.stack(right, 1).numpy())
+    assert np.array_equal(recording.array("n", f"{block}.lesion.intact"), (whole.argmax(1) == labels).numpy())
     assert np.ptp(found["loss"], axis=0).min() > 0
 
 

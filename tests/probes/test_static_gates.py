@@ -1,18 +1,18 @@
 """Gates replaced: as a plain loop of whole passes does it, whatever the network; and what is refused."""
 
-import gelens
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torchvision.transforms.functional import to_tensor
+
+import gelens
 from gelens.anatomy.sites import find_sites, gate_values
 from gelens.api import Request, record_requests
 from gelens.errors import UsageError
 from gelens.networks import load_network
 from gelens.probes.static_gates import SUBSTITUTES, KnownGates, StaticGates
 from gelens.randomness import hashes
-from torch import nn
-from torchvision.transforms.functional import to_tensor
-
 from tests.conftest import count_hooks, make_data, make_network, shake
 
 SHAPE = (3, 32, 32)

@@ -2,17 +2,17 @@
 
 import json
 
-import gelens
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+
+import gelens
 from gelens.api import Request, record_requests
 from gelens.errors import RunError, UsageError
 from gelens.recording import open_recording
 from gelens.recording.store import Recording
 from gelens.sweep.sharing import Shard, divided
-
 from tests.conftest import make_data, make_network, tables_of
 
 BLOCK = "layer3.5"

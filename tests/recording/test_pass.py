@@ -8,10 +8,12 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import gelens
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
+import gelens
 from gelens.anatomy.sites import resolve_blocks
 from gelens.api import Request, record_requests, with_priors
 from gelens.errors import RunError, UsageError
@@ -20,8 +22,6 @@ from gelens.probes.dropping import Dropping, FeatureImportance
 from gelens.recording import Kept, open_recording
 from gelens.sweep import passing
 from gelens.sweep.passing import SweepOptions
-from torch import nn
-
 from tests.conftest import make_data, make_network, measure, tables_of
 
 ROOT = Path(__file__).parents[2]

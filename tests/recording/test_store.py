@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from gelens.errors import RunError, UsageError
 from gelens.recording import Kept, Recording, open_recording, store
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from gelens.api import Request, record_requests
 from gelens.errors import UsageError
 from gelens.probes.activity import TAPS
 from gelens.recording import Recording
 from gelens.sweep.passing import SweepOptions
-from torch import nn
-
 from tests.conftest import count_hooks, make_data, make_network, shake
 
 QUIET = SweepOptions("cpu", batch_size=8, progress=False)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from gelens.errors import RunError, UsageError
 from gelens.files import atomic_path
 from gelens.networks.weights import network_card, weights_hash
 from gelens.results.run import Run, read_record, read_table
-
 from tests.conftest import make_network
 
 ROOT = Path(__file__).parents[2]

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+
+import cli
 from gelens.data.manifests import read_manifest
 from gelens.errors import RunError, UsageError, plain
 from gelens.figures.drawing import draw
@@ -17,8 +19,6 @@ from gelens.recording import open_recording
 from gelens.recording.store import discard
 from gelens.results.run import Run, read_record, read_table
 from gelens.untrusted import Fields, Listed, Named, Whose, conform, map_array, parse_json, read_arrays
-
-import cli
 from tests.figures.making import write_everything, write_run
 from tests.fuzz.kinds import cache_files, recording_files
 

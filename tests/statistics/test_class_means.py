@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from gelens.statistics import corrected_index, crossfitted_index, noise_of_means, selectivity_index
-from gelens.statistics.class_means import variance_over_classes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+
+from gelens.statistics import corrected_index, crossfitted_index, noise_of_means, selectivity_index
+from gelens.statistics.class_means import variance_over_classes
 
 MEANS = arrays.arrays(float, (5, 3), elements=st.floats(0, 100).map(lambda value: round(value, 3)))
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from gelens.errors import UsageError
 from gelens.statistics import Resampling, unit_statistics
 from gelens.statistics.comparison import KINDS, selectivity_gaps, sentences

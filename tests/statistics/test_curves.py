@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from gelens.errors import UsageError
-from gelens.statistics.curves import Curves, areas, class_curves, differences, holm, point_tests
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+
+from gelens.errors import UsageError
+from gelens.statistics.curves import Curves, areas, class_curves, differences, holm, point_tests
 
 RATIOS = (0.0, 0.25, 0.5, 1.0)
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy import stats
+
 from gelens.statistics.gates import (
     GateValues,
     gate_histogram,
@@ -9,7 +11,6 @@ from gelens.statistics.gates import (
     rank_correlations,
     shares,
 )
-from scipy import stats
 
 
 def values_of(gates: np.ndarray, labels: np.ndarray, indices=None) -> GateValues:

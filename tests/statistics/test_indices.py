@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
-from gelens.statistics import INDICES, Resampling, unit_statistics
-from gelens.statistics.ranks import Ranking, information, joint_counts, quantile_groups
-from gelens.statistics.top_images import first_of, precision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.stats import mannwhitneyu, rankdata
 from sklearn.metrics import mutual_info_score
+
+from gelens.statistics import INDICES, Resampling, unit_statistics
+from gelens.statistics.ranks import Ranking, information, joint_counts, quantile_groups
+from gelens.statistics.top_images import first_of, precision
 
 from .conftest import activities
 

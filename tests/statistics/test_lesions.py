@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from gelens.statistics.lesions import class_orders, damages, lesion_tables, targeted_table
 
 

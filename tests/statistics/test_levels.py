@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from gelens.errors import UsageError
 from gelens.statistics import Resampling, unit_statistics
 from gelens.statistics import selectivity as columns

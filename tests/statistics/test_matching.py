@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from gelens.statistics.comparison import selectivity_gaps
 from gelens.statistics.matching import matching_weights
 from gelens.statistics.resampling import Resampling

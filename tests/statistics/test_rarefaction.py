@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from gelens.errors import UsageError
 from gelens.statistics import Resampling, selectivity_index, unit_statistics
 from gelens.statistics import rarefaction as module

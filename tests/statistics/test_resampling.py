@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gelens.randomness import permuted_labels, poisson_weights, stratified_halves
 from gelens.statistics import Resampling, resampling
 from gelens.statistics.sums import class_sums
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def slow_memberships(labels, indices, classes, seed, permutations, replicates) -> np.ndarray:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from gelens.errors import UsageError
 from gelens.randomness import hashes
 from gelens.statistics import (

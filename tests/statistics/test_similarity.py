@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from gelens.errors import UsageError
 from gelens.statistics import similarity
 from gelens.statistics.similarity import Centred, best_matches, cka, hsic

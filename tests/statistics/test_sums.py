@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from gelens.statistics import Resampling, selectivity, unit_statistics
-from gelens.statistics.sums import STRIP, class_sums, null_sums
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from gelens.statistics import Resampling, selectivity, unit_statistics
+from gelens.statistics.sums import STRIP, class_sums, null_sums
 
 from .conftest import activities
 

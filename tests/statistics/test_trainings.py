@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+
 from gelens.errors import UsageError
 from gelens.statistics.comparison import KINDS
 from gelens.statistics.curves import Curves, areas
@@ -14,8 +16,6 @@ from gelens.statistics.trainings import (
     training_gaps,
     training_sentences,
 )
-from scipy import stats
-
 from tests.statistics.test_curves import make_curves
 
 

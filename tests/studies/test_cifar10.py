@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from gelens.networks import load_network
 from safetensors.torch import load_file
 
+from gelens.networks import load_network
 from studies.cifar10.train import TRAININGS, unfinished
 
 ROOT = Path(__file__).parents[2]

@@ -3,14 +3,14 @@
 from functools import partial
 from pathlib import Path
 
-import gelens
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+
+import gelens
 from gelens.anatomy.sites import resolve_blocks
 from gelens.sweep.passing import SweepOptions
-
 from studies import strangers_indices as study
 from studies.strangers_indices import DEFINITIONS, Activities, class_sums, compared, measured, without_folders
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+
 from gelens.files import file_hash
 from gelens.networks import load_network, save_weights
-
 from studies.cifar10 import answers, study
 from studies.cifar10.train import FIRST
 
@@ -85,6 +85,38 @@ def made_weights(folder, networks, seeds) -> None:
             path.with_suffix(".json").write_text(json.dumps(facts))
 
 
+def made_epochs(network: str, last: float) -> pd.DataFrame:
+    curve = {"epoch": [1, 2], "mean_csi": [0.4, last], "mean_csi_se": 0.0, "mean_corrected": [0.4, last]}
+    return pd.DataFrame(curve | {"mean_corrected_se": 0.0}).assign(network=network, block="layer3.0")
+
+
+def test_selectivity_over_training_stays_where_its_checkpoints_are_gone(tmp_path):
+    """Of a network that is measured again the new rows are taken, of another the old ones, with its figure."""
+    template, out = tmp_path / "template.md", tmp_path / "page"
+    template.write_text("$earlier|$table_peaks|$figure_epochs|$figure_other")
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(b"a picture")
+
+    def written(networks, last: float) -> str:
+        tables = {"selectivity_epochs": pd.concat([made_epochs(name, last) for name in networks])} if networks else {}
+        figures = {f"epochs_{name}": picture for name in networks} | ({"other": picture} if networks else {})
+        study.write(study.with_earlier(study.Results(tables, figures), out), out, template)
+        return (out / "README.md").read_text()
+
+    assert written([], 0) == f"|{study.UNKNOWN}|*No figure yet.*|*No figure yet.*"
+    assert written(["thin_resnet50", "thin_resnet50_se"], 0.3).startswith("|")
+    page = written(["thin_resnet50"], 0.1)
+    assert page.startswith("Measured earlier") and page.split("|")[0].endswith("written: thin ResNet-50 SE.")
+    for _ in range(2):
+        page = written([], 0)
+        assert "written: thin ResNet-50 SE, thin ResNet-50.|" in page
+        assert "![epochs_thin_resnet50](" in page and "![epochs_thin_resnet50_se](" in page
+        assert "![other]" not in page and not (out / "figures" / "other.png").exists()
+        peaks = pd.read_csv(out / "results" / "peaks.csv").set_index(["network", "index"])
+        assert peaks.loc[("thin_resnet50", "mean_csi"), "last"] == pytest.approx(0.1)
+        assert peaks.loc[("thin_resnet50_se", "mean_csi"), "last"] == pytest.approx(0.3)
+
+
 @pytest.mark.slow
 def test_one_command_writes_the_page(tmp_path):
     """From two seeds of three networks; a second call measures nothing again, and one of nothing finished says so."""
@@ -100,7 +132,9 @@ def test_one_command_writes_the_page(tmp_path):
     assert "6 of 41 trainings are finished" in page and "$" not in page
     assert page.count("trainings that it takes are not finished") == 4, "pooling, GE-θ against SE, speed and peaks"
     tables = {path.stem for path in (tmp_path / "page" / "results").iterdir()}
-    assert {"depth", "orders", "stars", "trainings"} <= tables
+    assert {"depth", "orders", "stars", "trainings", "gates", "lesions"} <= tables
+    pictures = {path.stem for path in (tmp_path / "page" / "figures").iterdir()}
+    assert {"fig_gates_variance", "fig_gates_static", "fig_taps", "fig_lesions_targeted"} <= pictures
     depth = pd.read_csv(tmp_path / "page" / "results" / "depth.csv")
     assert set(depth["answer"]) <= {"agree", "disagree", "cannot tell"} and (depth["trainings"] == 2).all()
     empty = ["--runs", tmp_path / "no-runs", "--weights", tmp_path / "none", "--out", tmp_path / "empty"]

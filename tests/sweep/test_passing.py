@@ -4,11 +4,12 @@ import os
 import signal
 import time
 
-import gelens
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+
+import gelens
 from gelens.anatomy.sites import resolve_blocks
 from gelens.api import Request
 from gelens.data import batches
@@ -16,7 +17,6 @@ from gelens.errors import RunError, UsageError
 from gelens.networks import load_network
 from gelens.sweep import passing as sweeping
 from gelens.sweep.passing import SweepOptions
-
 from tests.conftest import make_data, make_network, measure
 
 

@@ -9,12 +9,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import gelens
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+from torch import multiprocessing
+
+import cli
+import gelens
 from gelens import processes
 from gelens.api import Request, record_requests
 from gelens.errors import RunError, UsageError
@@ -22,9 +25,6 @@ from gelens.networks import save_weights
 from gelens.probes.dropping import Dropping
 from gelens.sweep import passing
 from gelens.sweep.sharing import divided
-from torch import multiprocessing
-
-import cli
 from tests.conftest import make_data, make_network, measure, tables_of
 
 ROOT = Path(__file__).parents[2]

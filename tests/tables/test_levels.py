@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from gelens.errors import UsageError
 from gelens.tables.levels import numbered_levels, read_levels, wordnet_levels
 

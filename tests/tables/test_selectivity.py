@@ -1,17 +1,17 @@
 """Tables of selectivity from a recording: definitions by slow loops, simulations, and every complaint."""
 
-import gelens
 import numpy as np
 import pandas as pd
 import pytest
-from gelens.errors import RunError, UsageError
-from gelens.recording import Kept, Recording
-from gelens.statistics import INDICES, block_means
-from gelens.tables.selectivity import Selectivity, Statistics, read_groups, selectivity_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score, roc_auc_score
 
+import gelens
+from gelens.errors import RunError, UsageError
+from gelens.recording import Kept, Recording
+from gelens.statistics import INDICES, block_means
+from gelens.tables.selectivity import Selectivity, Statistics, read_groups, selectivity_tables
 from tests.conftest import make_data, make_network
 from tests.probes.test_class_selectivity import slow_index
 

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from gelens.commands.supplementary import supplementary_networks
-from gelens.training import recipe_of, train
 
 import cli
+from gelens.commands.supplementary import supplementary_networks
+from gelens.training import recipe_of, train
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "imagenet_sample" / "val"
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from gelens.errors import UsageError
 from gelens.training import RECIPES, Recipe, train
 from gelens.training.recipes import check_recipe

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import multiprocessing
+
 from gelens import processes, training
 from gelens.networks.checkpoints import read_checkpoint
 from gelens.networks.preprocessing import Preprocessing
 from gelens.training import Recipe
 from gelens.training.loop import Loop
 from gelens.training.reading import training_batches
-from torch import multiprocessing
-
 from tests.conftest import make_data
 
 WITHOUT_BATCH_NORM = """

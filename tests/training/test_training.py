@@ -6,10 +6,13 @@ import os
 from dataclasses import replace
 from functools import partial
 
-import gelens
 import numpy as np
 import pytest
 import torch
+from PIL import ImageOps
+from safetensors.torch import load_file, save_file
+
+import gelens
 from gelens import training
 from gelens.data import batches, load_data
 from gelens.data.cached import write_cache
@@ -20,9 +23,6 @@ from gelens.networks.preprocessing import Preprocessing
 from gelens.results.run import Run
 from gelens.training import Recipe, recipe_of
 from gelens.training.reading import cropped, training_batches
-from PIL import ImageOps
-from safetensors.torch import load_file, save_file
-
 from tests.conftest import make_data
 
 

@@ -1,0 +1,17 @@
+"""What a figure's function returns, told in a line where it ends a cell of a notebook."""
+
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+class Drawn(NamedTuple):
+    """A figure and its axes: `figure, axes = gelens.figures.selectivity(table)`."""
+
+    figure: Figure
+    axes: object
+
+    def __repr__(self) -> str:
+        number = np.size(self.axes)
+        return f"figure with {number} panel{'' if number == 1 else 's'}"

@@ -1,0 +1,78 @@
+"""What was run, in words: from `run.json` alone."""
+
+from collections.abc import Iterator, Mapping
+
+from .sources import Source, without_folders
+
+
+def facts_of(source: Source) -> list[tuple[str, str]]:
+    """What was run, on what, when it took how long: names and values."""
+    record = source.run.record
+    data = record.get("data", {})
+    found = {
+        "Command": f"gelens {record['command']}",
+        "Data": ": ".join(filter(None, (without_folders(data.get("name") or ""), data.get("note")))),
+        "Images": _images(data),
+        "Images' fingerprint": data.get("fingerprint"),
+        "Device": ", ".join(str(record[key]) for key in ("device", "precision") if record.get(key)),
+        "Seed": record.get("seed"),
+        "Seconds": ", ".join(f"{step} {seconds:.4g}" for step, seconds in record["timings"].items()),
+    }
+    return [(name, str(value)) for name, value in found.items() if value not in (None, "")]
+
+
+def _images(data: Mapping) -> str:
+    count = data.get("read", data.get("images"))
+    said = [] if count is None else [str(count)]
+    if isinstance(data.get("classes"), list):
+        said.append(f"{len(data['classes'])} classes")
+    if data.get("skipped"):
+        said.append(f"{len(data['skipped'])} left out as unreadable")
+    return ", ".join(said)
+
+
+def networks_of(source: Source) -> list[dict[str, str]]:
+    """Of every network: its name, reference, hash of weights, seed, and how it is shown the images."""
+    rows = []
+    for label, card in source.run.record["networks"].items():
+        preprocessing = ", ".join(f"{name} {_said(value)}" for name, value in (card.get("preprocessing") or {}).items())
+        rows.append(
+            {
+                "Network": source.shown[label],
+                "Label": label,
+                "Reference": without_folders(str(card.get("reference") or "")),
+                "Hash of weights": str(card.get("weights_hash") or ""),
+                "Training seed": str(card.get("training_seed") or ""),
+                "Preprocessing": preprocessing,
+            }
+        )
+    return rows
+
+
+def settings_of(source: Source) -> list[tuple[str, str]]:
+    """What the results depend on, and the versions of what computed them."""
+    record = source.run.record
+    settings = [(name, without_folders(value)) for name, value in _flat(record["arguments"])]
+    return settings + [(f"version of {name}", str(version)) for name, version in record["versions"].items()]
+
+
+def _flat(values: Mapping, before: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{without_folders(str(name))} ")
+        elif value not in (None, [], ""):
+            yield f"{before}{without_folders(str(name))}", _said(value)
+
+
+def _said(value: object) -> str:
+    return " ".join(without_folders(str(each)) for each in value) if isinstance(value, list) else str(value)
+
+
+def findings_of(source: Source) -> list[str]:
+    """What the run found, in the words that it stored, after each network's accuracy."""
+    said = []
+    if source.run.has("evaluation.csv"):
+        for row in source.run.table("evaluation.csv").to_dict("records"):
+            name = source.shown.get(row["network"], row["network"])
+            said.append(f"{name}: top-1 accuracy {100 - row['top1_error']:.2f} % on {row['images']:g} images.")
+    return [*said, *source.run.record.get("findings", ())]

@@ -1,0 +1,83 @@
+"""The runs of a report, and what their networks and blocks are called in it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import UsageError
+from ..figures.stored import StoredRun
+from ..names import blocks_as_in_papers, paper_name, pretty, unique_label
+
+
+@dataclass(frozen=True)
+class Source:
+    """A finished run as a report shows it.
+
+    Args:
+        name: of its folder, another for each run.
+        run: its folder.
+        shown: by label, what the network is called among all runs.
+    """
+
+    name: str
+    run: StoredRun
+    shown: dict[str, str]
+
+    @property
+    def stages_known(self) -> bool:
+        """Whether blocks are called as in papers."""
+        return all(card.get("resnet_stages", True) for card in self.run.record["networks"].values())
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of the run, empty where it has none, with networks and blocks called as in the report."""
+        if not self.run.has(name):
+            return pd.DataFrame()
+        table = self.run.table(name)
+        if table.empty:
+            return table
+        with blocks_as_in_papers(self.stages_known):
+            blocks = table["block"].map(paper_name)
+        return table.assign(network=table["network"].map(lambda label: self.shown.get(label, label)), block=blocks)
+
+
+def open_sources(folders: Sequence[Path | str]) -> list[Source]:
+    """The runs in folders.
+
+    Raises:
+        UsageError: a folder holds none, one that is not finished, or is named twice.
+    """
+    sources: list[Source] = []
+    seen: set[Path] = set()
+    for folder in folders:
+        run = StoredRun.open(folder)
+        if not run.record["finished"]:
+            raise UsageError(f"the run in `{folder}` is not finished; its own command with --resume goes on")
+        place = Path(folder).resolve()
+        if place in seen:
+            raise UsageError(f"`{folder}` is named twice; expected each run once")
+        seen.add(place)
+        name = unique_label(place.name, [source.name for source in sources])
+        taken = [shown for source in sources for shown in source.shown.values()]
+        sources.append(Source(name, run, _shown(run, name, taken)))
+    return sources
+
+
+def _shown(run: StoredRun, name: str, taken: list[str]) -> dict[str, str]:
+    """By label, a network's name; of a name that an earlier run has, with the run's."""
+    shown: dict[str, str] = {}
+    for label in run.record["networks"]:
+        short = pretty(label) if pretty(label) not in taken else f"{pretty(label)} ({name})"
+        shown[label] = unique_label(short, [*taken, *shown.values()])
+    return shown
+
+
+def without_folders(text: str) -> str:
+    """Text without the folders of somebody's machine.
+
+    >>> without_folders("parquet:/home/a/cifar10#val"), without_folders("timm/resnet50@/x/y.safetensors")
+    ('parquet:cifar10#val', 'timm/resnet50@y.safetensors')
+    """
+    return re.sub(r"(^|[:@=,\s])(?:~|[A-Za-z]:)?[/\\](?:[^/\\,@#]*[/\\])*", r"\1", text)

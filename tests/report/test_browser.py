@@ -1,0 +1,267 @@
+"""The report in a real browser, Debian's Chromium: `apt-get install chromium`."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from gelens.report import write_report
+from tests.figures import making
+from tests.report.pages import HOSTILE, NETWORKS, write_run
+
+pytestmark = pytest.mark.slow
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+# where on the screen a unit of the scatter is
+PLACE = """
+(at) => {
+  const views = Bokeh.documents[0];
+  const view = Bokeh.index.find_one(views.get_model_by_name("scatter"));
+  const { glyph, data_source } = views.get_model_by_name("points");
+  const canvas = view.canvas_view.el.getBoundingClientRect();
+  const of = (spec) => data_source.data[spec.field][at];
+  return [canvas.x + view.frame.x_scale.compute(of(glyph.x)), canvas.y + view.frame.y_scale.compute(of(glyph.y))];
+}
+"""
+ELEMENTS = """
+() => {
+  const found = [];
+  const walk = (root) => root.querySelectorAll("*").forEach((each) => {
+    found.push(each.localName);
+    if (each.shadowRoot) walk(each.shadowRoot);
+  });
+  walk(document);
+  return found;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: `apt-get install chromium`")
+    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright to drive the browser with")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = write_run(tmp_path_factory.mktemp("runs") / "run")
+    write_report([folder])
+    making.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory) -> Path:
+    """Markup in every name, and a page without the policy that would stop it: escaping alone has to hold."""
+    folder = write_run(tmp_path_factory.mktemp("runs") / "hostile", HOSTILE[:3], data={"name": HOSTILE[0]})
+    units = pd.read_csv(folder / "selectivity.csv")
+    units["top_class_name"] = [HOSTILE[number % len(HOSTILE)] for number in range(len(units))]
+    units.to_csv(folder / "selectivity.csv", index=False)
+    page = write_report([folder])
+    page.write_text(re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text()))
+    making.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def demo() -> Path:
+    """What `make demo` left; CI runs the demo first."""
+    folder = Path(__file__).parents[2] / "runs" / "demo"
+    if not (folder / "report.html").exists():
+        pytest.skip("no runs/demo/report.html: `make demo` has not been run here")
+    return folder
+
+
+class Opened:
+    """The page of a run in the browser, once all views are there, and what went on."""
+
+    def __init__(self, browser, run: Path, **options):
+        self.context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}} | options)
+        self.page = self.context.new_page()
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.path = run / "report.html"
+        self.page.goto(self.path.as_uri())
+        self.page.wait_for_selector("body[data-ready]")
+
+    def __enter__(self) -> "Opened":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.context.close()
+
+    def hover(self, unit: int) -> list[str]:
+        """What is shown of the unit of a row, with the pointer over it."""
+        self.page.locator("#scatter").scroll_into_view_if_needed()
+        x, y = self.page.evaluate(PLACE, unit)
+        self.page.mouse.move(x - 40, y - 40)
+        self.page.mouse.move(x, y)
+        self.page.wait_for_selector(".bk-tooltip-row-value")
+        return self.page.locator(".bk-tooltip-row-value").all_inner_texts()
+
+    def shown(self) -> int:
+        return int(self.page.text_content("#shown").split()[0])
+
+
+def units_of(run: Path) -> pd.DataFrame:
+    return pd.read_csv(run / "selectivity.csv")
+
+
+def test_it_opens_without_an_error_and_fetches_nothing(browser, run):
+    with Opened(browser, run) as opened:
+        opened.hover(0)
+        opened.page.emulate_media(color_scheme="dark")
+        opened.page.emulate_media(media="print")
+        assert opened.errors == []
+        assert opened.requests == [opened.path.as_uri()]
+        assert opened.page.locator("#trouble").is_hidden()
+
+
+def test_the_page_of_the_demo_opens(browser, demo):
+    with Opened(browser, demo) as opened:
+        assert opened.shown() == len(units_of(demo))
+        assert opened.errors == [] and opened.requests == [opened.path.as_uri()]
+
+
+def test_hovering_shows_values_that_are_in_the_csv(browser, run):
+    units = units_of(run)
+    for at in (units["csi"].idxmin(), units["csi"].idxmax()):  # where no other unit lies on top
+        row = units.loc[at]
+        with Opened(browser, run) as opened:
+            said = opened.hover(int(at))
+        measures = [f"{row[name]:.4f}" for name in ("csi", "csi_null", "csi_crossfit")]
+        assert said[2:6] == [str(row["unit"]), *measures]
+        assert said[0] == {"mini_resnet": "mini ResNet", "mini_resnet_se": "mini ResNet SE"}[row["network"]]
+        assert row["top_class_name"] in said
+
+
+def test_filters_leave_what_the_csv_has(browser, run):
+    units = units_of(run)
+    with Opened(browser, run) as opened:
+        page = opened.page
+        assert opened.shown() == len(units)
+        page.select_option("#block", "conv4-2")
+        mine = units[units["block"] == "layer3.1"]
+        assert opened.shown() == len(mine)
+        page.locator(".network").first.uncheck()
+        mine = mine[mine["network"] == NETWORKS[1]]
+        assert opened.shown() == len(mine)
+        page.fill("#search", "CLASS 1")
+        mine = mine[mine["top_class_name"] == "class 1"]
+        assert opened.shown() == len(mine) > 0
+        page.fill("#least", "0.3")
+        mine = mine[mine["csi"] >= 0.3]
+        assert opened.shown() == len(mine) > 0
+        page.wait_for_timeout(300)
+        rows = [row.inner_text() for row in page.locator("#table .slick-row").all()]
+        assert len(rows) == len(mine)
+        assert all(any(f"{index:.4f}" in row for row in rows) for index in mine["csi"])
+        assert opened.errors == []
+
+
+def test_the_table_is_sorted_by_its_heads(browser, run):
+    with Opened(browser, run) as opened:
+        opened.page.locator("#table .slick-header-column", has_text="Selectivity index").click()
+        opened.page.wait_for_timeout(300)
+        rows = opened.page.locator("#table .slick-row").all_inner_texts()
+        least = units_of(run)["csi"].min()
+        assert any(f"{least:.4f}" in row for row in rows)
+
+
+def test_a_unit_picked_in_one_view_is_marked_in_the_others(browser, run):
+    row = units_of(run).iloc[5]
+    with Opened(browser, run) as opened:
+        page = opened.page
+        page.locator("#scatter").scroll_into_view_if_needed()
+        page.mouse.click(*page.evaluate(PLACE, 5))
+        page.wait_for_selector("#picked p")
+        assert f"unit {row['unit']}" in page.inner_text("#picked") and f"{row['csi']:.4f}" in page.inner_text("#picked")
+        assert f"{row['csi']:.4f}" in page.locator("#table .slick-cell.selected").all_inner_texts()
+        marks = page.evaluate("[...Bokeh.documents[0].get_model_by_name('marks').data.x]")
+        assert marks == [pytest.approx(row["csi"], rel=1e-5)]
+        page.locator("#table .slick-row").nth(2).click()
+        page.wait_for_timeout(200)
+        assert page.evaluate("[...Bokeh.documents[0].get_model_by_name('units').selected.indices]") == [2]
+        assert "unit 2" in page.inner_text("#picked")
+
+
+def test_curves_follow_block_order_and_intervals(browser, run):
+    table = pd.read_csv(run / "pruning.csv", keep_default_na=False)
+    mine = table[(table["network"] == NETWORKS[1]) & (table["block"] == "layer3.1")]
+    most = mine[mine["order"].isin(["most", "none"])].sort_values("ratio")["top1"].tolist()
+    drawn = "[...Bokeh.documents[0].get_model_by_name('curve-1-{}').data.top1]"
+    renderers = "Bokeh.documents[0].get_model_by_name('curves').renderers"
+    bands = f"{renderers}.filter((each) => each.name == 'band' && each.visible).length"
+    with Opened(browser, run) as opened:
+        page = opened.page
+        page.select_option("#curve-block", "conv4-2")
+        page.select_option("#order", "most")
+        assert page.evaluate(drawn.format("most")) == pytest.approx(most, abs=1e-6)
+        assert page.evaluate(drawn.format("least")) == []
+        assert page.evaluate(bands) == 2
+        page.uncheck("#bands")
+        assert page.evaluate(bands) == 0
+        assert opened.errors == []
+
+
+def test_tables_and_figures_are_taken_out(browser, run):
+    with Opened(browser, run) as opened:
+        page = opened.page
+        for details in page.locator("#tables details").all():
+            details.locator("summary").click()
+        with page.expect_download() as csv:
+            page.click("button[data-name='selectivity.csv']")
+        assert Path(csv.value.path()).read_text() == (run / "selectivity.csv").read_text()
+        with page.expect_download() as svg:
+            page.click("button[data-name='fig3_pruning.svg']")
+        assert svg.value.suggested_filename == "fig3_pruning.svg"
+        assert Path(svg.value.path()).read_text().startswith("<svg")
+        assert opened.errors == []
+
+
+def test_names_from_data_inject_no_markup(browser, hostile):
+    """Not into the page, hovering, the table or what is picked, even where no policy would stop a script."""
+    with Opened(browser, hostile) as opened:
+        page = opened.page
+        title = page.title()
+        for at in range(5):
+            assert page.evaluate("Bokeh.documents[0].get_model_by_name('units').data.top_class")[at] in opened.hover(at)
+        page.locator("#table .slick-row").first.click()
+        page.wait_for_selector("#picked p")
+        assert HOSTILE[0] in page.inner_text("#picked") and HOSTILE[0] in page.inner_text("#table .slick-row >> nth=0")
+        page.wait_for_timeout(300)
+        assert page.title() == title == f"gelens: {hostile.name}"
+        elements = page.evaluate(ELEMENTS)
+        assert "img" not in elements and elements.count("script") == page.locator("script").count() == 5
+        assert opened.errors == [] and opened.requests == [opened.path.as_uri()]
+
+
+def test_it_fits_a_phone_in_the_dark(browser, run):
+    with Opened(browser, run, viewport={"width": 390, "height": 800}, color_scheme="dark") as opened:
+        page = opened.page
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
+        assert page.locator("figure .narrow svg").first.is_visible()
+        assert page.locator("figure .wide svg").first.is_hidden()
+        axis = "Bokeh.documents[0].get_model_by_name('scatter').left[0]"
+        assert page.evaluate(f"{axis}.axis_label_text_color") == "#e3e6ea"
+
+
+def test_printed_it_has_tables_instead_of_controls(browser, run):
+    with Opened(browser, run) as opened:
+        page = opened.page
+        page.emulate_media(media="print")
+        assert page.locator(".controls").first.is_hidden() and page.locator("#table").is_hidden()
+        assert page.pdf(format="A4").startswith(b"%PDF")
+        assert page.evaluate("document.querySelectorAll('details[open]').length") == 0, "closed again"

@@ -1,0 +1,199 @@
+"""The report is one file: all that a run's folder says, nothing fetched, no stranger's name taken for markup."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+import cli
+from gelens.errors import UsageError
+from gelens.report import page as pages
+from gelens.report import write_report
+from gelens.report.pictures import Picture, accessible
+from gelens.report.sources import open_sources
+from gelens.report.units import curves_of, units_of
+from tests.figures import making
+from tests.report.pages import BLOCKS, HOSTILE, NETWORKS, Page, unpacked, write_run
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    making.close()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "whole", whole=True)
+
+
+@pytest.fixture(scope="module")
+def page(run) -> Page:
+    return Page(write_report([run]).read_text())
+
+
+def test_it_says_what_was_run_and_found(page):
+    for said in (
+        *("gelens evaluate", "digits#val", "539", "measure 12.5", "0123456789abcdef", "version of torch", "2.14.1"),
+        *(
+            "mini ResNet SE",
+            "mini_resnet@w.safetensors",
+            "one is more selective",
+            "top-1 accuracy 76.54 % on 100 images",
+        ),
+    ):
+        assert said in page.text, said
+    assert "/home/someone" not in page.text
+
+
+def test_it_has_every_figure_that_the_tables_allow(run, page):
+    names = {each["data-name"] for each in page.of("button") if each.get("class") == "picture"}
+    assert names == {f"{name}.svg" for name in making.drawn(run)}
+    for svg in page.of("svg"):
+        assert svg["role"] == "img" and svg["aria-labelledby"] and svg["aria-describedby"]
+    identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_every_table_can_be_taken_out_as_it_is(run, page):
+    tables = {path.name: path.read_text() for path in run.glob("*.csv")}
+    assert {name: unpacked(packed) for name, packed in page.packed.items()} == tables
+
+
+def test_nothing_is_fetched(page):
+    """No address but places in the page, and a policy that allows the page's own scripts and nothing else."""
+    addresses = [
+        value
+        for tag, attributes in page.elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "xlink:href", "srcset", "action", "data") and tag != "meta"
+    ]
+    assert addresses and all(each.startswith(("#", "data:image/png;base64,")) for each in addresses)
+    assert not page.of("link") and not page.of("iframe") and not page.of("base")
+    (policy,) = [each["content"] for each in page.of("meta") if each.get("http-equiv") == "Content-Security-Policy"]
+    rights = dict(each.strip().split(" ", 1) for each in policy.split(";"))
+    assert rights["default-src"] == "'none'" and "connect-src" not in rights
+    kinds = [each.get("type") for each in page.of("script")]
+    run = [text for kind, text in zip(kinds, page.scripts, strict=True) if kind is None]
+    hashes = {f"'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'" for each in run}
+    assert set(rights["script-src"].split()) == hashes
+
+
+def test_names_are_no_markup(tmp_path):
+    """Of networks, classes, data and findings."""
+    data = {"name": HOSTILE[0], "note": HOSTILE[1]}
+    run = write_run(tmp_path / "run", HOSTILE, findings=list(HOSTILE), data=data)
+    units = pd.read_csv(run / "selectivity.csv")
+    units.assign(top_class_name=HOSTILE[1]).to_csv(run / "selectivity.csv", index=False)
+    page = Page(write_report([run]).read_text())
+    assert not page.of("img")
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert len(page.scripts) == 5, "what is packed, Bokeh's three, and the page's own"
+    for each in HOSTILE:
+        assert each in page.text
+
+
+def test_units_of_all_tables_are_joined(run):
+    units = units_of(open_sources([run]))
+    table = pd.read_csv(run / "selectivity.csv")
+    assert len(units) == len(table) and list(units["network"].unique()) == ["mini ResNet", "mini ResNet SE"]
+    assert list(units["block"].unique()) == ["conv4-1", "conv4-2"]
+    for name in ("csi", "csi_null", "csi_crossfit"):
+        pd.testing.assert_series_equal(units[name], table[name])
+    indices = pd.read_csv(run / "selectivity_indices.csv")
+    pd.testing.assert_series_equal(units["index_auc"], indices["value"], check_names=False)
+    images = units.groupby("block")["images"].unique()
+    assert [list(each) for each in images] == [[""], ["0001, 0002, 0003"]]
+
+
+def test_curves_are_those_of_the_table(run):
+    curves = curves_of(open_sources([run]))
+    table = pd.read_csv(run / "pruning.csv", keep_default_na=False)
+    asked = {"network": "mini ResNet SE", "block": "conv4-1", "score": "gate", "order": "most"}
+    (one,) = [each for each in curves if asked.items() <= each.items()]
+    mine = table[(table["network"] == NETWORKS[1]) & (table["block"] == BLOCKS[0])]
+    curve = (mine["score"] == "gate") & (mine["order"] == "most")
+    mine = mine[curve | (mine["order"] == "none")].sort_values("ratio")
+    assert one["ratio"] == mine["ratio"].tolist() and one["top1"] == mine["top1"].round(6).tolist()
+    assert {each["order"] for each in curves if each["network"] == "mini ResNet"} == {"none"}
+
+
+def test_several_runs_are_told_apart(tmp_path):
+    folders = [write_run(tmp_path / place / "run", NETWORKS) for place in ("one", "two")]
+    sources = open_sources(folders)
+    assert [source.name for source in sources] == ["run", "run-2"]
+    assert list(sources[1].shown.values()) == ["mini ResNet (run-2)", "mini ResNet SE (run-2)"]
+    out = write_report(folders, tmp_path / "both.html")
+    page = Page(out.read_text())
+    assert out == tmp_path / "both.html" and not (folders[0] / "report.html").exists()
+    identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+    assert [each["value"] for each in page.of("input") if each.get("class") == "network"] == [
+        *("mini ResNet", "mini ResNet SE", "mini ResNet (run-2)", "mini ResNet SE (run-2)")
+    ]
+
+
+def test_a_run_without_units_or_curves(tmp_path):
+    run = making.write_run(tmp_path / "run", training=making.training_table(NETWORKS, 3))
+    page = Page(write_report([run]).read_text())
+    assert "stored no findings" in page.text and len(page.of("svg")) == 2
+    assert len(page.scripts) == 2, "no Bokeh where there is nothing to show with it"
+
+
+def test_what_cannot_be_meant_is_refused(tmp_path):
+    run = write_run(tmp_path / "run")
+    with pytest.raises(UsageError, match="named twice"):
+        write_report([run, run])
+    with pytest.raises(UsageError, match="is a folder"):
+        write_report([run], tmp_path)
+    with pytest.raises(UsageError, match="no run"):
+        write_report([tmp_path / "nothing"])
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"finished": False}))
+    with pytest.raises(UsageError, match="--resume"):
+        write_report([run])
+
+
+def test_what_is_too_large_is_left_out_and_named(tmp_path, monkeypatch):
+    run = write_run(tmp_path / "run")
+    monkeypatch.setattr(pages, "MOST_OF_TABLES", 500)
+    monkeypatch.setattr(pages, "MOST_OF_PICTURES", 100_000)
+    monkeypatch.setattr(pages, "MOST_UNITS", 30)
+    page = Page(write_report([run]).read_text())
+    assert 0 < len(page.packed) < 4 and "the whole table is in the run's folder" in page.text
+    assert "drawn by" in page.text and len(page.of("svg")) > 0
+    assert "a random 30 are shown" in page.text
+
+
+def test_the_largest_figures_have_to_go():
+    pictures = [Picture(name, "", "x" * size) for name, size in (("a", 5), ("b", 50), ("c", 7))]
+    kept, left_out = pages._within(pictures, 20)
+    assert [each.name for each in kept] == ["a", "c"] and left_out == ["b"]
+
+
+def test_a_figure_is_an_image_with_a_title_and_its_text():
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"><metadata/>'
+        '<defs><style>*{}</style></defs><defs><clipPath id="p"/></defs><g id="a" clip-path="url(#p)">'
+        '<use xlink:href="#m"/><text>Ratio &lt;dropped></text><text>0.25</text></g></svg>'
+    )
+    root = ElementTree.fromstring(accessible(svg, "run0-fig 3", "Curves & areas"))
+    assert [root[0].text, root[1].text] == ["Curves & areas", "Ratio <dropped>"]
+    assert root.get("aria-labelledby") == root[0].get("id") and root.get("aria-describedby") == root[1].get("id")
+    text = ElementTree.tostring(root, encoding="unicode")
+    assert 'clip-path="url(#run0-fig_3-p)"' in text and 'id="run0-fig_3-p"' in text and '"#run0-fig_3-m"' in text
+    assert "style>" not in text and "metadata" not in text
+
+
+def test_the_command_says_where_it_is(tmp_path):
+    run = making.write_run(tmp_path / "run", evaluation=making.evaluation_table(NETWORKS))
+    result = CliRunner().invoke(cli.main, ["report", str(run)])
+    assert result.exit_code == 0 and result.output.strip() == str(run / "report.html")
+    result = CliRunner().invoke(cli.main, ["report", str(run), "--out", str(tmp_path / "x.html")])
+    assert result.exit_code == 0 and (tmp_path / "x.html").read_text() == (run / "report.html").read_text()
+    assert CliRunner().invoke(cli.main, ["report", str(tmp_path)]).exit_code == 2
