@@ -51,7 +51,7 @@ def unknown(kind: str, value: object, valid, limit: int = 12) -> UsageError:
     near = difflib.get_close_matches(str(value), valid, n=1)
     hint = f"; did you mean `{near[0]}`?" if near else "."
     listed = ", ".join(valid[:limit]) + (f", … ({len(valid)} in all)" if len(valid) > limit else "")
-    return UsageError(f"no {kind} `{value}`{hint} Valid: {listed}")
+    return UsageError(f"no {kind} `{value}`{hint} Valid: {listed or 'none'}")
 
 
 def difference(key: str, before: object, now: object, then: str = "was", today: str = "now") -> str:

@@ -13,7 +13,7 @@ from .running import execute, say_recording
 
 
 @main.command(section=COMPUTE, example="gelens levels runs/selectivity --groups groups.csv")
-@click.argument("recording", type=click.Path(path_type=Path))
+@click.argument("recording", type=shared.EXISTING)
 @shared.option("--groups", type=click.Path(path_type=Path), help="A csv: class, a column a level, finest first.")
 @shared.option("--wordnet", type=click.Path(path_type=Path), help="WordNet's is_a list, for ImageNet's classes.")
 @shared.option("--network", "networks", multiple=True, metavar="LABEL", help="Repeatable; all by default.")
@@ -36,7 +36,7 @@ def levels(recording, out, resume, **options):
 
 
 @main.command(section=COMPUTE, example="gelens rarefaction runs/selectivity")
-@click.argument("recording", type=click.Path(path_type=Path))
+@click.argument("recording", type=shared.EXISTING)
 @shared.option("--network", "networks", multiple=True, metavar="LABEL", help="Repeatable; all by default.")
 @shared.recorded_tap
 @shared.option(
@@ -59,7 +59,7 @@ def rarefaction(recording, networks, tap, draws, seed, out, resume):
     section=COMPUTE,
     example="gelens match runs/selectivity --network thin_resnet50 --network thin_resnet50_se",
 )
-@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECORDING...")
+@click.argument("recordings", nargs=-1, required=True, type=shared.EXISTING, metavar="RECORDING...")
 @shared.option("--network", "networks", multiple=True, metavar="LABEL", help="Twice: the two that are compared.")
 @shared.recorded_tap
 @shared.seed
@@ -77,7 +77,7 @@ def match(recordings, networks, tap, seed, out, resume):
 
 
 @main.command(section=COMPUTE, example="gelens merge runs/shard-1 runs/shard-2 --out runs/selectivity")
-@click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PART...")
+@click.argument("parts", nargs=-1, required=True, type=shared.EXISTING, metavar="PART...")
 @shared.option("--out", type=click.Path(path_type=Path), required=True, help="The folder of the whole.")
 def merge(parts, out):
     """Bring together what commands with --shard recorded, each in a folder of its own.
@@ -116,7 +116,7 @@ def curves(runs, out, resume):
 
 
 @main.command(section=COMPUTE, example="gelens figures runs/selectivity --format svg --width 3.3")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=shared.EXISTING)
 @shared.option(
     "--format", "formats", multiple=True, type=Choice(choices.FORMATS), help="Repeatable.  [default: png and pdf]"
 )
@@ -133,7 +133,7 @@ def figures(run, formats, **options):
 
 
 @main.command(section=COMPUTE, example="gelens report runs/plain runs/se --out compared.html")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, type=shared.EXISTING, metavar="RUN...")
 @shared.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="The page; report.html in the first RUN by default."
 )

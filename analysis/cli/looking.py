@@ -22,14 +22,20 @@ def list_networks(as_json):
         of_name = lambda name: [str(each.reference) for each in everything() if each.reference.name == name]
         click.echo(table.assign(shipped=table["name"].map(of_name)).to_json(orient="records", indent=2))
         return
-    short = {"published_gmacs": "paper", "published_top1_error": "top-1 %", "published_top5_error": "top-5 %"}
+    short = {
+        "published_gmacs": "paper",
+        "published_top1_error": "top-1 error %",
+        "published_top5_error": "top-5 error %",
+    }
     formats = {"parameters": "{:,}".format, "gmacs": "{:.3f}".format}
     click.echo(table.rename(columns=short).to_string(index=False, na_rep="", formatters=formats))
-    click.echo("paper: the paper's count of gmacs; top-1 % and top-5 %: its errors on ImageNet. Those of plain")
+    click.echo("paper: the paper's count of gmacs; the errors are its own on ImageNet. Those of plain")
     click.echo("ResNet-50 and θ⁻ are its supplementary table's; the others, and gmacs, are recalled, not read again.")
     click.echo("Settings follow the name as :key=value,…")
     click.echo("\nWeights that come with gelens; @cifar10/* is the group of all seeds:")
-    click.echo(shipped.to_string(index=False))
+    click.echo(shipped.drop(columns="licence").to_string(index=False))
+    for licence in shipped["licence"].unique():
+        click.echo(f"Licence: {licence}.")
 
 
 @main.command(section=LOOK_UP, example="gelens layers timm/resnet50")
@@ -50,10 +56,16 @@ def layers(network, image_size):
 
 
 @main.command("indices", section=LOOK_UP, example="gelens indices")
-def list_indices():
+@shared.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_indices(as_json):
     """The indices of selectivity: what each is, whose, and between what it lies."""
     from ..statistics import INDICES
 
+    parts = ("definition", "range", "source")
+    if as_json:
+        told = [{"name": name} | {part: getattr(each, part) for part in parts} for name, each in INDICES.items()]
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return
     for name, index in INDICES.items():
         click.echo(f"{name}: {index.definition}.\n    Between {index.range}. {index.source}.")
 

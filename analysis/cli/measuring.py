@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from .. import choices
+from ..errors import UsageError
 from . import options as shared
 from .group import Choice
 from .main import MEASURE, main
@@ -137,8 +138,9 @@ def selectivity(
     if not source:
         for network in networks:
             shared.NETWORK(network)
+        if not networks:
+            raise UsageError("no NETWORK is named, and no recording by --from")
     from ..commands.selectivity import MeasureSelectivity, SelectivityFrom, SelectivityOverTraining
-    from ..errors import UsageError
 
     statistics = shared.take_statistics(more, seed)
     if source:
@@ -148,8 +150,6 @@ def selectivity(
         request = SelectivityFrom(source, networks, statistics, tap, reference, save_means)
         execute("selectivity", request, out, resume)
         return
-    if not networks:
-        raise UsageError("no NETWORK is named, and no recording by --from")
     inputs = shared.take_inputs(networks, more, seed)
     measuring = shared.take_measuring(more, keep)
     request = MeasureSelectivity(inputs, measuring, statistics, stage, blocks, rectify, tap, reference, save_means)

@@ -41,11 +41,15 @@ class _Network(click.ParamType):
 
     def convert(self, value, parameter, context):
         """Names are checked before anything heavy is imported, and before folders are looked at."""
-        from ..networks.catalogue import check_name
+        from ..networks.catalogue import NAMES, check_name, resolve
         from ..networks.references import parse
 
-        if not Path(value).is_dir():  # of a recording
-            check_name(parse(value))
+        if Path(value).is_dir():  # of a recording
+            return value
+        reference = parse(value)
+        check_name(reference)
+        if reference.name in NAMES:
+            resolve(reference)
         return value
 
     def shell_complete(self, context, parameter, incomplete):
@@ -58,6 +62,15 @@ class _Network(click.ParamType):
         return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 
+_PLACED = {
+    **dict.fromkeys(("folder", "imagenet"), "DIR"),
+    **dict.fromkeys(("tar", "cache"), "FILE"),
+    **dict.fromkeys(("webdataset", "parquet"), "GLOB"),
+    "hf": "NAME",
+}
+"""What has to follow forms of images that have no place of their own."""
+
+
 class _Data(click.ParamType):
     """An image data set's reference; names are completed."""
 
@@ -66,9 +79,11 @@ class _Data(click.ParamType):
     def convert(self, value, parameter, context):
         from ..networks.references import split_label
 
-        form = re.split("[:#]", split_label(value)[1])[0]
+        form, mark, _ = re.split("([:#]|$)", split_label(value)[1], maxsplit=1)
         if form not in choices.DATA:
             raise unknown("data", form, choices.DATA, limit=len(choices.DATA))
+        if form in _PLACED and mark != ":":
+            raise UsageError(f"`{value}` does not say where the images are; expected {form}:{_PLACED[form]}")
         return value
 
     def shell_complete(self, context, parameter, incomplete):
@@ -80,6 +95,7 @@ class _Data(click.ParamType):
 NETWORK = _Network()
 DATA = _Data()
 FOLDER = click.Path(path_type=Path)
+EXISTING = click.Path(path_type=Path, exists=True)
 
 
 def _several(*options):
@@ -108,7 +124,7 @@ option = of(OWN)
 
 networks = click.argument("networks", nargs=-1, required=True, metavar="NETWORK...", type=NETWORK)
 networks_if_any = click.argument("networks", nargs=-1, metavar="[NETWORK]...", type=NETWORK)
-networks_or_labels = click.argument("networks", nargs=-1, metavar="[NETWORK]...")
+networks_or_labels = click.argument("networks", nargs=-1, metavar="[NETWORK]...", shell_complete=NETWORK.shell_complete)
 networks_or_run = click.argument("networks", nargs=-1, required=True, metavar="NETWORK...|RUN", type=NETWORK)
 data = _images("--data", default="digits", show_default=True, type=DATA, help="`gelens --help` lists the forms.")
 skip = _images("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read, and name them.")
@@ -120,8 +136,19 @@ geometry = _several(
     _shown("--std", type=_Triple(1e-6, 1), help="Of pixels in [0, 1], such as 0.25,0.24,0.26."),
 )
 subset = _several(
-    _images("--limit", type=int, metavar="N", help="Take a class-balanced subset of so many images, by --seed."),
-    _images("--per-class", "per_class_limit", type=int, metavar="N", help="Take so many images of every class."),
+    _images(
+        "--limit",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Take a class-balanced subset of so many images, by --seed.",
+    ),
+    _images(
+        "--per-class",
+        "per_class_limit",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Take so many images of every class.",
+    ),
 )
 inputs = _several(data, subset, skip, geometry)
 untrained = _measured("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, with random ones.")
@@ -192,8 +219,8 @@ recorded_tap = _measured(
     "--tap",
     default="output",
     show_default=True,
-    metavar="TAP",
-    help="Whose activity is taken: " + ", ".join(choices.TAPS) + ".",
+    type=Choice(choices.TAPS),
+    help="Whose activity is taken.",
 )
 reference = _statistic(
     "--reference", metavar="LABEL", help="The network that others are compared with; the first by default."

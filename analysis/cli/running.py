@@ -95,11 +95,14 @@ def _outcome(run) -> dict:
     """What came of a run, as JSON has it."""
     from ..report import REPORT
     from ..results.run import read_table
+    from ..tables.evaluation import accuracy_interval
 
     accuracies = {}
     if run.path("evaluation.csv").exists():
-        rows = read_table(run.folder, "evaluation.csv").itertuples()
-        accuracies = {row.network: {"top1_accuracy": 100 - row.top1_error, "images": row.images} for row in rows}
+        for row in read_table(run.folder, "evaluation.csv").itertuples():
+            low, high = accuracy_interval(row.top1_error, row.images)
+            told = {"top1_accuracy": 100 - row.top1_error, "low": low, "high": high, "images": row.images}
+            accuracies[row.network] = told
     return {
         "run": str(run.folder),
         "networks": accuracies,
@@ -114,7 +117,8 @@ def _say(outcome: dict) -> None:
     if outcome["networks"]:
         click.echo("\nTop-1 accuracy on the images measured:")
     for network, each in outcome["networks"].items():
-        click.echo(f"  {pretty(network):<45} {each['top1_accuracy']:6.2f} %  ({each['images']} images)")
+        interval = f"95 % {each['low']:.1f} … {each['high']:.1f}"
+        click.echo(f"  {pretty(network):<45} {each['top1_accuracy']:6.2f} %  ({interval}; {each['images']} images)")
     if outcome["findings"]:
         click.echo("\nFindings:")
     for finding in outcome["findings"]:

@@ -14,6 +14,7 @@ from ..networks import card_of
 from ..networks.groups import weights_files
 from ..networks.preprocessing import Stated
 from ..networks.references import Reference, parse
+from ..networks.shipped import everything
 from ..networks.weights import weights_file_hash
 from ..subjects import fit_classes, label_networks
 
@@ -72,9 +73,11 @@ class Inputs:
             labelled = label_networks(self.networks)
         random = [label for label, network in labelled.items() if card_of(network).untrained]
         if random and not self.untrained:
+            shipped = [each.weights for each in everything() if each.card["network"] == random[0]]
+            known = f"{random[0]}@{shipped[0]}, which comes with gelens, or " if shipped else ""
             raise UsageError(
-                f"`{random[0]}` has no weights: write {random[0]}@FILE, or @ and a name that timm or torchvision "
-                f"publish; --untrained measures random weights"
+                f"`{random[0]}` has no weights: write {known}{random[0]}@FILE, or @ and a name that timm or "
+                f"torchvision publish; --untrained measures random weights"
             )
         return labelled
 

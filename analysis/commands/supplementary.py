@@ -63,7 +63,10 @@ class Supplementary:
     statistics: Statistics = DEFAULT_STATISTICS
 
     def arguments(self) -> dict:
-        settings = vars(self.statistics) | {"rectify": False, "recipe": vars(self.recipe)}
+        settings = vars(self.statistics) | {"rectify": False}
+        references = with_trainings(labelled_references(self.inputs.networks)).values()
+        if not all(weights_path(each) for each in references):
+            settings["recipe"] = vars(self.recipe)
         return self.inputs.as_arguments() | self.measuring.arguments() | settings
 
     def run(self, run: Run) -> list[Path]:

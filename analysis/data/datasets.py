@@ -117,6 +117,12 @@ class ImageData(Dataset):
         return self.label or (PurePath(location).name if form in _CONTAINERS else "") or form
 
     @property
+    def caption(self) -> str:
+        """What a figure says of them: `note` of the functions in `gelens.figures`."""
+        name = repr(self).partition(":")[0]
+        return f"{name}: {self.note}, {len(self)} images." if self.note else f"{name}, {len(self)} images."
+
+    @property
     def parts(self) -> dict[str, str | int]:
         """Hashes of what identifies the images: equal for the same images in the same order anywhere."""
         named = {"names": self.identifiers.tobytes(), "labels": self.labels.tobytes()}

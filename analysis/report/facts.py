@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from ..tables.evaluation import accuracy_interval
 from .sources import Source, without_folders
 
 
@@ -74,5 +75,7 @@ def findings_of(source: Source) -> list[str]:
     if source.run.has("evaluation.csv"):
         for row in source.run.table("evaluation.csv").to_dict("records"):
             name = source.shown.get(row["network"], row["network"])
-            said.append(f"{name}: top-1 accuracy {100 - row['top1_error']:.2f} % on {row['images']:g} images.")
+            low, high = accuracy_interval(row["top1_error"], row["images"])
+            accuracy = f"{100 - row['top1_error']:.2f} % (95 % {low:.1f} … {high:.1f})"
+            said.append(f"{name}: top-1 accuracy {accuracy} on {row['images']:g} images.")
     return [*said, *source.run.record.get("findings", ())]

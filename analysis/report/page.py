@@ -26,7 +26,7 @@ from .views import views_of
 REPORT = "report.html"
 """The page's file in a run's folder."""
 
-MOST_OF_PICTURES, MOST_OF_TABLES = 3_200_000, 2_500_000
+MOST_OF_PICTURES, MOST_OF_TABLES = 4_500_000, 2_500_000
 """Characters that figures, and packed tables, may take: with Bokeh's two, and the units', less than 10 MB."""
 ROWS_SHOWN, UNITS_LISTED = 24, 10
 

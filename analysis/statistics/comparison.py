@@ -201,7 +201,7 @@ def _trend(kind: str, depth: np.ndarray, pairs: Sequence[Pair]) -> dict:
     }
 
 
-def sentences(gaps: pd.DataFrame, replicates: int) -> list[str]:
+def sentences(gaps: pd.DataFrame, replicates: int, trends: pd.DataFrame | None = None) -> list[str]:
     """What the gaps say, a line for each network, claiming no more than the numbers do.
 
     They are of two trained networks: how far two trainings of one architecture are apart is not in them, and that is
@@ -210,9 +210,12 @@ def sentences(gaps: pd.DataFrame, replicates: int) -> list[str]:
     Args:
         gaps: rows of `selectivity_gap.csv`.
         replicates: of the bootstrap.
+        trends: rows of `selectivity_trend.csv`.
     """
     return [
-        f"{pretty(network)} against {pretty(reference)}: {'; '.join(_said(rows, replicates))}."
+        f"{pretty(network)} against {pretty(reference)}: "
+        + "; ".join([*_said(rows, replicates), *_trend_said(network, reference, trends)])
+        + "."
         + (" One training each, so nothing about the architecture." if rows["corrected_low"].notna().any() else "")
         for (network, reference), rows in gaps.groupby(["network", "reference"], sort=False)
     ]
@@ -240,13 +243,26 @@ def _said(rows: pd.DataFrame, replicates: int) -> Iterator[str]:
         yield f"{_why_unknown(unknown, replicates)}, so no claim about {joined_blocks(unknown)}"
 
 
+def _trend_said(network: str, reference: str, trends: pd.DataFrame | None) -> Iterator[str]:
+    """How the corrected gap changes with depth, if that is known."""
+    if trends is None or not len(trends):
+        return
+    mine = trends[(trends["network"] == network) & (trends["reference"] == reference) & (trends["gap"] == "corrected")]
+    for row in mine.dropna(subset=["slope_low", "slope_high"]).itertuples():
+        interval = f"95 % over images {row.slope_low:+.4f} … {row.slope_high:+.4f}"
+        if row.slope_low <= 0 <= row.slope_high:
+            yield f"no trend with depth is resolved ({interval} a block)"
+        else:
+            yield f"it changes by {row.slope:+.4f} a block of depth ({interval})"
+
+
 def _range(rows: pd.DataFrame) -> str:
     """The gaps of some blocks, and what their intervals span."""
     low, high = rows["corrected_low"].min(), rows["corrected_high"].max()
     least, most = rows["corrected_gap"].min(), rows["corrected_gap"].max()
     if len(rows) == 1:
         return f"{least:+.3f} (95 % over images {low:+.3f} … {high:+.3f})"
-    return f"{least:+.3f} … {most:+.3f} (95 % intervals over images within {low:+.3f} … {high:+.3f})"
+    return f"{least:+.3f} … {most:+.3f} (95 % intervals over images, each by itself, within {low:+.3f} … {high:+.3f})"
 
 
 def rounded_up(value: float) -> str:

@@ -7,6 +7,16 @@ import pandas as pd
 from scipy.stats import binomtest
 
 
+def proportion_interval(right: int, of: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share.
+
+    >>> [round(end, 3) for end in proportion_interval(177, 200)]
+    [0.833, 0.922]
+    """
+    interval = binomtest(right, of).proportion_ci(0.95, method="wilson")
+    return interval.low, interval.high
+
+
 def curve_table(points: Sequence[Mapping], images: int, top1: np.ndarray, top5: np.ndarray) -> pd.DataFrame:
     """The columns of `pruning.csv` from `block` on.
 
@@ -21,7 +31,7 @@ def curve_table(points: Sequence[Mapping], images: int, top1: np.ndarray, top5: 
     """
     rows = []
     for point, first, among in zip(points, top1.tolist(), top5.tolist(), strict=True):
-        interval = binomtest(first, images).proportion_ci(0.95, method="wilson")
-        measured = {"images": images, "top1": first / images, "top1_low": interval.low, "top1_high": interval.high}
+        low, high = proportion_interval(first, images)
+        measured = {"images": images, "top1": first / images, "top1_low": low, "top1_high": high}
         rows.append({**point, **measured, "top5": among / images})
     return pd.DataFrame(rows)

@@ -149,10 +149,11 @@ class Plan:
     def __str__(self) -> str:
         listed = "".join(f"\n  {name}" for name in self.arrays)
         minutes = self.seconds / 60
+        short = f"{self.seconds:.0f} s" if self.seconds >= 1 else "less than a second"
         return (
             f"Would read {self.images} images of {self.data}, for {len(self.networks)} networks, on {self.how}.\n"
             f"Would keep {self.bytes / 1e6:.1f} MB:{listed}\n"
-            f"The pass would take {f'{minutes:.0f} minutes' if minutes >= 2 else f'{self.seconds:.0f} s'} by the time "
+            f"The pass would take {f'{minutes:.0f} minutes' if minutes >= 2 else short} by the time "
             f"of one batch; statistics and figures come on top."
         )
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ..errors import RunError
 from ..recording import Recording
+from ..statistics.curve_table import proportion_interval
 from ..statistics.trainings import groups_of, training_errors
 
 _BEFORE = ("extent", "pool", "parameters", "gmacs")
@@ -38,6 +39,16 @@ def evaluation_table(recording: Recording) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     numbers = [name for name in (*_BEFORE[2:], *_AFTER) if name != "parameters"]
     return table.astype(dict.fromkeys(numbers, np.float64))
+
+
+def accuracy_interval(top1_error: float, images: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of top-1 accuracy over images, in percent.
+
+    >>> [round(end, 1) for end in accuracy_interval(11.5, 200)]
+    [83.3, 92.2]
+    """
+    low, high = proportion_interval(round((100 - top1_error) / 100 * images), int(images))
+    return 100 * low, 100 * high
 
 
 def evaluation_gaps(recording: Recording, pairs: Sequence[tuple[str, str]] | None = None) -> pd.DataFrame:

@@ -84,7 +84,8 @@ def row(block: int, gap: float, half: float, **others) -> dict:
 def test_sentences_name_numbers_intervals_and_limits_in_one_line_a_network():
     blocks = [row(block, 0.005, 0.0125) for block in range(4)] + [row(4, 0.031, 0.011), row(5, 0.04, 0.01)]
     assert sentences(pd.DataFrame(blocks), 100) == [
-        "thin ResNet-50 SE against thin ResNet-50: corrected gap +0.031 … +0.040 (95 % intervals over images within "
+        "thin ResNet-50 SE against thin ResNet-50: corrected gap +0.031 … +0.040 (95 % intervals over images, "
+        "each by itself, within "
         "+0.020 … +0.050) in conv4-5, conv4-6; not resolved (|gap| below 0.018) in conv4-1 … conv4-4. One training "
         "each, so nothing about the architecture."
     ]
