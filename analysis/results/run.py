@@ -178,7 +178,7 @@ class Run:
 
     def write_table(self, name: str, table: pd.DataFrame) -> Path:
         with atomic_path(self.path(name)) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.12g")  # no 0.30000000000000004
+            table.to_csv(temporary, index=False, float_format="%.15g")  # no 0.30000000000000004
         return self.path(name)
 
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
