@@ -13,7 +13,7 @@ from .running import execute, say_recording
 
 
 @main.command(section=COMPUTE, example="gelens levels runs/selectivity --groups groups.csv")
-@click.argument("recording", type=shared.EXISTING)
+@click.argument("recording", type=shared.FOLDER)
 @shared.option("--groups", type=click.Path(path_type=Path), help="A csv: class, a column a level, finest first.")
 @shared.option("--wordnet", type=click.Path(path_type=Path), help="WordNet's is_a list, for ImageNet's classes.")
 @shared.option("--network", "networks", multiple=True, metavar="LABEL", help="Repeatable; all by default.")
@@ -30,13 +30,14 @@ def levels(recording, out, resume, **options):
 
     RECORDING is that of `gelens record`, or a run that kept one. One image of each class will do.
     """
+    shared.check_there(recording)
     from ..commands.levels import Levels
 
     execute("levels", Levels(recording, **options), out, resume)
 
 
 @main.command(section=COMPUTE, example="gelens rarefaction runs/selectivity")
-@click.argument("recording", type=shared.EXISTING)
+@click.argument("recording", type=shared.FOLDER)
 @shared.option("--network", "networks", multiple=True, metavar="LABEL", help="Repeatable; all by default.")
 @shared.recorded_tap
 @shared.option(
@@ -50,6 +51,7 @@ def rarefaction(recording, networks, tap, draws, seed, out, resume):
 
     RECORDING is that of `gelens record`, or a run that kept one.
     """
+    shared.check_there(recording)
     from ..commands.rarefaction import Rarefaction
 
     execute("rarefaction", Rarefaction(recording, networks, tap, draws, seed), out, resume)
@@ -59,7 +61,7 @@ def rarefaction(recording, networks, tap, draws, seed, out, resume):
     section=COMPUTE,
     example="gelens match runs/selectivity --network thin_resnet50 --network thin_resnet50_se",
 )
-@click.argument("recordings", nargs=-1, required=True, type=shared.EXISTING, metavar="RECORDING...")
+@click.argument("recordings", nargs=-1, required=True, type=shared.FOLDER, metavar="RECORDING...")
 @shared.option("--network", "networks", multiple=True, metavar="LABEL", help="Twice: the two that are compared.")
 @shared.recorded_tap
 @shared.seed
@@ -71,13 +73,14 @@ def match(recordings, networks, tap, seed, out, resume):
     RECORDING is one with two networks, or two of the same images; a run that kept its recording will do. Blocks are
     compared by linear CKA, units of blocks of one name by the correlation with their best match in the other network.
     """
+    shared.check_there(*recordings)
     from ..commands.match import Match
 
     execute("match", Match(recordings, networks, tap, seed), out, resume)
 
 
 @main.command(section=COMPUTE, example="gelens merge runs/shard-1 runs/shard-2 --out runs/selectivity")
-@click.argument("parts", nargs=-1, required=True, type=shared.EXISTING, metavar="PART...")
+@click.argument("parts", nargs=-1, required=True, type=shared.FOLDER, metavar="PART...")
 @shared.option("--out", type=click.Path(path_type=Path), required=True, help="The folder of the whole.")
 def merge(parts, out):
     """Bring together what commands with --shard recorded, each in a folder of its own.
@@ -85,6 +88,7 @@ def merge(parts, out):
     Recordings become one recording. Runs become a run without tables and figures: the command that made its parts, with
     --out and --resume and without --shard, makes them. One that was interrupted goes on when it is called again.
     """
+    shared.check_there(*parts)
     from ..commands.merge import Merge
 
     say_recording(Merge(parts).run(out), out)
@@ -116,7 +120,7 @@ def curves(runs, out, resume):
 
 
 @main.command(section=COMPUTE, example="gelens figures runs/selectivity --format svg --width 3.3")
-@click.argument("run", type=shared.EXISTING)
+@click.argument("run", type=shared.FOLDER)
 @shared.option(
     "--format", "formats", multiple=True, type=Choice(choices.FORMATS), help="Repeatable.  [default: png and pdf]"
 )
@@ -126,6 +130,7 @@ def curves(runs, out, resume):
 @shared.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to draw, instead of RUN/figures.")
 def figures(run, formats, **options):
     """Draw the figures of a finished run again, from its tables alone."""
+    shared.check_there(run)
     from ..commands.figures import DEFAULT_FORMATS, Figures
 
     paths = Figures(run, formats or DEFAULT_FORMATS, **options).draw()
@@ -133,7 +138,7 @@ def figures(run, formats, **options):
 
 
 @main.command(section=COMPUTE, example="gelens report runs/plain runs/se --out compared.html")
-@click.argument("runs", nargs=-1, required=True, type=shared.EXISTING, metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, type=shared.FOLDER, metavar="RUN...")
 @shared.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="The page; report.html in the first RUN by default."
 )
@@ -142,6 +147,7 @@ def report(runs, out):
 
     It is made from the runs' folders alone, and opens anywhere without a network.
     """
+    shared.check_there(*runs)
     from ..commands.report import Report
 
     click.echo(plain(Report(runs, out).write()))

@@ -95,7 +95,6 @@ class _Data(click.ParamType):
 NETWORK = _Network()
 DATA = _Data()
 FOLDER = click.Path(path_type=Path)
-EXISTING = click.Path(path_type=Path, exists=True)
 
 
 def _several(*options):
@@ -326,6 +325,13 @@ def take_recipe(options: dict, seed: int):
 
     changes = take(options, "epochs", "learning_rate")
     return recipe_of(options.pop("recipe"), **changes, batch_size=options.pop("train_batch_size"), seed=seed)
+
+
+def check_there(*folders: Path) -> None:
+    """Say so before anything heavy is imported where a run or a recording is not there."""
+    for folder in folders:
+        if not folder.exists():
+            raise UsageError(f"there is no `{folder}`; expected the folder of a run or of a recording")
 
 
 OF_A_PASS = ("data", "limit", "per_class_limit", "skip_unreadable", "image_size", "processes", "shard")

@@ -14,7 +14,7 @@ def proportion_interval(right: int, of: int) -> tuple[float, float]:
     [0.833, 0.922]
     """
     interval = binomtest(right, of).proportion_ci(0.95, method="wilson")
-    return interval.low, interval.high
+    return float(interval.low), float(interval.high)
 
 
 def curve_table(points: Sequence[Mapping], images: int, top1: np.ndarray, top5: np.ndarray) -> pd.DataFrame:

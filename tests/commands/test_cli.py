@@ -335,7 +335,7 @@ def test_networks_and_layers():
         (["evaluate", "mini_resnet", "--precision", "fp8"], 2, "no precision `fp8`"),
         (["evaluate", "mini_resnet@WEIGHTS"], 2, "are of mini_resnet_se, not of mini_resnet"),
         (["evaluate", "mini_resnet@absent.pth"], 2, "no weights file"),
-        (["evaluate", "mini_resnet", "--limit", "0"], 2, "limit the data to 0"),
+        (["evaluate", "mini_resnet", "--limit", "0"], 2, "0 is not in the range"),
         (["train", "mini_resnet", "--epochs", "0"], 2, "at least 1 epoch"),
         (["train", "mini_resnet", "--data", "digits#val"], 2, "both splits"),
         (["curves", "EMPTY"], 2, "has no training.csv"),

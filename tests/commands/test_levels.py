@@ -58,7 +58,7 @@ def test_wordnet_and_one_image_a_class(made, tmp_path):
         (["r", "--wordnet", "is_a.txt"], "6 classes are not among ImageNet's 1000, such as `a`"),
         (["r", "--groups", "groups.csv", "--network", "x"], "no network in the recording called `x`"),
         (["r", "--groups", "groups.csv", "--tap", "gate"], "no tap in the recording called `gate`"),
-        (["nothing", "--groups", "groups.csv"], "no recording in"),
+        (["nothing", "--groups", "groups.csv"], "there is no"),
     ],
 )
 def test_mistakes_are_one_line(made, tmp_path, arguments, message):

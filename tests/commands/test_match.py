@@ -68,7 +68,7 @@ def test_two_networks_of_one_recording(made, tmp_path):
         (["two", "--network", "net", "--network", "net"], "`net` would be compared with itself"),
         (["two", "--network", "net", "--network", "thin"], "no network in the recording called `thin`"),
         (["two", "--tap", "gate"], "no block of `net` was recorded at the tap `gate`"),
-        (["absent"], "no recording in"),
+        (["absent"], "there is no"),
     ],
 )
 def test_mistakes_are_one_line(made, tmp_path, arguments, message):

@@ -42,7 +42,7 @@ def test_tables_and_figures(made, tmp_path):
     ("arguments", "code", "message"),
     [
         (["single"], 2, "1 classes have a single image (c)"),
-        (["absent"], 2, "no recording in"),
+        (["absent"], 2, "there is no"),
         (["r", "--network", "x"], 2, "no network in the recording called `x`"),
         (["r", "--tap", "gate"], 2, "no tap in the recording called `gate`"),
         (["negative"], 1, "has negative activities"),
