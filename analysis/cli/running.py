@@ -1,6 +1,7 @@
 """A request done in a run's folder, and what is said of it."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +11,8 @@ import click
 from ..errors import plain
 from ..names import pretty
 from .group import is_chosen
+
+log = logging.getLogger(__name__)
 
 
 def execute(command: str, request, out: Path, resume: bool, whole=lambda run: True, page: bool = False) -> None:
@@ -27,6 +30,8 @@ def execute(command: str, request, out: Path, resume: bool, whole=lambda run: Tr
     if is_chosen("dry_run"):
         rehearse(lambda folder: _run_in(folder, command, request))
         return
+    if resume and is_first() and not (out / "run.json").exists():
+        log.info("nothing to resume in %s: a new run", out)
     with open_run(out, command, request.arguments(), resume) as run:
         finished = run.finished and whole(run)
         if not finished:

@@ -99,8 +99,6 @@ class Run:
 
     def _begin(self, resume: bool) -> None:
         if not self._is_there():
-            if resume:
-                log.info("nothing to resume in %s: a new run", self.folder)
             clear_unfinished(self.folder)
             self.save()
             return
