@@ -331,7 +331,7 @@ def check_there(*folders: Path) -> None:
     """Say so before anything heavy is imported where a run or a recording is not there."""
     for folder in folders:
         if not folder.exists():
-            raise UsageError(f"there is no `{folder}`; expected the folder of a run or of a recording")
+            raise UsageError(f"`{folder}` holds no run and no recording: there is no such folder")
 
 
 OF_A_PASS = ("data", "limit", "per_class_limit", "skip_unreadable", "image_size", "processes", "shard")
