@@ -8,7 +8,7 @@ from .. import choices
 from ..errors import plain
 from . import options as shared
 from .group import Choice
-from .main import COMPUTE, main
+from .program import COMPUTE, main
 from .running import execute, say_recording
 
 

@@ -6,7 +6,7 @@ import click
 
 from ..errors import plain
 from . import options as shared
-from .main import LOOK_UP, main
+from .program import LOOK_UP, main
 from .running import execute
 
 

@@ -7,7 +7,7 @@ import click
 from ..errors import plain
 from . import options as shared
 from .group import is_chosen
-from .main import ALL, PREPARE, main
+from .program import ALL, PREPARE, main
 from .running import execute
 
 

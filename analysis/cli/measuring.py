@@ -8,7 +8,7 @@ from .. import choices
 from ..errors import UsageError
 from . import options as shared
 from .group import Choice
-from .main import MEASURE, main
+from .program import MEASURE, main
 from .running import execute, rehearse, say_recording
 
 

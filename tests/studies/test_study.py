@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from gelens.files import file_hash
 from gelens.networks import load_network, save_weights
-from studies.cifar10 import answers, study
+from studies.cifar10 import answers, measure, study
 from studies.cifar10.train import FIRST
 
 
@@ -118,8 +118,11 @@ def test_selectivity_over_training_stays_where_its_checkpoints_are_gone(tmp_path
 
 
 @pytest.mark.slow
-def test_one_command_writes_the_page(tmp_path):
+def test_one_command_writes_the_page(tmp_path, monkeypatch):
     """From two seeds of three networks; a second call measures nothing again, and one of nothing finished says so."""
+    digits = pd.DataFrame({"class": range(10), "family": ["low"] * 5 + ["high"] * 5})
+    digits.to_csv(tmp_path / "classes.csv", index=False)
+    monkeypatch.setattr(measure, "HERE", tmp_path)  # the study's own groups are of CIFAR-10's classes
     made_weights(tmp_path / "weights", FIRST[:3], (0, 1))
     arguments = ["--data", "digits", "--no-train", "--limit", "60", "--precision", "fp32"]
     places = ["--runs", tmp_path / "runs", "--weights", tmp_path / "weights", "--out", tmp_path / "page"]
