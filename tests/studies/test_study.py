@@ -126,11 +126,12 @@ def test_one_command_writes_the_page(tmp_path, monkeypatch):
     made_weights(tmp_path / "weights", FIRST[:3], (0, 1))
     arguments = ["--data", "digits", "--no-train", "--limit", "60", "--precision", "fp32"]
     places = ["--runs", tmp_path / "runs", "--weights", tmp_path / "weights", "--out", tmp_path / "page"]
+    stamps = []
     for _ in range(2):
         result = CliRunner().invoke(study.main, [*arguments, *map(str, places)])
         assert result.exit_code == 0, result.output
-        stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("selectivity.csv")}
-    assert len(stamps) == 1
+        stamps.append({path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.csv")})
+    assert stamps[0] == stamps[1] and len(list((tmp_path / "runs").rglob("selectivity.csv"))) == 2, "measured, and gaps"
     page = (tmp_path / "page" / "README.md").read_text()
     assert "6 of 41 trainings are finished" in page and "$" not in page
     assert page.count("trainings that it takes are not finished") == 4, "pooling, GE-θ against SE, speed and peaks"
