@@ -40,18 +40,23 @@ class _Notes(logging.Handler):
         click.echo(f"note: {plain(record.getMessage())}", err=True)
 
 
-def _choose_level(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+def remember(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Keep a flag in the context, for `is_chosen`: what listens to it is not the command itself."""
     if value:
         context.find_root().meta[f"gelens.{parameter.name}"] = True
-        if parameter.name == "quiet":
-            logging.getLogger("gelens").setLevel(logging.ERROR)
 
 
-_talk = partial(Option, is_flag=True, expose_value=False, callback=_choose_level, section=TALK)
+def _be_quiet(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    remember(context, parameter, value)
+    if value:
+        logging.getLogger("gelens").setLevel(logging.ERROR)
+
+
+_talk = partial(Option, is_flag=True, expose_value=False, section=TALK)
 
 
 def is_chosen(name: str) -> bool:
-    """Whether a flag of every command was given: quiet, verbose, or another that keeps itself in the context."""
+    """Whether a flag was given that `remember` keeps: quiet, verbose, json, dry_run."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.find_root().meta.get(f"gelens.{name}"))
 
@@ -67,8 +72,8 @@ class Command(click.Command):
     def __init__(self, *arguments, section: str = "", example: str = "", **settings):
         super().__init__(*arguments, **settings)
         self.section, self.example = section, example
-        self.params.append(_talk(["-q", "--quiet"], help="Neither notes nor progress bars."))
-        self.params.append(_talk(["-v", "--verbose"], help="Where an error arose, as well."))
+        self.params.append(_talk(["-q", "--quiet"], callback=_be_quiet, help="Neither notes nor progress bars."))
+        self.params.append(_talk(["-v", "--verbose"], callback=remember, help="Where an error arose, as well."))
 
     def invoke(self, context: click.Context):
         from .. import processes

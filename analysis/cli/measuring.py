@@ -16,13 +16,7 @@ from .running import execute, rehearse, say_recording
 @shared.networks
 @shared.inputs
 @shared.untrained
-@shared.seed
-@shared.running
-@shared.keep
-@shared.shares
-@shared.out
-@shared.as_json
-@shared.dry_run
+@shared.measured_run
 def evaluate(networks, seed, keep, out, resume, **options):
     """Top-1 and top-5 error, parameters and multiply-accumulates (table 1)."""
     from ..commands.evaluate import Evaluate
@@ -111,13 +105,7 @@ def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options)
     metavar="DIR",
     help="Measure one NETWORK, named without weights, at every checkpoint of a training; epochs are read from names.",
 )
-@shared.seed
-@shared.running
-@shared.keep
-@shared.shares
-@shared.out
-@shared.as_json
-@shared.dry_run
+@shared.measured_run
 def selectivity(
     networks,
     stage,
@@ -174,13 +162,7 @@ def selectivity(
     type=shared.DATA,
     help="Also accuracy with static gates: values from these other images, such as digits#train, instead of their own.",
 )
-@shared.seed
-@shared.running
-@shared.keep
-@shared.shares
-@shared.out
-@shared.as_json
-@shared.dry_run
+@shared.measured_run
 def gates(networks, stage, blocks, means_from, seed, keep, out, resume, **more):
     """What gates do: how their values vary, with what, their class selectivity, their tie to activity.
 
@@ -193,12 +175,8 @@ def gates(networks, stage, blocks, means_from, seed, keep, out, resume, **more):
         execute("gates", GatesFrom(recording, statistics), out, resume)
         return
     inputs = shared.take_inputs(networks, more, seed)
-    execute(
-        "gates",
-        MeasureGates(inputs, shared.take_measuring(more, keep), statistics, stage, blocks, means_from),
-        out,
-        resume,
-    )
+    measuring = shared.take_measuring(more, keep)
+    execute("gates", MeasureGates(inputs, measuring, statistics, stage, blocks, means_from), out, resume)
 
 
 @main.command(section=MEASURE, example="gelens lesions thin_resnet50_se@cifar10 --data cifar10 --limit 1000 --units 64")
@@ -212,13 +190,7 @@ def gates(networks, stage, blocks, means_from, seed, keep, out, resume, **more):
     type=shared.DATA,
     help="Also drop each image's own class's most selective units, by these other images, against another class's.",
 )
-@shared.seed
-@shared.running
-@shared.keep
-@shared.shares
-@shared.out
-@shared.as_json
-@shared.dry_run
+@shared.measured_run
 def lesions(networks, stage, blocks, units, means_from, seed, keep, out, resume, **options):
     """Do indices predict what a unit is for: each unit dropped alone, and the damage held against every index.
 
@@ -238,13 +210,7 @@ def lesions(networks, stage, blocks, units, means_from, seed, keep, out, resume,
 @shared.where
 @shared.resampled
 @shared.rectify
-@shared.seed
-@shared.running
-@shared.keep
-@shared.shares
-@shared.out
-@shared.as_json
-@shared.dry_run
+@shared.measured_run
 def taps(networks, stage, blocks, rectify, seed, keep, out, resume, **more):
     """Where selectivity arises: the index at the branch, after the gate, at the sum and at the output of each block.
 
@@ -307,13 +273,7 @@ def taps(networks, stage, blocks, rectify, seed, keep, out, resume, **more):
 @shared.option("--exact", is_flag=True, help="Don't fold batch norm: bit for bit a plain loop at equal batch shapes.")
 @shared.option("--rows", type=click.IntRange(1), help="Images × variants in a forward pass, instead of by timing.")
 @shared.option("--compile", "compiled", is_flag=True, help="Use torch.compile.")
-@shared.seed
-@shared.running
-@shared.keep
-@shared.shares
-@shared.out
-@shared.as_json
-@shared.dry_run
+@shared.measured_run
 def pruning(networks, stage, blocks, keep, out, resume, means_from, selectivity_from, per_class, **options):
     """Accuracy after dropping feature maps by their gates' values (figure 3).
 

@@ -10,7 +10,7 @@ import click
 
 from .. import choices
 from ..errors import UsageError, unknown
-from .group import OWN, Choice, Option, is_chosen
+from .group import OWN, Choice, Option, is_chosen, remember
 
 
 class _Triple(click.ParamType):
@@ -256,21 +256,20 @@ out = _several(
 )
 
 
-def _remember(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    if value:
-        context.find_root().meta[f"gelens.{parameter.name}"] = True
-
-
 as_json = _run(
-    "--json", "json", is_flag=True, expose_value=False, callback=_remember, help="Say what came of it as JSON."
+    "--json", "json", is_flag=True, expose_value=False, callback=remember, help="Say what came of it as JSON."
 )
 dry_run = _run(
     "--dry-run",
     is_flag=True,
     expose_value=False,
-    callback=_remember,
+    callback=remember,
     help="Only say what would be read, computed and kept, and how long it takes.",
 )
+
+
+measured_run = _several(seed, running, keep, shares, out, as_json, dry_run)
+"""What a command has that measures networks in a run's folder."""
 
 
 def take(options: dict, *names: str) -> dict:

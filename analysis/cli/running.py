@@ -23,6 +23,7 @@ def execute(command: str, request, out: Path, resume: bool, whole=lambda run: Tr
         page: whether the run's report is written.
     """
     from ..commands.measuring import Recorded
+    from ..commands.report import report_beside
     from ..errors import RunError, UsageError
     from ..processes import is_first
     from ..results.following import open_run
@@ -48,7 +49,7 @@ def execute(command: str, request, out: Path, resume: bool, whole=lambda run: Tr
     if not is_first():
         return
     if page:
-        _write_page(run)
+        report_beside(run.folder)
     if is_chosen("json"):
         click.echo(json.dumps(_outcome(run), indent=2))
         return
@@ -70,7 +71,7 @@ def rehearse(work: Callable[[Path], object]) -> None:
     Args:
         work: that is to be done in a folder.
     """
-    from ..sweep.passing import Rehearsed
+    from ..sweep.rehearsal import Rehearsed
 
     with TemporaryDirectory() as folder:
         try:
@@ -88,12 +89,6 @@ def _say_shard(out: Path, shard: str) -> None:
         f"Shard {shard} is recorded in {out}. When all {of} are: `gelens merge FOLDER… --out RUN`, then this command "
         f"with --out RUN --resume instead of --shard makes tables and figures."
     )
-
-
-def _write_page(run) -> None:
-    from ..commands.report import report_beside
-
-    report_beside(run.folder)
 
 
 def _outcome(run) -> dict:

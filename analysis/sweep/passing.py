@@ -38,6 +38,7 @@ from ..progress import progress_bar
 from ..recording import Kept, Recording
 from ..recording.store import begun_with
 from .finite import LOGITS, NotFinite, check_rows, check_weights, first_strange_module
+from .rehearsal import Plan, Rehearsed
 from .sharing import Announced, Shard, parts_folder, record_together, some_of
 
 log = logging.getLogger(__name__)
@@ -122,48 +123,6 @@ class Settled:
 
     def __str__(self) -> str:
         return f"{self.device}, {self.precision}, {self.batch_size} images a batch, {self.workers} workers"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a pass would read, keep and take.
-
-    Args:
-        data: of the images, as they call themselves.
-        images: how many.
-        networks: by label.
-        arrays: that are kept, as NETWORK/NAME.
-        bytes: of all arrays.
-        how: device, precision, batch size, workers.
-        seconds: of the pass, by the time of one batch.
-    """
-
-    data: str
-    images: int
-    networks: list[str]
-    arrays: list[str]
-    bytes: int
-    how: str
-    seconds: float
-
-    def __str__(self) -> str:
-        listed = "".join(f"\n  {name}" for name in self.arrays)
-        minutes = self.seconds / 60
-        short = f"{self.seconds:.0f} s" if self.seconds >= 1 else "less than a second"
-        return (
-            f"Would read {self.images} images of {self.data}, for {len(self.networks)} networks, on {self.how}.\n"
-            f"Would keep {self.bytes / 1e6:.1f} MB:{listed}\n"
-            f"The pass would take {f'{minutes:.0f} minutes' if minutes >= 2 else short} by the time "
-            f"of one batch; statistics and figures come on top."
-        )
-
-
-class Rehearsed(Exception):
-    """A pass was only asked about: what it would be."""
-
-    def __init__(self, plan: Plan):
-        super().__init__(str(plan))
-        self.plan = plan
 
 
 @contextmanager
