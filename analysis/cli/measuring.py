@@ -7,7 +7,7 @@ import click
 from .. import choices
 from ..errors import UsageError
 from . import options as shared
-from .group import Choice
+from .group import Choice, is_chosen
 from .program import MEASURE, main
 from .running import execute, rehearse, say_recording
 
@@ -67,7 +67,7 @@ def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options)
     if not is_first():
         return
     say_recording(recording, out)
-    if how.shard:
+    if how.shard and not is_chosen("json"):
         click.echo(f"This is shard {how.shard}; when all are recorded: `gelens merge FOLDER… --out RECORDING`.")
 
 

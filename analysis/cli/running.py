@@ -135,4 +135,9 @@ def _say(outcome: dict) -> None:
 
 def say_recording(recording, out: Path) -> None:
     arrays = sum(len(recording.names(label)) for label in recording.networks)
+    if is_chosen("json"):
+        networks = list(recording.networks)
+        told = {"recording": str(out), "images": len(recording.images), "networks": networks, "arrays": arrays}
+        click.echo(json.dumps(told, indent=2))
+        return
     click.echo(f"{len(recording.images)} images, {len(recording.networks)} networks, {arrays} arrays: {out}")

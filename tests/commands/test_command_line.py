@@ -94,7 +94,9 @@ def test_a_rehearsal_says_what_would_be_and_leaves_nothing(command, tmp_path, mo
 def test_the_rehearsed_size_is_that_of_the_recording(tmp_path):
     code, output = run("record", *MEASURE, "--dry-run", "--json")
     assert code == 0
-    run("record", *MEASURE, "--out", tmp_path / "r")
+    said = run("record", *MEASURE, "--out", tmp_path / "r", "--json")[1]
+    told = json.loads(said[said.index("{") :])
+    assert told["images"] == 20 and told["recording"] == str(tmp_path / "r")
     plan = json.loads(output[output.index("{") :])
     headers = 128  # of each NumPy file
     files = [path for path in (tmp_path / "r").rglob("*.npy") if "mini_resnet_se" in str(path)]
