@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gelens.files import file_hash
-from studies.cifar10.train import FIRST, HERE, LAST, OTHERS, TRAININGS, Training, is_finished
+from studies.cifar10.train import FIRST, HERE, LAST, OTHERS, PAIR, TRAININGS, Training, is_finished
 
 PLAIN, SE, THETA_MINUS, THETA = FIRST
-ALL = (*FIRST, *OTHERS, *LAST)
+ALL = (*FIRST, *OTHERS, *PAIR, *LAST)
 SCORES = ("gate", "random", "activation")
 
 

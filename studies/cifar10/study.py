@@ -30,11 +30,12 @@ from gelens.statistics.trainings import groups_of
 from gelens.tables.evaluation import evaluation_gaps
 from studies.cifar10 import answers, gates
 from studies.cifar10.measure import ALL, DERIVED, MEASUREMENTS, PLAIN, SE, THETA, over_training
-from studies.cifar10.train import HERE, OTHERS, THETA_MINUS, TRAININGS, is_finished
+from studies.cifar10.train import HERE, OTHERS, PAIR, THETA_MINUS, TRAININGS, is_finished
 
 UNKNOWN = "*Not known yet: the trainings that it takes are not finished.*"
 
-E4_MAX, E4_AVG, GLOBAL_MAX, SHUFFLE, SHUFFLE_THETA = OTHERS
+E4_MAX, E4_AVG, GLOBAL_MAX = OTHERS
+SHUFFLE, SHUFFLE_THETA = PAIR
 
 
 def _paper(extent, pool) -> tuple[float, float]:
