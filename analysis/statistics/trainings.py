@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.optimize import elementwise
 
 from ..errors import UsageError
 from ..names import pretty
@@ -37,10 +38,15 @@ def over_trainings(values: np.ndarray, image_errors: np.ndarray, replicates: int
     """Means over trainings, with intervals over trainings and images.
 
     The variance of a mean is that over trainings, divided by their number, plus that of the mean over images, which all
-    trainings share and which therefore does not get less with their number. Degrees of freedom are Satterthwaite's
-    (Biometrics Bulletin, 1946). By simulation (40,000 repeats, 3, 5 and 10 trainings, ratios of the two standard
-    deviations from 0.1 to 100) the 95 % intervals hold the truth in 92.6 to 95.2 % of cases; least with three trainings
-    that differ three times as much as images do.
+    trainings share and which therefore does not get less with their number. The interval's reach is the root of the
+    two reaches' squares, each with its own quantile of t (Zou and Donner, Statistics in Medicine, 2008), and p is the
+    level at which it reaches 0.
+
+    With Satterthwaite's degrees of freedom, which are told too, 95 % intervals are only a little short (cover 88 %
+    with two trainings, 93 % with three), but the small p that Holm's correction asks for come far too often: where
+    nothing differs and trainings vary ten times as much as images do, p < 0.001 in 5.5, 1.5, 0.4 % of cases with 2, 3,
+    5 trainings. Here the share below p is at most p, to the simulation's accuracy (400,000 repeats, 2 to 10 trainings,
+    ratios of the two standard deviations from 0.1 to 100, p from 0.05 to 0.001), and less where the two are alike.
 
     Args:
         values: (trainings, quantities), each training's estimate.
@@ -48,30 +54,40 @@ def over_trainings(values: np.ndarray, image_errors: np.ndarray, replicates: int
         replicates: of the bootstrap that the errors are of.
 
     Returns:
-        A row for each quantity: trainings, mean, se, se_trainings, se_images, df, low, high (95 %), p (of 0). All but
-        the mean are NaN with fewer than two trainings.
+        A row for each quantity: trainings, mean, se, se_trainings, se_images, df (Satterthwaite's, of se), low, high
+        (95 %), p (of 0). All but the mean are NaN with fewer than two trainings.
     """
     values, image_errors = np.asarray(values, dtype=float), np.asarray(image_errors, dtype=float)
-    number = len(values)
+    number, mean = len(values), values.mean(0)
     of_trainings = values.var(0, ddof=1) / number if number > 1 else np.full(values.shape[1], np.nan)
-    of_images = image_errors**2
+    of_images = np.where(np.isnan(of_trainings), np.nan, image_errors**2)
+    freedoms = max(number - 1, 1), max(replicates - 1, 1)
+
+    def reach(p: np.ndarray, of_trainings: np.ndarray, of_images: np.ndarray) -> np.ndarray:
+        first, second = (stats.t.isf(p / 2, freedom) for freedom in freedoms)
+        return np.sqrt(first**2 * of_trainings + second**2 * of_images)
+
+    def beyond(exponent: np.ndarray, size: np.ndarray, *variances: np.ndarray) -> np.ndarray:
+        return reach(10**exponent, *variances) - size
+
+    interval = reach(np.array(1 - LEVEL), of_trainings, of_images)
     variance = of_trainings + of_images
-    spread = of_trainings**2 / max(number - 1, 1) + of_images**2 / max(replicates - 1, 1)
+    # where nothing varies there is no p; below 1e-100 it is 0
+    found = elementwise.find_root(beyond, (-100, 0), args=(np.abs(mean), of_trainings, of_images))
+    p = np.where(found.success, 10**found.x, np.where(variance > 0, 0, np.nan))
     with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = variance**2 / spread
-        statistic = values.mean(0) / np.sqrt(variance)
-    reach = stats.t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(variance)
+        freedom = variance**2 / (of_trainings**2 / freedoms[0] + of_images**2 / freedoms[1])
     return pd.DataFrame(
         {
             "trainings": number,
-            "mean": values.mean(0),
+            "mean": mean,
             "se": np.sqrt(variance),
             "se_trainings": np.sqrt(of_trainings),
-            "se_images": np.where(np.isnan(of_trainings), np.nan, image_errors),
+            "se_images": np.sqrt(of_images),
             "df": freedom,
-            "low": values.mean(0) - reach,
-            "high": values.mean(0) + reach,
-            "p": 2 * stats.t.sf(np.abs(statistic), freedom),
+            "low": mean - interval,
+            "high": mean + interval,
+            "p": p,
         }
     )
 

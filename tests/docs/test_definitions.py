@@ -102,7 +102,8 @@ def test_errors_over_trainings():
     row = over_trainings(values[:, None], np.array([error]), replicates).iloc[0]
     variance = values.var(ddof=1) / 3 + error**2
     freedom = variance**2 / ((values.var(ddof=1) / 3) ** 2 / 2 + error**4 / (replicates - 1))
-    reach = stats.t.ppf(0.975, freedom) * np.sqrt(variance)
+    seeds, images = (stats.t.ppf(0.975, each) for each in (2, replicates - 1))
+    reach = np.sqrt(seeds**2 * values.var(ddof=1) / 3 + images**2 * error**2)
     assert (row["se"], row["df"]) == pytest.approx((np.sqrt(variance), freedom))
     assert (row["low"], row["high"]) == pytest.approx((values.mean() - reach, values.mean() + reach))
 
