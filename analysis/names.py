@@ -23,7 +23,12 @@ def pretty(label: str) -> str:
 
     >>> pretty("mini_resnet_ge_theta_minus:extent=4,pool=max"), pretty("mine")
     ('mini ResNet GE-θ⁻ (E4, max)', 'mine')
+    >>> pretty("resnet50_se#2")  # a training of a group
+    'ResNet-50 SE, seed 2'
     """
+    group, mark, seed = str(label).rpartition("#")
+    if mark and seed.isdecimal():
+        return f"{pretty(group)}, seed {seed}"
     name, _, settings = str(label).partition(":")
     family, gate = family_and_gate(name)
     if family:

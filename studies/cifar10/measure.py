@@ -97,20 +97,25 @@ class Derived:
         return folder
 
 
+def _both(*networks: str) -> list[str]:
+    return [text for network in networks for text in ("--network", network)]
+
+
 MEASUREMENTS = (
     Measurement("errors", "evaluate", ALL),
     Measurement("selectivity", "selectivity", FIRST),
     Measurement("pruning", "pruning", (PLAIN, SE, THETA), [text for score in SCORES for text in ("--score", score)]),
-    Measurement("gates", "gates", (SE, THETA_MINUS), first=True, others=True),
-    Measurement("taps", "taps", (PLAIN, SE, THETA_MINUS), first=True),
-    Measurement("lesions", "lesions", (PLAIN, SE, THETA_MINUS), ("--units", "40"), first=True, others=True, most=1000),
+    Measurement("gates", "gates", FIRST[1:], first=True, others=True),
+    Measurement("taps", "taps", FIRST, first=True),
+    Measurement("lesions", "lesions", FIRST, ("--units", "40"), first=True, others=True, most=1000),
 )
 
 DERIVED = (
     Derived("levels", ("levels",), "taps", file=("--groups", "classes.csv")),
     Derived("rarefaction", ("rarefaction",), "taps"),
-    Derived("match", ("match", "--network", PLAIN, "--network", SE), "taps", needs=(PLAIN, SE)),
-    Derived("gaps", ("selectivity", "--from"), "taps", needs=(PLAIN,)),
+    Derived("match", ("match", *_both(PLAIN, SE)), "taps", (PLAIN, SE)),
+    Derived("match_seeds", ("match", *_both(f"{PLAIN}#0", f"{PLAIN}#1")), "selectivity", (f"{PLAIN}#0", f"{PLAIN}#1")),
+    Derived("gaps", ("selectivity", "--from"), "taps", (PLAIN,)),
 )
 
 

@@ -28,7 +28,7 @@ from gelens.results.run import read_record, read_table
 from gelens.statistics.curves import Curves
 from gelens.statistics.trainings import groups_of
 from gelens.tables.evaluation import evaluation_gaps
-from studies.cifar10 import answers, gates
+from studies.cifar10 import answers, gates, glance
 from studies.cifar10.measure import ALL, DERIVED, MEASUREMENTS, PLAIN, SE, THETA, over_training
 from studies.cifar10.train import HERE, OTHERS, PAIR, THETA_MINUS, TRAININGS, is_finished
 
@@ -163,9 +163,10 @@ def _gates(runs: Mapping[str, Path]) -> tuple[dict[str, pd.DataFrame], dict[str,
         words["rarefaction"] = gates.rarefaction_sentences(table)
     if "gaps" in runs and (runs["gaps"] / "selectivity_gap.csv").is_file():
         words["gaps"] = gates.gap_sentences(read_table(runs["gaps"], "selectivity_gap.csv"))
-    if "match" in runs:
-        blocks, means = (read_table(runs["match"], f"match_{name}.csv") for name in ("blocks", "means"))
-        words["match"] = gates.match_sentences(blocks, means)
+    for name in ("match", "match_seeds"):
+        if name in runs:
+            blocks, means = (read_table(runs[name], f"match_{of}.csv") for of in ("blocks", "means"))
+            words.setdefault("match", []).extend(gates.match_sentences(blocks, means))
     return tables, figures, words
 
 
@@ -189,6 +190,12 @@ def with_earlier(results: Results, out: Path) -> Results:
     drawn = {f"epochs_{network}": out / "figures" / f"epochs_{network}.png" for network in earlier}
     figures = results.figures | {name: file for name, file in drawn.items() if file.is_file()}
     return replace(results, tables=tables, figures=figures, earlier=earlier)
+
+
+def answered(results: Results) -> Results:
+    """The results, with all claims at a glance."""
+    claims = glance.claims([each.said for each in POOLING])
+    return replace(results, tables=results.tables | {"answers": glance.at_a_glance(claims, results.tables)})
 
 
 def _trainings(weights: Path) -> pd.DataFrame:
@@ -235,7 +242,10 @@ def write(results: Results, out: Path, template: Path) -> None:
 
 
 class _Filling(dict):
-    """What the template's names stand for: `table_NAME`, `figure_NAME` and `words_NAME`, or that there is none yet."""
+    """What the template's names stand for, or that there is none yet.
+
+    `table_NAME`, `folded_NAME` (a long table, to be opened), `figure_NAME` and `words_NAME`.
+    """
 
     def __init__(self, results: Results, drawn: set[str]):
         super().__init__()
@@ -244,9 +254,11 @@ class _Filling(dict):
 
     def __missing__(self, name: str) -> str:
         kind, _, of = name.partition("_")
-        if kind == "table":
+        if kind in ("table", "folded"):
             table = self.tables.get(of, pd.DataFrame())
-            return markdown(table) if len(table) else UNKNOWN
+            if table.empty:
+                return UNKNOWN
+            return markdown(table) if kind == "table" else folded(table)
         if kind == "words":
             return gates.paragraphs(self.words[of]) if self.words.get(of) else UNKNOWN
         if kind == "figure":
@@ -289,6 +301,11 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(rows)
 
 
+def folded(table: pd.DataFrame) -> str:
+    """A table that a reader opens."""
+    return f"<details>\n<summary>All {len(table)} rows</summary>\n\n{markdown(table)}\n\n</details>"
+
+
 def _cell(name: str, value: object) -> str:
     if name in ("network", "reference"):
         return pretty(str(value))
@@ -329,7 +346,7 @@ def main(data, runs, weights, out, train, limit, precision):
         kept = runs / training.name / "epochs"
         if training.keep and is_finished(training, weights) and kept.is_dir():
             epochs.append(over_training(training, f"{data}#val", kept.resolve(), measured, more()))
-    results = with_earlier(collect(done, weights, epochs), out)
+    results = answered(with_earlier(collect(done, weights, epochs), out))
     write(results, out, HERE / "README.template.md")
     click.echo(out / "README.md")
 

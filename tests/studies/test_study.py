@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from gelens.files import file_hash
 from gelens.networks import load_network, save_weights
-from studies.cifar10 import answers, measure, study
+from studies.cifar10 import answers, glance, measure, study
 from studies.cifar10.train import FIRST
 
 
@@ -73,6 +73,34 @@ def test_peaks_are_where_the_mean_is_highest():
     assert found.fall == pytest.approx(0.1) and found.fall_se == pytest.approx(0.05)
 
 
+def test_every_claim_has_a_row_at_a_glance():
+    """Also those that nothing is known of; of several rows of a section the answers are counted."""
+    told = {"network": "thin_resnet50_se", "trainings": 3, "low": 0.1, "high": 0.3}
+    orders = [
+        told | {"score": score, "block": block, "quantity": quantity, "mean": mean, "answer": answer}
+        for score, block, quantity, mean, answer in (
+            ("gate", "layer3.0", "area", 0.2, "agree"),
+            ("gate", "layer3.1", "area", 0.1, "cannot tell"),
+            ("activation", "layer3.0", "area", 0.9, "disagree"),
+            ("gate", "layer3.0", "area_random", 0.05, "agree"),
+        )
+    ]
+    depth = [
+        told | {"gap": gap, "mean": 0.2, "answer": answer}
+        for gap, answer in (("mean", "agree"), ("corrected", "cannot tell"))
+    ]
+    claims = glance.claims([each.said for each in study.POOLING])
+    table = glance.at_a_glance(claims, {"orders": pd.DataFrame(orders), "depth": pd.DataFrame(depth)})
+    assert set(table["claim"]) == {each.said for each in claims}
+    known = table[table["answer"] != "not trained yet"].set_index("claim")
+    assert len(known) == 3 and (known["network"] == "thin_resnet50_se").all() and (known["trainings"] == 3).all()
+    orders = known.loc["the two orders of pruning lie apart"]
+    assert (orders["answer"], orders["measured"]) == ("agree 1, cannot tell 1", "gate, 2 blocks: area +0.1 … +0.2")
+    assert known.loc["knowing the order is worth more than a random one", "answer"] == "agree"
+    depth = known.loc["a gap in class selectivity to plain ResNet emerges with depth"]
+    assert depth["answer"] == "mean: agree, corrected: cannot tell" and "+0.2 (+0.1 … +0.3)" in depth["measured"]
+
+
 def made_weights(folder, networks, seeds) -> None:
     """Weights that nobody trained, with the facts that the runner leaves."""
     torch.manual_seed(0)
@@ -93,7 +121,7 @@ def made_epochs(network: str, last: float) -> pd.DataFrame:
 def test_selectivity_over_training_stays_where_its_checkpoints_are_gone(tmp_path):
     """Of a network that is measured again the new rows are taken, of another the old ones, with its figure."""
     template, out = tmp_path / "template.md", tmp_path / "page"
-    template.write_text("$earlier|$table_peaks|$figure_epochs|$figure_other")
+    template.write_text("$earlier|$folded_peaks|$figure_epochs|$figure_other")
     picture = tmp_path / "picture.png"
     picture.write_bytes(b"a picture")
 
