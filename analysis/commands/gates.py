@@ -118,7 +118,7 @@ def write_gates(run: Run, recording: Recording, statistics: Statistics) -> None:
         run.write_table(f"gates_{name}.csv", table)
     if len(static := static_table(recording)):
         run.write_table("gates_static.csv", static)
-    run.save(findings=gate_sentences(tables.blocks))
+    run.find(gate_sentences(tables.blocks))
 
 
 def _say_ungated(labelled: Mapping[str, nn.Module], gated: Mapping[str, Sequence[str]]) -> None:

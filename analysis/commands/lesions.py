@@ -68,7 +68,7 @@ class MeasureLesions:
         run.write_table("lesions_agreement.csv", agreement)
         if len(targeted := targeted_of(recording)):
             run.write_table("lesions_targeted.csv", targeted)
-        run.save(findings=lesion_sentences(agreement))
+        run.find(lesion_sentences(agreement))
         if self.means_from is not None and not self.measuring.keep:
             discard(others)
         return self.measuring.finish(run)

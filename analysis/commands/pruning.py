@@ -16,6 +16,7 @@ from ..probes.dropping import Dropping
 from ..recording import Recording
 from ..recording.store import discard
 from ..results.run import Run, read_record, read_table
+from ..statistics.curve_sentences import curve_sentences, training_curve_sentences
 from ..statistics.curves import Curves, areas, class_curves, differences, point_tests
 from ..statistics.trainings import groups_of, training_areas
 from ..tables.pruning import correctness, pruning_table
@@ -76,18 +77,25 @@ class Pruning:
 
 
 def write_pruning(run: Run, recording: Recording, seed: int) -> None:
-    """Write the curves, which images are right at every point, and the curves' statistics."""
+    """Write the curves, which images are right at every point, the curves' statistics, and what they say."""
     run.write_table("pruning.csv", pruning_table(recording))
     run.write_arrays("correctness.npz", correctness(recording))
     curves = Curves.read(run.folder)
+    groups = groups_of(run.record["networks"])
+    alone, over_trainings = areas(curves, seed), training_areas(curves, groups, seed)
     for name, table in (
         ("pruning_tests.csv", point_tests(curves)),
-        ("pruning_summary.csv", areas(curves, seed)),
+        ("pruning_summary.csv", alone),
         ("pruning_differences.csv", differences(curves, seed)),
-        ("pruning_summary_trainings.csv", training_areas(curves, groups_of(run.record["networks"]), seed)),
+        ("pruning_summary_trainings.csv", over_trainings),
     ):
         if len(table):
             run.write_table(name, table)
+    grouped = {label for trainings in groups.values() for label in trainings.values()}
+    if len(over_trainings):
+        run.find(training_curve_sentences(over_trainings))
+    if len(alone):
+        run.find(curve_sentences(alone[~alone["network"].isin(grouped)]))
 
 
 def _table_of(folder: Path) -> dict[str, str]:

@@ -182,7 +182,7 @@ def write_comparison(
         said = _compare_trainings(run, units, blocks, samples, reference)
         grouped = {label for trainings in groups_of(run.record["networks"]).values() for label in trainings.values()}
         alone = gaps[~gaps["network"].isin(grouped) | ~gaps["reference"].isin(grouped)] if said else gaps
-        run.save(findings=[*said, *(sentences(alone, replicates, trends) if len(alone) else [])])
+        run.find([*said, *(sentences(alone, replicates, trends) if len(alone) else [])])
 
 
 def _compare_trainings(run: Run, units: pd.DataFrame, blocks: pd.DataFrame, samples: dict, reference: str) -> list[str]:

@@ -98,6 +98,7 @@ class Supplementary:
         if roles.pruning:
             write_pruning(run, recording, self.statistics.seed)
         write_operators(run)
+        run.find(_left_out(roles, trainings))
         return self.measuring.finish(run)
 
     def _train(self, run: Run, references: dict[str, Reference]) -> dict[str, pd.DataFrame]:
@@ -143,6 +144,7 @@ class _Roles:
     """Which labels belong to which figure, by their references."""
 
     def __init__(self, references: Mapping[str, Reference]):
+        self.references = references
         residual = {label: each for label, each in references.items() if "shufflenet" not in each.name}
         gates = {label: catalogue.NAMES.get(each.name, ("", "other"))[1] for label, each in residual.items()}
         plain = [label for label, gate in gates.items() if gate == ""]
@@ -162,6 +164,21 @@ class _Roles:
         """As run.json has it: by figure, its networks."""
         names = ("optimisation", "pooling", "selectivity", "pruning")
         return {name: getattr(self, name) for name in names}
+
+
+def _left_out(roles: _Roles, trainings: Mapping) -> list[str]:
+    """Which of the paper's figures and tables these networks don't give, and what each would take."""
+    gates = {catalogue.NAMES.get(roles.references[label].name, ("", "other"))[1] for label in roles.pooling}
+    wanted = {
+        "figure 1": (
+            any(label in trainings for label in roles.optimisation),
+            "a ShuffleNet with its training's curves",
+        ),
+        "table 1": ("ge_theta_minus" in gates, "a residual network with GE-θ⁻"),
+        "figure 2": (bool(roles.selectivity), "a residual network without gates and another residual network"),
+        "figure 3": (bool(roles.pruning), "a residual network whose gates have parameters"),
+    }
+    return [f"Left out: {part}, which takes {what}." for part, (there, what) in wanted.items() if not there]
 
 
 def _same_group(one: Reference, other: Reference) -> bool:

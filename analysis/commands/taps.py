@@ -100,4 +100,4 @@ def write_taps(run: Run, recording: Recording, statistics: Statistics) -> None:
     for name, table in vars(tables).items():
         if len(table):
             run.write_table(f"taps_{name}.csv", table)
-    run.save(findings=tap_sentences(tables.gap))
+    run.find(tap_sentences(tables.gap))

@@ -5,7 +5,7 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
@@ -159,6 +159,10 @@ class Run:
             text = json.dumps(self.record, indent=2, ensure_ascii=False) + "\n"
             # of a file's name that is no text, JSON's own escapes, which are read back as the same name
             temporary.write_text(text, "utf-8", "backslashreplace")
+
+    def find(self, sentences: Iterable[str]) -> None:
+        """Add to what the run has found, in sentences; what an earlier try found already is not said twice."""
+        self.save(findings=list(dict.fromkeys([*self.record.get("findings", ()), *sentences])))
 
     def add_network(self, label: str, card: Mapping, **facts) -> None:
         """Record what a label stands for, by its card of `gelens.networks.weights.network_card`."""
