@@ -16,7 +16,15 @@ from ..probes.static_gates import KnownGates, StaticGates
 from ..recording import Recording
 from ..recording.store import discard
 from ..results.run import Run
-from ..tables.gates import gate_sentences, gate_tables, static_table
+from ..statistics.trainings import groups_of
+from ..tables.gates import (
+    gate_sentences,
+    gate_tables,
+    shares_over_trainings,
+    static_of,
+    static_over_trainings,
+    static_table,
+)
 from ..tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes
 from .inputs import Inputs
 from .measuring import OF_OTHERS, Measuring, record_others
@@ -116,8 +124,14 @@ def write_gates(run: Run, recording: Recording, statistics: Statistics) -> None:
         tables = gate_tables(recording, statistics)
     for name, table in vars(tables).items():
         run.write_table(f"gates_{name}.csv", table)
-    if len(static := static_table(recording)):
-        run.write_table("gates_static.csv", static)
+    static, groups = static_of(recording), groups_of(run.record["networks"])
+    for name, table in (
+        ("gates_static.csv", static_table(static)),
+        ("gates_static_trainings.csv", static_over_trainings(static, groups)),
+        ("gates_blocks_trainings.csv", shares_over_trainings(tables.blocks, groups)),
+    ):
+        if len(table):
+            run.write_table(name, table)
     run.find(gate_sentences(tables.blocks))
 
 

@@ -1,6 +1,6 @@
 """Gates of recorded networks: how they vary, their selectivity, and whether they follow activity."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,11 +11,15 @@ from ..names import pretty
 from ..randomness import hashes
 from ..recording import Recording
 from ..statistics.curves import holm
-from ..statistics.gates import GateValues, gate_histogram, gate_profiles, static_points
+from ..statistics.gates import PARTS, GateValues, gate_histogram, gate_profiles, static_points
+from ..statistics.trainings import Groups, over_trainings, with_holm
 from .selectivity import Selectivity, Statistics, selectivity_tables
 
 SHOWN_UNITS, SHOWN_CLASSES = 50, 5
 """Channels and classes whose profiles are kept for a figure, as in that of the SE paper: drawn by hash."""
+
+SHARES = ("channel", "class", "image", "input")
+"""Of the variance of gates, as `gates_blocks.csv` has them; the last is the two before together."""
 
 _OF_SELECTIVITY = ("csi", "csi_se", "csi_null", "csi_corrected", "top_class_name")
 
@@ -82,15 +86,35 @@ def _block(
     return tables | {"histogram": gate_histogram(gates)}
 
 
-def static_table(recording: Recording) -> pd.DataFrame:
-    """`gates_static.csv`: network, the columns of `static_points`, p_holm over all rows but the intact ones."""
-    tables = []
+@dataclass
+class Static:
+    """Which images are right with gates replaced.
+
+    Args:
+        right: bool (images, points), the first point the intact network.
+        points: (block, gate) of each.
+    """
+
+    right: np.ndarray
+    points: list[tuple[str, str]]
+
+
+def static_of(recording: Recording) -> dict[str, Static]:
+    """By network, what was recorded with its gates replaced."""
+    found = {}
     for network in recording.networks:
         settings = recording.described["settings"][network].get("static")
-        if settings is None:
-            continue
-        right = recording.array(network, "static.top1").astype(bool)
-        table = static_points(right, [tuple(point) for point in settings["points"]])
+        if settings is not None:
+            right = recording.array(network, "static.top1").astype(bool)
+            found[network] = Static(right, [(block, gate) for block, gate in settings["points"]])
+    return found
+
+
+def static_table(measured: Mapping[str, Static]) -> pd.DataFrame:
+    """`gates_static.csv`: network, the columns of `static_points`, p_holm over all rows but the intact ones."""
+    tables = []
+    for network, static in measured.items():
+        table = static_points(static.right, static.points)
         table.insert(0, "network", network)
         tables.append(table)
     if not tables:
@@ -99,6 +123,53 @@ def static_table(recording: Recording) -> pd.DataFrame:
     replaced = table["block"] != ""
     table.loc[replaced, "p_holm"] = holm(table.loc[replaced, "p"].to_numpy())
     return table
+
+
+def static_over_trainings(measured: Mapping[str, Static], groups: Groups) -> pd.DataFrame:
+    """By how much replacing gates changes the accuracy of groups: `gates_static_trainings.csv`.
+
+    Returns:
+        network (group), block, gate, then the columns of `over_trainings` of the accuracy less that of the intact
+        network, and p_holm (over all rows).
+    """
+    tables = []
+    for group, trainings in groups.items():
+        each = [measured[label] for label in trainings.values() if label in measured]
+        if not each or any(static.points != each[0].points for static in each):
+            continue
+        changes = np.stack([static.right[:, 1:].astype(float) - static.right[:, :1] for static in each])
+        images = changes.shape[1]
+        errors = changes.mean(0).std(0, ddof=1) / np.sqrt(images) if images > 1 else np.full(changes.shape[2], np.nan)
+        about = pd.DataFrame(each[0].points[1:], columns=["block", "gate"]).assign(network=group)
+        tables.append(pd.concat([about, over_trainings(changes.mean(1), errors, images)], axis=1))
+    if not tables:
+        return pd.DataFrame()
+    table = with_holm(pd.concat(tables, ignore_index=True).assign(quantity="difference"), "quantity")
+    return table[["network", "block", "gate", *table.columns.drop(["network", "block", "gate", "quantity"])]]
+
+
+def shares_over_trainings(blocks: pd.DataFrame, groups: Groups) -> pd.DataFrame:
+    """The shares of the variance of gates over the trainings of each group: `gates_blocks_trainings.csv`.
+
+    How the errors of trainings over the same images go together is not known; that of their mean is taken as the mean
+    of theirs, the most that it can be.
+
+    Args:
+        blocks: rows of `gates_blocks.csv`.
+
+    Returns:
+        network (group), block, depth, share ("channel", "class", "image", "input": the last two together), then the
+        columns of `over_trainings` but p: that a share is not 0 is no question.
+    """
+    tables = []
+    for group, trainings in groups.items():
+        mine = blocks[blocks["network"].isin(trainings.values())]
+        for (block, depth), rows in mine.groupby(["block", "depth"], sort=False):
+            values = rows[[f"share_{name}" for name in SHARES]].to_numpy(float)
+            errors = rows[[f"share_{name}_se" for name in SHARES]].to_numpy(float).mean(0)
+            told = pd.DataFrame({"network": group, "block": block, "depth": depth, "share": SHARES})
+            tables.append(pd.concat([told, over_trainings(values, errors, PARTS).drop(columns="p")], axis=1))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def _shown(units: int, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

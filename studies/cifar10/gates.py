@@ -1,6 +1,6 @@
-"""What the gates do, in words and in two small tables, from the runs that measured it.
+"""What the gates do, in words and in small tables, from the runs that measured it. Tables in, words out.
 
-Every number is of one training of each network: nothing here speaks of an architecture. Tables in, words out.
+Every number is of one training but those of `pooled_table`.
 """
 
 from collections.abc import Sequence
@@ -37,6 +37,26 @@ def gate_table(blocks: pd.DataFrame, static: pd.DataFrame) -> pd.DataFrame:
     table = blocks.rename(columns=shares | {"mean_corrected": "csi"})
     table = table[["network", "block", *shares.values(), "csi"]]
     changes = static.pivot_table(index=["network", "block"], columns="gate", values="difference") * 100
+    return table.join(changes[list(SUBSTITUTES)].rename(columns=SUBSTITUTES), on=["network", "block"])
+
+
+def pooled_table(shares: pd.DataFrame, static: pd.DataFrame) -> pd.DataFrame:
+    """Over the trainings of each network, what depends on the image, and the accuracy that static gates change.
+
+    Args:
+        shares: `gates_blocks_trainings.csv`.
+        static: `gates_static_trainings.csv`.
+
+    Returns:
+        network, block, trainings, input (the share of the gates' variance that depends on the image, by its class or
+        within it), low, high (95 % over trainings and images), of which class, and in percent of the images the mean
+        change with the gate at each of `SUBSTITUTES`.
+    """
+    table = shares[shares["share"] == "input"].rename(columns={"mean": "input"})
+    table = table[["network", "block", "trainings", "input", "low", "high"]]
+    classes = shares[shares["share"] == "class"].set_index(["network", "block"])["mean"].rename("class")
+    changes = static.pivot_table(index=["network", "block"], columns="gate", values="mean") * 100
+    table = table.join(classes, on=["network", "block"])
     return table.join(changes[list(SUBSTITUTES)].rename(columns=SUBSTITUTES), on=["network", "block"])
 
 

@@ -105,7 +105,7 @@ MEASUREMENTS = (
     Measurement("errors", "evaluate", ALL),
     Measurement("selectivity", "selectivity", FIRST),
     Measurement("pruning", "pruning", (PLAIN, SE, THETA), [text for score in SCORES for text in ("--score", score)]),
-    Measurement("gates", "gates", FIRST[1:], first=True, others=True),
+    Measurement("gates", "gates", FIRST[1:], others=True),
     Measurement("taps", "taps", FIRST, first=True),
     Measurement("lesions", "lesions", FIRST, ("--units", "40"), first=True, others=True, most=1000),
 )

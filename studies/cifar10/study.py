@@ -138,7 +138,8 @@ def _gates(runs: Mapping[str, Path]) -> tuple[dict[str, pd.DataFrame], dict[str,
     if "gates" in runs:
         blocks, static = (read_table(runs["gates"], f"gates_{name}.csv") for name in ("blocks", "static"))
         tables["gates"] = gates.gate_table(blocks, static)
-        words["shares"] = read_record(runs["gates"])["findings"]
+        names = ("gates_blocks_trainings.csv", "gates_static_trainings.csv")
+        tables["gates_trainings"] = gates.pooled_table(*(read_table(runs["gates"], name) for name in names))
         words["static"] = gates.static_sentences(static)
         figures |= {
             name: runs["gates"] / "figures" / f"{name}.png" for name in ("fig_gates_variance", "fig_gates_static")

@@ -10,6 +10,8 @@ from click.testing import CliRunner
 from cli import main
 from gelens.networks import load_network, save_weights
 
+GATES = ("blocks", "blocks_trainings", "static", "static_trainings")
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
@@ -66,6 +68,28 @@ def test_a_group_may_be_the_reference(weights, tmp_path):
         main, ["selectivity", *networks(weights), "--reference", "x", "--out", str(tmp_path / "x")]
     )
     assert result.exit_code and "no network `x` to compare with; labels: plain#0" in result.output
+
+
+def test_gates_of_groups(weights, tmp_path):
+    """Rows of each training, and over trainings: means, with the spread of the two; static gates of one value each."""
+    few = ("--limit", 60, "--permutations", 2, "--replicates", 2, "--blocks", "layer3.5")
+    group = networks(weights)[1]
+    out = run("gates", group, *few, "--means-from", "digits#train", "--out", tmp_path / "run")
+    assert "mini ResNet SE, seed 1: of the variance" in out
+    read = {name: pd.read_csv(tmp_path / "run" / f"gates_{name}.csv", keep_default_na=False) for name in GATES}
+    blocks, pooled = read["blocks"], read["blocks_trainings"].set_index("share")
+    for share in ("channel", "class", "image", "input"):
+        first, second = blocks[f"share_{share}"]
+        row = pooled.loc[share]
+        assert row["mean"] == pytest.approx((first + second) / 2) and row["network"] == "mini_resnet_se"
+        assert row["se_trainings"] == pytest.approx(abs(first - second) / 2)
+        assert row["se_images"] == pytest.approx(blocks[f"share_{share}_se"].mean())
+    assert "p" not in pooled
+    each = read["static"].groupby(["block", "gate"])["difference"]
+    for row in read["static_trainings"].itertuples():
+        first, second = each.get_group((row.block, row.gate))
+        assert row.trainings == 2 and row.mean == pytest.approx((first + second) / 2)
+        assert row.se_trainings == pytest.approx(abs(first - second) / 2)
 
 
 def test_pruning_of_groups(weights, tmp_path):

@@ -28,6 +28,18 @@ def test_gates_and_what_static_ones_cost_stand_in_one_row():
     assert found == pytest.approx({"network": SE, "block": "layer3.0"} | told | lost)
 
 
+def test_over_trainings_one_row_has_what_depends_on_the_image():
+    about = {"network": SE, "block": "layer3.0", "trainings": 2}
+    shares = [
+        about | {"share": share, "mean": mean, "low": mean - 0.1, "high": mean + 0.1}
+        for share, mean in (("channel", 0.5), ("class", 0.2), ("image", 0.3), ("input", 0.5))
+    ]
+    static = made_static().query("gate != 'own'").rename(columns={"difference": "mean"})
+    (found,) = gates.pooled_table(pd.DataFrame(shares), static).to_dict("records")
+    lost = {"its mean": -5, "its class's mean": 2.5, "another image's": -10, "1": -35}
+    assert found == pytest.approx(about | {"input": 0.5, "low": 0.4, "high": 0.6, "class": 0.2} | lost)
+
+
 def test_static_gates_in_words():
     (said,) = gates.static_sentences(made_static())
     assert said.startswith("thin ResNet-50 SE: 80.0 % of 100 images are right")
