@@ -5,19 +5,23 @@ below 0.05 after Holm's correction over the claims of its section; else it canno
 nothing is told. Tables in, tables out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from gelens.statistics.comparison import KINDS
+from gelens.randomness import poisson_weights
+from gelens.statistics.comparison import KINDS, slope_weights
 from gelens.statistics.curves import BOOTSTRAP, Curves, bootstrapped, quantities
 from gelens.statistics.trainings import Groups, over_trainings, paired, with_holm
 
 AGREE, DISAGREE, UNKNOWN = "agree", "disagree", "cannot tell"
 LEVEL = 0.05
+
+REPLICATES = 400
+"""Of the bootstrap over images of rank correlations."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,9 @@ def pooling_answers(gaps: pd.DataFrame, claims: Mapping[tuple[str, str], Pooling
 def depth_answers(gaps: pd.DataFrame, trends: pd.DataFrame) -> pd.DataFrame:
     """Whether a gap to plain ResNet emerges gradually with depth: for each network and kind of gap.
 
-    Agreed where the slope is resolved and the deepest block's gap is resolved with the same sign; not agreed where the
-    deepest block's gap is resolved with the other sign, so that the gap closes with depth.
+    Agreed where the slope and the deepest block's gap are resolved with the same sign, the first block's gap is less
+    than half as large, and the slope has that sign also without the deepest block, so that it is no single step. Not
+    agreed where the slope is resolved and a resolved gap of the first block shrinks or is larger than the deepest one.
 
     Args:
         gaps: `selectivity_gap_trainings.csv`.
@@ -77,19 +82,36 @@ def depth_answers(gaps: pd.DataFrame, trends: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for slope in trends.itertuples():
-        mine = gaps[(gaps["network"] == slope.network) & (gaps["gap"] == slope.gap)]
-        deepest = next(mine.sort_values("depth").tail(1).itertuples())
-        sign = int(np.sign(slope.mean))
-        slope_is, last_is = verdict(slope, sign), verdict(deepest, sign)
-        answer = UNKNOWN if slope_is == UNKNOWN else last_is
+        mine = gaps[(gaps["network"] == slope.network) & (gaps["gap"] == slope.gap)].sort_values("depth")
+        first, *_, deepest = mine.itertuples()
         told = {"network": slope.network, "gap": slope.gap, "deepest_block": deepest.block}
-        last = {f"deepest_{name}": getattr(deepest, name) for name in ("mean", "low", "high")}
-        rows.append(told | _measured(slope) | last | {"answer": answer})
+        ends = {
+            f"{end}_{name}": getattr(row, name)
+            for end, row in (("first", first), ("deepest", deepest))
+            for name in ("mean", "low", "high")
+        }
+        answer = _of_depth(slope, first, deepest, mine.iloc[:-1])
+        rows.append(told | _measured(slope) | ends | {"answer": answer})
     table = pd.DataFrame(rows)
     if len(table):
         table["gap"] = pd.Categorical(table["gap"], [*KINDS])
         table = table.sort_values(["network", "gap"], ignore_index=True).astype({"gap": str})
     return table
+
+
+def _of_depth(slope, first, deepest, before: pd.DataFrame) -> str:
+    """
+    Args:
+        before: the gaps of all blocks but the deepest.
+    """
+    sign = int(np.sign(slope.mean))
+    if verdict(slope, sign) == UNKNOWN:
+        return UNKNOWN
+    if verdict(first, -sign) == AGREE and abs(first.mean) > abs(deepest.mean):
+        return DISAGREE
+    no_step = len(before) < 2 or sign * float(slope_weights(before["depth"].to_numpy()) @ before["mean"]) > 0
+    emerges = verdict(deepest, sign) == AGREE and abs(first.mean) < abs(deepest.mean) / 2
+    return AGREE if emerges and no_step else UNKNOWN
 
 
 def order_answers(summary: pd.DataFrame) -> pd.DataFrame:
@@ -108,66 +130,121 @@ def order_answers(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def block_importances(curves: Curves, groups: Groups) -> dict[str, pd.DataFrame]:
-    """By group, what each block alone is worth to each training: accuracy lost without it, (seeds, blocks)."""
-    seed_of = {label: (group, seed) for group, trainings in groups.items() for seed, label in trainings.items()}
-    rows = []
-    for row, right in curves.bits():
-        if row["network"] in seed_of and row["order"] == "none":
-            group, seed = seed_of[row["network"]]
-            rows.append((group, seed, row["block"], row["ratio"], right.mean()))
-    table = pd.DataFrame(rows, columns=["group", "seed", "block", "ratio", "right"]).drop_duplicates()
-    if table.empty:
-        return {}
-    wide = table.pivot_table(index=["group", "seed", "block"], columns="ratio", values="right")
-    lost = (wide[0.0] - wide[1.0]).unstack("block")
-    return {group: lost.loc[group] for group in lost.index.get_level_values("group").unique()}
+def block_importances(curves: Curves, groups: Groups) -> dict[str, tuple[list[int], np.ndarray]]:
+    """By group, what each block alone is worth to each training and image: its seeds, and (seeds, blocks, images).
 
-
-def star_answers(importances: Mapping[str, pd.DataFrame], network: str, reference: str) -> pd.DataFrame:
-    """Whether the blocks that matter to one network matter to another: Spearman's rank correlation over blocks.
-
-    Of the trainings of one seed, then over seeds; what a correlation over so few blocks is worth is in its spread.
+    That is whether an image is right with all of a block's branch less whether it is right without any.
     """
-    if network not in importances or reference not in importances:
-        return pd.DataFrame()
-    mine, theirs = importances[network], importances[reference]
-    seeds = sorted(set(mine.index) & set(theirs.index))
-    if not seeds:
-        return pd.DataFrame()
-    each = np.array([[stats.spearmanr(mine.loc[seed], theirs.loc[seed]).statistic] for seed in seeds])
-    # over so few blocks nothing is known of the images' share: the error over trainings alone
-    row = over_trainings(each, np.zeros(1), BOOTSTRAP).assign(network=network, reference=reference)
-    row["p_holm"] = row["p"]
-    row["answer"] = [verdict(each, 1) for each in row.itertuples()]
-    return row[["network", "reference", "trainings", "mean", "low", "high", "p_holm", "answer"]]
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for (network, block, *_), each in quantities(curves):
+        found.setdefault(network, {}).setdefault(block, each["drop_all"])
+    importances = {}
+    for group, trainings in groups.items():
+        known = {seed: list(found[label].values()) for seed, label in trainings.items() if label in found}
+        if known:
+            importances[group] = (list(known), np.array(list(known.values())))
+    return importances
 
 
-def curve_answers(curves: Curves, groups: Groups, network: str, reference: str, seed: int = 0) -> pd.DataFrame:
+def star_answers(
+    importances: Mapping[str, tuple[list[int], np.ndarray]],
+    networks: Sequence[str],
+    reference: str,
+    indices: np.ndarray,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Whether the blocks that matter to one network matter to others: Spearman's rank correlation over blocks.
+
+    Of the trainings of one seed, then over seeds; the error over images is a bootstrap's. Holm's correction is over
+    the networks.
+    """
+    tables = []
+    for network in networks:
+        if not {network, reference} <= importances.keys():
+            continue
+        (mine, lost), (theirs, others) = importances[network], importances[reference]
+        both = sorted(set(mine) & set(theirs))
+        if not both:
+            continue
+        pairs = [(lost[mine.index(each)], others[theirs.index(each)]) for each in both]
+        weights = poisson_weights(seed, indices, REPLICATES).astype(float)
+        weights = np.vstack([np.ones(len(indices)), weights[weights.any(1)]])
+        each = np.array([_rank_correlations(weights, *pair) for pair in pairs])  # (seeds, 1 + replicates)
+        error = np.nanstd(each[:, 1:].mean(0), ddof=1)
+        table = over_trainings(each[:, :1], np.array([error]), REPLICATES)
+        tables.append(table.assign(network=network, reference=reference, quantity="stars"))
+    if not tables:
+        return pd.DataFrame()
+    table = with_holm(pd.concat(tables, ignore_index=True), "quantity")
+    table["answer"] = [verdict(each, 1) for each in table.itertuples()]
+    return table[["network", "reference", "trainings", "mean", "low", "high", "p_holm", "answer"]]
+
+
+def _rank_correlations(weights: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Spearman's over blocks, of (blocks, images) under each weighting of the images (weightings, images)."""
+    ranks = [stats.rankdata(weights @ each.T, axis=1) for each in (one, other)]
+    centred = [each - each.mean(1, keepdims=True) for each in ranks]
+    with np.errstate(invalid="ignore"):
+        return (centred[0] * centred[1]).sum(1) / np.sqrt((centred[0] ** 2).sum(1) * (centred[1] ** 2).sum(1))
+
+
+def curve_answers(curves: Curves, groups: Groups, network: str, reference: str) -> pd.DataFrame:
     """By how much the area between the two orders of one network differs from that of another, block by block."""
     found = {(key[0], key[1]): each["area"] for key, each in quantities(curves) if key[4] == "gate"}
-    blocks = list(dict.fromkeys(block for _, block in found))
     couples = paired(groups, network, reference) if {network, reference} <= groups.keys() else []
     rows = []
-    for block in blocks:
+    for block in dict.fromkeys(block for _, block in found):
         pairs = [(mine, theirs) for _, mine, theirs in couples if {(mine, block), (theirs, block)} <= found.keys()]
-        if not pairs:
-            continue
-        differences = np.stack([found[mine, block] - found[theirs, block] for mine, theirs in pairs])
-        (error,) = (each["_se"] for each in bootstrapped([differences.mean(0)], curves.indices, seed, BOOTSTRAP))
-        row = over_trainings(differences.mean(1, keepdims=True), np.array([error]), BOOTSTRAP)
-        rows.append(row.assign(network=network, reference=reference, block=block, quantity="area"))
+        if pairs:
+            differences = np.stack([found[mine, block] - found[theirs, block] for mine, theirs in pairs])
+            told = {"network": network, "reference": reference, "block": block, "quantity": "area"}
+            rows.append(_over_images_too(differences, curves.indices).assign(**told))
     if not rows:
         return pd.DataFrame()
     table = with_holm(pd.concat(rows, ignore_index=True), "quantity")
     return table[["network", "reference", "block", "trainings", "mean", "low", "high", "p_holm"]]
 
 
-def speed_answers(training: pd.DataFrame, faster: str, slower: str) -> pd.DataFrame:
+def score_answers(curves: Curves, groups: Groups) -> pd.DataFrame:
+    """What the gate's order is worth more than the activation's, block by block: the area between the curves with the
+    most important first, the activation's less the gate's. The paper claims nothing of it."""
+    found = {(key[0], key[1], key[4]): each["area_random"] for key, each in quantities(curves)}
+    rows = []
+    for group, trainings in groups.items():
+        for block in dict.fromkeys(block for _, block, _ in found):
+            both = [[(label, block, score) for score in ("gate", "activation")] for label in trainings.values()]
+            values = [
+                found[gate] - found[activation] for gate, activation in both if {gate, activation} <= found.keys()
+            ]
+            if values and not np.isnan(values).any():
+                told = {"network": group, "block": block, "quantity": "area"}
+                rows.append(_over_images_too(np.stack(values), curves.indices).assign(**told))
+    if not rows:
+        return pd.DataFrame()
+    table = with_holm(pd.concat(rows, ignore_index=True), "quantity")
+    table["answer"] = [verdict(row, 1) for row in table.itertuples()]
+    return table[["network", "block", "trainings", "mean", "low", "high", "p_holm", "answer"]]
+
+
+def _over_images_too(values: np.ndarray, indices: np.ndarray, seed: int = 0) -> pd.DataFrame:
+    """A row of `over_trainings`.
+
+    Args:
+        values: (trainings, images).
+    """
+    (error,) = (each["_se"] for each in bootstrapped([values.mean(0)], indices, seed, BOOTSTRAP))
+    return over_trainings(values.mean(1, keepdims=True), np.array([error]), BOOTSTRAP)
+
+
+def speed_answers(training: pd.DataFrame, faster: str, slower: str, images: int) -> pd.DataFrame:
     """Whether one network trains faster: its validation error less the other's, over the schedule and at its end.
+
+    The error over images is that of two networks that err independently, which is more than that of two that mostly
+    err on the same images.
 
     Args:
         training: rows of the trainings' curves with the columns group and seed.
+        images: in the validation set.
     """
     mine = training[training["split"] == "val"].set_index(["group", "seed", "epoch"])["top1_error"]
     seeds = [
@@ -177,17 +254,16 @@ def speed_answers(training: pd.DataFrame, faster: str, slower: str) -> pd.DataFr
     both = sorted(set.intersection(*seeds))
     if not both:
         return pd.DataFrame()
-    differences = np.stack([(mine.loc[faster, seed] - mine.loc[slower, seed]).to_numpy() for seed in both])
-    when = {"mean over epochs": differences.mean(1), "first half": _first_half(differences), "end": differences[:, -1]}
-    values = np.stack(list(when.values()), 1)
-    table = over_trainings(values, np.zeros(len(when)), BOOTSTRAP).assign(when=list(when), quantity="error")
+    errors = np.array([[mine.loc[group, seed].to_numpy() for seed in both] for group in (faster, slower)])
+    variances = (errors * (100 - errors)).sum(0) / images  # (seeds, epochs)
+    differences = errors[0] - errors[1]
+    when = {"mean over epochs": slice(None), "first half": slice(max(differences.shape[1] // 2, 1)), "end": [-1]}
+    values = np.stack([differences[:, epochs].mean(1) for epochs in when.values()], 1)
+    of_images = np.array([np.sqrt(variances[:, epochs]).mean() for epochs in when.values()])
+    table = over_trainings(values, of_images, images).assign(when=list(when), quantity="error")
     table = with_holm(table, "quantity")
     table["answer"] = [verdict(row, -1) for row in table.itertuples()]
     return table[["when", "trainings", "mean", "low", "high", "p_holm", "answer"]]
-
-
-def _first_half(differences: np.ndarray) -> np.ndarray:
-    return differences[:, : max(differences.shape[1] // 2, 1)].mean(1)
 
 
 def peak_answers(epochs: pd.DataFrame) -> pd.DataFrame:

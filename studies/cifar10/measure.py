@@ -48,15 +48,15 @@ class Measurement:
         found = {network: finished(network, weights)[:most] for network in self.networks}
         return {network: files for network, files in found.items() if files}
 
-    def folder(self, weights: Path, runs: Path, more: Sequence[str]) -> Path:
+    def folder(self, data: str, weights: Path, runs: Path, more: Sequence[str]) -> Path:
         """Where it lies: by what goes into it."""
         facts = [[path.stem, file_hash(path)] for files in self.groups(weights).values() for path in files]
-        told = json.dumps([self.command, list(self.options), list(more), list(self.groups(weights)), facts])
+        told = json.dumps([self.command, data, list(self.options), list(more), list(self.groups(weights)), facts])
         return runs / f"{self.name}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
     def run(self, data: str, weights: Path, runs: Path, more: Sequence[str]) -> Path:
         """Measure on the test images, unless that is done; the run's folder."""
-        folder = self.folder(weights, runs, more)
+        folder = self.folder(data, weights, runs, more)
         end = "" if self.first else ","  # a comma makes a group
         networks = [f"{name}@{','.join(map(str, files))}{end}" for name, files in self.groups(weights).items()]
         others = ["--means-from", f"{data}#train"] if self.others else []
@@ -128,7 +128,7 @@ def finished(network: str, weights: Path) -> list[Path]:
 def over_training(training: Training, data: str, checkpoints: Path, runs: Path, more: Sequence[str]) -> Path:
     """Selectivity at every checkpoint that was kept of a training; the run's folder."""
     names = sorted(path.name for path in checkpoints.iterdir())
-    told = json.dumps([training.name, list(more), [[name, file_hash(checkpoints / name)] for name in names]])
+    told = json.dumps([training.name, data, list(more), [[name, file_hash(checkpoints / name)] for name in names]])
     folder = runs / f"epochs-{training.network}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
     series = ["--checkpoints", str(checkpoints), "--out", str(folder), "--resume", "--no-keep"]
     _gelens("selectivity", training.network, "--data", data, *more, *series)

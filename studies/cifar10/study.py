@@ -38,11 +38,21 @@ E4_MAX, E4_AVG, GLOBAL_MAX = OTHERS
 SHUFFLE, SHUFFLE_THETA = PAIR
 
 
+TEST_IMAGES = 10_000
+"""Of CIFAR-10, which the curves of trainings are of."""
+
+
 def _paper(extent, pool) -> tuple[float, float]:
     return PUBLISHED_ERRORS["resnet50_ge_theta_minus", extent, pool]
 
 
 POOLING = [
+    answers.Pooling(
+        THETA_MINUS,
+        PLAIN,
+        "GE-θ⁻ (global, avg) errs less than no gate",
+        (_paper("global", "avg"), PUBLISHED_ERRORS["resnet50", None, None]),
+    ),
     answers.Pooling(
         E4_AVG, E4_MAX, "at extent 4, average pooling errs less than maximum", (_paper(4, "avg"), _paper(4, "max"))
     ),
@@ -100,7 +110,7 @@ def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> 
             gaps, trends = (read_table(folder, f"selectivity_{name}_trainings.csv") for name in ("gap", "trend"))
             tables["selectivity_gaps"], tables["depth"] = gaps, answers.depth_answers(gaps, trends)
         tables["selectivity_blocks"] = read_table(folder, "selectivity_blocks.csv")
-        for name in ("fig2_selectivity", "fig2_trainings", "fig2_gap"):
+        for name in ("fig2_selectivity", "fig2_trainings"):
             figures[name] = folder / "figures" / f"{name}.png"
     if "pruning" in runs:
         folder = runs["pruning"]
@@ -108,14 +118,14 @@ def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> 
         if (folder / "pruning_summary_trainings.csv").is_file():
             tables["orders"] = answers.order_answers(read_table(folder, "pruning_summary_trainings.csv"))
         importances = answers.block_importances(curves, groups)
-        stars = [answers.star_answers(importances, network, PLAIN) for network in (SE, THETA)]
-        tables["stars"] = pd.concat(stars, ignore_index=True)
+        tables["stars"] = answers.star_answers(importances, (SE, THETA), PLAIN, curves.indices)
         tables["se_and_theta"] = answers.curve_answers(curves, groups, THETA, SE)
-        for name in ("fig3_pruning", "fig3_area", "fig3_random"):
+        tables["gate_and_activation"] = answers.score_answers(curves, groups)
+        for name in ("fig3_pruning", "fig3_random"):
             figures[name] = folder / "figures" / f"{name}.png"
     training = _shuffle_curves(weights)
     if len(training):
-        tables["speed"] = answers.speed_answers(training, SHUFFLE_THETA, SHUFFLE)
+        tables["speed"] = answers.speed_answers(training, SHUFFLE_THETA, SHUFFLE, TEST_IMAGES)
         tables["shuffle_curves"] = training
     if epochs:
         over = pd.concat([read_table(folder, "selectivity_epochs.csv") for folder in epochs], ignore_index=True)
@@ -209,7 +219,9 @@ def _trainings(weights: Path) -> pd.DataFrame:
         ]
         accuracy = pd.Series([each["top1_accuracy"] for each in facts], dtype=float)
         told = {"network": network, "finished": len(facts), "wanted": len(wanted)}
-        rows.append(told | {"top1_accuracy": accuracy.mean(), "sd": accuracy.std(ddof=1)})
+        told |= {"top1_accuracy": accuracy.mean(), "sd": accuracy.std(ddof=1)}
+        precisions = sorted({each.get("precision", "") for each in facts})
+        rows.append(told | {"precision": ", ".join(precisions)})
     return pd.DataFrame(rows)
 
 
@@ -336,6 +348,21 @@ def main(data, runs, weights, out, train, limit, precision):
         return ["--precision", precision, *(["--limit", str(fewest)] if fewest else [])]
 
     measured = (runs / "measured").resolve()
+    try:
+        done, epochs = _measure(data, weights, runs, measured, more)
+    except subprocess.CalledProcessError as error:
+        raise click.ClickException(f"`{' '.join(error.cmd[2:])}` failed; what is measured stays") from error
+    results = answered(with_earlier(collect(done, weights, epochs), out))
+    write(results, out, HERE / "README.template.md")
+    click.echo(out / "README.md")
+
+
+def _measure(data: str, weights: Path, runs: Path, measured: Path, more) -> tuple[dict[str, Path], list[Path]]:
+    """By name the runs of all measurements that can be made, and the runs over checkpoints.
+
+    Args:
+        more: options of every command, by the most images that it takes.
+    """
     done = {
         each.name: each.run(data, weights, measured, more(each.most)) for each in MEASUREMENTS if each.groups(weights)
     }
@@ -344,12 +371,11 @@ def main(data, runs, weights, out, train, limit, precision):
             done[each.name] = each.run(done[each.of], measured)
     epochs = []
     for training in TRAININGS:
-        kept = runs / training.name / "epochs"
-        if training.keep and is_finished(training, weights) and kept.is_dir():
-            epochs.append(over_training(training, f"{data}#val", kept.resolve(), measured, more()))
-    results = answered(with_earlier(collect(done, weights, epochs), out))
-    write(results, out, HERE / "README.template.md")
-    click.echo(out / "README.md")
+        kept = [runs / training.name / "epochs", weights / f"{training.name}-epochs"]
+        there = [folder for folder in kept if folder.is_dir()]
+        if training.keep and is_finished(training, weights) and there:
+            epochs.append(over_training(training, f"{data}#val", there[0].resolve(), measured, more()))
+    return done, epochs
 
 
 if __name__ == "__main__":
