@@ -45,7 +45,8 @@ class Compare:
     reference: str | None = None
 
     def arguments(self) -> dict:
-        tables = [file_hash(path) for run in self.runs if (path := Path(run) / "selectivity.csv").is_file()]
+        folders = [folder for run in self.runs for _, folder in _folders(str(run))]
+        tables = [file_hash(path) for folder in folders if (path := folder / "selectivity.csv").is_file()]
         return {"runs": [str(run) for run in self.runs], "tables": tables, "reference": self.reference}
 
     def run(self, run: Run) -> list[Path]:

@@ -15,9 +15,10 @@ from ..networks.weights import network_card
 from ..recording import Recording
 from ..recording.store import discard
 from ..results.run import Run
+from ..statistics.trainings import groups_of
 from ..subjects import fit_classes
 from ..sweep.passing import SweepOptions
-from ..tables.evaluation import evaluation_gaps, evaluation_table
+from ..tables.evaluation import evaluation_gaps, evaluation_over_trainings, evaluation_table
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +70,14 @@ class Measuring:
         run.record["precision"] = recording.described["precision"]
         if self.options.shard or not processes.is_first():
             raise Recorded
-        run.write_table("evaluation.csv", evaluation_table(recording))
-        if len(gaps := evaluation_gaps(recording)):
-            run.write_table("evaluation_gap_trainings.csv", gaps)
+        evaluation = evaluation_table(recording)
+        run.write_table("evaluation.csv", evaluation)
+        for name, table in (
+            ("evaluation_trainings.csv", evaluation_over_trainings(evaluation, groups_of(recording.networks))),
+            ("evaluation_gap_trainings.csv", evaluation_gaps(recording)),
+        ):
+            if len(table):
+                run.write_table(name, table)
         return recording
 
     def finish(self, run: Run) -> list[Path]:

@@ -23,7 +23,7 @@ from ..recording import Recording, open_recording
 from ..results.following import open_run
 from ..results.run import Run, read_table
 from ..statistics.comparison import selectivity_gaps, sentences
-from ..statistics.trainings import groups_of, training_gaps, training_sentences
+from ..statistics.trainings import groups_of, pooled, training_gaps, training_sentences
 from ..tables.evaluation import evaluation_table
 from ..tables.selectivity import DEFAULT_STATISTICS, Selectivity, Statistics, check_classes, selectivity_tables
 from .inputs import Inputs
@@ -168,8 +168,12 @@ def write_selectivity(
 def write_comparison(
     run: Run, units: pd.DataFrame, blocks: pd.DataFrame, samples: dict, reference: str, replicates: int
 ) -> None:
-    """Write gaps to the reference and their trends with depth, where there are several networks, and the findings."""
+    """Write means over groups, gaps to the reference and their trends with depth, where there are any, and findings."""
     run.save(reference=reference, replicates=replicates)
+    errors = {name: f"{name}_se" for name in ("mean_csi", "mean_corrected") if f"{name}_se" in blocks}
+    means = pooled(blocks, ("block", "depth"), errors, groups_of(run.record["networks"]), replicates)
+    if len(means):
+        run.write_table("selectivity_blocks_trainings.csv", means)
     if units["network"].nunique() < 2:
         return
     gaps, trends = selectivity_gaps(units, blocks, samples, reference)

@@ -133,11 +133,11 @@ class Supplementary:
 
 
 def _curves_beside(weights: Path) -> Path | None:
-    """The curves of the training that left these weights: in its folder, or in a file of the same name."""
-    for path in (weights.with_suffix(".csv"), weights.parent / "training.csv"):
-        if path.is_file():
-            return path
-    return None
+    """The curves of the training that left these weights: in a file of the same name, or in its own folder."""
+    named = [weights.with_suffix(".csv")]
+    if weights.name == WEIGHTS:  # as `gelens train` leaves them: another file of that folder is of another training
+        named.append(weights.parent / "training.csv")
+    return next((path for path in named if path.is_file()), None)
 
 
 class _Roles:

@@ -129,6 +129,8 @@ def _slopes(trends: pd.DataFrame, network: str, kinds: dict[str, tuple]) -> str:
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     gaps = run.table("selectivity_gap.csv")
+    if run.has("selectivity_gap_trainings.csv"):  # those of two groups have a figure of their own
+        gaps = gaps[[not (run.group(row.network) and run.group(row.reference)) for row in gaps.itertuples()]]
     if gaps.empty:
         return
     # a slope is over all blocks: beside some of them it would be read as theirs

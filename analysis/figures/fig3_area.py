@@ -29,31 +29,45 @@ NEEDS = ("pruning_summary.csv",)
 def pruning_areas(summary: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """The area between the curves of the two orders, block by block, with 95 % intervals over images.
 
+    Of several trainings of a network, the mean, and thin each of them; their intervals are in the tables.
+
     Where the ratios 0 and 1 were not both measured there is no area, and the figure says so.
 
     Args:
-        summary: rows of `pruning_summary.csv`, of one or several networks, one line for each network and score.
+        summary: rows of `pruning_summary.csv`, of one or several networks, one line for each network and score; with a
+            column `group`, one for each group.
         note: what the images are.
         width: inches.
     """
     need(summary, "pruning summary")
     table = named(summary)
-    blocks, lines = list(table["block"].unique()), list(table.groupby(["network", "score"], sort=False))
+    if "group" not in table:
+        table = table.assign(group=table["network"])
+    blocks, lines = list(table["block"].unique()), list(table.groupby(["group", "score"], sort=False))
+    grouped = (table["group"] != table["network"]).any()
     width = width or width_for(len(blocks), 0.8)
     several = table["score"].nunique() > 1
     looks = [{"color": PALETTE[n % len(PALETTE)], "marker": MARKERS[n % len(MARKERS)]} for n in range(len(lines))]
     names = [f"{pretty(label)}, {score}" if several else pretty(label) for (label, score), _ in lines]
     handles = [key(name, markersize=4, **look) for name, look in zip(names, looks, strict=True)]
     title = {"ylabel": "Area between least and\nmost important first"}
-    if table["area_low"].notna().any():
+    if grouped:
+        note = f"Means over trainings; thin: each training. {note}"
+    elif table["area_low"].notna().any():
         note = f"95 % intervals over images, not over trainings. {note}"
     figure, axes = panels(1, 1, width, 2.1, handles, note, **title)
     ax = axes[0, 0]
     ax.axhline(0, color="0.4", linewidth=0.8)
     for number, (_, rows) in enumerate(lines):
         shift = 0.3 * (number - (len(lines) - 1) / 2) / max(len(lines), 2)
-        places = [blocks.index(block) + shift for block in rows["block"]]
-        errors = np.stack([rows["area"] - rows["area_low"], rows["area_high"] - rows["area"]]).clip(min=0)
+        if grouped:
+            for _, each in rows.groupby("network", sort=False):
+                ax.plot(
+                    _places(each, blocks, shift), each["area"], linewidth=0.6, alpha=0.55, color=looks[number]["color"]
+                )
+            rows = rows.groupby("block", sort=False)["area"].mean().reset_index()
+        errors = None if grouped else _errors(rows)
+        places = _places(rows, blocks, shift)
         ax.errorbar(places, rows["area"], errors, markersize=4, linewidth=1, capsize=2, **looks[number])
     block_ticks(ax, range(len(blocks)), blocks, width - 0.8)
     ax.set_xlim(-0.5, len(blocks) - 0.5)
@@ -67,7 +81,16 @@ def pruning_areas(summary: pd.DataFrame, note: str = "", width: float | None = N
     return Drawn(figure, ax)
 
 
+def _places(rows: pd.DataFrame, blocks: list[str], shift: float) -> list[float]:
+    return [blocks.index(block) + shift for block in rows["block"]]
+
+
+def _errors(rows: pd.DataFrame) -> np.ndarray:
+    return np.stack([rows["area"] - rows["area_low"], rows["area_high"] - rows["area"]]).clip(min=0)
+
+
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     summary = run.table("pruning_summary.csv")
     if len(summary):
-        yield "fig3_area", pruning_areas(summary, run.caption(), look.width)[0]
+        grouped = summary.assign(group=run.by_group(summary)["network"])
+        yield "fig3_area", pruning_areas(grouped, run.caption(), look.width)[0]

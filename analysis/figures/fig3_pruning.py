@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..names import paper_name, pretty
-from ..statistics.curves import POINT
 from . import pruning_curves as curves
 from .drawn import Drawn
 from .stored import StoredRun
@@ -40,12 +39,13 @@ def pruning(
     note: str = "",
     score: str | None = None,
     width: float | None = None,
-    bands: str = BANDS,
+    trainings: pd.DataFrame | None = None,
 ) -> Drawn:
     """Figure 3: top-1 accuracy against the ratio of feature maps dropped, a panel for each block.
 
     Solid: most important first; dashed: least important first; black stars: separately trained networks without
-    curves, with the block whole (ratio 0) and with its shortcut alone (ratio 1). Bands are Wilson 95 % intervals.
+    curves, with the block whole (ratio 0) and with its shortcut alone (ratio 1). Bands are Wilson 95 % intervals; of
+    means over trainings each training is drawn instead, thin.
     A table without any curves, of networks without gates, has stars alone, and the caption says so.
 
     Args:
@@ -53,7 +53,7 @@ def pruning(
         note: what the images are.
         score: whose curves are drawn; the first in the table by default.
         width: inches.
-        bands: what top1_low and top1_high are.
+        trainings: where networks are groups, rows of each training, `network` its group's and `training` its own label.
     """
     need(pruning, "pruning")
     table = named(pruning)
@@ -70,6 +70,7 @@ def pruning(
         key(f"{pretty(label)}, trained separately" if curved else pretty(label), color="black", marker=marker, ls="")
         for label, marker in stars.items()
     ]
+    bands = BANDS if trainings is None else f"{curves.MEANS} Thin: each training."
     said = [_said(curved, stars), bands if curved else "", curves.ratios_said(table), note]
     rows, columns = in_rows(len(blocks), width, 1.3 if width < WIDTH else 2.0)
     axis_labels = {"xlabel": curves.ratio_title(table), "ylabel": "Top-1 accuracy"}
@@ -77,7 +78,8 @@ def pruning(
     for ax, block in zip(axes.flat, blocks, strict=False):
         here = table[table["block"] == block]
         for label in curved:
-            _curves(ax, here[here["network"] == label], score, colors[label])
+            each = None if trainings is None else trainings.query("network == @label and block == @block")
+            _curves(ax, here[here["network"] == label], score, colors[label], each)
         for label, marker in stars.items():
             mine = here[(here["network"] == label) & (here["order"] == "none")]
             ax.plot(mine["ratio"], mine["top1"], marker, color="black", markersize=7, clip_on=False, zorder=4)
@@ -88,11 +90,15 @@ def pruning(
     return Drawn(figure, axes)
 
 
-def _curves(ax: Axes, rows: pd.DataFrame, score: str, color: tuple) -> None:
+def _curves(ax: Axes, rows: pd.DataFrame, score: str, color: tuple, trainings: pd.DataFrame | None) -> None:
     for order, line in curves.ORDER_LINES.items():
         points = curves.curve(rows, score, order)
         ax.plot(points["ratio"], points["top1"], line, color=color, linewidth=1.3, **curves.marker_for(points))
-        if len(points) == 1:
+        if trainings is not None and len(trainings):
+            for _, each in trainings.groupby("training"):
+                thin = curves.curve(each, score, order)
+                ax.plot(thin["ratio"], thin["top1"], line, color=color, linewidth=0.6, alpha=0.55)
+        elif len(points) == 1:
             errors = [points["top1"] - points["top1_low"], points["top1_high"] - points["top1"]]
             ax.errorbar(points["ratio"], points["top1"], errors, color=color, capsize=2, linestyle="")
         else:
@@ -116,18 +122,8 @@ def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     table = run.table("pruning.csv")
     if table.empty:
         return
-    table, bands = _over_trainings(run, table)
+    table, each = curves.over_trainings(run, table)
     first, *others = curves.curve_scores(table) or [None]
-    yield "fig3_pruning", pruning(table, run.caption(), first, look.width, bands)[0]
+    yield "fig3_pruning", pruning(table, run.caption(), first, look.width, each)[0]
     for score in others:
-        yield f"fig3_pruning_{score}", pruning(table, run.caption(), score, look.width, bands)[0]
-
-
-def _over_trainings(run: StoredRun, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Means over the trainings of each group, where there are groups, and what the bands then are."""
-    if not any(run.group(label) for label in table["network"].unique()):
-        return table, BANDS
-    points = run.by_group(table).groupby(POINT, sort=False, dropna=False)
-    top1 = points["top1"].agg(["mean", "min", "max"])
-    means = top1.rename(columns={"mean": "top1", "min": "top1_low", "max": "top1_high"}).reset_index()
-    return means, "Means over trainings; bands: from the least of the trainings to the most."
+        yield f"fig3_pruning_{score}", pruning(table, run.caption(), score, look.width, each)[0]

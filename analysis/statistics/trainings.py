@@ -92,6 +92,36 @@ def over_trainings(values: np.ndarray, image_errors: np.ndarray, replicates: int
     )
 
 
+def pooled(
+    table: pd.DataFrame, keys: Sequence[str], quantities: Mapping[str, str], groups: Groups, replicates: int
+) -> pd.DataFrame:
+    """Rows of a table over the trainings of each group, without a p: that they are not 0 is no question.
+
+    How the errors of trainings over the same images go together is not known; that of their mean is taken as the mean
+    of theirs, the most that it can be.
+
+    Args:
+        table: a row for each training (`network`) and each combination of the keys.
+        keys: other columns that tell rows apart.
+        quantities: by a column, that of its standard errors over images.
+        groups: the trainings of each group.
+        replicates: that the errors are of.
+
+    Returns:
+        network (group), the keys, quantity, then the columns of `over_trainings` but p; empty without groups.
+    """
+    found = []
+    for group, trainings in groups.items():
+        mine = table[table["network"].isin(trainings.values())].assign(network=group)
+        for key, rows in mine.groupby(["network", *keys], sort=False):
+            values, errors = (rows[[*names]].to_numpy(float) for names in (quantities, quantities.values()))
+            told = dict(zip(["network", *keys], key, strict=True))
+            about = pd.DataFrame({"quantity": [*quantities]}).assign(**told)[[*told, "quantity"]]
+            over = over_trainings(values, errors.mean(0), replicates).drop(columns="p")
+            found.append(pd.concat([about, over], axis=1))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
 def paired(groups: Groups, group: str, reference: str) -> list[tuple[int, str, str]]:
     """The trainings of two groups that have the same seed: (seed, label, reference's label).
 

@@ -8,7 +8,7 @@ import pandas as pd
 from ..errors import RunError
 from ..recording import Recording
 from ..statistics.curve_table import proportion_interval
-from ..statistics.trainings import groups_of, training_errors
+from ..statistics.trainings import Groups, groups_of, pooled, training_errors
 
 _BEFORE = ("extent", "pool", "parameters", "gmacs")
 _AFTER = ("published_top1_error", "published_top5_error", "published_gmacs")
@@ -49,6 +49,17 @@ def accuracy_interval(top1_error: float, images: int) -> tuple[float, float]:
     """
     low, high = proportion_interval(round((100 - top1_error) / 100 * images), int(images))
     return 100 * low, 100 * high
+
+
+def evaluation_over_trainings(evaluation: pd.DataFrame, groups: Groups) -> pd.DataFrame:
+    """`evaluation_trainings.csv`: errors of groups in percent, in the columns of `gelens.statistics.trainings.pooled`.
+
+    Args:
+        evaluation: rows of `evaluation.csv`.
+    """
+    images, errors = evaluation["images"], {name: f"{name}_se" for name in ("top1_error", "top5_error")}
+    known = {se: np.sqrt(evaluation[name] * (100 - evaluation[name]) / images) for name, se in errors.items()}
+    return pooled(evaluation.assign(**known), (), errors, groups, int(images.min()))
 
 
 def evaluation_gaps(recording: Recording, pairs: Sequence[tuple[str, str]] | None = None) -> pd.DataFrame:

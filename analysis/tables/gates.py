@@ -12,14 +12,14 @@ from ..randomness import hashes
 from ..recording import Recording
 from ..statistics.curves import holm
 from ..statistics.gates import PARTS, GateValues, gate_histogram, gate_profiles, static_points
-from ..statistics.trainings import Groups, over_trainings, with_holm
+from ..statistics.trainings import Groups, over_trainings, pooled, with_holm
 from .selectivity import Selectivity, Statistics, selectivity_tables
 
 SHOWN_UNITS, SHOWN_CLASSES = 50, 5
 """Channels and classes whose profiles are kept for a figure, as in that of the SE paper: drawn by hash."""
 
-SHARES = ("channel", "class", "image", "input")
-"""Of the variance of gates, as `gates_blocks.csv` has them; the last is the two before together."""
+SHARES = ("share_channel", "share_class", "share_image", "share_input")
+"""Of the variance of gates, in `gates_blocks.csv`; the last is the two before together."""
 
 _OF_SELECTIVITY = ("csi", "csi_se", "csi_null", "csi_corrected", "top_class_name")
 
@@ -151,25 +151,14 @@ def static_over_trainings(measured: Mapping[str, Static], groups: Groups) -> pd.
 def shares_over_trainings(blocks: pd.DataFrame, groups: Groups) -> pd.DataFrame:
     """The shares of the variance of gates over the trainings of each group: `gates_blocks_trainings.csv`.
 
-    How the errors of trainings over the same images go together is not known; that of their mean is taken as the mean
-    of theirs, the most that it can be.
-
     Args:
         blocks: rows of `gates_blocks.csv`.
 
     Returns:
-        network (group), block, depth, share ("channel", "class", "image", "input": the last two together), then the
-        columns of `over_trainings` but p: that a share is not 0 is no question.
+        network (group), block, depth, quantity (`share_channel`, `share_class`, `share_image`, and `share_input`, the
+        last two together), then the columns of `gelens.statistics.trainings.pooled`.
     """
-    tables = []
-    for group, trainings in groups.items():
-        mine = blocks[blocks["network"].isin(trainings.values())]
-        for (block, depth), rows in mine.groupby(["block", "depth"], sort=False):
-            values = rows[[f"share_{name}" for name in SHARES]].to_numpy(float)
-            errors = rows[[f"share_{name}_se" for name in SHARES]].to_numpy(float).mean(0)
-            told = pd.DataFrame({"network": group, "block": block, "depth": depth, "share": SHARES})
-            tables.append(pd.concat([told, over_trainings(values, errors, PARTS).drop(columns="p")], axis=1))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return pooled(blocks, ("block", "depth"), {name: f"{name}_se" for name in SHARES}, groups, PARTS)
 
 
 def _shown(units: int, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

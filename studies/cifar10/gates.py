@@ -52,9 +52,9 @@ def pooled_table(shares: pd.DataFrame, static: pd.DataFrame) -> pd.DataFrame:
         within it), low, high (95 % over trainings and images), of which class, and in percent of the images the mean
         change with the gate at each of `SUBSTITUTES`.
     """
-    table = shares[shares["share"] == "input"].rename(columns={"mean": "input"})
+    table = shares[shares["quantity"] == "share_input"].rename(columns={"mean": "input"})
     table = table[["network", "block", "trainings", "input", "low", "high"]]
-    classes = shares[shares["share"] == "class"].set_index(["network", "block"])["mean"].rename("class")
+    classes = shares[shares["quantity"] == "share_class"].set_index(["network", "block"])["mean"].rename("class")
     changes = static.pivot_table(index=["network", "block"], columns="gate", values="mean") * 100
     table = table.join(classes, on=["network", "block"])
     return table.join(changes[list(SUBSTITUTES)].rename(columns=SUBSTITUTES), on=["network", "block"])

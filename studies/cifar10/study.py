@@ -121,7 +121,7 @@ def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> 
         tables["stars"] = answers.star_answers(importances, (SE, THETA), PLAIN, curves.indices)
         tables["se_and_theta"] = answers.curve_answers(curves, groups, THETA, SE)
         tables["gate_and_activation"] = answers.score_answers(curves, groups)
-        for name in ("fig3_pruning", "fig3_random"):
+        for name in ("fig3_pruning", "fig3_area", "fig3_random"):
             figures[name] = folder / "figures" / f"{name}.png"
     training = _shuffle_curves(weights)
     if len(training):
@@ -174,6 +174,7 @@ def _gates(runs: Mapping[str, Path]) -> tuple[dict[str, pd.DataFrame], dict[str,
         words["rarefaction"] = gates.rarefaction_sentences(table)
     if "gaps" in runs and (runs["gaps"] / "selectivity_gap.csv").is_file():
         words["gaps"] = gates.gap_sentences(read_table(runs["gaps"], "selectivity_gap.csv"))
+        figures["fig2_gap"] = runs["gaps"] / "figures" / "fig2_gap.png"
     for name in ("match", "match_seeds"):
         if name in runs:
             blocks, means = (read_table(runs[name], f"match_{of}.csv") for of in ("blocks", "means"))

@@ -49,11 +49,26 @@ def test_selectivity_of_groups(weights, tmp_path):
         each = [means[f"mini_resnet_se#{seed}", row.block] - means[f"plain#{seed}", row.block] for seed in (0, 1)]
         assert row.mean == pytest.approx(sum(each) / 2) and row.trainings == 2 and row.low < row.mean < row.high
     assert len(pd.read_csv(tmp_path / "run" / "selectivity_gap_seeds.csv")) == 2 * 2 * 5
+    over = pd.read_csv(tmp_path / "run" / "selectivity_blocks_trainings.csv").set_index(
+        ["network", "block", "quantity"]
+    )
+    blocks = pd.read_csv(tmp_path / "run" / "selectivity_blocks.csv").set_index(["network", "block"])
+    first, second = (blocks.loc[(f"plain#{seed}", "layer3.5")] for seed in (0, 1))
+    row = over.loc[("plain", "layer3.5", "mean_corrected")]
+    assert row["mean"] == pytest.approx((first["mean_corrected"] + second["mean_corrected"]) / 2)
+    assert row["se_images"] == pytest.approx((first["mean_corrected_se"] + second["mean_corrected_se"]) / 2)
     errors = pd.read_csv(tmp_path / "run" / "evaluation_gap_trainings.csv")
     assert errors["metric"].tolist() == ["top1_error", "top5_error"] and (errors["trainings"] == 2).all()
     of = pd.read_csv(tmp_path / "run" / "evaluation.csv").set_index("network")["top1_error"]
     each = [of[f"mini_resnet_se#{seed}"] - of[f"plain#{seed}"] for seed in (0, 1)]
     assert errors["mean"].iloc[0] == pytest.approx(sum(each) / 2)
+    pooled = pd.read_csv(tmp_path / "run" / "evaluation_trainings.csv").set_index(["network", "quantity"])
+    errors = [of["plain#0"], of["plain#1"]]
+    row = pooled.loc[("plain", "top1_error")]
+    assert row["mean"] == pytest.approx(sum(errors) / 2) and row["se_trainings"] == pytest.approx(
+        abs(errors[0] - errors[1]) / 2
+    )
+    assert row["se_images"] == pytest.approx(sum((each * (100 - each) / 40) ** 0.5 for each in errors) / 2)
     assert len(record["findings"]) == 1 and "against plain, 2 trainings each" in record["findings"][0]
     assert "One training each" not in out and "2 trainings each" in out
     assert {"fig2_selectivity.png", "fig2_trainings.png"} <= {p.name for p in (tmp_path / "run" / "figures").iterdir()}
@@ -77,14 +92,14 @@ def test_gates_of_groups(weights, tmp_path):
     out = run("gates", group, *few, "--means-from", "digits#train", "--out", tmp_path / "run")
     assert "mini ResNet SE, seed 1: of the variance" in out
     read = {name: pd.read_csv(tmp_path / "run" / f"gates_{name}.csv", keep_default_na=False) for name in GATES}
-    blocks, pooled = read["blocks"], read["blocks_trainings"].set_index("share")
-    for share in ("channel", "class", "image", "input"):
-        first, second = blocks[f"share_{share}"]
-        row = pooled.loc[share]
+    blocks, over = read["blocks"], read["blocks_trainings"].set_index("quantity")
+    for share in ("share_channel", "share_class", "share_image", "share_input"):
+        first, second = blocks[share]
+        row = over.loc[share]
         assert row["mean"] == pytest.approx((first + second) / 2) and row["network"] == "mini_resnet_se"
         assert row["se_trainings"] == pytest.approx(abs(first - second) / 2)
-        assert row["se_images"] == pytest.approx(blocks[f"share_{share}_se"].mean())
-    assert "p" not in pooled
+        assert row["se_images"] == pytest.approx(blocks[f"{share}_se"].mean())
+    assert "p" not in over
     each = read["static"].groupby(["block", "gate"])["difference"]
     for row in read["static_trainings"].itertuples():
         first, second = each.get_group((row.block, row.gate))
@@ -134,9 +149,12 @@ def test_groups_of_finished_runs_are_compared(weights, tmp_path):
             run("selectivity", f"{name}@{weights}/{name}-{seed}.safetensors", *few, "--out", out)
     groups = [f"plain={tmp_path}/mini_resnet-?", f"mini_resnet_se={tmp_path}/mini_resnet_se-?"]
     run("compare", *groups, "--out", tmp_path / "compared")
-    for table in ("selectivity_gap_trainings", "selectivity_gap_seeds"):
+    for table in ("selectivity_gap_trainings", "selectivity_gap_seeds", "selectivity_blocks_trainings"):
         one, other = (pd.read_csv(tmp_path / folder / f"{table}.csv") for folder in ("whole", "compared"))
         pd.testing.assert_frame_equal(one, other)
+    run("selectivity", f"mini_resnet@{weights}/mini_resnet-1.safetensors", *few, "--out", tmp_path / "mini_resnet-2")
+    result = CliRunner().invoke(main, ["compare", *groups, "--out", str(tmp_path / "compared"), "--resume"])
+    assert result.exit_code and "Traceback" not in result.output, "another run belongs to the group now"
     refused = ["compare", groups[0], f"x={tmp_path}/nothing-*", "--out", str(tmp_path / "refused")]
     result = CliRunner().invoke(main, refused)
     assert result.exit_code and "no run's folder matches" in result.output

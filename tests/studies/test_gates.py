@@ -31,7 +31,7 @@ def test_gates_and_what_static_ones_cost_stand_in_one_row():
 def test_over_trainings_one_row_has_what_depends_on_the_image():
     about = {"network": SE, "block": "layer3.0", "trainings": 2}
     shares = [
-        about | {"share": share, "mean": mean, "low": mean - 0.1, "high": mean + 0.1}
+        about | {"quantity": f"share_{share}", "mean": mean, "low": mean - 0.1, "high": mean + 0.1}
         for share, mean in (("channel", 0.5), ("class", 0.2), ("image", 0.3), ("input", 0.5))
     ]
     static = made_static().query("gate != 'own'").rename(columns={"difference": "mean"})

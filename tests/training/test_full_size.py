@@ -13,6 +13,10 @@ from gelens.training import recipe_of, train
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "imagenet_sample" / "val"
 
+NETWORKS = [*supplementary_networks(), "resnet50_ge_theta", "resnet50_ge_theta_plus"]
+
+IMAGENET = ("imagenet_plateau", "imagenet", "imagenet_long")
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not SAMPLE.is_dir(), reason="../shared/data/imagenet_sample is not beside the checkout"),
@@ -30,7 +34,10 @@ def images(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def weights(images, tmp_path_factory) -> list[str]:
-    """References to every network of the supplement, each trained for two steps with a break between them."""
+    """References to every network of the supplement and the GE-θ ones, trained for two steps with a break between them.
+
+    The recipes differ in their schedules alone, so each network takes the next one.
+    """
     from gelens.training.loop import Loop
 
     save, folder, references = Loop._save, tmp_path_factory.mktemp("trained"), []
@@ -39,8 +46,8 @@ def weights(images, tmp_path_factory) -> list[str]:
         save(self, *arguments)
         raise KeyboardInterrupt
 
-    for number, network in enumerate(supplementary_networks()):
-        recipe = recipe_of("imagenet_plateau", epochs=2, batch_size=4)
+    for number, network in enumerate(NETWORKS):
+        recipe = recipe_of(IMAGENET[number % len(IMAGENET)], epochs=2, batch_size=4)
         given = (network, f"imagenet:{images}", folder / str(number), recipe)
         with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(Loop, "_save", save_then_stop)
@@ -62,7 +69,7 @@ def test_all_are_evaluated_on_the_thousand_images(images, weights, tmp_path):
     assert list(table["images"]) == [1000] * len(weights)
     assert (table["top1_error"] > 90).all(), "after two steps nothing is known"
     known = table.set_index("network")["parameters"]
-    assert {25_557_032, 28_088_024} <= set(known)
+    assert {25_557_032, 28_088_024} <= set(known) and known["resnet50_ge_theta"] > 31_000_000
 
 
 def test_one_command_makes_the_supplement_from_weights(images, weights, tmp_path):
