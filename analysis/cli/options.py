@@ -202,7 +202,11 @@ where = _several(
 )
 recipe = _several(
     _training(
-        "--recipe", type=Choice(choices.RECIPES), default="small", show_default=True, help="imagenet: the paper's 100 epochs, as recalled."
+        "--recipe",
+        type=Choice(choices.RECIPES),
+        default="small",
+        show_default=True,
+        help="imagenet: the paper's 100 epochs, as recalled.",
     ),
     _training("--epochs", type=int, metavar="N", help="Instead of the recipe's."),
     _training("--learning-rate", type=float, metavar="X", help="Instead of the recipe's."),
