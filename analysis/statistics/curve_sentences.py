@@ -57,7 +57,10 @@ def _lines(rows: pd.DataFrame, over: str) -> list[str]:
             if len(its):
                 more, fewer = (int((its["sign"] == sign).sum()) for sign in (1, -1))
                 reach = f"area between the curves {its['mean'].min():+.3f} … {its['mean'].max():+.3f}"
-                parts.append(f"{order} leaves more right in {more} of {len(its)} {scope}s, fewer in {fewer} ({reach})")
+                counts = f"more right in {more} of {len(its)} {scope}s, fewer in {fewer}"
+                if open_ := len(its) - more - fewer:
+                    counts += f", unresolved in {open_}"
+                parts.append(f"{order} leaves {counts} ({reach})")
         dropped = f"{pretty(network)}, maps dropped by {score}, against most important first"
         said.append(f"{dropped}: {'; '.join(parts)} ({over}).")
     return said
