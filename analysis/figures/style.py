@@ -241,7 +241,8 @@ def legend_above(figure: Figure, handles: Sequence, title: str = "") -> float:
             borderaxespad=0.2,
         )
         box = legend.get_tightbbox()
-        if columns == 1 or box.width / figure.dpi <= width - 0.1:
+        # letters are set on whole pixels, so that at a file's resolution they may take more
+        if columns == 1 or box.width / figure.dpi * 1.04 <= width - 0.1:
             return box.height / figure.dpi
         legend.remove()
 

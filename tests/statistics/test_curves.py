@@ -129,8 +129,8 @@ def test_sentences_by_hand():
     (said,) = curve_sentences(pd.DataFrame(rows).assign(area_random_low=np.nan, area_random_high=np.nan))
     assert said == (
         "se, maps dropped by gate, against most important first: least important first leaves more right in 1 of 3 "
-        "blocks, fewer in 1, unresolved in 1 (area between the curves -0.300 … +0.200) (95 % over images, each block by "
-        "itself; one training)."
+        "blocks, fewer in 1, unresolved in 1 (area between the curves -0.300 … +0.200) (95 % over images, each block "
+        "by itself; one training)."
     )
     each = {"quantity": "area_random", "trainings": 3, "mean": 0.2, "low": 0.1, "high": 0.3}
     groups = [about | each | {"block": block, "p_holm": p} for block, p in (("a", 0.01), ("b", 0.2))]
