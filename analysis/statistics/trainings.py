@@ -47,8 +47,8 @@ def over_trainings(values: np.ndarray, image_errors: np.ndarray, replicates: int
     nothing differs and trainings vary ten times as much as images do, p < 0.001 in 5.5, 1.5, 0.4 % of cases with 2, 3,
     5 trainings. Here the share below p is at most p, to the simulation's accuracy (400,000 repeats, 2 to 10 trainings,
     ratios of the two standard deviations from 0.1 to 100, p from 0.05 to 0.001). The price is power where images matter
-    as much as trainings or more: at ratios of 0.3 to 1, p < 0.05 in 1.4 to 1.8 % of cases with two trainings, 2.4 to 4.1
-    with three, 3.8 to 4.6 with five, and smaller p rarer still.
+    as much as trainings or more: at ratios of 0.3 to 1, p < 0.05 in 1.4 to 1.8 % of cases with two trainings, 2.4 to
+    4.1 % with three, 3.8 to 4.6 % with five, and smaller p rarer still.
 
     Args:
         values: (trainings, quantities), each training's estimate.
