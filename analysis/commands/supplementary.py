@@ -41,8 +41,8 @@ def supplementary_networks(family: str = "resnet50", shuffle: str = "shufflenet"
 
 
 def shipped_networks() -> list[str]:
-    """The networks of the supplementary material of which weights come with gelens, and GE-θ beside SE."""
-    wanted = [*supplementary_networks("thin_resnet50", "thin_shufflenet"), "thin_resnet50_ge_theta"]
+    """The networks of the supplementary material of which weights come with gelens."""
+    wanted = supplementary_networks("thin_resnet50", "thin_shufflenet")
     return [f"{name}@cifar10" for name in wanted if shipped.has(parse(f"{name}@cifar10"))]
 
 
