@@ -125,13 +125,13 @@ def write_gates(run: Run, recording: Recording, statistics: Statistics) -> None:
     for name, table in vars(tables).items():
         run.write_table(f"gates_{name}.csv", table)
     static, groups = static_of(recording), groups_of(run.record["networks"])
-    for name, table in (
-        ("gates_static.csv", static_table(static)),
-        ("gates_static_trainings.csv", static_over_trainings(static, groups)),
-        ("gates_blocks_trainings.csv", shares_over_trainings(tables.blocks, groups)),
-    ):
-        if len(table):
-            run.write_table(name, table)
+    run.write_tables(
+        {
+            "gates_static.csv": static_table(static),
+            "gates_static_trainings.csv": static_over_trainings(static, groups),
+            "gates_blocks_trainings.csv": shares_over_trainings(tables.blocks, groups),
+        }
+    )
     run.find(gate_sentences(tables.blocks))
 
 

@@ -72,12 +72,9 @@ class Measuring:
             raise Recorded
         evaluation = evaluation_table(recording)
         run.write_table("evaluation.csv", evaluation)
-        for name, table in (
-            ("evaluation_trainings.csv", evaluation_over_trainings(evaluation, groups_of(recording.networks))),
-            ("evaluation_gap_trainings.csv", evaluation_gaps(recording)),
-        ):
-            if len(table):
-                run.write_table(name, table)
+        means = evaluation_over_trainings(evaluation, groups_of(recording.networks))
+        gaps = evaluation_gaps(recording)
+        run.write_tables({"evaluation_trainings.csv": means, "evaluation_gap_trainings.csv": gaps})
         return recording
 
     def finish(self, run: Run) -> list[Path]:

@@ -83,14 +83,14 @@ def write_pruning(run: Run, recording: Recording, seed: int) -> None:
     curves = Curves.read(run.folder)
     groups = groups_of(run.record["networks"])
     alone, over_trainings = areas(curves, seed), training_areas(curves, groups, seed)
-    for name, table in (
-        ("pruning_tests.csv", point_tests(curves)),
-        ("pruning_summary.csv", alone),
-        ("pruning_differences.csv", differences(curves, seed)),
-        ("pruning_summary_trainings.csv", over_trainings),
-    ):
-        if len(table):
-            run.write_table(name, table)
+    run.write_tables(
+        {
+            "pruning_tests.csv": point_tests(curves),
+            "pruning_summary.csv": alone,
+            "pruning_differences.csv": differences(curves, seed),
+            "pruning_summary_trainings.csv": over_trainings,
+        }
+    )
     grouped = {label for trainings in groups.values() for label in trainings.values()}
     if len(over_trainings):
         run.find(training_curve_sentences(over_trainings))

@@ -172,8 +172,7 @@ def write_comparison(
     run.save(reference=reference, replicates=replicates)
     errors = {name: f"{name}_se" for name in ("mean_csi", "mean_corrected") if f"{name}_se" in blocks}
     means = pooled(blocks, ("block", "depth"), errors, groups_of(run.record["networks"]), replicates)
-    if len(means):
-        run.write_table("selectivity_blocks_trainings.csv", means)
+    run.write_tables({"selectivity_blocks_trainings.csv": means})
     if units["network"].nunique() < 2:
         return
     gaps, trends = selectivity_gaps(units, blocks, samples, reference)
@@ -196,11 +195,13 @@ def _compare_trainings(run: Run, units: pd.DataFrame, blocks: pd.DataFrame, samp
         return []
     chosen = run.record["networks"][reference].get("group") or next(iter(groups))
     gaps, trends, seeds = training_gaps(units, blocks, samples, groups, chosen)
-    for name, table in (("gap", gaps), ("trend", trends)):
-        if len(table):
-            run.write_table(f"selectivity_{name}_trainings.csv", table)
-    if len(seeds):
-        run.write_table("selectivity_gap_seeds.csv", seeds)
+    run.write_tables(
+        {
+            "selectivity_gap_trainings.csv": gaps,
+            "selectivity_trend_trainings.csv": trends,
+            "selectivity_gap_seeds.csv": seeds,
+        }
+    )
     return training_sentences(gaps, trends)
 
 

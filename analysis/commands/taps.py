@@ -97,7 +97,5 @@ def write_taps(run: Run, recording: Recording, statistics: Statistics) -> None:
     """Write every table, and what they say in words."""
     with run.timed("statistics"):
         tables = tap_tables(recording, statistics)
-    for name, table in vars(tables).items():
-        if len(table):
-            run.write_table(f"taps_{name}.csv", table)
+    run.write_tables({f"taps_{name}.csv": table for name, table in vars(tables).items()})
     run.find(tap_sentences(tables.gap))

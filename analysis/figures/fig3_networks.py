@@ -94,6 +94,6 @@ def by_network(
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     table = run.table("pruning.csv")
     if len(table) and curves.curve_scores(table):
-        table, each = curves.over_trainings(run, table)
+        table, each = curves.group_means(run, table)
         said = "" if each is None else curves.MEANS
         yield "fig3_networks", pruning_by_network(table, run.caption(said), None, look.width)[0]

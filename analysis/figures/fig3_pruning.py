@@ -122,7 +122,7 @@ def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     table = run.table("pruning.csv")
     if table.empty:
         return
-    table, each = curves.over_trainings(run, table)
+    table, each = curves.group_means(run, table)
     first, *others = curves.curve_scores(table) or [None]
     yield "fig3_pruning", pruning(table, run.caption(), first, look.width, each)[0]
     for score in others:

@@ -50,6 +50,6 @@ def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     table = run.table("pruning.csv")
     scores = curves.curve_scores(table) if len(table) else []
     if "random" in scores and len(scores) > 1:
-        table, each = curves.over_trainings(run, table)
+        table, each = curves.group_means(run, table)
         said = "" if each is None else curves.MEANS
         yield "fig3_random", pruning_against_random(table, run.caption(said), None, look.width)[0]

@@ -14,7 +14,7 @@ MEANS = "Means over trainings."
 ORDER_LINES = {"most": "-", "least": "--"}
 
 
-def over_trainings(run: StoredRun, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def group_means(run: StoredRun, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Of a run with groups of trainings, each group's mean as one network, and each training with its group's name.
 
     Args:

@@ -183,6 +183,12 @@ class Run:
             table.to_csv(temporary, index=False, float_format="%.15g")  # no 0.30000000000000004
         return self.path(name)
 
+    def write_tables(self, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Write those of the tables, by name, that have rows."""
+        for name, table in tables.items():
+            if len(table):
+                self.write_table(name, table)
+
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
         with atomic_path(self.path(name)) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]  # a name is no option
