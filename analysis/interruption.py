@@ -1,5 +1,6 @@
 """Ctrl-C, and SIGTERM as batch schedulers send it: at once, or once the work in hand is done."""
 
+import os
 import signal
 import sys
 import threading
@@ -8,16 +9,42 @@ from contextlib import contextmanager, suppress
 
 from .errors import Terminated
 
+AGAIN_SECONDS = 0.05
+"""After which a signal is given once more that came where Python cannot pass an exception on."""
+
 
 @contextmanager
 def termination_raised() -> Iterator[None]:
-    """SIGTERM raises `Terminated` while the with-block lasts, so that what is open is closed well."""
+    """SIGTERM raises `Terminated` while the with-block lasts, so that what is open is closed well.
+
+    Where it comes in a callback that no exception leaves, as that of a weak reference, it comes again. Compiled code
+    that calls Python may make another error of it: any that leaves the block after SIGTERM is `Terminated`.
+    """
+    came = False
 
     def handler(number, frame):
+        nonlocal came
+        came = True
         raise Terminated
 
-    with _handling({signal.SIGTERM: handler}):
-        yield
+    def not_passed_on(unraisable) -> None:
+        if not isinstance(unraisable.exc_value, Terminated):
+            before(unraisable)
+            return
+        again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
+        again.daemon = True
+        again.start()
+
+    before, sys.unraisablehook = sys.unraisablehook, not_passed_on
+    try:
+        with _handling({signal.SIGTERM: handler}):
+            yield
+    except Exception as error:
+        if came:
+            raise Terminated from error
+        raise
+    finally:
+        sys.unraisablehook = before
 
 
 class Asked:
