@@ -16,8 +16,9 @@ from ..probes.lesions import ClassLesions, Lesions
 from ..randomness import hashes
 from ..recording.store import discard
 from ..results.run import Run
+from ..statistics.trainings import groups_of
 from ..subjects import image_shape, outputs_and_units
-from ..tables.lesions import class_orders_of, lesion_sentences, lesions_of, targeted_of
+from ..tables.lesions import class_orders_of, lesion_sentences, lesions_of, targeted_of, targeted_over_trainings
 from ..tables.selectivity import check_classes
 from .inputs import Inputs
 from .measuring import OF_OTHERS, Measuring, record_others
@@ -66,8 +67,13 @@ class MeasureLesions:
             units, agreement = lesions_of(recording, self.seed)
         run.write_table("lesions_units.csv", units)
         run.write_table("lesions_agreement.csv", agreement)
-        if len(targeted := targeted_of(recording)):
-            run.write_table("lesions_targeted.csv", targeted)
+        targeted, groups = targeted_of(recording), groups_of(run.record["networks"])
+        run.write_tables(
+            {
+                "lesions_targeted.csv": targeted,
+                "lesions_targeted_trainings.csv": targeted_over_trainings(targeted, groups, len(recording.labels)),
+            }
+        )
         run.find(lesion_sentences(agreement))
         if self.means_from is not None and not self.measuring.keep:
             discard(others)

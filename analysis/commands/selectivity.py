@@ -23,9 +23,16 @@ from ..recording import Recording, open_recording
 from ..results.following import open_run
 from ..results.run import Run, read_table
 from ..statistics.comparison import selectivity_gaps, sentences
-from ..statistics.trainings import groups_of, pooled, training_gaps, training_sentences
+from ..statistics.trainings import groups_of, training_gaps, training_sentences
 from ..tables.evaluation import evaluation_table
-from ..tables.selectivity import DEFAULT_STATISTICS, Selectivity, Statistics, check_classes, selectivity_tables
+from ..tables.selectivity import (
+    DEFAULT_STATISTICS,
+    Selectivity,
+    Statistics,
+    blocks_over_trainings,
+    check_classes,
+    selectivity_tables,
+)
 from .inputs import Inputs
 from .measuring import Measuring, Recorded
 from .recorded import add_recorded, recording_for, recording_hash
@@ -170,8 +177,7 @@ def write_comparison(
 ) -> None:
     """Write means over groups, gaps to the reference and their trends with depth, where there are any, and findings."""
     run.save(reference=reference, replicates=replicates)
-    errors = {name: f"{name}_se" for name in ("mean_csi", "mean_corrected") if f"{name}_se" in blocks}
-    means = pooled(blocks, ("block", "depth"), errors, groups_of(run.record["networks"]), replicates)
+    means = blocks_over_trainings(blocks, ("block", "depth"), groups_of(run.record["networks"]), replicates)
     run.write_tables({"selectivity_blocks_trainings.csv": means})
     if units["network"].nunique() < 2:
         return

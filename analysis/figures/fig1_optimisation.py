@@ -9,6 +9,7 @@ from ..names import family_and_gate, pretty
 from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
+    THIN,
     WIDTH,
     Look,
     colors_of,
@@ -50,7 +51,7 @@ def optimisation(training: pd.DataFrame, note: str = "", width: float | None = N
         for label, several in mine.groupby("group", sort=False):
             each = [curve for _, curve in several.groupby("network", sort=False)]
             for curve in each if len(each) > 1 else []:
-                ax.plot(curve["epoch"], curve["top1_error"], color=colors[label], linewidth=0.6, alpha=0.55)
+                ax.plot(curve["epoch"], curve["top1_error"], color=colors[label], **THIN)
             mean = several.groupby("epoch")["top1_error"].mean()
             ax.plot(mean.index, mean, color=colors[label], marker=marker_of(len(mean)), markersize=3)
         ax.set_title(title)

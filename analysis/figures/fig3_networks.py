@@ -10,6 +10,7 @@ from . import pruning_curves as curves
 from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
+    MEANS,
     NAME_SIZE,
     Look,
     accuracy_axis,
@@ -95,5 +96,5 @@ def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     table = run.table("pruning.csv")
     if len(table) and curves.curve_scores(table):
         table, each = curves.group_means(run, table)
-        said = "" if each is None else curves.MEANS
+        said = "" if each is None else MEANS
         yield "fig3_networks", pruning_by_network(table, run.caption(said), None, look.width)[0]

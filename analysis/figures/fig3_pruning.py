@@ -13,10 +13,13 @@ from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
     NAME_SIZE,
+    THIN,
     WIDTH,
     Look,
     accuracy_axis,
+    bars_said,
     colors_of,
+    each_training,
     hide_rest,
     in_rows,
     key,
@@ -70,7 +73,7 @@ def pruning(
         key(f"{pretty(label)}, trained separately" if curved else pretty(label), color="black", marker=marker, ls="")
         for label, marker in stars.items()
     ]
-    bands = BANDS if trainings is None else f"{curves.MEANS} Thin: each training."
+    bands = bars_said(BANDS, curved, trainings)
     said = [_said(curved, stars), bands if curved else "", curves.ratios_said(table), note]
     rows, columns = in_rows(len(blocks), width, 1.3 if width < WIDTH else 2.0)
     axis_labels = {"xlabel": curves.ratio_title(table), "ylabel": "Top-1 accuracy"}
@@ -78,8 +81,8 @@ def pruning(
     for ax, block in zip(axes.flat, blocks, strict=False):
         here = table[table["block"] == block]
         for label in curved:
-            each = None if trainings is None else trainings.query("network == @label and block == @block")
-            _curves(ax, here[here["network"] == label], score, colors[label], each)
+            mine, several = here[here["network"] == label], each_training(trainings, label, block)
+            _curves(ax, mine, score, colors[label], several)
         for label, marker in stars.items():
             mine = here[(here["network"] == label) & (here["order"] == "none")]
             ax.plot(mine["ratio"], mine["top1"], marker, color="black", markersize=7, clip_on=False, zorder=4)
@@ -90,15 +93,16 @@ def pruning(
     return Drawn(figure, axes)
 
 
-def _curves(ax: Axes, rows: pd.DataFrame, score: str, color: tuple, trainings: pd.DataFrame | None) -> None:
+def _curves(ax: Axes, rows: pd.DataFrame, score: str, color: tuple, trainings: list[pd.DataFrame]) -> None:
     for order, line in curves.ORDER_LINES.items():
         points = curves.curve(rows, score, order)
         ax.plot(points["ratio"], points["top1"], line, color=color, linewidth=1.3, **curves.marker_for(points))
-        if trainings is not None and len(trainings):
-            for _, each in trainings.groupby("training"):
-                thin = curves.curve(each, score, order)
-                ax.plot(thin["ratio"], thin["top1"], line, color=color, linewidth=0.6, alpha=0.55)
-        elif len(points) == 1:
+        for each in trainings:
+            thin = curves.curve(each, score, order)
+            ax.plot(thin["ratio"], thin["top1"], line, color=color, **THIN)
+        if trainings:
+            continue
+        if len(points) == 1:
             errors = [points["top1"] - points["top1_low"], points["top1_high"] - points["top1"]]
             ax.errorbar(points["ratio"], points["top1"], errors, color=color, capsize=2, linestyle="")
         else:

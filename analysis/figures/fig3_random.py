@@ -11,7 +11,7 @@ from . import pruning_curves as curves
 from .drawn import Drawn
 from .fig3_networks import by_network
 from .stored import StoredRun
-from .style import Look, percent_axis, styled
+from .style import MEANS, Look, percent_axis, styled
 
 NEEDS = ("pruning.csv",)
 
@@ -51,5 +51,5 @@ def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     scores = curves.curve_scores(table) if len(table) else []
     if "random" in scores and len(scores) > 1:
         table, each = curves.group_means(run, table)
-        said = "" if each is None else curves.MEANS
+        said = "" if each is None else MEANS
         yield "fig3_random", pruning_against_random(table, run.caption(said), None, look.width)[0]

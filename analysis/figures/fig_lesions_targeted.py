@@ -10,9 +10,12 @@ from ..names import paper_name, pretty
 from .drawn import Drawn
 from .stored import StoredRun
 from .style import (
+    THIN,
     WIDTH,
     Look,
+    bars_said,
     colors_of,
+    each_training,
     hide_rest,
     in_rows,
     key,
@@ -27,13 +30,18 @@ NEEDS = ("lesions_targeted.csv",)
 
 
 @styled
-def targeted_lesions(targeted: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
+def targeted_lesions(
+    targeted: pd.DataFrame, note: str = "", width: float | None = None, trainings: pd.DataFrame | None = None
+) -> Drawn:
     """Accuracy lost without the k units most selective for each image's own class (solid) or another (dashed).
+
+    With 95 % intervals over images; of a group of trainings their mean without them, and each training, thin.
 
     Args:
         targeted: rows of `lesions_targeted.csv`.
         note: what the images are.
         width: inches.
+        trainings: where networks are groups, rows of each training, `network` its group's and `training` its own label.
     """
     need(targeted, "targeted lesions")
     targeted = named(targeted)
@@ -49,9 +57,13 @@ def targeted_lesions(targeted: pd.DataFrame, note: str = "", width: float | None
         ax.axhline(0, color="0.4", linewidth=0.8)
         for label, color in colors.items():
             mine = targeted[(targeted["block"] == block) & (targeted["network"] == label)]
+            several = each_training(trainings, label, block)
             for of, line in (("own", "-"), ("another", "--")):
                 reach = np.stack([mine[of] - mine[f"{of}_low"], mine[f"{of}_high"] - mine[of]])
-                ax.errorbar(mine["k"], mine[of], reach, color=color, linestyle=line, linewidth=1, capsize=1.5)
+                style = {"color": color, "linestyle": line, "linewidth": 1, "capsize": 1.5}
+                ax.errorbar(mine["k"], mine[of], None if several else reach, **style)
+                for each in several:
+                    ax.plot(each["k"], each[of], color=color, linestyle=line, **THIN)
         ax.set_xscale("log", base=2)
         ticks = sorted(targeted["k"].unique())
         ax.set_xticks(ticks, [str(tick) for tick in ticks])
@@ -66,5 +78,7 @@ def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     """One for all networks."""
     targeted = run.table("lesions_targeted.csv")
     if len(targeted):
-        said = "Bars: 95 % over images."
-        yield "fig_lesions_targeted", targeted_lesions(targeted, run.caption(said), look.width)[0]
+        numbers = [name for name in targeted if name.startswith(("own", "another"))]
+        targeted, each = run.group_means(targeted, ("network", "block", "k"), numbers)
+        said = bars_said("Bars: 95 % over images.", targeted["network"], each)
+        yield "fig_lesions_targeted", targeted_lesions(targeted, run.caption(said), look.width, each)[0]

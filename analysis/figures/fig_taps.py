@@ -9,7 +9,21 @@ from matplotlib.figure import Figure
 from ..names import paper_name, pretty
 from .drawn import Drawn
 from .stored import StoredRun
-from .style import WIDTH, Look, colors_of, hide_rest, in_rows, key, named, need, panels, styled
+from .style import (
+    THIN,
+    WIDTH,
+    Look,
+    bars_said,
+    colors_of,
+    each_training,
+    hide_rest,
+    in_rows,
+    key,
+    named,
+    need,
+    panels,
+    styled,
+)
 
 NEEDS = ("taps_blocks.csv",)
 ORDER = ("branch", "gated", "sum", "output")
@@ -18,15 +32,19 @@ LINES = {"mean_corrected": "-", "mean_csi": ":"}
 
 
 @styled
-def selectivity_by_tap(taps: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
+def selectivity_by_tap(
+    taps: pd.DataFrame, note: str = "", width: float | None = None, trainings: pd.DataFrame | None = None
+) -> Drawn:
     """The mean class selectivity of a block's units at its taps, a panel a block, a line a network.
 
-    Solid the corrected index, with 95 % intervals over images; dotted the index as it is.
+    Solid the corrected index, with 95 % intervals over images; dotted the index as it is. Of a group of trainings it is
+    their mean without intervals, and the corrected index of each of them, thin.
 
     Args:
         taps: rows of `taps_blocks.csv`.
         note: what the images are.
         width: inches.
+        trainings: where networks are groups, rows of each training, `network` its group's and `training` its own label.
     """
     need(taps, "taps")
     taps = named(taps)
@@ -47,8 +65,12 @@ def selectivity_by_tap(taps: pd.DataFrame, note: str = "", width: float | None =
             known = mine["mean_csi"].notna().to_numpy()
             for column, line in LINES.items():
                 ax.plot(places[known], mine[column][known], color=color, linestyle=line, linewidth=1.1)
-            reach = 1.96 * mine["mean_corrected_se"]
+            several = each_training(trainings, label, block)
+            reach = None if several else 1.96 * mine["mean_corrected_se"]
             ax.errorbar(places, mine["mean_corrected"], reach, fmt="o", color=color, markersize=2.5, capsize=1.5)
+            for each in several:
+                heights = each.set_index("tap").reindex(there)["mean_corrected"].to_numpy()
+                ax.plot(places[known], heights[known], color=color, **THIN)
         ax.set_xticks(range(len(there)), there, rotation=45, ha="right", rotation_mode="anchor")
         ax.set_title(paper_name(block))
     axes[0, 0].set_ylim(bottom=0)
@@ -60,5 +82,7 @@ def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     """One for all networks."""
     taps = run.table("taps_blocks.csv")
     if len(taps):
-        said = "At branch, gated and sum the positive part. Bars: 95 % over images."
-        yield "fig_taps", selectivity_by_tap(taps, run.caption(said), look.width)[0]
+        taps, each = run.group_means(taps, ("network", "block", "tap"), (*LINES, "mean_corrected_se"))
+        said = "At branch, gated and sum the positive part."
+        bars = bars_said("Bars: 95 % over images.", taps["network"], each)
+        yield "fig_taps", selectivity_by_tap(taps, run.caption(said, bars), look.width, each)[0]

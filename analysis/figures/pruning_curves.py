@@ -9,28 +9,12 @@ from ..statistics.curves import POINT
 from .stored import StoredRun
 from .style import key, marker_of, percent
 
-MEANS = "Means over trainings."
-
 ORDER_LINES = {"most": "-", "least": "--"}
 
 
-def group_means(run: StoredRun, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Of a run with groups of trainings, each group's mean as one network, and each training with its group's name.
-
-    Args:
-        table: rows of `pruning.csv`.
-
-    Returns:
-        The table to draw, and rows of each training, `network` its group and `training` its label; None where the run
-        has no groups.
-    """
-    grouped = [label for label in table["network"].unique() if run.group(label)]
-    if not grouped:
-        return table, None
-    points = run.by_group(table).groupby(POINT, sort=False, dropna=False)
-    numbers = [name for name in ("top1", "top1_low", "top1_high") if name in table]
-    each = run.by_group(table).assign(training=table["network"])
-    return points[numbers].mean().reset_index(), each[table["network"].isin(grouped)]
+def group_means(run: StoredRun, pruning: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Rows of `pruning.csv` as `gelens.figures.stored.StoredRun.group_means` gives them."""
+    return run.group_means(pruning, POINT, ("top1", "top1_low", "top1_high"))
 
 
 def curve_scores(pruning: pd.DataFrame) -> list[str]:

@@ -100,6 +100,27 @@ class StoredRun:
         """The table with groups instead of their trainings: the rows of a group are those of all of them."""
         return table.assign(network=table["network"].map(lambda label: self.group(label) or label))
 
+    def group_means(
+        self, table: pd.DataFrame, keys: Sequence[str], numbers: Sequence[str]
+    ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+        """Of a table with groups of trainings, their means as one network each, and the trainings under its name.
+
+        Args:
+            table: with a column `network`.
+            keys: columns that tell rows of a network apart, `network` among them.
+            numbers: columns whose means are taken; those that the table lacks are left out.
+
+        Returns:
+            The table to draw, of keys and numbers, and rows of each training, `network` its group and `training` its
+            label. Where the table has no groups, the table itself and None.
+        """
+        grouped = table["network"].map(lambda label: self.group(label) is not None)
+        if not grouped.any():
+            return table, None
+        of_group = self.by_group(table)
+        means = of_group.groupby([*keys], sort=False, dropna=False)[[name for name in numbers if name in table]].mean()
+        return means.reset_index(), of_group.assign(training=table["network"])[grouped]
+
     def group(self, label: str) -> str | None:
         """The group of trainings that a network is one of."""
         return self.record.get("networks", {}).get(label, {}).get("group")

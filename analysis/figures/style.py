@@ -5,7 +5,7 @@ A figure is as wide as it is asked to be: what does not fit in one row goes on i
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from itertools import accumulate, cycle
@@ -49,6 +49,11 @@ STYLE = {
     # and the same figure is the same file
     "svg.hashsalt": "gelens",
 }
+
+THIN = {"linewidth": 0.6, "alpha": 0.55}
+"""Each training's line beside the mean of its group."""
+
+MEANS = "Means over trainings."
 
 _MARGIN = 0.62
 """Inches beside the panels, for the axis' labels."""
@@ -314,3 +319,28 @@ def marker_of(points: int) -> str:
 def key(label: str, **look) -> Line2D:
     """A line of a legend."""
     return Line2D([], [], label=label, **look)
+
+
+def bars_said(bars: str, networks: Collection[str], trainings: pd.DataFrame | None) -> str:
+    """What a caption says of bars or bands over images, which groups have not, and of the groups' lines.
+
+    Args:
+        bars: what they are.
+        networks: those drawn.
+        trainings: rows of each training, `network` its group's; None where none is a group.
+
+    >>> bars_said("Bars: 95 % over images.", ["a", "b"], pd.DataFrame({"network": ["b", "b"]}))
+    'Bars: 95 % over images. Means over trainings. Thin: each training.'
+    """
+    if trainings is None:
+        return bars
+    said = f"{MEANS} Thin: each training."
+    return said if set(networks) <= set(trainings["network"]) else f"{bars} {said}"
+
+
+def each_training(trainings: pd.DataFrame | None, network: str, block: str) -> list[pd.DataFrame]:
+    """The rows of each training of a group in a block; none where it is no group."""
+    if trainings is None:
+        return []
+    mine = trainings[(trainings["network"] == network) & (trainings["block"] == block)]
+    return [rows for _, rows in mine.groupby("training", sort=False)]

@@ -135,8 +135,8 @@ def targeted_table(targeted: np.ndarray, right: np.ndarray, counts: Sequence[int
         right: (N,) whether the intact network is.
 
     Returns:
-        k, own, own_low, own_high, another, another_low, another_high, difference, difference_low, difference_high:
-        accuracy lost, and how much more of it by the own class's units, with 95 % intervals over images.
+        k, own, own_low, own_high, own_se, and the same of another and of difference: accuracy lost, and how much more
+        of it by the own class's units, with 95 % intervals and standard errors over images.
     """
     lost = right[:, None].astype(float) - targeted
     rows = []
@@ -144,8 +144,9 @@ def targeted_table(targeted: np.ndarray, right: np.ndarray, counts: Sequence[int
         own, another = lost[:, at], lost[:, len(counts) + at]
         row: dict[str, float] = {"k": count}
         for name, values in (("own", own), ("another", another), ("difference", own - another)):
-            reach = 1.96 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-            row |= {name: values.mean(), f"{name}_low": values.mean() - reach, f"{name}_high": values.mean() + reach}
+            error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+            low, high = values.mean() - 1.96 * error, values.mean() + 1.96 * error
+            row |= {name: values.mean(), f"{name}_low": low, f"{name}_high": high, f"{name}_se": error}
         rows.append(row)
     return pd.DataFrame(rows)
 

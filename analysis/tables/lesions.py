@@ -7,6 +7,7 @@ from ..errors import UsageError
 from ..names import pretty
 from ..recording import Recording
 from ..statistics.lesions import class_orders, lesion_tables, targeted_table
+from ..statistics.trainings import Groups, pooled
 
 
 def lesions_of(recording: Recording, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -47,6 +48,18 @@ def targeted_of(recording: Recording) -> pd.DataFrame:
             table.insert(0, "network", network)
             tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def targeted_over_trainings(targeted: pd.DataFrame, groups: Groups, images: int) -> pd.DataFrame:
+    """`lesions_targeted_trainings.csv`: network (group), block, k, quantity, then `gelens.statistics.trainings.pooled`.
+
+    Args:
+        targeted: rows of `lesions_targeted.csv`.
+        groups: the trainings of each group.
+        images: that were measured.
+    """
+    quantities = {name: f"{name}_se" for name in ("own", "another", "difference")}
+    return pooled(targeted, ("block", "k"), quantities, groups, images)
 
 
 def class_orders_of(recording: Recording, network: str) -> dict[str, np.ndarray]:

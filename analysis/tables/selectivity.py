@@ -14,6 +14,7 @@ from ..statistics import PERMUTATIONS, REPLICATES
 from ..statistics.registry import check_indices
 from ..statistics.resampling import Resampling
 from ..statistics.selectivity import block_means, unit_statistics
+from ..statistics.trainings import Groups, pooled
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,22 @@ def selectivity_tables(
         if tables:
             setattr(result, name, pd.concat(tables, ignore_index=True))
     return result
+
+
+def blocks_over_trainings(blocks: pd.DataFrame, keys: Sequence[str], groups: Groups, replicates: int) -> pd.DataFrame:
+    """The mean index of blocks, plain and corrected, over the trainings of groups.
+
+    Args:
+        blocks: a row for each training and combination of the keys, with the columns of `selectivity_blocks.csv`.
+        keys: columns that tell rows of a network apart.
+        groups: the trainings of each group.
+        replicates: of the bootstrap.
+
+    Returns:
+        The columns of `gelens.statistics.trainings.pooled`.
+    """
+    errors = {name: f"{name}_se" for name in ("mean_csi", "mean_corrected") if f"{name}_se" in blocks}
+    return pooled(blocks, keys, errors, groups, replicates)
 
 
 def check_recorded(recording: Recording, tap: str) -> None:

@@ -12,7 +12,7 @@ from ..names import pretty
 from ..recording import Recording
 from ..statistics.comparison import KINDS, Pair, error_of
 from ..statistics.trainings import groups_of, over_trainings, with_holm
-from .selectivity import Selectivity, Statistics, selectivity_tables
+from .selectivity import Selectivity, Statistics, blocks_over_trainings, selectivity_tables
 
 WAY = ("branch", "gated", "sum", "output")
 """The taps in the order in which features pass them: the branch's last batch norm, the gate, the sum, the last ReLU."""
@@ -20,10 +20,11 @@ WAY = ("branch", "gated", "sum", "output")
 
 @dataclass
 class Taps:
-    """`taps_blocks.csv`, `taps_gap.csv` and, of groups of trainings, `taps_gap_trainings.csv`."""
+    """`taps_blocks.csv`, `taps_gap.csv` and, of groups of trainings, both with `_trainings`."""
 
     blocks: pd.DataFrame = field(default_factory=pd.DataFrame)
     gap: pd.DataFrame = field(default_factory=pd.DataFrame)
+    blocks_trainings: pd.DataFrame = field(default_factory=pd.DataFrame)
     gap_trainings: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
@@ -57,7 +58,9 @@ def tap_tables(recording: Recording, statistics: Statistics, networks: Sequence[
     first = ["network", "block", "tap"]
     blocks = blocks[[*first, *(name for name in blocks if name not in first)]]
     gaps = pd.DataFrame([where | pair.columns() for where, pair in pairs])
-    return Taps(blocks, gaps, _over_trainings(pairs, groups_of(recording.networks)))
+    groups = groups_of(recording.networks)
+    means = blocks_over_trainings(blocks, ("block", "depth", "tap"), groups, statistics.replicates)
+    return Taps(blocks, gaps, means, _over_trainings(pairs, groups))
 
 
 def _pairs(of_tap: Mapping[str, Selectivity], networks: Sequence[str]) -> Iterator[tuple[dict, Pair]]:

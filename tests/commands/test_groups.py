@@ -134,6 +134,27 @@ def test_pruning_of_groups(weights, tmp_path):
     assert (tmp_path / "run" / "figures" / "fig3_pruning.png").is_file()
 
 
+def test_lesions_and_taps_of_groups(weights, tmp_path):
+    """Tables over trainings, and figures that draw a group once."""
+    few = ("--limit", 40, "--blocks", "layer3.5")
+    group = networks(weights)[1]
+    run("lesions", group, *few, "--units", 4, "--means-from", "digits#train", "--out", tmp_path / "lesions")
+    drawn = ("--permutations", 2, "--replicates", 4)
+    run("taps", group, networks(weights)[0], *few, *drawn, "--out", tmp_path / "taps")
+    read = lambda name: pd.read_csv(tmp_path / f"{name}.csv")
+    each, over = read("lesions/lesions_targeted"), read("lesions/lesions_targeted_trainings")
+    assert set(over["network"]) == {"mini_resnet_se"} and len(over) == 3 * each["k"].nunique()
+    for row in over.itertuples():
+        first, second = (values for _, values in each[each["k"] == row.k].iterrows())
+        assert row.mean == pytest.approx((first[row.quantity] + second[row.quantity]) / 2)
+        assert row.se_images == pytest.approx((first[f"{row.quantity}_se"] + second[f"{row.quantity}_se"]) / 2)
+    each, over = read("taps/taps_blocks").set_index(["network", "tap"]), read("taps/taps_blocks_trainings")
+    for row in over.itertuples():
+        first, second = (each.loc[(f"{row.network}#{seed}", row.tap)] for seed in (0, 1))
+        assert row.mean == pytest.approx((first[row.quantity] + second[row.quantity]) / 2)
+    assert set(over["network"]) == {"mini_resnet_se", "plain"} and set(over["tap"]) >= {"branch", "output"}
+
+
 def test_a_group_without_files_is_refused(tmp_path):
     result = CliRunner().invoke(main, ["evaluate", "mini_resnet@nowhere/*.pth", "--out", str(tmp_path / "run")])
     assert result.exit_code and "no file matches `nowhere/*.pth`" in result.output

@@ -7,6 +7,7 @@ import pytest
 
 from gelens import diagrams, figures
 from gelens.errors import UsageError
+from gelens.figures.stored import StoredRun
 from gelens.networks.gather_excite import EXTENTS, VARIANTS, GatherExcite
 
 
@@ -138,6 +139,31 @@ def test_areas_by_block():
     _, ax = figures.pruning_areas(pd.DataFrame(rows))
     assert [container.lines[0].get_ydata().tolist() for container in ax.containers] == [[0.5, 0.5], [0.2, 0.2]]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["conv4-1", "conv4-2"]
+
+
+def test_a_group_is_drawn_as_its_mean_with_each_training_thin(tmp_path):
+    """Two trainings of one network, and another network that is no group and keeps its interval."""
+    cards = {"se#0": {"group": "se"}, "se#1": {"group": "se"}, "plain": {}}
+    run = StoredRun(tmp_path, {"networks": cards, "arguments": {}})
+    lost = {"se#0": (0.1, 0.3), "se#1": (0.2, 0.5), "plain": (0.0, 0.6)}
+    rows = [
+        {"network": network, "block": "layer3.5", "k": k, **dict.fromkeys(("own", "another"), value)}
+        for network, values in lost.items()
+        for k, value in zip((1, 2), values, strict=True)
+    ]
+    table = pd.DataFrame(rows)
+    reach = {f"{of}_{end}": table[of] + way for of in ("own", "another") for end, way in (("low", -0.1), ("high", 0.1))}
+    table = table.assign(**reach)
+    means, each = run.group_means(table, ("network", "block", "k"), ["own", "another", *reach])
+    assert means["network"].tolist() == ["se", "se", "plain", "plain"] and len(each) == 4
+    assert means["own"].tolist() == pytest.approx([0.15, 0.4, 0.0, 0.6])
+    _, axes = figures.targeted_lesions(means, trainings=each)
+    drawn = [tuple(line.get_ydata()) for line in axes[0, 0].lines if len(line.get_xdata()) == 2]
+    for values in ((0.15, 0.4), (0.1, 0.3), (0.2, 0.5), (0.0, 0.6)):
+        assert sum(line == pytest.approx(values) for line in drawn) >= 2, "solid and dashed"
+    assert len(axes[0, 0].collections) == 2, "bars of the network that is no group, own class and another"
+    alone = table[table["network"] == "plain"]
+    assert run.group_means(alone, ("network", "block", "k"), ["own"])[1] is None
 
 
 def test_optimisation_and_gap():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from gelens.statistics.lesions import class_orders, damages, lesion_tables, targeted_table
 
@@ -86,3 +87,6 @@ def test_targeted_lesions_by_hand():
     found = targeted_table(targeted, right, [2, 8])
     assert found["k"].tolist() == [2, 8] and found["own"].tolist() == [0.25, 0.75]
     assert found["another"].tolist() == [0, 0.25] and found["difference"].tolist() == [0.25, 0.5]
+    lost = np.array([[0, 1, 0, 0], [1, 1, 0, 1]])
+    np.testing.assert_allclose(found["own_se"], stats.sem(lost, axis=1))
+    np.testing.assert_allclose(found["own_high"] - found["own"], 1.96 * stats.sem(lost, axis=1))
