@@ -175,6 +175,26 @@ def is_finished(training: Training, out: Path) -> bool:
     return (out / f"{training.name}.json").is_file()
 
 
+def check_finished(out: Path, recipe: str, epochs: int | None) -> None:
+    """Refuse to add trainings to those of another recipe, or to go on beside weights that have been changed.
+
+    Raises:
+        UsageError: naming the first such file.
+    """
+    for training in TRAININGS:
+        if not is_finished(training, out):
+            continue
+        path = out / f"{training.name}.json"
+        facts = json.loads(path.read_text())
+        wanted = json.loads(json.dumps(asdict(recipe_of(recipe, seed=training.seed, epochs=epochs))))
+        differing = {name: value for name, value in facts["settings"].items() if wanted.get(name) != value}
+        if differing:
+            told = ", ".join(f"{name} {value} instead of {wanted.get(name)}" for name, value in differing.items())
+            raise UsageError(f"`{path}` is of another recipe ({told}); give --out another folder, or that recipe")
+        if facts["weights"] != file_hash(path.with_suffix(".safetensors")):
+            raise UsageError(f"`{path.with_suffix('.safetensors')}` is not what `{path.name}` is of; move both away")
+
+
 @click.command()
 @click.option("--data", required=True, metavar="DATA", help="CIFAR-10 with both splits, such as parquet:DIR.")
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/cifar10"), show_default=True)
@@ -197,6 +217,7 @@ def main(data, runs, out, recipe, epochs, limit, most, device, precision, compil
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
+        check_finished(out, recipe, epochs)
         for _, training in zip(range(most), unfinished(out, runs / "locks"), strict=False):
             click.echo(f"{training.name}")
             settings = {"limit": limit, "device": device, "precision": precision}

@@ -1,6 +1,7 @@
 """The study's runner: what it trains, and that killing it changes nothing."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from gelens.errors import UsageError
 from gelens.networks import load_network
-from studies.cifar10.train import TRAININGS, unfinished
+from studies.cifar10.train import TRAININGS, check_finished, unfinished
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,6 +36,20 @@ def test_runners_share_the_list(tmp_path):
     first.close()  # a runner that is killed half-way through the next
     assert next(second) == TRAININGS[2]
     assert next(unfinished(tmp_path / "weights", tmp_path / "locks")) == TRAININGS[3]
+
+
+def test_trainings_of_another_recipe_or_with_other_weights_are_not_added_to(tmp_path):
+    """The study's own weights pass; a copy is refused with other epochs, or once a byte differs."""
+    weights = ROOT / "studies" / "cifar10" / "weights"
+    check_finished(weights, "cifar", None)
+    copied = tmp_path / "weights" / "thin_resnet50"
+    shutil.copytree(weights / "thin_resnet50", copied)
+    with pytest.raises(UsageError, match=r"another recipe .epochs 24 instead of 2"):
+        check_finished(copied.parent, "cifar", 2)
+    with (copied / "seed-1.safetensors").open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(UsageError, match=r"seed-1\.safetensors` is not what `seed-1\.json` is of"):
+        check_finished(copied.parent, "cifar", None)
 
 
 def runner(folder: Path, *more: str) -> list[str]:
