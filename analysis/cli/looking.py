@@ -33,7 +33,9 @@ def list_networks(as_json):
     click.echo("ResNet-50 and θ⁻ are its supplementary table's; the others, and gmacs, are recalled, not read again.")
     click.echo("Settings follow the name as :key=value,…")
     click.echo("\nWeights that come with gelens; @cifar10/* is the group of all seeds:")
-    click.echo(shipped.drop(columns="licence").to_string(index=False))
+    click.echo(shipped.drop(columns=["note", "licence"]).to_string(index=False))
+    for note in filter(None, shipped["note"].unique()):
+        click.echo(f"Data: {note}.")
     for licence in shipped["licence"].unique():
         click.echo(f"Licence: {licence}.")
 

@@ -110,6 +110,8 @@ def _over_trainings(pairs: Sequence[tuple[dict, Pair]], groups: Mapping[str, Map
 def tap_sentences(gaps: pd.DataFrame) -> list[str]:
     """What the corrected index gains at each step, over the blocks of each network, no more than was measured.
 
+    A step that changes nothing at all is left out: after a last ReLU the output is the positive part of the sum.
+
     Args:
         gaps: rows of `taps_gap.csv`.
     """
@@ -118,7 +120,7 @@ def tap_sentences(gaps: pd.DataFrame) -> list[str]:
         parts = []
         for (before, after), steps in rows.groupby(["from", "to"], sort=False):
             known = steps[steps["corrected_low"].notna()]
-            if len(known):
+            if known["corrected_gap"].any():
                 up, down = (known["corrected_low"] > 0).sum(), (known["corrected_high"] < 0).sum()
                 mean = known["corrected_gap"].mean()
                 where = f"higher in {up} of {len(known)} blocks, lower in {down}"

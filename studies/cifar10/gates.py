@@ -49,11 +49,12 @@ def pooled_table(shares: pd.DataFrame, static: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         network, block, trainings, input (the share of the gates' variance that depends on the image, by its class or
-        within it), low, high (95 % over trainings and images), of which class, and in percent of the images the mean
-        change with the gate at each of `SUBSTITUTES`.
+        within it), low, high (95 % over trainings and images, cut off at 0 and 1), of which class, and in percent of
+        the images the mean change with the gate at each of `SUBSTITUTES`.
     """
     table = shares[shares["quantity"] == "share_input"].rename(columns={"mean": "input"})
     table = table[["network", "block", "trainings", "input", "low", "high"]]
+    table[["low", "high"]] = table[["low", "high"]].clip(0, 1)
     classes = shares[shares["quantity"] == "share_class"].set_index(["network", "block"])["mean"].rename("class")
     changes = static.pivot_table(index=["network", "block"], columns="gate", values="mean") * 100
     table = table.join(classes, on=["network", "block"])
@@ -68,15 +69,32 @@ def lesion_table(agreement: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         network, index, damage ("loss" on all images, "loss_own" on those of the preferred class), blocks, correlation,
-        ceiling, agreement, above, below (in how many blocks the 95 % interval of the correlation leaves zero out).
+        with_ceiling (blocks whose two halves of the images agree at all, so that there is a ceiling), ceiling,
+        agreement (NaN unless every block has one: means over other blocks than the correlation's would mislead), above,
+        below (in how many blocks the 95 % interval of the correlation leaves zero out).
     """
     rows = []
     mine = agreement[agreement["damage"].isin(["loss", "loss_own"])]
     for (network, index, damage), of in mine.groupby(["network", "index", "damage"], sort=False):
         told = {"network": network, "index": index, "damage": damage, "blocks": len(of)}
-        told |= {name: of[name].mean() for name in ("correlation", "ceiling", "agreement")}
+        told |= {"correlation": of["correlation"].mean(), "with_ceiling": int(of["ceiling"].notna().sum())}
+        told |= {name: of[name].mean(skipna=False) for name in ("ceiling", "agreement")}
         rows.append(told | {"above": int((of["low"] > 0).sum()), "below": int((of["high"] < 0).sum())})
     return pd.DataFrame(rows)
+
+
+def stage_table(static: pd.DataFrame) -> pd.DataFrame:
+    """Over the trainings of each network, the accuracy that changes with the gates of the whole stage replaced.
+
+    Args:
+        static: `gates_static_trainings.csv`.
+
+    Returns:
+        network, replaced_by, trainings, and in points mean, low, high, then p_holm.
+    """
+    mine = static[static["block"] == STAGE].assign(replaced_by=static["gate"].map(SUBSTITUTES))
+    mine = mine.assign(**{name: 100 * mine[name] for name in ("mean", "low", "high")})
+    return mine[["network", "replaced_by", "trainings", "mean", "low", "high", "p_holm"]].reset_index(drop=True)
 
 
 def static_sentences(static: pd.DataFrame) -> list[str]:
@@ -126,10 +144,15 @@ def ceiling_sentences(table: pd.DataFrame) -> list[str]:
         ordered = rows.dropna(subset="correlation").sort_values("correlation", ascending=False)
         if ordered.empty:
             continue
-        known = ordered[["index", "correlation", "ceiling"]].itertuples(index=False, name=None)
-        parts = [f"`{index}` {correlation:+.2f} (ceiling {ceiling:.2f})" for index, correlation, ceiling in known]
+        parts = [f"`{row.index}` {row.correlation:+.2f} ({_ceiling(row)})" for row in ordered.itertuples(index=False)]
         said.append(f"{pretty(network)}, in the mean over blocks, loss on all images: {', '.join(parts)}.")
     return said
+
+
+def _ceiling(row) -> str:
+    if row.with_ceiling == row.blocks:
+        return f"ceiling {row.ceiling:.2f}"
+    return f"no ceiling: halves of the images agree in {row.with_ceiling} of {row.blocks} blocks"
 
 
 def targeted_sentences(targeted: pd.DataFrame) -> list[str]:

@@ -2,13 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 
 from gelens.names import pretty
 from gelens.statistics.comparison import KINDS
-from studies.cifar10.answers import AGREE, DISAGREE, UNKNOWN, verdict
+from studies.cifar10.answers import (
+    AGREE,
+    AT_END,
+    DISAGREE,
+    EARLY_LEAD,
+    LATER,
+    NOT_ASKED,
+    UNKNOWN,
+    WHOLE,
+    verdict,
+)
 
 NOT_TRAINED = "not trained yet"
 
@@ -41,8 +52,8 @@ class Claim:
 def at_a_glance(claims: Sequence[Claim], tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """figure, claim, network, trainings, measured, answer.
 
-    What is measured of one quantity has its 95 % interval over trainings and images, of several blocks the least and
-    the greatest mean.
+    What is measured of one quantity has its 95 % interval over trainings and images in brackets; of several blocks it
+    is said from which mean to which they go, and in how many the mean is resolved.
     """
     return pd.DataFrame([row for claim in claims for row in claim.rows(tables)])
 
@@ -78,22 +89,44 @@ def _row(row, measured: str) -> Row:
 def pooling(said: str) -> Claim:
     def of(table: pd.DataFrame) -> list[Row]:
         mine = table[(table["claim"] == said) & (table["metric"] == "top1_error")]
-        return [_row(row, f"top-1 error {with_interval(row, ' %')}") for row in mine.itertuples()]
+        return [_row(row, f"top-1 error {with_interval(row, ' points')}") for row in mine.itertuples()]
 
     return Claim("table 1", said, "pooling", of)
 
 
 def _depth(table: pd.DataFrame) -> list[Row]:
-    """The slope of the corrected gap, and the answers by all kinds of gap."""
+    """The corrected gap: its slope, its ends, and what keeps the answer open; and the answers by all kinds of gap."""
     rows = []
     for network, of in table.groupby("network", sort=False):
         (corrected,) = of[of["gap"] == "corrected"].itertuples()
-        answers = of.set_index("gap")["answer"].reindex([*KINDS]).dropna()
+        asked = of[of["answer"] != NOT_ASKED]
+        answers = asked.set_index("gap")["answer"].reindex([*KINDS]).dropna()
         alike = answers.nunique() == 1
         answer = answers.iloc[0] if alike else ", ".join(f"{gap}: {each}" for gap, each in answers.items())
-        measured = f"corrected index, gap's slope per block {with_interval(corrected)}"
+        measured = f"corrected index: gap's slope per block {with_interval(corrected)}, {_ends(corrected)}"
+        if corrected.why:
+            measured += f"; open since: {corrected.why}"
         rows.append({"network": network, "trainings": corrected.trainings, "measured": measured, "answer": answer})
     return rows
+
+
+def _ends(row) -> str:
+    first, deepest = (
+        with_interval(SimpleNamespace(**{name: getattr(row, f"{end}_{name}") for name in ("mean", "low", "high")}))
+        for end in ("first", "deepest")
+    )
+    return f"gap in the first block {first}, in the deepest {deepest}"
+
+
+def blockwise(rows: pd.DataFrame) -> str:
+    """Means of several blocks.
+
+    >>> blockwise(pd.DataFrame({"mean": [0.2, -0.1], "answer": ["agree", "cannot tell"]}))
+    'means of 2 blocks from -0.1 to +0.2, resolved in 1'
+    """
+    resolved = int((rows["answer"] != UNKNOWN).sum())
+    ends = f"from {rows['mean'].min():+.3g} to {rows['mean'].max():+.3g}"
+    return f"means of {len(rows)} blocks {ends}, resolved in {resolved}"
 
 
 def orders(said: str, quantity: str) -> Claim:
@@ -102,9 +135,7 @@ def orders(said: str, quantity: str) -> Claim:
     def of(table: pd.DataFrame) -> list[Row]:
         rows = []
         for network, mine in table[table["quantity"] == quantity].groupby("network", sort=False):
-            score = "gate" if (mine["score"] == "gate").any() else "activation"
-            mine = mine[mine["score"] == score]
-            measured = f"{score}, {len(mine)} blocks: area {mine['mean'].min():+.3g} … {mine['mean'].max():+.3g}"
+            measured = f"area by the {mine['score'].iloc[0]}'s order: {blockwise(mine)}"
             told = {"network": network, "trainings": int(mine["trainings"].min()), "measured": measured}
             rows.append(told | {"answer": counted(mine["answer"].tolist())})
         return rows
@@ -115,29 +146,42 @@ def orders(said: str, quantity: str) -> Claim:
 def _scores(table: pd.DataFrame) -> list[Row]:
     rows = []
     for network, of in table.groupby("network", sort=False):
-        measured = f"{len(of)} blocks: area between them {of['mean'].min():+.3g} … {of['mean'].max():+.3g}"
+        measured = f"area between them: {blockwise(of)}"
         told = {"network": network, "trainings": int(of["trainings"].min()), "measured": measured}
         rows.append(told | {"answer": counted(of["answer"].tolist())})
     return rows
 
 
 def _stars(table: pd.DataFrame) -> list[Row]:
-    return [_row(row, f"rank correlation {with_interval(row)}") for row in table.itertuples()]
+    """Of the blocks after the first, with the correlation among the reference's own trainings beside it."""
+    later = table[table["blocks"] == LATER]
+    own = later.loc[later["network"] == later["reference"], "mean"]
+    beside = f"; among the reference's own trainings {own.iloc[0]:+.3g}" if len(own) else ""
+    asked = later[later["network"] != later["reference"]]
+    return [_row(row, f"rank correlation, {LATER} block {with_interval(row)}{beside}") for row in asked.itertuples()]
 
 
 def _alike(table: pd.DataFrame) -> list[Row]:
     """That curves are alike can't be shown, only that they differ."""
-    differ = sum(verdict(row, int(np.sign(row.mean))) == AGREE for row in table.itertuples())
-    measured = (
-        f"area less {pretty(table['reference'].iloc[0])}'s {table['mean'].min():+.3g} … {table['mean'].max():+.3g}"
-    )
+    answers = [verdict(row, int(np.sign(row.mean))) for row in table.itertuples()]
+    differ = answers.count(AGREE)
+    measured = f"area less {pretty(table['reference'].iloc[0])}'s: {blockwise(table.assign(answer=answers))}"
     answer = f"differ in {differ} of {len(table)} blocks" if differ else UNKNOWN
     told = {"network": table["network"].iloc[0], "trainings": int(table["trainings"].min())}
     return [told | {"measured": measured, "answer": answer}]
 
 
-def _speed(table: pd.DataFrame) -> list[Row]:
-    return [_row(row, f"validation error, {row.when}: {with_interval(row, ' %')}") for row in table.itertuples()]
+def speed(said: str, when: str) -> Claim:
+    """Of both splits."""
+
+    def of(table: pd.DataFrame) -> list[Row]:
+        splits = {"train": "training", "val": "validation"}
+        return [
+            _row(row, f"{splits[row.split]} error, {when}: {with_interval(row, ' points')}")
+            for row in table[table["when"] == when].itertuples()
+        ]
+
+    return Claim("figure 1", said, "speed", of)
 
 
 def _peaks(table: pd.DataFrame) -> list[Row]:
@@ -146,7 +190,10 @@ def _peaks(table: pd.DataFrame) -> list[Row]:
     for network, of in table[table["index"] == "mean_corrected"].groupby("network", sort=False):
         falls = int((of["fall"] > 2 * of["fall_se"]).sum())
         epochs = " to ".join(f"{epoch:g}" for epoch in sorted({of["peak_epoch"].min(), of["peak_epoch"].max()}))
-        measured = f"highest at epoch {epochs}, then falls beyond the images' error in {falls} of {len(of)} blocks"
+        measured = (
+            f"highest at epoch {epochs}, then to epoch {of['last_epoch'].max():g} a fall beyond the images' error in "
+            f"{falls} of {len(of)} blocks"
+        )
         rows.append({"network": network, "trainings": 1, "measured": measured, "answer": UNKNOWN})
     return rows
 
@@ -163,8 +210,10 @@ def claims(poolings: Sequence[str]) -> list[Claim]:
         orders("the two orders of pruning lie apart", "area"),
         orders("knowing the order is worth more than a random one", "area_random"),
         Claim("(not the paper's)", "the gate's order tells more than the activation's", "gate_and_activation", _scores),
-        Claim("figure 3", "blocks that matter to ResNet matter to the gated network", "stars", _stars),
+        Claim("figure 3", "blocks after the first that matter to ResNet matter to the gated network", "stars", _stars),
         Claim("figure 3", "GE-θ's curves look like SE's", "se_and_theta", _alike),
-        Claim("figure 1", "ShuffleNet trains faster with GE-θ", "speed", _speed),
+        speed("ShuffleNet errs less with GE-θ over the whole training", WHOLE),
+        speed("and more so in the first half than at the end: it is faster, not only better", EARLY_LEAD),
+        speed("ShuffleNet errs less with GE-θ at the end", AT_END),
         Claim("(Ranadive et al.)", "class selectivity rises early in training and then recedes", "peaks", _peaks),
     ]

@@ -32,6 +32,7 @@ class Measurement:
         first: only the first finished training of each network, by itself.
         others: whether the training images are those of --means-from.
         most: images that it takes at most, where each costs much.
+        every: whether it takes all images also where fewer are asked for: each costs little.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Measurement:
     first: bool = False
     others: bool = False
     most: int | None = None
+    every: bool = False
 
     def groups(self, weights: Path) -> dict[str, list[Path]]:
         """By network, the weights of its finished trainings that are taken."""
@@ -102,7 +104,7 @@ def _both(*networks: str) -> list[str]:
 
 
 MEASUREMENTS = (
-    Measurement("errors", "evaluate", ALL),
+    Measurement("errors", "evaluate", ALL, every=True),
     Measurement("selectivity", "selectivity", FIRST),
     Measurement("pruning", "pruning", (PLAIN, SE, THETA), [text for score in SCORES for text in ("--score", score)]),
     Measurement("gates", "gates", FIRST[1:], others=True),

@@ -38,7 +38,7 @@ E4_MAX, E4_AVG, GLOBAL_MAX = OTHERS
 SHUFFLE, SHUFFLE_THETA = PAIR
 
 
-TEST_IMAGES = 10_000
+IMAGES = {"train": 50_000, "val": 10_000}
 """Of CIFAR-10, which the curves of trainings are of."""
 
 
@@ -77,15 +77,17 @@ class Results:
 
     Args:
         words: what was found, in sentences, by name.
-        images: that were measured.
+        images: by measurement, how many images it took.
         earlier: networks whose selectivity over training an earlier call measured.
+        options: of the command that measured, as a user would type them.
     """
 
     tables: dict[str, pd.DataFrame]
     figures: dict[str, Path]
     words: dict[str, list[str]] = field(default_factory=dict)
-    images: int = 0
+    images: Mapping[str, int] = field(default_factory=dict)
     earlier: Sequence[str] = ()
+    options: str = ""
 
 
 def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> Results:
@@ -95,7 +97,7 @@ def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> 
         runs: by the measurement's name, its run.
         epochs: runs over a training's checkpoints.
     """
-    tables, figures = {"trainings": _trainings(weights)}, {}
+    tables, figures, words = {"trainings": _trainings(weights)}, {}, {}
     if "errors" in runs:
         recording = open_recording(runs["errors"])
         groups = groups_of(recording.networks)
@@ -108,7 +110,9 @@ def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> 
         folder = runs["selectivity"]
         if (folder / "selectivity_gap_trainings.csv").is_file():
             gaps, trends = (read_table(folder, f"selectivity_{name}_trainings.csv") for name in ("gap", "trend"))
-            tables["selectivity_gaps"], tables["depth"] = gaps, answers.depth_answers(gaps, trends)
+            active = _least_active(read_table(folder, "selectivity.csv"))
+            tables["selectivity_gaps"], tables["depth"] = gaps, answers.depth_answers(gaps, trends, active)
+            words["active"] = [f"{100 * active:.2f} %"]
         tables["selectivity_blocks"] = read_table(folder, "selectivity_blocks.csv")
         for name in ("fig2_selectivity", "fig2_trainings"):
             figures[name] = folder / "figures" / f"{name}.png"
@@ -116,7 +120,8 @@ def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> 
         folder = runs["pruning"]
         curves, groups = Curves.read(folder), groups_of(read_record(folder)["networks"])
         if (folder / "pruning_summary_trainings.csv").is_file():
-            tables["orders"] = answers.order_answers(read_table(folder, "pruning_summary_trainings.csv"))
+            summary = read_table(folder, "pruning_summary_trainings.csv")
+            tables["orders"], tables["blocks"] = answers.order_answers(summary), answers.block_table(summary)
         importances = answers.block_importances(curves, groups)
         tables["stars"] = answers.star_answers(importances, (SE, THETA), PLAIN, curves.indices)
         tables["se_and_theta"] = answers.curve_answers(curves, groups, THETA, SE)
@@ -125,7 +130,7 @@ def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> 
             figures[name] = folder / "figures" / f"{name}.png"
     training = _shuffle_curves(weights)
     if len(training):
-        tables["speed"] = answers.speed_answers(training, SHUFFLE_THETA, SHUFFLE, TEST_IMAGES)
+        tables["speed"] = answers.speed_answers(training, SHUFFLE_THETA, SHUFFLE, IMAGES)
         tables["shuffle_curves"] = training
     if epochs:
         over = pd.concat([read_table(folder, "selectivity_epochs.csv") for folder in epochs], ignore_index=True)
@@ -133,11 +138,21 @@ def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> 
         for folder in epochs:
             network = read_table(folder, "selectivity_epochs.csv")["network"].iloc[0]
             figures[f"epochs_{network}"] = folder / "figures" / "fig_epochs.png"
-    of_gates, drawn, words = _gates(runs)
+    of_gates, drawn, said = _gates(runs)
     tables |= of_gates
     figures |= drawn
-    images = read_record(runs["errors"])["data"]["read"] if "errors" in runs else 0
+    words |= said
+    images = {name: read_record(runs[name])["data"]["read"] for name in ("errors", "selectivity") if name in runs}
     return Results(tables, {name: path for name, path in figures.items() if path.is_file()}, words, images)
+
+
+def _least_active(units: pd.DataFrame) -> float:
+    """The least mean over a block's units of the share of images that they are active on.
+
+    Args:
+        units: `selectivity.csv`.
+    """
+    return float(units.groupby(["network", "block"])["active_fraction"].mean().min())
 
 
 def _gates(runs: Mapping[str, Path]) -> tuple[dict[str, pd.DataFrame], dict[str, Path], dict[str, list[str]]]:
@@ -148,8 +163,8 @@ def _gates(runs: Mapping[str, Path]) -> tuple[dict[str, pd.DataFrame], dict[str,
     if "gates" in runs:
         blocks, static = (read_table(runs["gates"], f"gates_{name}.csv") for name in ("blocks", "static"))
         tables["gates"] = gates.gate_table(blocks, static)
-        names = ("gates_blocks_trainings.csv", "gates_static_trainings.csv")
-        tables["gates_trainings"] = gates.pooled_table(*(read_table(runs["gates"], name) for name in names))
+        shares, changes = (read_table(runs["gates"], f"gates_{name}_trainings.csv") for name in ("blocks", "static"))
+        tables["gates_trainings"], tables["static"] = gates.pooled_table(shares, changes), gates.stage_table(changes)
         words["static"] = gates.static_sentences(static)
         figures |= {
             name: runs["gates"] / "figures" / f"{name}.png" for name in ("fig_gates_variance", "fig_gates_static")
@@ -264,7 +279,7 @@ class _Filling(dict):
     def __init__(self, results: Results, drawn: set[str]):
         super().__init__()
         self.tables, self.words, self.drawn = results.tables, results.words, drawn
-        self.images, self.earlier = results.images, results.earlier
+        self.images, self.earlier, self.options = results.images, results.earlier, results.options
 
     def __missing__(self, name: str) -> str:
         kind, _, of = name.partition("_")
@@ -281,8 +296,11 @@ class _Filling(dict):
             ]
             return "\n\n".join(f"![{each}](figures/{each}.png)" for each in shown) or "*No figure yet.*"
         if name == "progress":
-            images = f"Measured on {self.images} test images where nothing else is said."
-            return f"{_progress(self.tables['trainings'])} {images}"
+            return f"{_progress(self.tables['trainings'])} {_images(self.images)}"
+        if name == "options":
+            return self.options
+        if name == "active":
+            return "".join(self.words.get("active", ["an unknown share"]))
         if name == "earlier":
             return _earlier(self.earlier)
         raise KeyError(name)
@@ -293,6 +311,17 @@ def _earlier(networks: Sequence[str]) -> str:
         return ""
     names = ", ".join(pretty(network) for network in networks)
     return f"Measured earlier, on checkpoints that were not there when the rest of this page was written: {names}."
+
+
+def _images(images: Mapping[str, int]) -> str:
+    """
+    >>> _images({"errors": 10000, "selectivity": 2000})
+    'Errors are measured on 10,000 test images, all else on 2,000 where nothing else is said.'
+    """
+    if not images:
+        return "Nothing is measured yet."
+    errors, others = images.get("errors", 0), images.get("selectivity", 0)
+    return f"Errors are measured on {errors:,} test images, all else on {others:,} where nothing else is said."
 
 
 def _progress(trainings: pd.DataFrame) -> str:
@@ -344,8 +373,8 @@ def main(data, runs, weights, out, train, limit, precision):
         command = ["--data", data, "--runs", str(runs), "--out", str(weights), "--precision", precision]
         subprocess.run([sys.executable, "-m", "studies.cifar10.train", *command], check=True)
 
-    def more(most: int | None = None) -> list[str]:
-        fewest = min((each for each in (limit, most) if each is not None), default=None)
+    def more(most: int | None = None, every: bool = False) -> list[str]:
+        fewest = min((each for each in (limit, most) if each is not None and not every), default=None)
         return ["--precision", precision, *(["--limit", str(fewest)] if fewest else [])]
 
     measured = (runs / "measured").resolve()
@@ -354,7 +383,8 @@ def main(data, runs, weights, out, train, limit, precision):
     except subprocess.CalledProcessError as error:
         raise click.ClickException(f"`{' '.join(error.cmd[2:])}` failed; what is measured stays") from error
     results = answered(with_earlier(collect(done, weights, epochs), out))
-    write(results, out, HERE / "README.template.md")
+    options = f" --limit {limit}" if limit else ""
+    write(replace(results, options=options), out, HERE / "README.template.md")
     click.echo(out / "README.md")
 
 
@@ -365,7 +395,9 @@ def _measure(data: str, weights: Path, runs: Path, measured: Path, more) -> tupl
         more: options of every command, by the most images that it takes.
     """
     done = {
-        each.name: each.run(data, weights, measured, more(each.most)) for each in MEASUREMENTS if each.groups(weights)
+        each.name: each.run(data, weights, measured, more(each.most, each.every))
+        for each in MEASUREMENTS
+        if each.groups(weights)
     }
     for each in DERIVED:
         if each.of in done and set(each.needs) <= read_record(done[each.of])["networks"].keys():

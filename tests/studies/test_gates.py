@@ -1,5 +1,6 @@
 """What the study says of gates: each sentence and table by hand, from tables of a few rows."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -38,6 +39,12 @@ def test_over_trainings_one_row_has_what_depends_on_the_image():
     (found,) = gates.pooled_table(pd.DataFrame(shares), static).to_dict("records")
     lost = {"its mean": -5, "its class's mean": 2.5, "another image's": -10, "1": -35}
     assert found == pytest.approx(about | {"input": 0.5, "low": 0.4, "high": 0.6, "class": 0.2} | lost)
+    wide = pd.DataFrame(shares).assign(low=-3.0, high=4.0)
+    (found,) = gates.pooled_table(wide, static).to_dict("records")
+    assert (found["low"], found["high"]) == (0, 1)
+    stage = gates.stage_table(static.assign(trainings=2, low=-0.9, high=0.1))
+    assert stage["replaced_by"].tolist() == ["its mean", "its class's mean", "another image's", "1"]
+    assert stage["mean"].tolist() == pytest.approx([-10, 5, -20, -70]) and stage["low"].tolist() == [-90] * 4
 
 
 def test_static_gates_in_words():
@@ -63,6 +70,11 @@ def test_agreement_is_averaged_over_blocks():
     assert first[["correlation", "ceiling", "agreement"]].tolist() == pytest.approx([-0.1, 0.7, -0.25])
     (said,) = gates.ceiling_sentences(table)
     assert said.endswith("`mu_max` +0.50 (ceiling 0.90), `csi` -0.10 (ceiling 0.70).")
+    rows[1] = (*rows[1][:6], np.nan, np.nan)  # a block whose damage is not reproducible
+    table = gates.lesion_table(pd.DataFrame(rows, columns=columns).assign(network=SE))
+    assert table.iloc[0]["with_ceiling"] == 1 and np.isnan(table.iloc[0]["ceiling"])
+    (said,) = gates.ceiling_sentences(table)
+    assert said.endswith("`csi` -0.10 (no ceiling: halves of the images agree in 1 of 2 blocks).")
 
 
 def test_targeted_lesions_tell_of_the_worst_block():
