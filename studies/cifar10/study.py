@@ -28,6 +28,7 @@ from gelens.results.run import read_record, read_table
 from gelens.statistics.curves import Curves
 from gelens.statistics.trainings import groups_of
 from gelens.tables.evaluation import evaluation_gaps
+from gelens.tables.taps import tap_sentences
 from studies.cifar10 import answers, gates, glance
 from studies.cifar10.measure import ALL, DERIVED, MEASUREMENTS, PLAIN, SE, THETA, over_training
 from studies.cifar10.train import HERE, OTHERS, PAIR, THETA_MINUS, TRAININGS, is_finished
@@ -170,7 +171,7 @@ def _gates(runs: Mapping[str, Path]) -> tuple[dict[str, pd.DataFrame], dict[str,
             name: runs["gates"] / "figures" / f"{name}.png" for name in ("fig_gates_variance", "fig_gates_static")
         }
     if "taps" in runs:
-        words["taps"] = read_record(runs["taps"])["findings"]
+        words["taps"] = tap_sentences(read_table(runs["taps"], "taps_gap.csv"))
         figures["fig_taps"] = runs["taps"] / "figures" / "fig_taps.png"
     if "lesions" in runs:
         agreement, record = read_table(runs["lesions"], "lesions_agreement.csv"), read_record(runs["lesions"])
