@@ -152,7 +152,7 @@ def ceiling_sentences(table: pd.DataFrame) -> list[str]:
 def _ceiling(row) -> str:
     if row.with_ceiling == row.blocks:
         return f"ceiling {row.ceiling:.2f}"
-    return f"no ceiling: halves of the images agree in {row.with_ceiling} of {row.blocks} blocks"
+    return f"no ceiling in {row.blocks - row.with_ceiling} of {row.blocks} blocks"
 
 
 def targeted_sentences(targeted: pd.DataFrame) -> list[str]:

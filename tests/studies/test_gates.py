@@ -74,7 +74,7 @@ def test_agreement_is_averaged_over_blocks():
     table = gates.lesion_table(pd.DataFrame(rows, columns=columns).assign(network=SE))
     assert table.iloc[0]["with_ceiling"] == 1 and np.isnan(table.iloc[0]["ceiling"])
     (said,) = gates.ceiling_sentences(table)
-    assert said.endswith("`csi` -0.10 (no ceiling: halves of the images agree in 1 of 2 blocks).")
+    assert said.endswith("`csi` -0.10 (no ceiling in 1 of 2 blocks).")
 
 
 def test_targeted_lesions_tell_of_the_worst_block():
