@@ -29,7 +29,8 @@ def collection(tmp_path, monkeypatch):
             path.parent.mkdir(parents=True, exist_ok=True)
             save_weights(load_network(network).half(), path, seed=str(seed))
             card = {"network": network, "seed": seed, "top1_accuracy": 50.0, "recipe": "cifar", "licence": "MIT"}
-            card |= {"data": {"name": "letters"}, "settings": {"epochs": 3}, "weights": file_hash(path)}
+            noted = {"note": "drawn by hand"} if seed == 4 else {}
+            card |= {"data": {"name": "letters"} | noted, "settings": {"epochs": 3}, "weights": file_hash(path)}
             path.with_suffix(".json").write_text(json.dumps(card))
     monkeypatch.setattr(shipped, "FOLDER", tmp_path)
     shipped.everything.cache_clear()
@@ -90,7 +91,7 @@ def test_what_does_not_come_with_gelens(collection, reference, message):
 def test_networks_lists_them(collection):
     result = CliRunner().invoke(cli.main, ["networks"])
     assert result.exit_code == 0 and f"{THETA_MINUS}:extent=4,pool=max@letters" in result.stdout
-    assert "mini_resnet@letters/4" in result.stdout
+    assert "mini_resnet@letters/4" in result.stdout and result.stdout.count("Data: drawn by hand.") == 1
 
 
 def test_supplementary_without_networks_asks_for_their_data():

@@ -139,7 +139,7 @@ def shipped_table() -> "pd.DataFrame":
             "epochs": each.card["settings"]["epochs"],
             "seed": each.seed,
             "hash": each.card["weights"],
-            "note": each.card["data"]["note"],
+            "note": each.card["data"].get("note", ""),
             "licence": each.card["licence"],
         }
         for each in everything()
