@@ -242,16 +242,11 @@ def _among_seeds(importance: tuple[list[int], np.ndarray], reference: str) -> pd
     seeds, lost = importance
     rows = []
     for blocks, start in ((ALL_BLOCKS, 0), (LATER, 1)):
-        each = [stats.spearmanr(*(lost[at, start:].mean(1) for at in pair)).statistic for pair in pairs_of(seeds)]
+        each = [stats.spearmanr(*pair).statistic for pair in combinations(lost[:, start:].mean(2), 2)]
         if each:
             told = {"network": reference, "reference": reference, "blocks": blocks, "trainings": len(seeds)}
             rows.append(told | {"mean": np.mean(each), "answer": ""})
     return pd.DataFrame(rows)
-
-
-def pairs_of(seeds: Sequence[int]) -> list[tuple[int, int]]:
-    """Places of every two of them."""
-    return list(combinations(range(len(seeds)), 2))
 
 
 def _rank_correlations(weights: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
