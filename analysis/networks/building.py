@@ -6,13 +6,13 @@ from timm.layers import SEModule
 from torch import nn
 
 from ..errors import UsageError
-from .catalogue import NAMES, resolve
+from .catalogue import FAMILIES, NAMES, resolve
 from .gather_excite import GatherExcite
 from .references import Reference
 from .resnet import residual_network
 from .shufflenet import ShuffleNet
 
-_small_resnet = partial(residual_network, widths=(8, 16, 32, 64), small_images=True)
+_small_resnet = partial(residual_network, widths=(8, 16, 32, 64))
 
 BUILDERS = {
     "resnet50": partial(residual_network, depths=(3, 4, 6, 3)),
@@ -21,9 +21,9 @@ BUILDERS = {
     # ResNet-50's layout at an eighth of its width, for CIFAR-10 and its like
     "thin_resnet50": partial(_small_resnet, depths=(3, 4, 6, 3), stem=16),
     "shufflenet": ShuffleNet,
-    "mini_shufflenet": partial(ShuffleNet, depths=(2, 4, 2), widths=(60, 120, 240), small_images=True),
+    "mini_shufflenet": partial(ShuffleNet, depths=(2, 4, 2), widths=(60, 120, 240)),
     # ShuffleNet's layout at half its width
-    "thin_shufflenet": partial(ShuffleNet, widths=(120, 240, 480), small_images=True),
+    "thin_shufflenet": partial(ShuffleNet, widths=(120, 240, 480)),
 }
 """By family, what builds its networks with a gate."""
 
@@ -33,6 +33,8 @@ def build(reference: Reference, **defaults) -> nn.Module:
     settings = resolve(reference, **defaults)
     family, gate = NAMES[reference.name]
     backbone = {key: settings.pop(key) for key in ("classes", "size", "stride_in") if key in settings}
+    if FAMILIES[family].small_images:
+        backbone["small_stem"] = FAMILIES[family].small_stem(backbone["size"])
     if settings.get("port") == "mindspore" and backbone["stride_in"] != "3x3":
         raise UsageError(f"`{reference}`: port=mindspore has its strides in the 3x3 convolution")
     if "port" in settings:

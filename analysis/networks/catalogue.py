@@ -26,16 +26,28 @@ class Family:
     """A backbone: its default classes and size, its gates, and settings of its own.
 
     Families of small images take pixels between −1 and 1, whole; the others are normalised and cropped as for ImageNet.
+
+    Args:
+        halves_from: the size in pixels from which a family of small images has a stem of stride 2, if any.
     """
 
     classes: int
     size: int
     gates: tuple[str, ...]
     settings: tuple[tuple[str, object], ...] = ()
+    halves_from: int | None = None
 
     @property
     def small_images(self) -> bool:
         return self.size < 64
+
+    def small_stem(self, size: int) -> int:
+        """The stride of a small-image family's stem, for images of this size.
+
+        >>> FAMILIES["thin_resnet50"].small_stem(32), FAMILIES["thin_resnet50"].small_stem(64)
+        (1, 2)
+        """
+        return 2 if self.halves_from and size >= self.halves_from else 1
 
 
 GATES = ("", "se", "ge_theta_minus", "ge_theta", "ge_theta_plus")
@@ -46,10 +58,10 @@ FAMILIES = {
     "resnet50": Family(1000, 224, GATES, _STRIDE),
     "resnet101": Family(1000, 224, GATES, _STRIDE),
     "mini_resnet": Family(10, 32, GATES),
-    "thin_resnet50": Family(10, 32, GATES),
+    "thin_resnet50": Family(10, 32, GATES, halves_from=64),
     "shufflenet": Family(1000, 224, _SHUFFLE_GATES),
     "mini_shufflenet": Family(10, 32, _SHUFFLE_GATES),
-    "thin_shufflenet": Family(10, 32, _SHUFFLE_GATES),
+    "thin_shufflenet": Family(10, 32, _SHUFFLE_GATES, halves_from=64),
 }
 
 NAMES = {

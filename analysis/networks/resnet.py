@@ -18,7 +18,7 @@ def residual_network(
     widths: tuple[int, int, int, int] = (64, 128, 256, 512),
     classes: int = 1000,
     size: int = 224,
-    small_images: bool = False,
+    small_stem: int | None = None,
     stem: int = 64,
     stride_in: str = "3x3",
     port: str = "",
@@ -31,7 +31,7 @@ def residual_network(
         widths: bottleneck width of each stage; a stage has four times as many channels.
         classes: number of outputs.
         size: height and width of the input in pixels; fixes the maps that a global parametric gather spans.
-        small_images: a 3×3 stem of stride 1 without pooling, for images of about 32 px.
+        small_stem: stride of a 3×3 stem without pooling, for small images; None has the usual stem.
         stem: channels of the first convolution; even.
         stride_in: where a stage's first block has its stride of 2: "3x3" (torchvision, timm), with a max pool that
             is padded by 1; or "1x1" (the published definitions, Caffe's and Cadene's SE networks), with an unpadded
@@ -42,14 +42,15 @@ def residual_network(
     # timm takes other widths of the stem only of its deep one, whose convolutions make way for ours
     narrow = {} if stem == 64 else {"stem_type": "deep", "stem_width": stem // 2}
     network = ResNet(Bottleneck, depths, num_classes=classes, channels=widths, zero_init_last=False, **narrow)
-    if small_images:
-        network.conv1, network.maxpool = nn.Conv2d(3, stem, 3, padding=1, bias=False), nn.Identity()
+    if small_stem:
+        network.conv1 = nn.Conv2d(3, stem, 3, stride=small_stem, padding=1, bias=False)
+        network.maxpool = nn.Identity()
         nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
     if stride_in == "1x1":
         _stride_in_first(network)
     if port:
         _pad_same(network)
-    side = size if small_images else -(-size // 4)
+    side = -(-size // (small_stem or 4))
     for stage in STAGES:
         for block in getattr(network, stage):
             block.se = gate(block.bn3.num_features, (side, side))

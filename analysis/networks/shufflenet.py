@@ -56,7 +56,7 @@ class ShuffleNet(nn.Module):
         groups: groups of the 1×1 convolutions.
         classes: number of outputs.
         size: height and width of the input in pixels.
-        small_images: a stem of stride 1 without pooling, for images of about 32 px.
+        small_stem: stride of a stem without pooling, for small images; None has the usual stem.
 
     Shape: (N, 3, size, size) to (N, classes).
     """
@@ -70,14 +70,14 @@ class ShuffleNet(nn.Module):
         groups: int = 3,
         classes: int = 1000,
         size: int = 224,
-        small_images: bool = False,
+        small_stem: int | None = None,
     ):
         super().__init__()
         self.num_classes = classes
-        self.conv1 = nn.Conv2d(3, stem, 3, stride=1 if small_images else 2, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(3, stem, 3, stride=small_stem or 2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
-        self.maxpool = nn.Identity() if small_images else nn.MaxPool2d(3, stride=2, padding=1)
-        side, inputs = size if small_images else -(-size // 4), stem
+        self.maxpool = nn.Identity() if small_stem else nn.MaxPool2d(3, stride=2, padding=1)
+        side, inputs = -(-size // (small_stem or 4)), stem
         for name, depth, width in zip(STAGES, depths, widths, strict=True):
             side = -(-side // 2)
             units = []
