@@ -69,10 +69,12 @@ def check_precision(name: str, device: torch.device, others: tuple[str, ...] = (
         raise unknown("precision", name, (*PRECISIONS, *others))
     if name == "tf32" and not has_tf32(device):
         raise UsageError(
-            f"this {_kind(device)} has no TF32, which NVIDIA GPUs have since Ampere; expected fp32 or bf16"
+            f"this {device_kind(device)} has no TF32, which NVIDIA GPUs have since Ampere; expected fp32 or bf16"
         )
     if name == "bf16" and not has_bfloat16(device):
-        log.warning("this %s emulates bfloat16, many times slower than float32: fp32 would do better", _kind(device))
+        log.warning(
+            "this %s emulates bfloat16, many times slower than float32: fp32 would do better", device_kind(device)
+        )
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -90,14 +92,15 @@ def has_tf32(device: torch.device) -> bool:
 
 
 def fast_precision(device: torch.device) -> str:
-    """What "auto" means for a pass: "bf16" where the device computes in bfloat16 itself, else "fp32".
+    """What "auto" means for a pass and for a training: "bf16" where the device computes in bfloat16 itself, else "fp32".
 
     MPS counts as one that does not: what it gains there depends on the chip.
     """
     return "bf16" if has_bfloat16(device) and device.type != "mps" else "fp32"
 
 
-def _kind(device: torch.device) -> str:
+def device_kind(device: torch.device) -> str:
+    """In a word."""
     return "processor" if device.type == "cpu" else device.type
 
 

@@ -20,10 +20,9 @@ from timm.optim import param_groups_weight_decay
 from torch import nn
 
 from gelens.data import load_data
-from gelens.devices import PRECISIONS, keep_freed_memory, resolve_device
+from gelens.devices import fast_precision, PRECISIONS, keep_freed_memory, resolve_device
 from gelens.networks import load_network
 from gelens.training.loop import KeptEpochs, Loop
-from gelens.training.precision import faster_precision
 from gelens.training.reading import training_batches
 from gelens.training.recipes import recipe_of
 
@@ -61,7 +60,7 @@ def main(network, data, recipe, images, device, precision):
     recipe, target = recipe_of(recipe, epochs=2), resolve_device(device)
     built = load_network(network)
     if precision == "auto":
-        precision = faster_precision(built, recipe.batch_size, built.preprocessing.size, target)
+        precision = fast_precision(target)
     splits = [load_data(data, split).limited(images) for split in ("train", "val")]
     begun = time.perf_counter()
     reader = training_batches(splits[0], recipe, built.preprocessing, target)

@@ -27,7 +27,7 @@ from .running import execute
 )
 @shared.seed
 @shared.device
-@shared.precision("auto", "a few steps show it to be faster")
+@shared.precision("auto")
 @shared.option(
     "--compile", "compiled", is_flag=True, help="Use torch.compile: a minute of compiling, then faster steps."
 )

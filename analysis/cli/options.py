@@ -162,14 +162,14 @@ workers = _pass(
 )
 
 
-def precision(default: str, faster: str = "the device computes in it itself"):
+def precision(default: str):
     """The option of what is computed in."""
     return _pass(
         "--precision",
         default=default,
         show_default=True,
         type=Choice([*choices.PRECISIONS, "auto"]),
-        help=f"fp32 is IEEE's; auto is bf16 where {faster}, else fp32.",
+        help="fp32 is IEEE's; auto is bf16 where the device computes in it itself, else fp32.",
     )
 
 

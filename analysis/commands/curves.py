@@ -1,5 +1,6 @@
 """`gelens curves`: figure 1, from finished trainings' folders."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from ..errors import UsageError
 from ..files import file_hash
 from ..names import unique_label
 from ..results.run import Run, read_record, read_table
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,10 @@ class TrainingCurves:
                 raise UsageError(f"the training.csv of `{folder}` is empty: no epoch was finished")
             label = unique_label(str(table["network"].iloc[0]), tables)
             tables[label] = table.assign(network=label)
-            data = read_record(folder).get("data", {})
+            record = read_record(folder)
+            if not record.get("finished"):
+                log.warning("the training in %s is not finished: %d epochs are drawn", folder, table["epoch"].max())
+            data = record.get("data", {})
             notes.add((data.get("name", ""), data.get("note", "")))
         run.write_table("training.csv", pd.concat(tables.values(), ignore_index=True))
         names, said = (" ".join(sorted({pair[at] for pair in notes} - {""})) for at in (0, 1))

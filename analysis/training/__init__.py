@@ -16,7 +16,7 @@ from ..data import ImageData, checked, load_data, preprocessing_for
 from ..data.contents import changed_content, sampled_contents
 from ..data.datasets import image_differences
 from ..data.loading import reading_errors_told
-from ..devices import check_precision, is_accelerator, resolve_device
+from ..devices import check_precision, device_kind, fast_precision, is_accelerator, resolve_device
 from ..errors import RunError, UsageError, difference, unknown
 from ..files import atomic_path
 from ..interruption import termination_raised
@@ -26,7 +26,6 @@ from ..networks.weights import code_hash, network_card, weights_hash
 from ..results.following import open_run
 from ..results.run import Run, read_table
 from .loop import SCALED, KeptEpochs, Loop
-from .precision import faster_precision
 from .recipes import RECIPES, Recipe, check_recipe, recipe_of
 
 log = logging.getLogger(__name__)
@@ -55,7 +54,8 @@ def train(
 ) -> pd.DataFrame:
     """Train a network and leave its weights, recipe and curves in a run's folder.
 
-    After every epoch the state is saved: an interrupted training goes on from there with `resume`, to the same end.
+    After every epoch the state is saved and training.csv is written: an interrupted training goes on from there with
+    `resume`, to the same end. Where no progress bar is shown, each epoch is logged in a line.
     The processes that torchrun starts share every batch; what differs then from one process is in `Loop`.
 
     Args:
@@ -64,9 +64,9 @@ def train(
         out: the run's folder: training.csv, weights.safetensors, recipe.json, run.json.
         recipe: a `Recipe`, or the name of one of `RECIPES`.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", "xpu".
-        precision: "fp32" (IEEE), "tf32", "bf16", "fp16", or "auto": bfloat16 where the device computes in it and a few
-            steps show it to be faster, else float32. What was chosen is in run.json, and taken again when a training
-            goes on.
+        precision: "fp32" (IEEE), "tf32", "bf16", "fp16", or "auto": bfloat16 where the device computes in it itself,
+            else float32. Nothing is timed, so the same machine always chooses the same. What was chosen is said, is in
+            run.json, and is taken again when a training goes on.
         workers: processes that decode images; where not given one a core for a GPU that has them decoded again and
             again, else none.
         label: the network's name in tables; its reference by default.
@@ -126,9 +126,8 @@ def train(
         if run.finished:
             return processes.tell(read_table(run.folder, "training.csv") if processes.is_first() else None)
         if precision == "auto":
-            size = network.preprocessing.size
-            precision = run.record.get("precision") or faster_precision(network, recipe.batch_size, size, target)
-            precision = processes.tell(precision)
+            precision = processes.tell(run.record.get("precision") or fast_precision(target))
+            log.info("precision: %s, by what this %s computes in", precision, device_kind(target))
         described = {"name": str(data), "note": training.note, "images": len(training)}
         described |= {"train": training.fingerprint, "val": validation.fingerprint}
         before, now = run.record.get("processes", processes.number()), processes.number()
@@ -138,7 +137,9 @@ def train(
         loop = Loop(network, training, validation, recipe, target, precision, workers, progress, compiled)
         with run.timed("train"), _told_what_is_kept(run):
             kept = KeptEpochs(run.path("epochs"), keep_epochs)
-            history = loop.run(run.path("checkpoint.pt"), label, kept, arguments | {"precision": precision} | of)
+            of_all = arguments | {"precision": precision} | of
+            leave_curves = lambda history: run.write_table("training.csv", pd.DataFrame(history))
+            history = loop.run(run.path("checkpoint.pt"), label, kept, of_all, leave_curves)
         table = pd.DataFrame(history)
         if processes.is_first():
             _leave(run, table, network, label, recipe, data)

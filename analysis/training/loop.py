@@ -1,7 +1,8 @@
 """The loop that trains a network."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,13 @@ from ..errors import RunError, UsageError, difference
 from ..files import atomic_path
 from ..networks import save_weights
 from ..networks.weights import load_tensors, save_tensors
-from ..progress import progress_bar
+from ..progress import TimeLeft, progress_bar
 from ..randomness import hashes
 from .reading import images_of, training_batches
 from .recipes import Recipe
 from .schedules import Schedule
+
+log = logging.getLogger(__name__)
 
 MIXED_PRECISION = {"fp32": "no", "tf32": "no", "bf16": "bf16", "fp16": "fp16"}
 SCALED = ("cuda", "xpu")
@@ -90,11 +93,19 @@ class Loop:
         ).to(self.accelerator.device)
         self.loss = MeanMetric(nan_strategy="disable").to(self.accelerator.device)
 
-    def run(self, checkpoint: Path, label: str, keep: "KeptEpochs", of: Mapping) -> list[dict]:
+    def run(
+        self,
+        checkpoint: Path,
+        label: str,
+        keep: "KeptEpochs",
+        of: Mapping,
+        after_epoch: Callable[[list[dict]], object] = lambda history: None,
+    ) -> list[dict]:
         """Train to the end, from the checkpoint on where there is one; rows of `training.csv`.
 
         Args:
             of: what the training is of, as JSON has it: a checkpoint of something else is refused.
+            after_epoch: is given the rows so far.
 
         Raises:
             UsageError: the checkpoint is of another training.
@@ -102,9 +113,9 @@ class Loop:
                 another process is lost.
         """
         with processes.losses_told(), float32_as(self.precision):
-            return self._run(checkpoint, label, keep, of)
+            return self._run(checkpoint, label, keep, of, after_epoch)
 
-    def _run(self, checkpoint: Path, label: str, keep: "KeptEpochs", of: Mapping) -> list[dict]:
+    def _run(self, checkpoint: Path, label: str, keep: "KeptEpochs", of: Mapping, after_epoch) -> list[dict]:
         steps = len(self.reader)
         if not steps:
             raise RunError("no step to train: one image alone has no variance for batch norm; expected more images")
@@ -112,6 +123,7 @@ class Loop:
         history = self._restore(checkpoint, of)
         done = history[-1]["epoch"] if history else 0
         total = self.recipe.epochs * steps
+        left = TimeLeft(self.recipe.epochs - done)
         with progress_bar(self.progress, total=total, initial=done * steps, desc=label, unit="step") as bar:
             for epoch in range(done + 1, self.recipe.epochs + 1):
                 # each epoch draws from seeds of its own, so that one resumed is one never interrupted
@@ -130,6 +142,9 @@ class Loop:
                 self.schedule.after_epoch(history[-1]["top1_error"])
                 bar.set_postfix_str(f"val error {history[-1]['top1_error']:.1f} %")
                 self._save(checkpoint, history, of)
+                after_epoch(history)
+                if bar.disable:  # a log file shows no bar
+                    log.info("%s", _told(*history[-2:], of=self.recipe.epochs, left=left.after(epoch - done)))
         return history
 
     def _epoch(self, epoch: int, bar, keep: "KeptEpochs") -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -216,6 +231,15 @@ class Loop:
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(saved["scaler"])
         return saved["history"]
+
+
+def _told(training: Mapping, validation: Mapping, of: int, left: str) -> str:
+    """An epoch in a line."""
+    return (
+        f"{training['network']}: epoch {training['epoch']} of {of}, top-1 error {training['top1_error']:.2f} % in "
+        f"training, {validation['top1_error']:.2f} % in validation, learning rate {training['learning_rate']:.3g}, "
+        f"{left} left"
+    )
 
 
 def _own_part(data: ImageData) -> ImageData:

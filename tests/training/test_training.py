@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import ImageOps
@@ -41,7 +42,7 @@ def few_digits(monkeypatch):
 
 RECIPE = Recipe(3, 32, 0.05)
 train = partial(training.train, precision="fp32", progress=False)
-"""In the precision of evaluations, so that their errors are equal, and without steps to choose it by."""
+"""In the precision of evaluations, so that their errors are equal."""
 
 
 def test_an_interrupted_training_resumes_to_the_same_end(tmp_path, few_digits, monkeypatch):
@@ -208,7 +209,6 @@ def test_small_images_are_decoded_once(tmp_path, monkeypatch):
 
 def test_the_precision_is_what_the_device_computes_in(tmp_path, few_digits, monkeypatch, caplog):
     monkeypatch.setattr("gelens.devices.has_bfloat16", lambda device: False)
-    monkeypatch.setattr("gelens.training.precision.has_bfloat16", lambda device: False)
     with caplog.at_level("WARNING"):
         train("mini_shufflenet", "digits", tmp_path / "bf16", Recipe(1, 70, 0.05), "cpu", precision="bf16")
     assert "emulates bfloat16" in caplog.text
@@ -216,20 +216,51 @@ def test_the_precision_is_what_the_device_computes_in(tmp_path, few_digits, monk
     assert json.loads((tmp_path / "auto" / "run.json").read_text())["precision"] == "fp32"
 
 
-def test_the_faster_precision_is_taken(monkeypatch):
-    from gelens.training import precision
+@pytest.mark.parametrize("has, chosen", [(True, "bf16"), (False, "fp32")])
+def test_the_precision_is_chosen_by_the_hardware_and_said(tmp_path, few_digits, monkeypatch, caplog, has, chosen):
+    """Never by a stopwatch, which once chose twice for one command and seed, and so made other weights."""
+    monkeypatch.setattr("gelens.devices.has_bfloat16", lambda device: has)
+    with caplog.at_level("INFO"):
+        train("mini_shufflenet", "digits", tmp_path / "run", Recipe(1, 70, 0.05), "cpu", precision="auto")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["precision"] == chosen
+    assert f"precision: {chosen}, by what this processor computes in" in caplog.text
 
-    network = gelens.load_network("mini_shufflenet")
-    monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
-    for seconds, chosen in (({None: 2.0, torch.bfloat16: 1.0}, "bf16"), ({None: 1.0, torch.bfloat16: 2.0}, "fp32")):
-        monkeypatch.setattr(precision, "_seconds", lambda network, images, dtype, seconds=seconds: seconds[dtype])
-        assert precision.faster_precision(network, 8, 32, torch.device("cpu")) == chosen
+
+def test_every_epoch_leaves_a_line_and_a_row(tmp_path, few_digits, monkeypatch, caplog):
+    """Where output is a file, an hour's training says how far it is, and its curves can be looked at."""
+    from gelens.training.loop import Loop
+
+    save, seen = Loop._save, []
+
+    def save_and_look(self, *arguments):
+        table = tmp_path / "run" / "training.csv"
+        seen.append(len(pd.read_csv(table)) if table.exists() else 0)
+        save(self, *arguments)
+
+    monkeypatch.setattr(Loop, "_save", save_and_look)
+    with caplog.at_level("INFO"):
+        table = train("mini_shufflenet", "digits", tmp_path / "run", replace(PADDED, epochs=3), progress=False)
+    assert seen == [0, 2, 4]
+    lines = [record.message for record in caplog.records if "epoch" in record.message]
+    last = table[table["epoch"] == 3].set_index("split")["top1_error"]
+    assert len(lines) == 3 and lines[2] == (
+        f"mini_shufflenet: epoch 3 of 3, top-1 error {last['train']:.2f} % in training, {last['val']:.2f} % in "
+        f"validation, learning rate {table['learning_rate'].iloc[-1]:.3g}, 00:00 left"
+    )
+
+
+def test_the_time_left_is_that_of_the_pieces_to_come(monkeypatch):
+    from gelens import progress
+
+    now = iter([100.0, 220.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    assert progress.TimeLeft(5).after(2) == "03:00"
 
 
 def test_a_training_goes_on_in_the_precision_it_began_in(tmp_path, few_digits, monkeypatch):
     from gelens.training.loop import Loop
 
-    monkeypatch.setattr(training, "faster_precision", lambda *args: "bf16")
+    monkeypatch.setattr(training, "fast_precision", lambda device: "bf16")
     save = Loop._save
 
     def save_then_stop(self, *arguments):
@@ -240,7 +271,7 @@ def test_a_training_goes_on_in_the_precision_it_began_in(tmp_path, few_digits, m
     with pytest.raises(KeyboardInterrupt):
         train("mini_shufflenet", "digits", tmp_path / "run", PADDED, precision="auto")
     monkeypatch.setattr(Loop, "_save", save)
-    monkeypatch.setattr(training, "faster_precision", lambda *args: "fp32")
+    monkeypatch.setattr(training, "fast_precision", lambda device: "fp32")
     train("mini_shufflenet", "digits", tmp_path / "run", PADDED, precision="auto", resume=True)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["precision"] == "bf16"
 
