@@ -21,7 +21,7 @@ TAPS = ("output", "branch", "gate", "gated", "sum")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 """What is computed in; see `gelens.devices`."""
 
-RECIPES = ("small", "cifar", "imagenet", "imagenet_long", "imagenet_plateau")
+RECIPES = ("small", "cifar", "photographs64", "imagenet", "imagenet_long", "imagenet_plateau")
 """How a network is trained; see `gelens.training.recipes`."""
 
 INDICES = ("csi", "precision", "ccmas", "auc", "mi")

@@ -92,7 +92,7 @@ def has_tf32(device: torch.device) -> bool:
 
 
 def fast_precision(device: torch.device) -> str:
-    """What "auto" means for a pass and for a training: "bf16" where the device computes in bfloat16 itself, else "fp32".
+    """What "auto" means for a pass and a training: "bf16" where the device computes in bfloat16 itself, else "fp32".
 
     MPS counts as one that does not: what it gains there depends on the chip.
     """

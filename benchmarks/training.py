@@ -20,7 +20,7 @@ from timm.optim import param_groups_weight_decay
 from torch import nn
 
 from gelens.data import load_data
-from gelens.devices import fast_precision, PRECISIONS, keep_freed_memory, resolve_device
+from gelens.devices import PRECISIONS, fast_precision, keep_freed_memory, resolve_device
 from gelens.networks import load_network
 from gelens.training.loop import KeptEpochs, Loop
 from gelens.training.reading import training_batches

@@ -19,8 +19,8 @@ def list_networks(as_json):
 
     table, shipped = catalogue_table(), shipped_table()
     if as_json:
-        of_name = lambda name: [str(each.reference) for each in everything() if each.reference.name == name]
-        click.echo(table.assign(shipped=table["name"].map(of_name)).to_json(orient="records", indent=2))
+        of_row = lambda row: [str(each.reference) for each in everything() if each.listed_as(row)]
+        click.echo(table.assign(shipped=table["name"].map(of_row)).to_json(orient="records", indent=2))
         return
     short = {
         "published_gmacs": "paper",
@@ -32,7 +32,7 @@ def list_networks(as_json):
     click.echo("paper: the paper's count of gmacs; the errors are its own on ImageNet. Those of plain")
     click.echo("ResNet-50 and θ⁻ are its supplementary table's; the others, and gmacs, are recalled, not read again.")
     click.echo("Settings follow the name as :key=value,…")
-    click.echo("\nWeights that come with gelens; @cifar10/* is the group of all seeds:")
+    click.echo("\nWeights that come with gelens; @cifar10/* is the group of all seeds there:")
     click.echo(shipped.drop(columns=["note", "licence"]).to_string(index=False))
     for note in filter(None, shipped["note"].unique()):
         click.echo(f"Data: {note}.")

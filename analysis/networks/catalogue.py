@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError, unknown
 from ..paper import PORTED_ERRORS, PUBLISHED_ERRORS, PUBLISHED_GMACS
 from .checkpoint_series import SUFFIXES
-from .references import Reference
+from .references import Reference, parse
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SIZES = Path(__file__).with_name("sizes.csv")
-"""Parameters and 10⁹ multiply–accumulates of every name, as `python -m gelens.networks.counting` counted them."""
+"""Parameters and 10⁹ multiply–accumulates of all in `COUNTED`, as `python -m gelens.networks.counting` counted them."""
 
 EXTENTS = (2, 4, 8, "global")
 POOLS = ("avg", "max", "avgmax")
@@ -69,6 +69,15 @@ NAMES = {
 }
 """Every catalogue name: (family, gate)."""
 
+
+PHOTOGRAPHS = "size=64,classes=100"
+"""The settings in which networks for small images take Tiny ImageNet's photographs."""
+
+COUNTED = (
+    *NAMES,
+    *(f"{name}:{PHOTOGRAPHS}" for name, (family, gate) in NAMES.items() if FAMILIES[family].halves_from),
+)
+"""What the catalogue lists: every name, and those for photographs of 64 px once more."""
 
 LARGEST_SIZE, MOST_CLASSES = 2048, 100_000
 """What a network is built for at most: beyond, its weights alone would take gigabytes."""
@@ -180,12 +189,12 @@ def _as_published(reference: Reference) -> dict[str, object] | None:
 
 
 def catalogue_table() -> "pd.DataFrame":
-    """A row for each catalogue name: what it takes, how large it is, and what was published of it."""
+    """A row for each of `COUNTED`: what it takes, how large it is, and what was published of it."""
     import pandas as pd
 
     table = pd.read_csv(SIZES)
-    references = [Reference(name) for name in table["name"]]
-    settings = [settings_of(name).items() for name in table["name"]]
+    references = [parse(name) for name in table["name"]]
+    settings = [resolve(each).items() for each in references]
     table.insert(1, "settings", [",".join(f"{key}={value}" for key, value in each) for each in settings])
     table["published_gmacs"] = [published_gmacs(each) for each in references]
     table[["published_top1_error", "published_top5_error"]] = [

@@ -38,9 +38,9 @@ def count_gmacs(network: nn.Module, shape: tuple[int, int, int] | None = None) -
 
 
 def write_sizes() -> None:
-    """Count every network of the catalogue anew, for `catalogue.sizes`."""
+    """Count every network that the catalogue lists anew, for `catalogue.SIZES`."""
     rows = []
-    for name in catalogue.NAMES:
+    for name in catalogue.COUNTED:
         with torch.device("meta"):  # sizes alone: nothing is initialised
             network = load_network(name)
         rows.append((name, count_parameters(network), count_gmacs(network)))

@@ -54,6 +54,14 @@ class Reference:
     def with_weights(self, weights) -> "Reference":
         return replace(self, weights=str(weights))
 
+    def without(self, keys: Iterable[str]) -> "Reference":
+        """The reference without these settings.
+
+        >>> str(parse("thin_resnet50:size=64,classes=100").without(["size", "classes"]))
+        'thin_resnet50'
+        """
+        return replace(self, settings=tuple((key, value) for key, value in self.settings if key not in keys))
+
     def __str__(self) -> str:
         return f"{self.architecture}@{self.weights}" if self.weights else self.architecture
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gelens.files import file_hash
-from studies.cifar10.train import FIRST, HERE, LAST, OTHERS, PAIR, TRAININGS, Training, is_finished
+from studies.networks import ALL, FIRST, PLAIN, SE, THETA
+from studies.trainings import HERE as STUDIES
+from studies.trainings import Study, Training
 
-PLAIN, SE, THETA_MINUS, THETA = FIRST
-ALL = (*FIRST, *OTHERS, *PAIR, *LAST)
+HERE = STUDIES / "cifar10"
+STUDY = Study.read(HERE)
 SCORES = ("gate", "random", "activation")
 
 
@@ -47,7 +49,7 @@ class Measurement:
     def groups(self, weights: Path) -> dict[str, list[Path]]:
         """By network, the weights of its finished trainings that are taken."""
         most = 1 if self.first else None
-        found = {network: finished(network, weights)[:most] for network in self.networks}
+        found = {network: STUDY.finished(network, weights)[:most] for network in self.networks}
         return {network: files for network, files in found.items() if files}
 
     def folder(self, data: str, weights: Path, runs: Path, more: Sequence[str]) -> Path:
@@ -119,12 +121,6 @@ DERIVED = (
     Derived("match_seeds", ("match", *_both(f"{PLAIN}#0", f"{PLAIN}#1")), "selectivity", (f"{PLAIN}#0", f"{PLAIN}#1")),
     Derived("gaps", ("selectivity", "--from"), "taps", (PLAIN,)),
 )
-
-
-def finished(network: str, weights: Path) -> list[Path]:
-    """The weights of a network's finished trainings, by seed."""
-    trainings = sorted((each for each in TRAININGS if each.network == network), key=lambda each: each.seed)
-    return [weights / f"{each.name}.safetensors" for each in trainings if is_finished(each, weights)]
 
 
 def over_training(training: Training, data: str, checkpoints: Path, runs: Path, more: Sequence[str]) -> Path:

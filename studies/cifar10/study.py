@@ -1,4 +1,4 @@
-"""Repeats the study: trains what is not trained, measures what is not measured, and writes what came of it.
+"""Repeats the study on its finished trainings: measures what is not measured, and writes what came of it.
 
     python -m studies.cifar10.study --data parquet:DIR
 
@@ -10,7 +10,6 @@ was measured on are not there any more.
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,14 +29,11 @@ from gelens.statistics.trainings import groups_of
 from gelens.tables.evaluation import evaluation_gaps
 from gelens.tables.taps import tap_sentences
 from studies.cifar10 import answers, gates, glance
-from studies.cifar10.measure import ALL, DERIVED, MEASUREMENTS, PLAIN, SE, THETA, over_training
-from studies.cifar10.train import HERE, OTHERS, PAIR, THETA_MINUS, TRAININGS, is_finished
+from studies.cifar10.measure import DERIVED, HERE, MEASUREMENTS, STUDY, over_training
+from studies.networks import ALL, E4_AVG, E4_MAX, GLOBAL_MAX, PLAIN, SE, SHUFFLE, SHUFFLE_THETA, THETA, THETA_MINUS
+from studies.trainings import is_finished
 
 UNKNOWN = "*Not known yet: the trainings that it takes are not finished.*"
-
-E4_MAX, E4_AVG, GLOBAL_MAX = OTHERS
-SHUFFLE, SHUFFLE_THETA = PAIR
-
 
 IMAGES = {"train": 50_000, "val": 10_000}
 """Of CIFAR-10, which the curves of trainings are of."""
@@ -230,7 +226,7 @@ def _trainings(weights: Path) -> pd.DataFrame:
     """A row for each network: how many trainings are finished, of how many, and their accuracy."""
     rows = []
     for network in ALL:
-        wanted = [each for each in TRAININGS if each.network == network]
+        wanted = [each for each in STUDY.trainings if each.network == network]
         facts = [
             json.loads((weights / f"{each.name}.json").read_text()) for each in wanted if is_finished(each, weights)
         ]
@@ -244,7 +240,7 @@ def _trainings(weights: Path) -> pd.DataFrame:
 
 def _shuffle_curves(weights: Path) -> pd.DataFrame:
     tables = []
-    for training in TRAININGS:
+    for training in STUDY.trainings:
         if training.network in (SHUFFLE, SHUFFLE_THETA) and is_finished(training, weights):
             table = pd.read_csv(weights / f"{training.name}.csv")
             label = f"{training.network}#{training.seed}"
@@ -363,16 +359,12 @@ def _cell(name: str, value: object) -> str:
 @click.command()
 @click.option("--data", required=True, metavar="DATA", help="CIFAR-10 with both splits, such as parquet:DIR.")
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/cifar10"), show_default=True)
-@click.option("--weights", type=click.Path(path_type=Path), default=HERE / "weights", help="Of finished trainings.")
+@click.option("--weights", type=click.Path(path_type=Path), default=STUDY.weights, help="Of finished trainings.")
 @click.option("--out", type=click.Path(path_type=Path), default=HERE, help="Where README.md is written.")
-@click.option("--train/--no-train", default=True, show_default=True, help="Train first what is not trained.")
 @click.option("--limit", type=int, help="Measure so many images only.")
-@click.option("--precision", default="auto", show_default=True, help="Of trainings and measurements.")
-def main(data, runs, weights, out, train, limit, precision):
-    """Train, measure, and write the study's page."""
-    if train:
-        command = ["--data", data, "--runs", str(runs), "--out", str(weights), "--precision", precision]
-        subprocess.run([sys.executable, "-m", "studies.cifar10.train", *command], check=True)
+@click.option("--precision", default="auto", show_default=True, help="Of measurements.")
+def main(data, runs, weights, out, limit, precision):
+    """Measure, and write the study's page."""
 
     def more(most: int | None = None, every: bool = False) -> list[str]:
         fewest = min((each for each in (limit, most) if each is not None and not every), default=None)
@@ -404,11 +396,10 @@ def _measure(data: str, weights: Path, runs: Path, measured: Path, more) -> tupl
         if each.of in done and set(each.needs) <= read_record(done[each.of])["networks"].keys():
             done[each.name] = each.run(done[each.of], measured)
     epochs = []
-    for training in TRAININGS:
-        kept = [runs / training.name / "epochs", weights / f"{training.name}-epochs"]
-        there = [folder for folder in kept if folder.is_dir()]
-        if training.keep and is_finished(training, weights) and there:
-            epochs.append(over_training(training, f"{data}#val", there[0].resolve(), measured, more()))
+    for training in STUDY.trainings:
+        kept = runs / training.name / "epochs"
+        if is_finished(training, weights) and kept.is_dir():
+            epochs.append(over_training(training, f"{data}#val", kept.resolve(), measured, more()))
     return done, epochs
 
 

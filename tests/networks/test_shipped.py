@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,12 @@ from gelens.networks import load_network, save_weights, shipped
 from gelens.networks.groups import trainings_of, weights_files
 from gelens.networks.references import labelled, parse
 
-STUDY = Path(__file__).parents[2] / "studies" / "cifar10" / "weights"
+ROOT = Path(__file__).parents[2]
+KNOWN = {"cifar10": ("airplane", 10, 80), "tinyimagenet100": ("goldfish", 100, 45)}
+"""By collection its first class, how many there are, and an accuracy that its networks exceed."""
+FOUR = tuple(
+    map(parse, ("thin_resnet50", "thin_resnet50_se", "thin_resnet50_ge_theta_minus", "thin_resnet50_ge_theta"))
+)
 THETA_MINUS = "mini_resnet_ge_theta_minus"
 
 
@@ -101,14 +107,44 @@ def test_supplementary_without_networks_asks_for_their_data():
 
 @pytest.mark.parametrize("each", shipped.everything(), ids=lambda each: str(each.reference))
 def test_each_is_what_its_card_says(each):
-    """Against the file itself and the study's own, and what the network says of itself once it is loaded."""
+    """Against the file itself, and what the network says of itself once it is loaded."""
     network = load_network(each.reference)
     assert file_hash(each.path) == each.card["weights"] and network.training_seed == str(each.seed)
-    assert network.class_names[:2] == ("airplane", "automobile") and len(network.class_names) == 10
-    assert each.card["licence"] and each.card["top1_accuracy"] > 80 and each.path.with_suffix(".csv").is_file()
-    study = STUDY / each.path.relative_to(shipped.FOLDER / "cifar10")
-    assert study.read_bytes() == each.path.read_bytes()
+    first, classes, least = KNOWN[each.collection]
+    assert network.class_names[0] == first and len(network.class_names) == network.num_classes == classes
+    assert each.card["licence"] and each.card["top1_accuracy"] > least and each.path.with_suffix(".csv").is_file()
 
 
-def test_they_are_small():
-    assert sum(path.stat().st_size for path in shipped.FOLDER.glob("*/*/*")) <= 12_000_000
+def test_those_of_the_wheel_are_small():
+    """The patterns of setup.cfg: the first seed of each network on CIFAR-10, and the four networks on photographs."""
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    patterns = config["options.package_data"]["gelens"].split()
+    package = shipped.FOLDER.parents[1]
+    taken = {path for pattern in patterns for path in package.glob(pattern) if shipped.FOLDER in path.parents}
+    assert sum(path.stat().st_size for path in taken) <= 15_000_000
+    for each in shipped.everything():
+        files = {each.path.with_suffix(suffix) for suffix in (".safetensors", ".csv", ".json")}
+        assert files <= taken or not files & taken, "with its card and curves, or not at all"
+        if each.seed == 0 and (each.collection == "cifar10" or each.architecture.without(shipped.IMPLIED) in FOUR):
+            assert files <= taken
+
+
+def test_size_and_classes_follow_from_the_collection(collection):
+    """A reference to weights on a hundred classes of photographs need not say so, and must not say otherwise."""
+    path = collection.parent / "photographs" / "thin_resnet50_se" / "seed-0.safetensors"
+    path.parent.mkdir(parents=True)
+    full = "thin_resnet50_se:size=64,classes=100"
+    save_weights(load_network(full).half(), path, seed="0")
+    card = {"network": full, "seed": 0, "data": {"name": "photographs"}, "weights": file_hash(path)}
+    path.with_suffix(".json").write_text(json.dumps(card))
+    shipped.everything.cache_clear()
+    for reference in ("thin_resnet50_se@photographs", "thin_resnet50_se:classes=100,size=64@photographs"):
+        network = load_network(reference)
+        assert network.num_classes == 100 and network.preprocessing.size == 64
+        assert "size=64" in network.reference and network.conv1.stride == (2, 2)
+    (known,) = shipped.trainings(parse("thin_resnet50_se@photographs"))
+    assert str(known.reference) == "thin_resnet50_se@photographs"
+    assert known.listed_as(full) and not known.listed_as("thin_resnet50_se")
+    with pytest.raises(UsageError, match="no weights of thin_resnet50_se:size=32 come"):
+        load_network("thin_resnet50_se:size=32@photographs")

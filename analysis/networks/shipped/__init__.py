@@ -1,7 +1,8 @@
 """Weights that come with gelens, by name: `thin_resnet50_se@cifar10`, and its other seeds as `@cifar10/1`.
 
 A folder here is a collection: weights in half precision at COLLECTION/NETWORK/seed-SEED.safetensors, with the curves of
-their training (.csv) and their card (.json) beside them.
+their training (.csv) and their card (.json) beside them. A clone of the repository has every finished training of its
+studies here; an installed package has those that setup.cfg names.
 """
 
 import json
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDER = Path(__file__).parent
+IMPLIED = ("classes", "size")
+"""Settings that follow from a collection's data, so that a reference to its weights need not give them."""
 _NAME = re.compile(r"([a-z][a-z0-9_]*)(?:/(\d+|\*))?")
 EVERY = "*"
 
@@ -46,8 +49,29 @@ class Shipped:
 
     @property
     def reference(self) -> Reference:
-        """The network with them."""
-        return parse(self.card["network"]).with_weights(self.weights)
+        """The network with them, as short as it can be."""
+        return self.architecture.without(IMPLIED).with_weights(self.weights)
+
+    @property
+    def architecture(self) -> Reference:
+        """The network, with every setting that tells it from others."""
+        return parse(self.card["network"])
+
+    def listed_as(self, row: str) -> bool:
+        """Whether it is of a row of the catalogue: of that name, for images of that size and so many classes."""
+        own, listed = catalogue.resolve(self.architecture), catalogue.resolve(parse(row))
+        return parse(row).name == self.architecture.name and all(own[key] == listed[key] for key in IMPLIED)
+
+    def fits(self, reference: Reference) -> bool:
+        """Whether a reference is of this network, in whatever order and detail its settings are given.
+
+        Raises:
+            UsageError: the reference has a setting that its network does not take.
+        """
+        if reference.name != self.architecture.name:
+            return False
+        own = catalogue.resolve(self.architecture)
+        return catalogue.resolve(reference, **{key: own[key] for key in IMPLIED}) == own
 
 
 @cache
@@ -91,7 +115,7 @@ def find(reference: Reference) -> Shipped | None:
 
 def has(reference: Reference) -> bool:
     """Whether weights of the network that a reference names, in the collection that it names, come with gelens."""
-    return any(same_network(each.reference, reference) for each in _of_collection(reference))
+    return any(each.fits(reference) for each in _of_collection(reference))
 
 
 def trainings(reference: Reference) -> list[Shipped]:
@@ -101,21 +125,11 @@ def trainings(reference: Reference) -> list[Shipped]:
         UsageError: there is none.
     """
     mine = _of_collection(reference)
-    of_network = [each for each in mine if same_network(each.reference, reference)]
+    of_network = [each for each in mine if each.fits(reference)]
     if not of_network:
-        known = ", ".join(dict.fromkeys(each.card["network"] for each in mine))
+        known = ", ".join(dict.fromkeys(each.reference.architecture for each in mine))
         raise UsageError(f"`{reference}`: no weights of {reference.architecture} come with gelens; of {known} they do")
     return of_network
-
-
-def same_network(one: Reference, other: Reference) -> bool:
-    """Whether two references are of one network of the catalogue, in whatever order and detail its settings are given.
-
-    >>> same_network(parse("mini_resnet_ge_theta:extent=4,size=32"), parse("mini_resnet_ge_theta:extent=4@w.pth"))
-    True
-    """
-    known = one.name == other.name and one.name in catalogue.NAMES
-    return known and catalogue.resolve(one) == catalogue.resolve(other)
 
 
 def weights_path(reference: Reference) -> Path | None:

@@ -1,0 +1,1 @@
+"""The study on a hundred classes of Tiny ImageNet."""
