@@ -3,7 +3,8 @@
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ..errors import RunError, UsageError
-from . import imagenet
+from . import imagenet, tiny_imagenet
 from .datasets import SPLITS, ImageData, class_numbers, reason
 from .names import Names
 from .pictures import open_picture
@@ -47,29 +48,34 @@ class FileReader:
 
 
 def folder(location: str, named: str, split: str) -> ImageData:
+    """One subfolder of images for each class, or Tiny ImageNet's layout."""
     root, split, have = _splits_of("folder", location, named, split)
     # splits share one numbering of classes, also where one lacks some; folders of a test split may be none
     found = _Found(root / split)
     numbered = [each for each in have if each != "test" or have == ["test"]] if split else [""]
-    names, numbers = class_numbers(
-        entry.name
-        for each in numbered
-        for entry in os.scandir(root / each)
-        if not found._leads_nowhere(entry) and entry.is_dir()
-    )
+    by_split = {each: found.classes(root / each) for each in numbered}
+    _check_shared(by_split, location)
+    names, numbers = class_numbers({*tiny_imagenet.listed_classes(root), *chain.from_iterable(by_split.values())})
     root = root / split
     if split == "test" and (strange := _folders_not_among(names, root)):
         raise UsageError(f"`{root}` has the class folder `{strange[0]}`, which {' and '.join(numbered)} lack")
     if not names:
         raise RunError(f"folder `{root}` has no class subfolders with images")
-    for name in names:
-        if (root / name).is_dir():
-            found.walk(root / name, numbers[name])
+    if tiny_imagenet.has_annotations(root):
+        found.walk(root / tiny_imagenet.IMAGES, 0)
+        found.labels = [numbers[name] for name in tiny_imagenet.classes_of(found.names, root)]
+    else:
+        for name in names:
+            if (root / name).is_dir():
+                found.walk(root / name, numbers[name])
     return found.data(f"folder:{re.sub(r'/+$', '', location)}", split, names)
 
 
 def imagenet_folder(location: str, named: str, split: str) -> ImageData:
-    """torchvision's layout, plain class folders, or the 50,000 validation images in one folder with their truth."""
+    """torchvision's layout, plain class folders, or validation images in one folder with their truth.
+
+    That is one of the files of the 50,000, or Tiny ImageNet's.
+    """
     root, split, _ = _splits_of("imagenet", location, named, split)
     root = root / split
     found, folders, flat = _Found(root), [], False
@@ -84,6 +90,9 @@ def imagenet_folder(location: str, named: str, split: str) -> ImageData:
     if folders:
         for name, label in zip(folders, imagenet.labels_of(folders, location), strict=True):
             found.walk(root / name, label)
+    elif tiny_imagenet.has_annotations(root):
+        found.walk(root / tiny_imagenet.IMAGES, 0)
+        found.labels = imagenet.labels_of(tiny_imagenet.classes_of(found.names, root), location)
     elif flat:
         found.walk(root, 0)
         found.labels = imagenet.validation_labels(root, found.names)
@@ -105,6 +114,21 @@ def _splits_of(form: str, location: str, named: str, split: str) -> tuple[Path, 
     return root, (named or split) if have else "", have
 
 
+def _check_shared(by_split: Mapping[str, Collection[str]], location: str) -> None:
+    """Refuse splits that have no class in common: one of them has no class folders.
+
+    Raises:
+        UsageError: it names them.
+    """
+    known = by_split.get("train")
+    for split, names in by_split.items():
+        if known and names and not set(names) & set(known):
+            raise UsageError(
+                f"folder `{location}` has no class in both splits: {split} has `{sorted(names)[0]}`, train has "
+                f"`{sorted(known)[0]}`; expected subfolders of the same classes in both"
+            )
+
+
 def _folders_not_among(names: Sequence[str], root: Path) -> list[str]:
     return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name not in names)
 
@@ -124,6 +148,12 @@ class _Found:
         self.labels: list[int] | np.ndarray = []
         self.sizes: list[int] = []
         self.faults: dict[str, str] = {}
+
+    def classes(self, folder: Path) -> list[str]:
+        """The classes of a split's folder: its subfolders, or those that Tiny ImageNet's list has."""
+        if tiny_imagenet.has_annotations(folder):
+            return list(tiny_imagenet.annotations(folder).values())
+        return [entry.name for entry in os.scandir(folder) if not self._leads_nowhere(entry) and entry.is_dir()]
 
     def walk(self, folder: Path, label: int) -> None:
         """Add every image in a folder and below it, in the order of their paths."""
