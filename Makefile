@@ -35,7 +35,7 @@ docs: $(VENV)/installed
 bench: $(VENV)/installed
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-# CIFAR-10 with both splits; it goes on where it was stopped, and takes hours
+# CIFAR-10; it measures the study's finished trainings, goes on where it was stopped, and takes hours
 DATA ?= cifar10
 
 study: $(VENV)/installed

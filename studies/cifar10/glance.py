@@ -21,7 +21,7 @@ from studies.cifar10.answers import (
     verdict,
 )
 
-NOT_TRAINED = "not trained yet"
+NOT_TRAINED = "not trained"
 
 Row = dict[str, object]
 

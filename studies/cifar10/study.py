@@ -30,7 +30,7 @@ from gelens.tables.evaluation import evaluation_gaps
 from gelens.tables.taps import tap_sentences
 from studies.cifar10 import answers, gates, glance
 from studies.cifar10.measure import DERIVED, HERE, MEASUREMENTS, STUDY, over_training
-from studies.networks import ALL, E4_AVG, E4_MAX, GLOBAL_MAX, PLAIN, SE, SHUFFLE, SHUFFLE_THETA, THETA, THETA_MINUS
+from studies.networks import E4_AVG, E4_MAX, GLOBAL_MAX, PLAIN, SE, SHUFFLE, SHUFFLE_THETA, THETA, THETA_MINUS
 from studies.trainings import is_finished
 
 UNKNOWN = "*Not known yet: the trainings that it takes are not finished.*"
@@ -225,7 +225,7 @@ def answered(results: Results) -> Results:
 def _trainings(weights: Path) -> pd.DataFrame:
     """A row for each network: how many trainings are finished, of how many, and their accuracy."""
     rows = []
-    for network in ALL:
+    for network in dict.fromkeys(each.network for each in STUDY.trainings):
         wanted = [each for each in STUDY.trainings if each.network == network]
         facts = [
             json.loads((weights / f"{each.name}.json").read_text()) for each in wanted if is_finished(each, weights)

@@ -13,7 +13,7 @@ from gelens.files import file_hash
 from gelens.networks import load_network, save_weights
 from gelens.statistics.curves import Curves
 from studies.cifar10 import answers, glance, measure, study
-from studies.cifar10.train import FIRST
+from studies.networks import FIRST
 
 
 def row(mean: float, low: float, high: float, p_holm: float, trainings: int = 3):
@@ -199,7 +199,7 @@ def test_every_claim_has_a_row_at_a_glance():
     claims = glance.claims([each.said for each in study.POOLING])
     table = glance.at_a_glance(claims, {"orders": pd.DataFrame(orders), "depth": pd.DataFrame(depth)})
     assert set(table["claim"]) == {each.said for each in claims}
-    known = table[table["answer"] != "not trained yet"].set_index("claim")
+    known = table[table["answer"] != "not trained"].set_index("claim")
     assert len(known) == 3 and (known["network"] == "thin_resnet50_se").all() and (known["trainings"] == 3).all()
     orders = known.loc["the two orders of pruning lie apart"]
     assert orders["answer"] == "agree 1, cannot tell 1"
@@ -263,7 +263,7 @@ def test_one_command_writes_the_page(tmp_path, monkeypatch):
     digits.to_csv(tmp_path / "classes.csv", index=False)
     monkeypatch.setattr(measure, "HERE", tmp_path)  # the study's own groups are of CIFAR-10's classes
     made_weights(tmp_path / "weights", FIRST[:3], (0, 1))
-    arguments = ["--data", "digits", "--no-train", "--limit", "60", "--precision", "fp32"]
+    arguments = ["--data", "digits", "--limit", "60", "--precision", "fp32"]
     places = ["--runs", tmp_path / "runs", "--weights", tmp_path / "weights", "--out", tmp_path / "page"]
     stamps = []
     for _ in range(2):
@@ -272,7 +272,7 @@ def test_one_command_writes_the_page(tmp_path, monkeypatch):
         stamps.append({path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.csv")})
     assert stamps[0] == stamps[1] and len(list((tmp_path / "runs").rglob("selectivity.csv"))) == 2, "measured, and gaps"
     page = (tmp_path / "page" / "README.md").read_text()
-    assert "6 of 41 trainings are finished" in page and "$" not in page
+    assert "6 of 13 trainings are finished" in page and "$" not in page
     assert page.count("trainings that it takes are not finished") == 3, "GE-θ against SE, speed and peaks"
     tables = {path.stem for path in (tmp_path / "page" / "results").iterdir()}
     assert {"depth", "orders", "blocks", "stars", "trainings", "gates", "static", "lesions", "pooling"} <= tables
@@ -285,4 +285,4 @@ def test_one_command_writes_the_page(tmp_path, monkeypatch):
     assert set(depth["answer"]) <= {"agree", "disagree", "cannot tell"} and (depth["trainings"] == 2).all()
     empty = ["--runs", tmp_path / "no-runs", "--weights", tmp_path / "none", "--out", tmp_path / "empty"]
     result = CliRunner().invoke(study.main, [*arguments, *map(str, empty)])
-    assert result.exit_code == 0 and "0 of 41" in (tmp_path / "empty" / "README.md").read_text()
+    assert result.exit_code == 0 and "0 of 13" in (tmp_path / "empty" / "README.md").read_text()
