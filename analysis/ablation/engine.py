@@ -10,6 +10,7 @@ from torch import nn
 
 from ..anatomy.folding import TOLERANCE
 from ..anatomy.hooks import aside, find_module, hooked
+from ..anatomy.operations import at_places, is_join
 from ..anatomy.sites import Site
 from ..anatomy.tracing import rest_after, rest_from, without_inputs
 from ..devices import float32_as, free_memory, is_accelerator, is_out_of_memory, precision_in_use, to_device
@@ -39,7 +40,7 @@ class Tail:
 
     def __init__(self, network: nn.Module, sites: Sequence[Site], fills: Sequence[torch.Tensor]):
         self.network, self.fills = network, fills
-        self.branches = [find_module(network, site.branch) for site in sites]
+        self.branches = [site.branch for site in sites]
         first, last = sites[0], sites[-1]
         self.block = find_module(network, first.block)
         self.after = without_inputs(rest_after(network, last.block))
@@ -47,15 +48,15 @@ class Tail:
         self.end = None
         if len(sites) == 1 and first.branch == first.block:
             self.end = lambda features, *inputs: features
-        elif len(sites) == 1:
+        elif len(sites) == 1 and not is_join(first.branch):
             self.end = rest_after(self.block, first.branch.removeprefix(f"{first.block}."))
 
     def _dropping(self, kept: Sequence[torch.Tensor]):
         def drop(keep: torch.Tensor, fill: torch.Tensor):
-            return lambda module, args, output: select(keep, output, fill)
+            return lambda branch: select(keep, branch, fill)
 
         drops = [drop(*each) for each in zip(kept, self.fills, strict=True)]
-        return hooked(*zip(self.branches, drops, strict=True))
+        return at_places(self.network, list(zip(self.branches, drops, strict=True)))
 
     def output(self, kept: Sequence[torch.Tensor], arriving: torch.Tensor) -> torch.Tensor:
         """The output of the only block, by running it."""
@@ -69,7 +70,7 @@ class Tail:
     def without_branch(self, whole: torch.Tensor, arriving: torch.Tensor) -> torch.Tensor:
         """The output of the only block with its whole branch, of the output's shape, dropped."""
         nothing = torch.zeros(whole.shape[:2], dtype=torch.bool, device=whole.device)
-        return self.ended([nothing], whole, arriving)
+        return self.output([nothing], arriving) if self.end is None else self.ended([nothing], whole, arriving)
 
     def selection(self, kept: Sequence[torch.Tensor], whole: torch.Tensor, shortcut: torch.Tensor) -> torch.Tensor:
         return self.after(select(kept[0], whole, shortcut))
@@ -86,8 +87,10 @@ class Tail:
             return self.network(repeated(images, len(kept[0])))
 
     def compile(self) -> None:
-        """Compile what is run for each variant."""
-        self.after, self.start = (each and torch.compile(each, dynamic=False) for each in (self.after, self.start))
+        """Compile what is run for each variant, but for blocks that are looked into while they run."""
+        self.after = self.after and torch.compile(self.after, dynamic=False)
+        if not any(map(is_join, self.branches)):
+            self.start = self.start and torch.compile(self.start, dynamic=False)
 
 
 class Ablation:
@@ -139,8 +142,8 @@ class Ablation:
         """Look at an intact forward pass inside the with-block.
 
         Args:
-            enter: called with each site's number and what goes into its branch module.
-            leave: called with each site's number and what comes out of its branch module.
+            enter: called with each site's number and what goes into `Site.entry`, from which its gate's values follow.
+            leave: called with each site's number and its branch.
             ready: called where the last block ends; there `settle`, `logits` and `gradients` may be called.
         """
 
@@ -151,18 +154,18 @@ class Ablation:
         def entering(number: int):
             def hook(module, args):
                 with aside():
-                    enter(number, args[0])
+                    enter(number, args[0] if args else None)
 
             return hook
 
         def leaving(number: int):
-            def hook(module, args, output):
+            def look(branch: torch.Tensor) -> None:
                 if len(self.sites) == 1 and self.way in (None, "ending"):
-                    self.branch = output.clone()
+                    self.branch = branch.clone()
                 with aside():
-                    leave(number, output)
+                    leave(number, branch)
 
-            return hook
+            return look
 
         def depart(module, args, output):
             self.whole = output
@@ -171,10 +174,13 @@ class Ablation:
             self.whole = self.branch = self.arriving = None
 
         blocks = [find_module(self.network, site.block) for site in self.sites]
-        branches = [find_module(self.network, site.branch) for site in self.sites]
-        before = [(blocks[0], arrive)] + [(branch, entering(at)) for at, branch in enumerate(branches)]
-        after = [(branch, leaving(at)) for at, branch in enumerate(branches)]
-        with hooked(*after, (blocks[-1], depart), before=before):
+        entries = [(find_module(self.network, site.entry), entering(at)) for at, site in enumerate(self.sites)]
+        branches = [(site.branch, leaving(at)) for at, site in enumerate(self.sites)]
+        with (
+            hooked(before=[(blocks[0], arrive), *entries]),
+            at_places(self.network, branches),
+            hooked((blocks[-1], depart)),
+        ):
             yield
 
     def logits(self, variants: Sequence[Variant], images: torch.Tensor | None = None) -> Iterator[torch.Tensor]:
@@ -232,18 +238,18 @@ class Ablation:
         seen: dict[int, torch.Tensor] = {}
 
         def keep(number: int):
-            def hook(module, args, output):
-                seen[number] = output
-                return output.clone()  # what follows may overwrite it
+            def look(branch: torch.Tensor) -> torch.Tensor:
+                seen[number] = branch.clone()
+                return seen[number].clone()  # what follows may overwrite it
 
-            return hook
+            return look
 
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.autocast(maps.device.type, enabled=False),
             float32_as("fp32"),
-            hooked(*((branch, keep(number)) for number, branch in enumerate(self.exact.branches))),
+            at_places(self.network, [(branch, keep(number)) for number, branch in enumerate(self.exact.branches)]),
         ):
             logits = run(maps.float().clone().requires_grad_())
             predicted, branches = logits.amax(1).sum(), [seen[number] for number in range(len(self.sites))]
@@ -301,10 +307,10 @@ class Ablation:
             truth = exact.output(half, self.arriving)
             if exact.end is not None and torch.equal(exact.ended(half, self.branch, self.arriving), truth):
                 self.way = "ending"
-                if self.whole.shape == self.branch.shape:
-                    shortcut = exact.without_branch(self.whole, self.arriving)
-                    if torch.equal(select(half[0], self.whole, shortcut), truth):
-                        self.way = "selection"
+            if (self.way == "ending" or exact.end is None) and self.whole.shape == self.branch.shape:
+                shortcut = exact.without_branch(self.whole, self.arriving)
+                if torch.equal(select(half[0], self.whole, shortcut), truth):
+                    self.way = "selection"
         if self.way == "replay":
             self.promised = exact.start(self.arriving.clone())
         else:

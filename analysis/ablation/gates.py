@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ..anatomy.hooks import find_module, hooked
+from ..anatomy.operations import at_places
 from ..anatomy.sites import Site
 from .engine import Ablation, Tail
 
@@ -30,17 +30,18 @@ class GateTail(Tail):
 
     def __init__(self, network: nn.Module, sites: Sequence[Site]):
         super().__init__(network, sites, [torch.zeros(()) for _ in sites])
-        self.gates = [find_module(network, site.values) for site in sites]
+        self.gates = [str(site.values) for site in sites]
 
     def _dropping(self, kept: Sequence[torch.Tensor]):
         def replace(values: torch.Tensor):
-            def hook(module, args, output):
-                shaped = values.reshape(*values.shape, *[1] * (output.ndim - values.ndim))
-                return shaped.to(output.dtype).expand_as(output)
+            def change(own: torch.Tensor) -> torch.Tensor:
+                if own.ndim == 4:
+                    return values[:, :, None, None].to(own.dtype).expand_as(own)
+                return values.to(own.dtype).reshape(own.shape)
 
-            return hook
+            return change
 
-        return hooked(*((gate, replace(values)) for gate, values in zip(self.gates, kept, strict=True)))
+        return at_places(self.network, [(gate, replace(values)) for gate, values in zip(self.gates, kept, strict=True)])
 
 
 class GateAblation(Ablation):

@@ -25,14 +25,19 @@ def hooked(*hooks: tuple[nn.Module, Callable], before: Sequence[tuple[nn.Module,
         yield
 
 
+def depth() -> int:
+    """How many passes, each made from within a hook of the one before, are going on."""
+    return _depth.get()
+
+
 class _Hook:
     """A hook that sees only forward passes of the depth at which it was set."""
 
     def __init__(self, hook: Callable):
-        self.hook, self.depth = hook, _depth.get()
+        self.hook, self.depth = hook, depth()
 
     def __call__(self, *args):
-        return self.hook(*args) if _depth.get() == self.depth else None
+        return self.hook(*args) if depth() == self.depth else None
 
     def __deepcopy__(self, memo) -> Callable:
         """A copy of a network that is being watched is not watched."""

@@ -1,10 +1,10 @@
 """Where features live in a network: its stages, their blocks, and each block's branch and gate."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
-from itertools import takewhile
+from itertools import count, takewhile
 
 import torch
 from torch import nn
@@ -15,6 +15,8 @@ from ..names import paper_name
 from ..networks.preprocessing import preprocessing_of
 from ..networks.weights import has_resnet_stages
 from .hooks import aside, attempt, evaluating, find_module, hooked
+from .operations import Recorder, at_places
+from .recognition import Anatomy, Site, Stated, copied, recognise, verified
 
 STAGES = (
     (r"layer([1-9]\d*)", 1),  # residual networks of timm, torchvision and Cadene
@@ -26,28 +28,6 @@ STAGES = (
     (r"features\.([1-9]\d*)", 1),  # torchvision's EfficientNets
 )
 """Names of stages, and what to add to the number in them to count as the papers do, whose stage 1 is the stem."""
-
-_SHORTCUTS = re.compile(r"downsample|shortcut|skip|proj|identity")
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where feature maps of one block are dropped.
-
-    Args:
-        block: the block's name.
-        branch: the module whose output's channels are dropped: the gate where there is one, else the end of the
-            residual branch, else the block itself.
-        gate: the module that scales its input channel by channel by values in [0, 1], if there is one.
-        values: the module inside the gate whose output those values are.
-        channels: of the branch's output.
-    """
-
-    block: str
-    branch: str
-    channels: int
-    gate: str | None = None
-    values: str | None = None
 
 
 def block_names(network: nn.Module) -> dict[int, list[str]]:
@@ -145,15 +125,6 @@ def relative_depths(network: nn.Module, blocks: Sequence[str]) -> list[float]:
     return [(number + 1) / len(blocks) for number in range(len(blocks))]
 
 
-@dataclass(frozen=True)
-class _Call:
-    """One call of a module in a forward pass, with copies of what went in and what came out."""
-
-    name: str
-    x: torch.Tensor
-    y: torch.Tensor
-
-
 def common_name(sites: Sequence[Site]) -> str:
     """What the blocks have in common of their names: that of their stage."""
     parts = zip(*(site.block.split(".") for site in sites), strict=False)
@@ -162,18 +133,36 @@ def common_name(sites: Sequence[Site]) -> str:
 
 
 def find_sites(network: nn.Module, blocks: Sequence[str], shape: Sequence[int] | None = None) -> list[Site]:
-    """The branch and the gate of each block, found by what its modules do with random images; in the order called.
+    """Where maps of each block are dropped, and its gate: proved, or stated by the network's `anatomy`; as called.
 
-    A gate is a module that returns its input times the output of a module within it, whose values lie in [0, 1]. A
-    branch ends in the module whose output is added to the block's input, or to that of a module named as a shortcut,
-    or is a part of the output's channels, with or without an activation function after.
+    Args:
+        shape: of one image (3, H, W); by the network's preprocessing where not given.
+
+    Raises:
+        UsageError: as of `anatomies`, or a block whose parts cannot be told; the message says what would help.
+    """
+    found = anatomies(network, blocks, shape)
+    for each in found:
+        if each.site is None:
+            raise UsageError(
+                f"block `{each.block}` of {type(network).__name__}: its branch and shortcut, or its gate, cannot be "
+                f"told: {each.why}; state them by modules below the block (--branch, --shortcut, --gate; in Python "
+                f"network.anatomy = gelens.Stated(branch=…)), or name other blocks"
+            )
+    return [each.site for each in found if each.site is not None]
+
+
+def anatomies(network: nn.Module, blocks: Sequence[str], shape: Sequence[int] | None = None) -> list[Anatomy]:
+    """What is known of each block's branch, shortcut and gate, in the order called; see `recognition`.
+
+    What somebody states is taken from the network's attribute `anatomy`, a `Stated`.
 
     Args:
         shape: of one image (3, H, W); by the network's preprocessing where not given.
 
     Raises:
         UsageError: a block's output is no map (N, C, H, W), it is not called or more than once, it holds another of the
-            blocks, or several gates; or the network's parameters are not float32.
+            blocks, or what is stated of it does not hold; or the network's parameters are not float32.
     """
     for block in blocks:
         if inside := [other for other in blocks if other.startswith(f"{block}.")]:
@@ -181,46 +170,65 @@ def find_sites(network: nn.Module, blocks: Sequence[str], shape: Sequence[int] |
     for name, parameter in network.named_parameters():
         if parameter.dtype != torch.float32:
             raise UsageError(f"parameter `{name}` is {parameter.dtype}; expected float32 (a precision is autocast)")
-    modules = {block: find_module(network, block) for block in blocks}
-    images = example_images(network, shape)
-    found: dict[str, list[Site]] = {}
-    arrived: dict[str, list] = {}
-    calls: dict[str, list[_Call]] = {block: [] for block in blocks}
+    watchers = [_Watcher(network, block) for block in blocks]
+    with evaluating(network), torch.inference_mode():
+        with ExitStack() as stack:
+            for watcher in watchers:
+                stack.enter_context(watcher.watch())
+            attempt(network, example_images(network, shape))
+        for watcher in watchers:
+            if (times := len(watcher.found)) != 1:
+                raise UsageError(f"block `{watcher.block}` is called {times} times in a forward pass; expected once")
+        called = sorted(watchers, key=lambda watcher: watcher.number)
+        return [watcher.verified() for watcher in called]
 
-    def before(name: str):
-        def hook(module, args):
-            x = args[0] if args else None
-            arrived.setdefault(name, []).append(x.clone() if isinstance(x, torch.Tensor) else None)
 
-        return hook
+class _Watcher:
+    """Records a block's pass, and reads off it what the block's parts are."""
 
-    def after(block: str, name: str):
-        def hook(module, args, output):
-            x = arrived[name].pop()
-            if isinstance(x, torch.Tensor) and isinstance(output, torch.Tensor):
-                calls[block].append(_Call(name, x, output.clone()))
-            if name == block:
-                if not isinstance(output, torch.Tensor) or output.ndim != 4:
-                    what = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-                    raise UsageError(f"block `{block}` gives {what}; expected maps (N, C, H, W)")
-                found.setdefault(block, []).append(_recognise(block, calls[block]))
-                calls[block].clear()
+    called = count()
 
-        return hook
+    def __init__(self, network: nn.Module, block: str):
+        self.network, self.block, self.module = network, block, find_module(network, block)
+        stated = getattr(network, "anatomy", None)
+        self.stated = stated if isinstance(stated, Stated) else Stated()
+        self.found: list[Anatomy] = []
 
-    watched = [
-        (block, f"{block}.{inner}".rstrip("."), module)
-        for block, outer in modules.items()
-        for inner, module in outer.named_modules()
-    ]
-    entering = [(module, before(name)) for _, name, module in watched]
-    leaving = [(module, after(block, name)) for block, name, module in watched]
-    with evaluating(network), torch.inference_mode(), hooked(*leaving, before=entering):
-        attempt(network, images)
-    for block in blocks:
-        if (times := len(found.get(block, ()))) != 1:
-            raise UsageError(f"block `{block}` is called {times} times in a forward pass; expected once")
-    return [sites[0] for sites in found.values()]
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        constants = {**dict(self.network.named_parameters()), **dict(self.network.named_buffers())}
+        recorder: Recorder | None = None
+
+        def begin(module, args):
+            nonlocal recorder
+            recorder = Recorder(self.block, constants)
+            recorder.arrive(args)
+            self.arguments = copied(args)
+            recorder.__enter__()
+
+        def end(module, args, output):
+            recorder.__exit__(None, None, None)
+            if not isinstance(output, torch.Tensor) or output.ndim != 4:
+                what = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+                raise UsageError(f"block `{self.block}` gives {what}; expected maps (N, C, H, W)")
+            self.number, self.output = next(_Watcher.called), output.clone()
+            self.found.append(recognise(recorder, recorder.value(output), self.stated))
+
+        def entering(name: str):
+            return lambda module, args: recorder.enter(name, args)
+
+        def leaving(name: str):
+            return lambda module, args, output: recorder.leave(name, output)
+
+        inner = [(f"{self.block}.{name}", each) for name, each in self.module.named_modules() if name]
+        before = [(self.module, begin), *((each, entering(name)) for name, each in inner)]
+        after = [*((each, leaving(name)) for name, each in inner), (self.module, end)]
+        with hooked(*after, before=before):
+            yield
+
+    def verified(self) -> Anatomy:
+        (found,) = self.found
+        return verified(self.network, found, self.arguments, self.output)
 
 
 def example_images(network: nn.Module, shape: Sequence[int] | None = None) -> torch.Tensor:
@@ -230,80 +238,30 @@ def example_images(network: nn.Module, shape: Sequence[int] | None = None) -> to
     return torch.randn(2, *(shape or (3, side, side)), generator=torch.Generator().manual_seed(0)).to(device)
 
 
-def _recognise(block: str, calls: Sequence[_Call]) -> Site:
-    by_depth = sorted(calls, key=lambda call: call.name.count("."))  # a module before those within it
-    gates: list[Site] = []
-    for gate in by_depth:
-        if any(gate.name.startswith(f"{site.gate}.") for site in gates):
-            continue
-        if gate.x.ndim == 4 and gate.x.shape == gate.y.shape:
-            inside = [
-                call for call in reversed(calls) if call.name.startswith(f"{gate.name}.") and _scales(gate, call.y)
-            ]
-            gates += [Site(block, gate.name, gate.y.shape[1], gate.name, inner.name) for inner in inside[:1]]
-    if len(gates) > 1:
-        names = ", ".join(f"`{site.gate}`" for site in gates[:3])
-        raise UsageError(f"block `{block}` holds {len(gates)} gates ({names} …); name what holds one")
-    if gates:
-        return gates[0]
-    whole = calls[-1]
-    sums = [whole.y] + [call.x for call in calls[:-1] if torch.equal(call.y, whole.y)]
-    inside = [call for call in by_depth if call.name != block and call.y.ndim == 4]
-    shortcuts = [call for call in inside if _SHORTCUTS.search(call.name.removeprefix(block))]
-    rest = [call for call in inside if call not in shortcuts]
-    for branch in rest:
-        for shortcut in [whole.x, *(call.y for call in shortcuts)]:
-            if any(_joins(branch.y, shortcut, total) for total in sums):
-                return Site(block, branch.name, branch.y.shape[1])
-    return Site(block, block, whole.y.shape[1])
-
-
-def _scales(gate: _Call, values: torch.Tensor) -> bool:
-    values = _per_channel(values, gate.x)
-    if values is None or not (float(values.min()) >= 0 and 0 < float(values.max()) <= 1):
-        return False
-    return torch.equal(gate.y, gate.x * values)
-
-
-def _per_channel(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor | None:
-    """A gate's values in the shape that scales maps (N, C, H, W); (N, C) and (N, 1, C) are read as one a channel."""
-    images, channels, *side = x.shape
-    if values.shape in ((images, channels, 1, 1), (images, channels, *side)):
-        return values
-    if values.shape in ((images, channels), (images, 1, channels)):
-        return values.reshape(images, channels, 1, 1)
-    return None
-
-
-def _joins(branch: torch.Tensor, shortcut: torch.Tensor, total: torch.Tensor) -> bool:
-    if branch.shape == shortcut.shape == total.shape:
-        return _is(branch + shortcut, total)
-    channels = branch.shape[1]
-    if branch.shape[2:] == total.shape[2:] and channels < total.shape[1]:  # concatenated with something
-        return _is(branch, total[:, :channels]) or _is(branch, total[:, -channels:])
-    return False
-
-
-def _is(x: torch.Tensor, y: torch.Tensor) -> bool:
-    """Whether y is x, or its positive part."""
-    return torch.equal(x, y) or torch.equal(x.relu(), y)
-
-
 def gate_values(network: nn.Module, site: Site, x: torch.Tensor) -> torch.Tensor:
     """The gate of each channel for each image, in float32 whatever the autocast, mean over positions.
 
     Args:
         site: one with a gate.
-        x: the gate's input, (N, C, H, W).
+        x: what goes into `site.entry`: the gate's input (N, C, H, W), or that of the block where the gate is no module.
 
     Returns:
-        (N, C) values in [0, 1].
+        (N, C).
     """
-    gate, seen = network.get_submodule(site.gate), []
-    note = (network.get_submodule(site.values), lambda module, args, output: seen.append(output))
-    with aside(), hooked(note), torch.autocast(x.device.type, enabled=False), float32_as("fp32"):
-        gate(x.float().clone())  # a gate may multiply in place
-    return _per_channel(seen[-1], x).mean((2, 3))
+    entry, seen = network.get_submodule(site.entry), []
+    with (
+        aside(),
+        at_places(network, [(site.values, seen.append)]),
+        torch.autocast(x.device.type, enabled=False),
+        float32_as("fp32"),
+    ):
+        entry(x.float().clone())  # a gate may multiply in place
+    return _per_channel(seen[-1], site.channels).mean((2, 3))
+
+
+def _per_channel(values: torch.Tensor, channels: int) -> torch.Tensor:
+    """A gate's values as maps (N, C, H, W); (N, C) and (N, 1, C) are read as one a channel."""
+    return values if values.ndim == 4 else values.reshape(len(values), channels, 1, 1)
 
 
 def signed_blocks(

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from ..anatomy.hooks import aside, capture, channel_means, find_module, hooked, layout_of
+from ..anatomy.operations import at_places
 from ..anatomy.sites import Site, find_sites, gate_values
-from ..anatomy.sums import sum_modules
 from ..choices import TAPS
 from ..errors import UsageError, unknown
 from ..recording import Kept
@@ -54,12 +54,9 @@ class Activity:
         self.chosen = [tap for tap in TAPS if tap in taps]
         self.layout = layout_of(network)
         self.sites: dict[str, Site] = {}
-        self.sums: dict[str, tuple[str, int]] = {}
         if set(taps) - {"output"}:
             self.sites = {site.block: site for site in find_sites(network, list(units), shape)}
             self._check_gates()
-        if "sum" in taps:
-            self.sums = sum_modules(network, list(units), shape)
             self._check_sums()
         self._seen: dict[str, torch.Tensor] = {}
 
@@ -73,13 +70,12 @@ class Activity:
                     )
 
     def _check_sums(self) -> None:
-        """A block that ends in a batch norm or a convolution has no activation function that a sum could be before."""
-        for block, (name, _) in self.sums.items():
-            last = find_module(self.network, name)
-            if isinstance(last, nn.modules.batchnorm._BatchNorm | nn.modules.conv._ConvNd):
+        """A block that ends in no activation function has no sum that is not its output."""
+        for block, site in self.sites.items() if "sum" in self.chosen else ():
+            if not site.activated:
                 raise UsageError(
-                    f"block `{block}` of {type(self.network).__name__} ends in no activation function but in "
-                    f"`{name}`, so no tap `sum`; it has the tap output"
+                    f"block `{block}` of {type(self.network).__name__} ends in no activation function after a sum, so "
+                    f"no tap `sum`; it has the tap output"
                 )
 
     def taps(self) -> dict[str, list[str]]:
@@ -106,22 +102,19 @@ class Activity:
     @contextmanager
     def watch(self, batch) -> Iterator[None]:
         self._seen.clear()
-        after, before = [], []
-        for block, site in self.sites.items():
-            branch = find_module(self.network, site.branch)
-            if "gate" in self.chosen:
-                before.append((branch, self._gate(site)))
-            if "branch" in self.chosen:
-                if site.gate:
-                    before.append((branch, self._entering(f"{block}.branch")))
-                else:
-                    after.append((branch, self._leaving(f"{block}.branch")))
-            if "gated" in self.chosen:
-                after.append((branch, self._leaving(f"{block}.gated")))
-        for block, (module, call) in self.sums.items():
-            before.append((find_module(self.network, module), self._at_call(f"{block}.sum", call)))
+        entries = [(find_module(self.network, site.entry), self._gate(site)) for site in self.sites.values()]
+        places = [
+            (str(place), self._keeping(f"{block}.{tap}"))
+            for block, site in self.sites.items()
+            for tap, place in (("branch", site.ungated or site.branch), ("gated", site.branch), ("sum", site.total))
+            if tap in self.chosen
+        ]
         outputs = list(self.units) if "output" in self.chosen else []
-        with capture(self.network, outputs, self._output), hooked(*after, before=before):
+        with (
+            capture(self.network, outputs, self._output),
+            hooked(before=entries if "gate" in self.chosen else []),
+            at_places(self.network, places),
+        ):
             yield
 
     def _output(self, block: str, maps: torch.Tensor) -> torch.Tensor:
@@ -137,25 +130,11 @@ class Activity:
 
         return hook
 
-    def _entering(self, name: str):
-        return lambda module, args: self._keep(name, args[0])
+    def _keeping(self, name: str):
+        def keep(maps: torch.Tensor) -> None:
+            self._seen[name] = channel_means(maps.clamp(min=0), self.layout)
 
-    def _leaving(self, name: str):
-        return lambda module, args, output: self._keep(name, output)
-
-    def _at_call(self, name: str, call: int):
-        """A module may be called several times in a block: the call that is counted from 0."""
-        calls = []
-
-        def hook(module, args):
-            calls.append(None)
-            if len(calls) - 1 == call:
-                self._keep(name, args[0])
-
-        return hook
-
-    def _keep(self, name: str, maps: torch.Tensor) -> None:
-        self._seen[name] = channel_means(maps.clamp(min=0), self.layout)
+        return keep
 
     def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
         return {kept.name: self._seen[kept.name] for kept in self.arrays()}

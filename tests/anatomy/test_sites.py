@@ -128,7 +128,7 @@ def test_what_is_no_map():
 
 @pytest.mark.parametrize(
     "blocks, message",
-    [(["layer3", "layer3.0"], "`layer3` holds block `layer3.0`"), (["layer3"], "`layer3` holds 6 gates")],
+    [(["layer3", "layer3.0"], "`layer3` holds block `layer3.0`"), (["layer3"], "block `layer3` of ResNet: .*it holds 6 sums; name a block that holds one")],
 )
 def test_blocks_that_hold_more_than_one(blocks, message):
     with pytest.raises(UsageError, match=message):
