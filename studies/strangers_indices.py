@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -23,9 +24,9 @@ from scipy.stats import spearmanr
 from torch import nn
 
 import gelens
-from gelens.anatomy.hooks import capture, evaluating, find_module, hooked
+from gelens.anatomy.hooks import capture, evaluating
+from gelens.anatomy.operations import at_places
 from gelens.anatomy.sites import example_images, find_sites, resolve_blocks
-from gelens.anatomy.sums import sum_modules
 from gelens.api import Request, record_requests
 from gelens.data import adapted, preprocessing_for
 from gelens.probes.probe import Moment
@@ -63,7 +64,7 @@ class Maps:
     """A probe that keeps the whole maps of a block at the three sites, as (C, P) of P positions.
 
     Args:
-        network: with a block whose last ReLU is a module.
+        network: with a block that ends in an activation function after a sum.
         block: its name.
         shape: of one image (3, H, W).
     """
@@ -71,7 +72,6 @@ class Maps:
     def __init__(self, network: nn.Module, block: str, shape: tuple[int, ...]):
         self.network, self.block = network, block
         (self.site,) = find_sites(network, [block], shape)
-        self.last, self.call = sum_modules(network, [block], shape)[block]
         self._seen: dict[str, torch.Tensor] = {}
         with evaluating(network), torch.inference_mode(), self.watch(None):
             network(example_images(network, shape))
@@ -89,30 +89,14 @@ class Maps:
     @contextmanager
     def watch(self, batch) -> Iterator[None]:
         self._seen.clear()
-        before = [(find_module(self.network, self.last), self._entering_last())]
-        after = []
-        branch = find_module(self.network, self.site.branch)
-        if self.site.gate:
-            before.append((branch, lambda module, args: self._keep("branch", args[0])))
-        else:
-            after.append((branch, lambda module, args, output: self._keep("branch", output)))
-        with capture(self.network, [self.block], self._output), hooked(*after, before=before):
+        places = {"branch": self.site.ungated or self.site.branch, "sum": self.site.total}
+        looks = [(str(place), partial(self._keep, site)) for site, place in places.items()]
+        with capture(self.network, [self.block], self._output), at_places(self.network, looks):
             yield
 
     def _output(self, block: str, maps: torch.Tensor) -> torch.Tensor:
         self._keep("output", maps)
         return self._seen["output"]
-
-    def _entering_last(self):
-        """A module may be called several times in a block, as torchvision's ReLUs are."""
-        calls = []
-
-        def hook(module, args):
-            calls.append(None)
-            if len(calls) - 1 == self.call:
-                self._keep("sum", args[0])
-
-        return hook
 
     def _keep(self, site: str, maps: torch.Tensor) -> None:
         self._seen[site] = maps.flatten(2).to(torch.float32, copy=True)

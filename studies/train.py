@@ -24,6 +24,7 @@ import click
 import torch
 
 import gelens
+from gelens.devices import keep_freed_memory
 from gelens.errors import RunError, UsageError
 from gelens.files import atomic_path, file_hash, only_writer
 from gelens.networks import load_network, save_weights
@@ -143,6 +144,7 @@ def main(study, data, runs, out, early, most, device, progress):
     """Train the networks of STUDY, a folder of studies/, the next unfinished one first."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    keep_freed_memory()
     try:
         study = study_named(study)
         runs, out, early = runs or Path("runs") / study.name, out or study.weights, early or HERE / study.name / "early"

@@ -220,7 +220,11 @@ class _Watcher:
         def leaving(name: str):
             return lambda module, args, output: recorder.leave(name, output)
 
-        inner = [(f"{self.block}.{name}", each) for name, each in self.module.named_modules() if name]
+        inner = [
+            (f"{self.block}.{name}", each)
+            for name, each in self.module.named_modules()
+            if name and not isinstance(each, torch.jit.ScriptModule)
+        ]
         before = [(self.module, begin), *((each, entering(name)) for name, each in inner)]
         after = [*((each, leaving(name)) for name, each in inner), (self.module, end)]
         with hooked(*after, before=before):

@@ -209,7 +209,7 @@ def test_a_fold_that_is_wrong_is_not_used(caplog):
 
         def forward(self, x):
             y = self.conv(x)
-            return torch.relu(x + self.bn(y)) + y.abs()
+            return torch.relu(x + (self.bn(y) + y.abs()))
 
     network = shake(nn.Sequential(nn.Conv2d(3, 8, 3), Both(), Both(), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     images = torch.randn(4, 3, 12, 12)

@@ -166,12 +166,13 @@ def network_of(block: nn.Module) -> nn.Module:
     return shake(nn.Sequential(nn.Conv2d(3, 4, 3), block, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)))
 
 
-def test_a_block_whose_last_relu_is_a_function_has_no_sum_to_be_seen():
+def test_the_sum_of_a_block_whose_last_relu_is_a_function_is_seen():
     network, data = network_of(Functional()), Tensors(12)
-    with pytest.raises(UsageError, match=r"block `1` of Sequential ends in no module of its own.*the tap output"):
-        recorded(network, "1", ("sum",), data)
-    recording = recorded(network, "1", ("output", "branch"), data)
-    near(recording.matrix("it", "1", "branch"), positive(by_hand(network, data, branch="1.bn")["branch"]))
+    recording = recorded(network, "1", ("output", "branch", "sum"), data)
+    seen = by_hand(network, data, branch="1.bn", arriving="<1", output="1")
+    near(recording.matrix("it", "1", "branch"), positive(seen["branch"]))
+    near(recording.matrix("it", "1", "sum"), positive(seen["arriving"] + seen["branch"]))
+    near(recording.matrix("it", "1", "output"), seen["output"].mean((2, 3)))
 
 
 def test_a_block_that_ends_in_its_batch_norm_has_no_sum_either():
