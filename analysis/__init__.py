@@ -12,6 +12,7 @@ if __name__ == "analysis":
     become_gelens()
 
 _HOMES = {
+    "StatedParts": ".anatomy.recognition",
     "capture": ".anatomy.hooks",
     "load_data": ".data",
     "load_network": ".networks",

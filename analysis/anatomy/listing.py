@@ -12,7 +12,8 @@ from ..errors import UsageError
 from ..networks.card import card_of
 from ..networks.preprocessing import preprocessing_of
 from .hooks import attempt, evaluating, hooked, layout_of
-from .sites import Site, block_names, example_images, find_sites, paper_names
+from .operations import is_join
+from .sites import Site, anatomies, block_names, example_images, paper_names
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +65,45 @@ def layer_table(network: nn.Module, image_size: int | None = None) -> pd.DataFra
     rows = []
     for block, each in outputs.items():
         site = sites.get(block, Site(block, "", 0))
-        gate = type(network.get_submodule(site.gate)).__name__ if site.gate else ""
+        gate = _kind_of_gate(network, site)
         named = (stages[block], block, *paper_names(network, [block]))
         rows.append((*named, each.units, each.form, site.branch, gate, _signed(each)))
     return _whole(pd.DataFrame(rows, columns=["stage", "block", "paper", "units", "map", "branch", "gate", "signed"]))
+
+
+def anatomy_table(network: nn.Module, blocks: Sequence[str], image_size: int | None = None) -> pd.DataFrame:
+    """What is known of each block's parts, in the order called.
+
+    Args:
+        image_size: pixels, instead of the network's own.
+
+    Returns:
+        block, units, branch, branch_status, shortcut, shortcut_status, gate, gate_kind, gate_status ("proved",
+        "stated", "not found" or "none"), dropped_at ("branch" as in the paper, "part", "inside" or "output") and why:
+        what is missing for what is not found.
+
+    Raises:
+        UsageError: as of `anatomies`.
+    """
+    size = image_size or preprocessing_of(network).size
+    rows = [
+        {
+            "block": each.block,
+            "units": each.site.channels if each.site else None,
+            **{name: value for name, value in vars(each).items() if name.startswith(("branch", "shortcut", "gate"))},
+            "dropped_at": each.site.dropped_at if each.site else "",
+            "why": each.why,
+        }
+        for each in anatomies(network, blocks, (3, size, size))
+    ]
+    columns = "block units branch branch_status shortcut shortcut_status gate gate_kind gate_status dropped_at why"
+    return _whole(pd.DataFrame(rows, columns=columns.split()))
+
+
+def _kind_of_gate(network: nn.Module, site: Site) -> str:
+    if site.gate is None:
+        return ""
+    return "in its forward" if is_join(site.gate) else type(network.get_submodule(site.gate)).__name__
 
 
 def _whole(table: pd.DataFrame) -> pd.DataFrame:
@@ -82,10 +118,13 @@ def _signed(output: Output) -> str:
 def _sites(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> dict[str, Site]:
     """Branch and gate of each block, without those that cannot be told."""
     try:
-        return {site.block: site for site in find_sites(network, blocks, shape)}
+        found = anatomies(network, blocks, shape)
     except UsageError as error:
         log.warning("branches and gates are not listed: %s", error)
         return {}
+    if unknown := [each for each in found if each.site is None]:
+        log.warning("%s of %d blocks: branch or gate not found, see `gelens inspect`", len(unknown), len(found))
+    return {each.block: each.site for each in found if each.site is not None}
 
 
 def _outputs(network: nn.Module, names: Sequence[str], shape: tuple[int, ...]) -> dict[str, Output]:

@@ -90,8 +90,13 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Stated:
+class StatedParts:
     """What somebody says of the blocks of a network: names of modules below a block, in which * stands for any part.
+
+    It is verified like what is read off, and holds for the blocks that have such modules.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 1))
+    >>> network.anatomy = StatedParts(branch="conv3", shortcut="input")
 
     Args:
         branch: the module that the branch ends in.
@@ -128,11 +133,15 @@ class Anatomy:
     why: str = ""
 
 
+INPUT = "input"
+"""What somebody calls the block's own input, where it is the shortcut."""
+
+
 class _Unknown(Exception):
     """Why something cannot be told."""
 
 
-def recognise(recorder: Recorder, output: Value, stated: Stated) -> Anatomy:
+def recognise(recorder: Recorder, output: Value, stated: StatedParts) -> Anatomy:
     """The parts of a block whose pass was recorded, not verified yet.
 
     Args:
@@ -156,8 +165,11 @@ class _Join:
 class _Reading:
     """What the operations of one block's pass tell."""
 
-    def __init__(self, recorder: Recorder, output: Value, stated: Stated):
-        self.recorder, self.output, self.stated, self.block = recorder, output, stated, recorder.block
+    def __init__(self, recorder: Recorder, output: Value, stated: StatedParts):
+        self.recorder, self.output, self.block = recorder, output, recorder.block
+        below = [call.module.removeprefix(f"{self.block}.") for call in recorder.calls]
+        said = {part: pattern for part, pattern in vars(stated).items() if pattern and _is_among(pattern, below)}
+        self.stated = StatedParts(**said)
 
     def anatomy(self) -> Anatomy:
         join = self._join()
@@ -343,7 +355,7 @@ class _Reading:
         return self._named(value) or place or f"`{value.operation.name}` in {value.operation.module}"
 
     def _module_value(self, pattern: str, what: str) -> Value:
-        if pattern == "input":
+        if pattern == INPUT:
             return next(value for value in _behind(self.output) if value.name == "input 0")
         below = {call.module.removeprefix(f"{self.block}."): call.y for call in self.recorder.calls}
         found = [name for name in below if fnmatchcase(name, pattern) and below[name] is not None]
@@ -353,6 +365,10 @@ class _Reading:
                 f"block `{self.block}` has {len(found)} modules `{pattern}` for its {what}; expected one of {known}"
             )
         return below[found[0]]
+
+
+def _is_among(pattern: str, modules: Sequence[str]) -> bool:
+    return pattern == INPUT or any(fnmatchcase(name, pattern) for name in modules)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from ..networks.preprocessing import preprocessing_of
 from ..networks.weights import has_resnet_stages
 from .hooks import aside, attempt, evaluating, find_module, hooked
 from .operations import Recorder, at_places
-from .recognition import Anatomy, Site, Stated, copied, recognise, verified
+from .recognition import Anatomy, Site, StatedParts, copied, recognise, verified
 
 STAGES = (
     (r"layer([1-9]\d*)", 1),  # residual networks of timm, torchvision and Cadene
@@ -147,7 +147,7 @@ def find_sites(network: nn.Module, blocks: Sequence[str], shape: Sequence[int] |
             raise UsageError(
                 f"block `{each.block}` of {type(network).__name__}: its branch and shortcut, or its gate, cannot be "
                 f"told: {each.why}; state them by modules below the block (--branch, --shortcut, --gate; in Python "
-                f"network.anatomy = gelens.Stated(branch=…)), or name other blocks"
+                f"network.anatomy = gelens.StatedParts(branch=…)), or name other blocks"
             )
     return [each.site for each in found if each.site is not None]
 
@@ -155,7 +155,7 @@ def find_sites(network: nn.Module, blocks: Sequence[str], shape: Sequence[int] |
 def anatomies(network: nn.Module, blocks: Sequence[str], shape: Sequence[int] | None = None) -> list[Anatomy]:
     """What is known of each block's branch, shortcut and gate, in the order called; see `recognition`.
 
-    What somebody states is taken from the network's attribute `anatomy`, a `Stated`.
+    What somebody states is taken from the network's attribute `anatomy`, a `StatedParts`.
 
     Args:
         shape: of one image (3, H, W); by the network's preprocessing where not given.
@@ -191,7 +191,7 @@ class _Watcher:
     def __init__(self, network: nn.Module, block: str):
         self.network, self.block, self.module = network, block, find_module(network, block)
         stated = getattr(network, "anatomy", None)
-        self.stated = stated if isinstance(stated, Stated) else Stated()
+        self.stated = stated if isinstance(stated, StatedParts) else StatedParts()
         self.found: list[Anatomy] = []
 
     @contextmanager

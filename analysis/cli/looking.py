@@ -57,6 +57,32 @@ def layers(network, image_size):
     click.echo(layer_table(load_network(network), image_size).to_string(index=False))
 
 
+@main.command(section=LOOK_UP, example="gelens inspect thin_resnet50_se")
+@click.argument("network", type=shared.NETWORK)
+@shared.where
+@shared.anatomy
+@shared.option("--image-size", type=click.IntRange(1), help="Pixels, instead of the network's own.")
+@shared.option("--json", "as_json", is_flag=True, help="As JSON.")
+def inspect(network, stage, blocks, branch, shortcut, gate, image_size, as_json):
+    """What each block's branch, shortcut and gate are, and how that is known.
+
+    They are read off what the block computes on noise, and proved by intervention: without its branch a block gives its
+    shortcut alone, and a gate whose values are 1 gives its input. What is stated (--branch, --shortcut, --gate) is
+    verified in the same way. pruning, taps and gates refuse blocks whose parts are not found.
+    """
+    from ..anatomy.listing import anatomy_table
+    from ..anatomy.recognition import StatedParts
+    from ..anatomy.sites import resolve_blocks
+    from ..networks import load_network
+    from ..networks.checkpoints import check_side
+
+    check_side(image_size)
+    loaded = load_network(network)
+    loaded.anatomy = StatedParts(branch, shortcut, gate)
+    table = anatomy_table(loaded, resolve_blocks(loaded, stage, blocks), image_size)
+    click.echo(table.to_json(orient="records", indent=2) if as_json else table.to_string(index=False))
+
+
 @main.command("indices", section=LOOK_UP, example="gelens indices")
 @shared.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_indices(as_json):

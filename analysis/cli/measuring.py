@@ -156,6 +156,7 @@ def selectivity(
 @shared.inputs
 @shared.untrained
 @shared.where
+@shared.anatomy
 @shared.resampled
 @shared.option(
     "--means-from",
@@ -171,7 +172,7 @@ def gates(networks, stage, blocks, means_from, seed, keep, out, resume, **more):
     from ..commands.gates import GatesFrom, MeasureGates
 
     statistics = shared.take_statistics(more, seed)
-    if recording := shared.recording_among(networks, "stage", "blocks", "means_from"):
+    if recording := shared.recording_among(networks, "stage", "blocks", "means_from", "branch", "shortcut", "gate"):
         execute("gates", GatesFrom(recording, statistics), out, resume)
         return
     inputs = shared.take_inputs(networks, more, seed)
@@ -208,6 +209,7 @@ def lesions(networks, stage, blocks, units, means_from, seed, keep, out, resume,
 @shared.inputs
 @shared.untrained
 @shared.where
+@shared.anatomy
 @shared.resampled
 @shared.rectify
 @shared.measured_run
@@ -219,7 +221,7 @@ def taps(networks, stage, blocks, rectify, seed, keep, out, resume, **more):
     from ..commands.taps import MeasureTaps, TapsFrom
 
     statistics = shared.take_statistics(more, seed)
-    if recording := shared.recording_among(networks, "stage", "blocks", "rectify"):
+    if recording := shared.recording_among(networks, "stage", "blocks", "rectify", "branch", "shortcut", "gate"):
         execute("taps", TapsFrom(recording, statistics), out, resume)
         return
     inputs = shared.take_inputs(networks, more, seed)
@@ -235,6 +237,7 @@ def taps(networks, stage, blocks, rectify, seed, keep, out, resume, **more):
 @shared.inputs
 @shared.untrained
 @shared.where
+@shared.anatomy
 @shared.option("--ratio", "ratios", type=float, multiple=True, help="A drop ratio, repeatable.  [default: 0, 0.1 … 1]")
 @shared.option(
     "--order",

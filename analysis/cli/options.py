@@ -200,6 +200,11 @@ where = _several(
         "--blocks", multiple=True, metavar="NAME", help="Module names instead of a stage, such as layer3.*; repeatable."
     ),
 )
+anatomy = _several(
+    _measured("--branch", metavar="NAME", help="The module below each block that its branch ends in, where unknown."),
+    _measured("--shortcut", metavar="NAME", help="The module that gives the shortcut, or input, the block's own."),
+    _measured("--gate", metavar="NAME", help="The module that holds the gate."),
+)
 recipe = _several(
     _training(
         "--recipe",
@@ -291,6 +296,7 @@ def take_inputs(networks, options: dict, seed: int):
         per_class=per_class,
         seed=seed,
         untrained=options.pop("untrained", False),
+        **{part: options.pop(part, None) for part in ("branch", "shortcut", "gate")},
     )
 
 

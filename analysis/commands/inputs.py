@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from ..anatomy.recognition import INPUT, StatedParts
 from ..data import ImageData, adapted, checked, load_data, preprocessing_for
 from ..errors import UsageError
 from ..files import file_hash
@@ -17,6 +19,8 @@ from ..networks.references import Reference, parse
 from ..networks.shipped import everything
 from ..networks.weights import weights_file_hash
 from ..subjects import fit_classes, label_networks
+
+_PARTS = ("branch", "shortcut", "gate")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Inputs:
         skip_unreadable: leave out images that cannot be read, instead of stopping.
         image_size, crop_pct, interpolation, mean, std: instead of what each network was trained with.
         untrained: whether networks without weights are measured, with random ones.
+        branch, shortcut, gate: modules below a block that these parts of it are, see `gelens.StatedParts`.
     """
 
     networks: Sequence[str] | Mapping[str, str | Reference]
@@ -45,6 +50,9 @@ class Inputs:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     untrained: bool = False
+    branch: str | None = None
+    shortcut: str | None = None
+    gate: str | None = None
 
     def load_data(self, networks: Mapping[str, nn.Module] | Iterable[nn.Module] = ()) -> ImageData:
         """The images, readable as far as a quick look tells, with labels as the networks have them.
@@ -79,7 +87,18 @@ class Inputs:
                 f"`{random[0]}` has no weights: write {known}{random[0]}@FILE, or @ and a name that timm or "
                 f"torchvision publish; --untrained measures random weights"
             )
+        self._state_parts(labelled)
         return labelled
+
+    def _state_parts(self, networks: Mapping[str, nn.Module]) -> None:
+        stated = StatedParts(self.branch, self.shortcut, self.gate)
+        names = [name for network in networks.values() for name, _ in network.named_modules()]
+        for part, pattern in vars(stated).items():
+            if pattern not in (None, INPUT) and not any(fnmatchcase(f".{name}", f"*.{pattern}") for name in names):
+                raise UsageError(f"no network has a module `{pattern}` below a block, which --{part} names")
+        if stated != StatedParts():
+            for network in networks.values():
+                network.anatomy = stated
 
     def stated(self) -> Stated:
         """What is to be otherwise than in a network's own preprocessing."""
@@ -97,5 +116,7 @@ class Inputs:
         hashes = {name: weights_file_hash(path) for name, path in sorted(files.items()) if path.is_file()}
         factories = {each.name.rpartition(":")[0] for each in references if ".py:" in each.name}
         code = {file: file_hash(Path(file)) for file in sorted(factories) if Path(file).is_file()}
-        depended = {name: value for name, value in vars(self).items() if name != "skip_unreadable"}
+        parts = {name: value for name, value in vars(self).items() if name in _PARTS and value is not None}
+        depended = {name: value for name, value in vars(self).items() if name not in ("skip_unreadable", *_PARTS)}
+        depended |= parts  # left out where nothing is stated, as in runs from before they could be
         return depended | {"networks": list(self.networks), "weights": hashes, "code": code}

@@ -16,7 +16,7 @@ from ..probes.dropping import Dropping
 from ..recording import Recording
 from ..recording.store import discard
 from ..results.run import Run, read_record, read_table
-from ..statistics.curve_sentences import curve_sentences, training_curve_sentences
+from ..statistics.curve_sentences import curve_sentences, dropped_elsewhere, training_curve_sentences
 from ..statistics.curves import Curves, areas, class_curves, differences, point_tests
 from ..statistics.trainings import groups_of, training_areas
 from ..tables.pruning import correctness, pruning_table
@@ -92,6 +92,7 @@ def write_pruning(run: Run, recording: Recording, seed: int) -> None:
         }
     )
     grouped = {label for trainings in groups.values() for label in trainings.values()}
+    run.find(f"{sentence}." for sentence in dropped_elsewhere(curves.table))
     if len(over_trainings):
         run.find(training_curve_sentences(over_trainings))
     if len(alone):

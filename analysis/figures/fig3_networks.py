@@ -75,7 +75,7 @@ def by_network(
     handles = [key(paper_name(block), color=color) for block, color in colors.items()] + curves.order_handles(score)
     rows, columns = in_rows(len(networks), width, 2.0)
     labels = {"xlabel": curves.ratio_title(table), "ylabel": title}
-    note = f"{curves.ratios_said(table)} {note}"
+    note = f"{curves.ratios_said(table)} {curves.places_said(table)} {note}"
     figure, axes = panels(rows, columns, width, 2.0, handles, note, sharex=True, sharey=True, **labels)
     for ax, label in zip(axes.flat, networks, strict=False):
         mine = table[table["network"] == label]

@@ -74,7 +74,7 @@ def pruning(
         for label, marker in stars.items()
     ]
     bands = bars_said(BANDS, curved, trainings)
-    said = [_said(curved, stars), bands if curved else "", curves.ratios_said(table), note]
+    said = [_said(curved, stars), bands if curved else "", curves.ratios_said(table), curves.places_said(table), note]
     rows, columns = in_rows(len(blocks), width, 1.3 if width < WIDTH else 2.0)
     axis_labels = {"xlabel": curves.ratio_title(table), "ylabel": "Top-1 accuracy"}
     figure, axes = panels(rows, columns, width, 1.6, handles, " ".join(said), sharex=True, sharey=True, **axis_labels)

@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ..errors import UsageError
+from ..statistics.curve_sentences import dropped_elsewhere
 from ..statistics.curves import POINT
 from .stored import StoredRun
 from .style import key, marker_of, percent
@@ -69,6 +70,11 @@ def ratios_said(pruning: pd.DataFrame) -> str:
         return ""
     listed = ", ".join(percent(ratio) for ratio in ratios)
     return f"Measured at {listed} dropped only, so the rest is blank."
+
+
+def places_said(pruning: pd.DataFrame) -> str:
+    """A sentence where maps are not dropped at the end of a branch that is added to a shortcut; else nothing."""
+    return " ".join(f"{sentence}." for sentence in dropped_elsewhere(pruning))
 
 
 def order_handles(score: str) -> list[Line2D]:

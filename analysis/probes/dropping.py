@@ -1,5 +1,6 @@
 """Feature importance: which images are right after dropping a ratio of their feature maps, by the gate or else."""
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,6 +25,8 @@ from ..recording import Kept
 from ..statistics.curve_table import curve_table
 from .metric import SavedMetric
 from .probe import Moment
+
+log = logging.getLogger(__name__)
 
 RATIOS = tuple(step / 10 for step in range(11))
 
@@ -167,6 +170,14 @@ class DroppedMaps:
         self.folding = None if dropping.exact else Folding(network, example_images(network, shape))
         self._targets = [_Target(self, target) for target in targets]
         self.points = [point for target in self._targets for point in target.points]
+        ungated = [site.block for site in sites if site.gate is None]
+        if ungated and "gate" in dropping.scores:
+            log.info(
+                "%s has no gate with a value for each channel in %s: by the score gate only the ratios 0 and 1 are "
+                "measured there (`gelens inspect` shows what was found)",
+                type(network).__name__,
+                ", ".join(ungated),
+            )
         if not self.points:
             raise UsageError(
                 f"no point to measure: {type(network).__name__} has no gates in {', '.join(blocks)}, so that only the "
@@ -187,7 +198,9 @@ class DroppedMaps:
         return {"dropping": chosen | {"priors": priors, "points": self.described()}}
 
     def described(self) -> list[dict]:
-        """For each point the columns of `pruning.csv` up to `dropped`."""
+        """For each point the columns of `pruning.csv` up to `dropped`, and `dropped_at`, where maps are dropped."""
+        kinds = {target.name: {site.dropped_at for site in target.ablation.sites} for target in self._targets}
+        places = {name: "+".join(sorted(found)) for name, found in kinds.items()}
         channels = {target.name: [site.channels for site in target.ablation.sites] for target in self._targets}
         return [
             {
@@ -199,6 +212,7 @@ class DroppedMaps:
                 "per_image": self.dropping.is_per_image(point.score),
                 "ratio": point.ratio,
                 "dropped": sum(dropped_maps(point.ratio, each) for each in channels[point.block]),
+                "dropped_at": places[point.block],
             }
             for point in self.points
         ]

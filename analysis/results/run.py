@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 TEXTS = (
     *("network", "reference", "block", "split", "top_class_name", "class_name", "identifier", "extent", "pool"),
     *("score", "order", "scope", "fill", "gap", "operator", "part", "step", "tap", "from", "to", "gate", "damage"),
-    *("other", "other_block", "level"),
+    *("other", "other_block", "level", "dropped_at"),
 )
 """Columns of names: what looks like a number there, or like a missing one, is a name still."""
 

@@ -2,12 +2,38 @@
 
 import pandas as pd
 
-from ..names import pretty
+from ..names import paper_name, pretty
 from .curves import CURVE
 from .trainings import LEVEL
 
 ORDERS = {"area": "least important first", "area_random": "a random order"}
 """By the quantity, the order that is held against most important first."""
+
+
+ELSEWHERE = {
+    "output": "the block's whole output is dropped there, since no shortcut is added to it",
+    "part": "the part of the output that the branch is concatenated to is dropped there",
+    "inside": "maps are dropped at a gate within the branch there, which other layers follow, so that ratio 1 is not "
+    "the shortcut alone",
+}
+"""What is done where maps are dropped elsewhere than in the paper."""
+
+
+def dropped_elsewhere(pruning: pd.DataFrame) -> list[str]:
+    """Which blocks of which networks are another experiment than the paper's, a sentence each, without its full stop.
+
+    Args:
+        pruning: rows of `pruning.csv`; those of older runs have no column `dropped_at`.
+    """
+    if "dropped_at" not in pruning:
+        return []
+    said = []
+    for (network, place), rows in pruning.groupby(["network", "dropped_at"], sort=False):
+        blocks = ", ".join(paper_name(block) for block in rows["block"].unique())
+        what = [ELSEWHERE[kind] for kind in place.split("+") if kind in ELSEWHERE]
+        if what:
+            said.append(f"{pretty(network)}, {blocks}: not as in the paper: {'; '.join(what)}")
+    return said
 
 
 def curve_sentences(areas: pd.DataFrame) -> list[str]:

@@ -21,7 +21,7 @@ def curve_table(points: Sequence[Mapping], images: int, top1: np.ndarray, top5: 
     """The columns of `pruning.csv` from `block` on.
 
     Args:
-        points: the columns up to `dropped` of each point.
+        points: the columns up to `dropped` of each point, and `dropped_at`, which becomes the last one.
         images: measured at each.
         top1, top5: (points,) images whose label is the most likely class, or among the five.
 
@@ -33,5 +33,7 @@ def curve_table(points: Sequence[Mapping], images: int, top1: np.ndarray, top5: 
     for point, first, among in zip(points, top1.tolist(), top5.tolist(), strict=True):
         low, high = proportion_interval(first, images)
         measured = {"images": images, "top1": first / images, "top1_low": low, "top1_high": high}
-        rows.append({**point, **measured, "top5": among / images})
+        own = {name: value for name, value in point.items() if name != "dropped_at"}
+        last = {"dropped_at": point["dropped_at"]} if "dropped_at" in point else {}
+        rows.append({**own, **measured, "top5": among / images, **last})
     return pd.DataFrame(rows)
