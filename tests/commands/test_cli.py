@@ -190,7 +190,7 @@ def test_pruning_columns_and_correctness(tmp_path, weights):
     assert code == 0, output
     table = pd.read_csv(tmp_path / "run" / "pruning.csv")
     assert ",".join(table.columns) == (
-        "network,block,score,order,scope,fill,per_image,ratio,dropped,images,top1,top1_low,top1_high,top5"
+        "network,block,score,order,scope,fill,per_image,ratio,dropped,images,top1,top1_low,top1_high,top5,dropped_at"
     )
     assert len(table) == 2 + 4 and table["dropped"].tolist() == [0, 128, 0, 64, 64, 128]
     stored = np.load(tmp_path / "run" / "correctness.npz")
