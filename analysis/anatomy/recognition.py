@@ -46,7 +46,8 @@ _WEIGHTED = _names("conv1d conv2d conv3d conv_transpose2d linear matmul bmm addm
 _SHAPING = _names(
     "pad constant_pad_nd interpolate upsample getitem view reshape flatten permute transpose squeeze unsqueeze expand "
     "expand_as cat zeros zeros_like new_zeros narrow chunk split avg_pool2d adaptive_avg_pool2d max_pool2d "
-    "channel_shuffle pixel_unshuffle group_norm layer_norm"
+    "adaptive_max_pool2d max_pool2d_with_indices channel_shuffle pixel_shuffle pixel_unshuffle group_norm layer_norm "
+    "local_response_norm"
 )
 _VIEWS = _names("view reshape expand expand_as unsqueeze squeeze getitem transpose permute flatten contiguous")
 """Functions that give the same values in another shape."""
@@ -198,9 +199,24 @@ class _Reading:
             return self._concatenation(operation)
         if self.stated.branch or self.stated.shortcut:
             raise UsageError(f"block `{self.block}` ends in no addition, so that it has neither branch nor shortcut")
-        if operation is not None and len(_traced(operation)) > 1 and kind != MULTIPLY:
-            raise _Unknown(f"its output is joined by `{operation.name}`, which is no addition of two maps")
+        self._check_nothing_added()
         return None
+
+    def _check_nothing_added(self) -> None:
+        """Raise where a sum could be hidden: the output must come from a layer, by functions that are known."""
+        value = self.output
+        while (operation := value.operation) is not None and operation.name not in _WEIGHTED:
+            gate, traced = _gate(operation), _traced(operation)
+            if _kind(operation) == CONCATENATE:
+                return
+            if gate is not None:
+                value = operation.inputs[1 - gate.values]
+            elif _bent(operation) is not None or (len(traced) == 1 and operation.name in _CHANNELWISE | _SHAPING):
+                value = _bent(operation) or traced[0]
+            elif _kind(operation) == ADD:
+                raise _Unknown("its sum is followed by functions that do not keep channels and positions apart")
+            else:
+                raise _Unknown(f"its output is made by `{operation.name}`, which may or may not add a shortcut")
 
     def _addition(self, operation: Operation) -> _Join:
         if operation.place is None or len(operation.inputs) != 2:
@@ -214,18 +230,20 @@ class _Reading:
 
     def _stated_branch(self, operands: Sequence[Value]) -> int | None:
         """Which operand is the branch by what somebody says."""
-        branch = self.stated.branch and self._module_value(self.stated.branch, "branch")
-        shortcut = self.stated.shortcut and self._module_value(self.stated.shortcut, "shortcut")
-        for number, operand in enumerate(operands):
-            way = list(_way_back(operand))
-            if any(value is branch for value in way):
-                return number
-            if any(value is shortcut for value in way):
-                return 1 - number
-        if branch or shortcut:
-            what = f"branch `{self.stated.branch}`" if branch else f"shortcut `{self.stated.shortcut}`"
-            raise UsageError(f"block `{self.block}`: the {what} is none of the two maps that are added in the end")
-        return None
+        chosen = set()
+        for part, pattern in (("branch", self.stated.branch), ("shortcut", self.stated.shortcut)):
+            if not pattern:
+                continue
+            value = self._module_value(pattern, part)
+            where = [any(each is value for each in _way_back(operand)) for operand in operands]
+            if sum(where) != 1:
+                raise UsageError(
+                    f"block `{self.block}`: the {part} `{pattern}` is none of the two maps that are added in the end"
+                )
+            chosen.add(where.index(part == "branch"))
+        if len(chosen) > 1:
+            raise UsageError(f"block `{self.block}`: what is stated as its branch and its shortcut is one map")
+        return next(iter(chosen), None)
 
     def _told_apart(self, *operands: Value) -> int:
         """Which of two operands of the addition is the branch."""
@@ -314,8 +332,15 @@ class _Reading:
     def _gates_within(self, branch: Value) -> "Iterator[_Gate]":
         for operation in _operations_behind(branch):
             gate = _gate(operation)
-            if gate is not None and gate.kind in ("channel", "mixed"):
+            if gate is not None and gate.kind in ("channel", "mixed") and not self._is_bypassed(gate, branch):
                 yield gate
+
+    def _is_bypassed(self, gate: "_Gate", branch: Value) -> bool:
+        """Whether what a gate multiplies reaches the branch's end in other ways too, as in response normalisation."""
+        x, values = gate.operation.inputs[1 - gate.values], gate.operation.inputs[gate.values]
+        takers = [each for each in self.recorder.operations if any(value is x for value in each.inputs)]
+        beyond = [each for each in _operations_behind(branch) if each not in _operations_behind(values)]
+        return any(each in beyond for each in takers if each is not gate.operation)
 
     def _gate_name(self, gate: "_Gate") -> str:
         """The module that is the gate, else the place of the multiplication."""

@@ -473,6 +473,26 @@ class MobileBlock(Body):
         return Truth(self.att(y), x, self.att.scale(y), dropped_at="inside")
 
 
+class ResponseNormalised(Body):
+    """ConvNeXt V2's: the map is multiplied by its response, but is added as well, so that this is no gate."""
+
+    def __init__(self):
+        super().__init__()
+        self.gamma, self.beta = (nn.Parameter(torch.rand(1, CHANNELS, 1, 1)) for _ in range(2))
+
+    def branch(self, x):
+        y = torch.relu(self.a(x))
+        response = y.norm(dim=(2, 3), keepdim=True)
+        response = response / (response.mean(1, keepdim=True) + 1e-6)
+        return self.b(self.gamma * (y * response) + self.beta + y)
+
+    def forward(self, x):
+        return x + self.branch(x)
+
+    def truth(self, x):
+        return Truth(self.branch(x), x, after=lambda total: total)
+
+
 class Weakly(Body):
     """A gate before training: its values hardly vary."""
 
@@ -525,6 +545,7 @@ ZOO: dict[str, Callable[[], nn.Module]] = {
     "no shortcut": NoShortcut,
     "SiLU by hand": HandwrittenSiLU,
     "SE within the branch": MobileBlock,
+    "response normalisation": ResponseNormalised,
     "a gate before training": Weakly,
 }
 """By name what builds a block."""
@@ -567,11 +588,33 @@ class Join(nn.Module):
         return torch.relu(y + x)
 
 
+class Stacked(Body):
+    """The addition is a sum over a stack: it must not be taken for a block without a shortcut."""
+
+    def forward(self, x):
+        return torch.relu(torch.stack([self.body(x), x]).sum(0))
+
+
+class Pooled(Body):
+    """What follows the sum mixes positions."""
+
+    def forward(self, x):
+        return F.max_pool2d(torch.relu(self.body(x) + x), 2)
+
+
+class Subtracted(Body):
+    def forward(self, x):
+        return x - self.body(x)
+
+
 UNKNOWN: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "two branches": (Ambiguous, "both maps that are added in the end could be the branch"),
     "RepVGG": (RepVGG, "both maps that are added in the end could be the branch"),
     "dropout left on": (Noisy, "another output for the same input"),
     "scripted": (Scripted, "not seen"),
+    "a stack's sum": (Stacked, "made by `sum`, which may or may not add a shortcut"),
+    "pooled": (Pooled, "its sum is followed by functions that do not keep channels and positions apart"),
+    "subtracted": (Subtracted, "made by `sub`"),
 }
 """By name what builds a block whose parts cannot be told, and why."""
 
