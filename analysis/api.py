@@ -32,7 +32,7 @@ from .recording import Recording
 from .results.run import versions
 from .statistics import PERMUTATIONS, REPLICATES
 from .subjects import Networks, fit_classes, image_shape, label_networks, outputs_and_units
-from .sweep.passing import Subject, SweepOptions, network_input
+from .sweep.passing import Subject, SweepOptions, network_input, prepared, settle_format
 from .sweep.passing import record as run_pass
 from .tables.evaluation import evaluation_table
 from .tables.pruning import pruning_table
@@ -354,8 +354,13 @@ def images_for(
     where, images = resolve_device(device), load_data(data)
     (loaded,) = label_networks(network).values()
     shown = preprocessing_for(loaded, images)
+    memory_format = None
     for batch in batches(images, [shown.geometry], batch_size):
-        yield network_input(batch, shown, where), batch.labels.to(where)
+        pixels = network_input(batch, shown, where)
+        if memory_format is None:
+            with prepared(loaded, where):
+                memory_format = settle_format(loaded, pixels[:2])
+        yield pixels.contiguous(memory_format=memory_format), batch.labels.to(where)
 
 
 def with_priors(
