@@ -1,6 +1,5 @@
 """A reference to a network: built by the catalogue, a library or a user's factory, with weights loaded strictly."""
 
-import importlib.util
 import json
 import logging
 from dataclasses import replace
@@ -10,7 +9,7 @@ from safetensors.torch import save
 from torch import nn
 
 from ..errors import RunError, UsageError, unknown
-from . import building, catalogue, published, shipped
+from . import building, catalogue, factories, published, shipped
 from .card import UNTRAINED, card_of
 from .checkpoints import Checkpoint, State, read_checkpoint
 from .preprocessing import (
@@ -22,6 +21,7 @@ from .preprocessing import (
     preprocessing_of,
 )
 from .references import Reference, parse
+from .wrappers import unwrapped
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
         reference: `NAME[:key=value,…][@WEIGHTS]`, see `gelens.networks.references`; WEIGHTS is a file of any layout
             that `gelens.networks.checkpoints` knows, a name published by timm or torchvision, such as `a1_in1k`, or
             one of weights that come with gelens, `cifar10`.
-            A module is returned as it is.
+            A module is returned as it is, without what wraps it (`gelens.networks.wrappers`).
         defaults: settings for a catalogue network that the reference and its weights may override, such as `classes`.
 
     Returns:
@@ -50,7 +50,7 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
     7
     """
     if isinstance(reference, nn.Module):
-        return reference
+        return unwrapped(reference)
     reference = parse(reference)
     library, _, name = reference.name.partition("/")
     foreign = library in ("timm", "torchvision") and name
@@ -71,7 +71,8 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
         network.preprocessing = replace(network.preprocessing, size=int(dict(reference.settings)["size"]))
     if reference.group is not None:
         network.group, network.training_seed = reference.group, reference.seed
-    return network.eval()
+    network.eval()  # somebody's own may return nothing
+    return network
 
 
 def _finish(network: nn.Module, checkpoint: Checkpoint, reference: Reference, foreign: bool) -> None:
@@ -202,25 +203,11 @@ def _library_network(library: str, name: str, reference: Reference) -> nn.Module
 
 
 def _factory_network(reference: Reference) -> nn.Module:
-    file, _, function = reference.name.rpartition(":")
-    path = Path(file)
-    if not path.is_file():
-        raise UsageError(f"no file `{file}` to take the factory `{function}` from")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever a user's file raises
-        raise UsageError(f"`{file}` cannot be run: {type(error).__name__}: {error}") from error
-    if not callable(getattr(module, function, None)):
-        raise unknown(f"function in {file} called", function, [n for n in vars(module) if callable(vars(module)[n])])
-    try:
-        network = getattr(module, function)(**dict(reference.settings))
-    except (Exception, SystemExit) as error:
-        raise UsageError(f"`{reference.name}` failed: {type(error).__name__}: {error}") from error
-    if not isinstance(network, nn.Module):
-        raise UsageError(f"`{reference.name}` returned a {type(network).__name__}; expected a torch.nn.Module")
+    network = factories.run_factory(reference)
     network.reference = reference.architecture
+    if reference.weights is None:
+        changed = factories.random_tensor(reference, network)
+        network.notes = [factories.OWN_WEIGHTS] if changed is None else [UNTRAINED, factories.is_random(changed)]
     return network
 
 
