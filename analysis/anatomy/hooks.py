@@ -179,8 +179,13 @@ def find_module(network: nn.Module, name: str, choices: Sequence[str] = ()) -> n
         choices: the names to offer when there is none; all modules' by default.
 
     Raises:
-        UsageError: there is none; the message gives the nearest names.
+        UsageError: there is none; the message gives the nearest names. Or the network is TorchScript's.
     """
+    if isinstance(network, torch.jit.ScriptModule):
+        raise UsageError(
+            "the modules of a TorchScript program cannot be watched: measure the network that it was made of (its "
+            "accuracy can be evaluated)"
+        )
     try:
         if name:
             return network.get_submodule(name)

@@ -5,13 +5,14 @@ import logging
 from dataclasses import replace
 from pathlib import Path, PurePath
 
+import torch
 from safetensors.torch import save
 from torch import nn
 
 from ..errors import RunError, UsageError, unknown
 from . import building, catalogue, factories, published, shipped
 from .card import UNTRAINED, card_of
-from .checkpoints import Checkpoint, State, read_checkpoint
+from .checkpoints import Checkpoint, State, read_checkpoint, spelled
 from .preprocessing import (
     HALF,
     IMAGENET_MEAN,
@@ -83,7 +84,7 @@ def _finish(network: nn.Module, checkpoint: Checkpoint, reference: Reference, fo
         trained = checkpoint.metadata.get("reference", reference.name)
         if not _same_network(parse(trained).name, reference.name):
             raise UsageError(f"weights `{reference.weights}` are of {trained}, not of {reference.name}")
-        state, checkpoint.layout = checkpoint.raw, reference.name
+        state, checkpoint.layout = spelled(checkpoint.raw, network.state_dict()), reference.name
     _load_strictly(network, state, checkpoint, reference, hint=not foreign)
     network.layout, network.notes = checkpoint.layout, checkpoint.notes
     network.training_seed = checkpoint.metadata.get("seed")
@@ -219,7 +220,10 @@ def save_weights(network: nn.Module, path: Path, **metadata: str) -> None:
         told["classes"] = json.dumps(card.class_names)
     metadata = told | metadata
     # safetensors writes dense row-major tensors; channels-last ones are copied to that order
-    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    whole = network.state_dict()
+    if strange := [key for key, value in whole.items() if not isinstance(value, torch.Tensor)]:
+        raise UsageError(f"`{strange[0]}` is no tensor, and safetensors hold nothing else: torch.save the state_dict()")
+    state = {key: value.detach().cpu().contiguous() for key, value in whole.items()}
     content = save(state, metadata)  # not save_file, which hides why a disk refused
     length = int.from_bytes(content[:8], "little")
     # the library writes the metadata in another order each time: the same network is to be the same file
@@ -235,9 +239,9 @@ def _load_strictly(network: nn.Module, state: State, checkpoint: Checkpoint, ref
     problems = [f"{key} missing" for key in own if key not in state]
     problems += [f"{key} left over" for key in state if key not in own]
     problems += [
-        f"{key} is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
+        f"{key} is {_form(state[key])}, expected {_form(own[key])}"
         for key in own
-        if key in state and state[key].shape != own[key].shape
+        if key in state and _form(state[key]) != _form(own[key])
     ]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
@@ -248,14 +252,20 @@ def _load_strictly(network: nn.Module, state: State, checkpoint: Checkpoint, ref
             f"weights `{reference.weights}` ({checkpoint.layout} names) are not of {reference.architecture}: "
             f"{'; '.join(problems[:3])}{more}{way_out}"
         )
-    for key, value in state.items():
+    tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
+    for key, value in tensors.items():
         if own[key].is_floating_point() and not value.is_floating_point():
             raise RunError(f"weights `{reference.weights}`: {key} is of {value.dtype}; expected floating point")
         if not value.isfinite().all():
             raise RunError(f"weights `{reference.weights}`: {key} has values that are not finite")
         if key.endswith("running_var") and (value < 0).any():
             raise RunError(f"weights `{reference.weights}`: {key} has variances below 0")
-    halves = {str(value.dtype) for value in state.values() if value.is_floating_point() and value.itemsize < 4}
+    halves = {str(value.dtype) for value in tensors.values() if value.is_floating_point() and value.itemsize < 4}
     if halves and not shipped.is_shipped(reference):
         checkpoint.notes.append(f"its numbers are {', '.join(sorted(halves))}: taken to float32")
     network.load_state_dict(state)
+
+
+def _form(value: object) -> object:
+    """The shape of a tensor; of what a module keeps beside tensors nothing is known."""
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else "no tensor"

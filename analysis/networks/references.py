@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from ..errors import UsageError, plain
 from ..names import unique_label
-from .checkpoint_series import stem_of
+from .checkpoint_series import file_and_part, stem_of
 
 _QUOTED = r"""=\s*'[^']*'|=\s*"[^"]*\""""
 _HEAD = re.compile(rf"((?:{_QUOTED}|[^@])*)(@?)(.*)", re.DOTALL)
@@ -152,5 +152,7 @@ def labelled(references: Iterable["str | Reference"]) -> dict[str, Reference]:
 
 
 def _stem(reference: Reference) -> str:
-    """The name of its weights, without folder and suffix."""
-    return stem_of(PurePath(reference.weights or "").name)
+    """The name of its weights, without folder and suffix, and of the part of them that is taken."""
+    file, part = file_and_part(reference.weights or "")
+    stem = stem_of(PurePath(file).name)
+    return f"{stem}-{part}" if part else stem
