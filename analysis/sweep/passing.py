@@ -33,6 +33,7 @@ from ..devices import (
 from ..errors import RunError, UsageError
 from ..interruption import interrupts_deferred
 from ..networks.preprocessing import Preprocessing
+from ..probes.predictions import Predictions
 from ..probes.probe import Moment, Probe, Tuned
 from ..progress import progress_bar
 from ..recording import Kept, Recording
@@ -482,7 +483,8 @@ def _observe(subject: Subject, images: torch.Tensor, batch: Batch, labels: torch
         for probe in subject.probes:
             stack.enter_context(probe.watch(batch))
         logits = logits_of(_run(subject.network, images))
-    _check_labels(subject, batch, logits.shape[1])
+    if any(isinstance(probe, Predictions) for probe in subject.probes):
+        _check_labels(subject, batch, logits.shape[1])
     moment = Moment(batch, images, labels, logits)
     return _merged(probe.rows(moment) for probe in subject.probes) | {LOGITS: logits.float().sum(1)}
 
