@@ -15,21 +15,27 @@ FOUR = "mini_resnet_se:classes=4"
 """A network of fewer outputs than the digits have classes."""
 
 
-@pytest.mark.parametrize("command", ["gates", "taps", "selectivity"])
-def test_units_are_measured_on_classes_that_a_network_has_no_outputs_for(command, tmp_path):
-    arguments = ["--untrained", *FEW, *DRAWN]
-    code, output = run(command, FOUR, "mini_resnet_se", *arguments, "--out", tmp_path / "run")
+@pytest.mark.parametrize(
+    "command, others, table",
+    [
+        ("taps", (), "taps_blocks"),
+        pytest.param("gates", (), "gates_units", marks=pytest.mark.slow),
+        pytest.param("selectivity", ("mini_resnet_se",), "selectivity", marks=pytest.mark.slow),
+    ],
+)
+def test_units_are_measured_on_classes_that_a_network_has_no_outputs_for(command, others, table, tmp_path):
+    networks, folder = [FOUR, *others], tmp_path / "run"
+    code, output = run(
+        command, *networks, "--untrained", *FEW, *DRAWN, "--blocks", "layer3.0", "--no-keep", "--out", folder
+    )
     assert code == 0, output
     assert "has 4 outputs, and the data labels up to 9: what it gets right is not told" in output
-    evaluation = pd.read_csv(tmp_path / "run" / "evaluation.csv").set_index("network")
-    assert evaluation["top1_error"].isna().tolist() == [True, False] and (evaluation["images"] == 60).all()
-    assert " nan " not in output
-    code, output = run("report", tmp_path / "run")
-    assert code == 0 and "nan %" not in (tmp_path / "run" / "report.html").read_text(), output
-    alone = tmp_path / "alone"
-    assert run(command, FOUR, *arguments, "--out", alone)[0] == 0
-    table = {"gates": "gates_units.csv", "taps": "taps_blocks.csv", "selectivity": "selectivity.csv"}[command]
-    assert len(pd.read_csv(alone / table))
+    evaluation = pd.read_csv(folder / "evaluation.csv")
+    assert evaluation["top1_error"].isna().tolist() == [True, *(False for _ in others)]
+    assert (evaluation["images"] == 60).all() and " nan " not in output
+    assert set(pd.read_csv(folder / f"{table}.csv")["network"]) == set(networks)
+    assert run("report", folder)[0] == 0
+    assert "nan %" not in (folder / "report.html").read_text()
 
 
 def test_match_takes_recordings_of_networks_with_other_outputs(tmp_path):
@@ -64,7 +70,7 @@ class Net(nn.Module):
 def test_networks_of_two_stages_and_of_other_depths(tmp_path):
     (tmp_path / "mine.py").write_text(STAGES)
     networks = [f"{tmp_path}/mine.py:Net:deep={deep}" for deep in (2, 3)]
-    options = ["--untrained", *FEW, *DRAWN, "--image-size", "32"]
+    options = ["--no-keep", "--untrained", *FEW, *DRAWN, "--image-size", "32"]
     code, output = run("selectivity", *networks, *options, "--out", tmp_path / "run")
     assert code == 0, output
     assert "has no stage 4, of 2, 3: stage 2 is taken" in output
