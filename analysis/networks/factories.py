@@ -9,7 +9,7 @@ import random
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -77,33 +77,40 @@ def run_factory(reference: Reference, again: bool = False) -> nn.Module:
     return unwrapped(network)
 
 
-def random_tensor(reference: Reference, network: nn.Module) -> str | None:
-    """The name of one of its tensors that is another one when the factory is run again; None where none is.
+def why_random(reference: Reference, network: nn.Module) -> str | None:
+    """Why weights that a factory gave are taken to be random: a sentence; None where they are shown not to be.
 
     Args:
         network: that it gave before.
     """
     numbers, legacy = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng(devices=[]), _OtherDraws():
-            random.seed(numbers[1][0] + 1)
-            np.random.seed(int(legacy[1][0]) ^ 1)
+        with torch.random.fork_rng(devices=[]), _OtherDraws(), _other_seeds():
             other = run_factory(reference, again=True).state_dict()
+    except UsageError as error:
+        return f"whether they are its factory's own cannot be told, since it does not run twice: {error}"
     finally:
         random.setstate(numbers)
         np.random.set_state(legacy)
     for name, value in network.state_dict().items():
-        if not isinstance(value, torch.Tensor) or not value.numel():
-            continue
-        same = name in other and value.data_ptr() != other[name].data_ptr() and torch.equal(value, other[name])
-        if not same:
-            return name
+        if isinstance(value, torch.Tensor) and value.numel():
+            same = name in other and value.data_ptr() != other[name].data_ptr() and torch.equal(value, other[name])
+            if not same:
+                return f"`{name}` is another one when its factory runs again with other random numbers"
     return None
 
 
-def is_random(name: str) -> str:
-    """What is said of a tensor that `random_tensor` found."""
-    return f"`{name}` is another one when its factory runs again with other random numbers"
+@contextmanager
+def _other_seeds() -> Iterator[None]:
+    """Random numbers of Python and NumPy are others within the with-block, whatever seeds are set."""
+    with ExitStack() as stack:
+        for owner, name in ((random, "seed"), (np.random, "seed"), (np.random, "default_rng")):
+            own = getattr(owner, name)
+            stack.callback(setattr, owner, name, own)
+            setattr(owner, name, lambda *args, own=own, **more: own())
+        random.seed()
+        np.random.seed()
+        yield
 
 
 class _OtherDraws(TorchDispatchMode):

@@ -207,8 +207,8 @@ def _factory_network(reference: Reference) -> nn.Module:
     network = factories.run_factory(reference)
     network.reference = reference.architecture
     if reference.weights is None:
-        changed = factories.random_tensor(reference, network)
-        network.notes = [factories.OWN_WEIGHTS] if changed is None else [UNTRAINED, factories.is_random(changed)]
+        why = factories.why_random(reference, network)
+        network.notes = [factories.OWN_WEIGHTS] if why is None else [UNTRAINED, why]
     return network
 
 

@@ -125,19 +125,23 @@ def refused(file: str) -> str:
     return str(caught.value)
 
 
+OWN = "[p.data.fill_({}) for p in network.parameters()]"
+NORMAL = "[p.data.normal_(generator=g) for p in network.parameters()]"
 RANDOM = {
-    "as it comes": "",
-    "by a seed of its own": "torch.manual_seed(0)",
-    "by a generator": "g = torch.Generator().manual_seed(0)",
+    "as it comes": "pass",
+    "by a seed of its own": "torch.manual_seed(0); network = net()",
+    "by a generator": f"g = torch.Generator().manual_seed(0); {NORMAL}",
+    "by NumPy": f"numpy.random.seed(0); {OWN.format('numpy.random.random()')}",
+    "by NumPy's generator": f"g = numpy.random.default_rng(0); {OWN.format('g.random()')}",
+    "by Python": f"random.seed(0); {OWN.format('random.random()')}",
 }
 
 
-@pytest.mark.parametrize("seeding", RANDOM.values(), ids=RANDOM)
-def test_random_weights_of_a_factory_are_refused(seeding, tmp_path):
+@pytest.mark.parametrize("drawn", RANDOM.values(), ids=RANDOM)
+def test_random_weights_of_a_factory_are_refused(drawn, tmp_path):
     """Also those that are drawn by a seed of its own: equal from run to run, and random all the same."""
-    draw = "    for p in net.parameters(): torch.nn.init.normal_(p, generator=g)\n" if "g =" in seeding else ""
-    text = f"{NET.replace('build', 'net')}\ndef build():\n    {seeding or 'pass'}\n    net_ = net()\n"
-    file = written(tmp_path, mine=f"{text}{draw.replace('net.', 'net_.')}    return net_\n")
+    text = f"import random\nimport numpy\n{NET.replace('build', 'net')}\n"
+    file = written(tmp_path, mine=f"{text}\ndef build():\n    network = net()\n    {drawn}\n    return network\n")
     assert "`0.weight` is another one when its factory runs again" in refused(file)
     assert "--untrained measures random weights" in refused(file)
     (network,) = Inputs([f"{file}:build"], "digits", untrained=True).load_networks().values()
@@ -165,6 +169,15 @@ def build(head=False):
     assert "gives it weights" in card_of(network).notes[0] and not card_of(network).untrained
     with pytest.raises(UsageError, match=r"`4\.weight` is another one"):
         Inputs([f"{file}:build:head=true"], "digits").load_networks()
+
+
+def test_a_factory_that_does_not_run_twice_proves_nothing(tmp_path):
+    once = "from tests.networks import test_factories as t\nassert t.RUNS.append(1) or len(t.RUNS) < 2, 'registered'\n"
+    RUNS.clear()
+    assert "since it does not run twice" in refused(written(tmp_path, mine=f"{once}{NET}"))
+
+
+RUNS: list[int] = []
 
 
 def test_a_network_that_a_library_keeps_proves_nothing(tmp_path):
