@@ -57,9 +57,10 @@ def run_factory(reference: Reference, again: bool = False) -> nn.Module:
     path = Path(file)
     if not path.is_file():
         raise UsageError(f"no file `{file}` to take the factory `{name}` from")
-    with _among_neighbours(path.resolve().parent):
+    package, root = _package_of(path.resolve().parent)
+    with _among_neighbours(root), _among_neighbours(path.resolve().parent):
         try:
-            module = _executed(path, again)
+            module = _executed(path, package, again)
         except (Exception, SystemExit) as error:  # whatever a user's file raises
             raise UsageError(f"`{file}` cannot be run: {type(error).__name__}: {error}") from error
         found = getattr(module, name, None)
@@ -126,9 +127,19 @@ class _OtherDraws(TorchDispatchMode):
         return function(*args, **kwargs)
 
 
-def _executed(path: Path, again: bool) -> ModuleType:
+def _package_of(folder: Path) -> tuple[str, Path]:
+    """The package that a folder is, as relative imports need it, and the folder that it is imported from."""
+    names = []
+    while (folder / "__init__.py").is_file():
+        names.append(folder.name)
+        folder = folder.parent
+    return ".".join(reversed(names)), folder
+
+
+def _executed(path: Path, package: str, again: bool) -> ModuleType:
     """The file's module, registered as dataclasses and annotations need it, under a name that no other module has."""
     name = f"_factory_{sha256(str(path.resolve()).encode()).hexdigest()[:16]}{'_again' * again}"
+    name = f"{package}.{name}".lstrip(".")
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None  # of a name that ends in .py
     module = sys.modules[name] = importlib.util.module_from_spec(spec)

@@ -56,6 +56,18 @@ def test_a_neighbour_that_is_a_package(tmp_path):
     assert loaded(file).out_channels == 4 and "models" not in sys.modules
 
 
+@pytest.mark.parametrize("factory", ["net.py:Net", "deep/net.py:Net"])
+def test_a_file_in_a_package_imports_relatively(factory, tmp_path):
+    """As repositories have it: `models/resnet.py` with `from .blocks import X`."""
+    folder = tmp_path / "models"
+    written(folder, __init__="from .net import Net\n", blocks="from torch import nn\nWIDTH = 4\n")
+    code = "class Net(nn.Conv2d):\n    def __init__(self): super().__init__(3, WIDTH, 1)\n"
+    written(folder, net=f"from .blocks import WIDTH, nn\n{code}")
+    written(folder / "deep", __init__="", net="from ..net import Net\n")
+    assert load_network(f"{folder}/{factory}").out_channels == 4
+    assert not [name for name in sys.modules if name.partition(".")[0] == "models"]
+
+
 def test_a_neighbour_called_as_what_is_imported_already_is_the_factory_s(tmp_path):
     file = written(tmp_path, mine="import tests\ndef build(): return tests.net()\n", tests=NET.replace("build", "net"))
     mine = sys.modules["tests"]
