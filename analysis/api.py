@@ -32,7 +32,7 @@ from .recording import Recording
 from .results.run import versions
 from .statistics import PERMUTATIONS, REPLICATES
 from .subjects import Networks, fit_classes, image_shape, label_networks, outputs_and_units
-from .sweep.passing import Subject, SweepOptions, network_input
+from .sweep.passing import Subject, SweepOptions, network_input, prepared, settle_format
 from .sweep.passing import record as run_pass
 from .tables.evaluation import evaluation_table
 from .tables.pruning import pruning_table
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Request:
-    """What to keep of one network, beside its predictions.
+    """What to keep of one network, beside its predictions where its outputs are the data's classes.
 
     Args:
         network: in any mode.
@@ -62,6 +62,11 @@ class Request:
     pruning: Sequence[str] = ()
     dropping: Dropping = field(default_factory=Dropping)
     probes: Sequence[Probe] = ()
+
+    @property
+    def needs_outputs(self) -> bool:
+        """Whether labels have to be numbers of outputs: not where the activity of units is all that is asked for."""
+        return not self.blocks or bool(self.pruning or self.probes)
 
 
 def record_requests(
@@ -112,8 +117,8 @@ def _subject(label: str, request: Request, data, labels: np.ndarray | None) -> S
     preprocessing = preprocessing_for(network, images, name=label)
     shape = image_shape(images, preprocessing)
     outputs, units = outputs_and_units(network, request.blocks, shape)
-    _check_labels(label, data, labels, outputs)
-    probes: list[Probe] = [Predictions(outputs)]
+    told = _has_outputs_for(label, data, labels, outputs, request.needs_outputs)
+    probes: list[Probe] = [Predictions(outputs)] if told else []
     if request.blocks:
         if "output" in request.taps and not request.rectify:
             _refuse_signed(network, request.blocks, shape)
@@ -125,19 +130,25 @@ def _subject(label: str, request: Request, data, labels: np.ndarray | None) -> S
     return Subject(label, network, preprocessing, [*probes, *request.probes], card)
 
 
-def _check_labels(label: str, data, labels: np.ndarray | None, outputs: int) -> None:
+def _has_outputs_for(label: str, data, labels: np.ndarray | None, outputs: int, needed: bool) -> bool:
+    """Whether every label is the number of an output, so that what the network gets right can be told."""
     if labels is None:
-        return
+        return True
     if labels.min() < 0:
         position = int(labels.argmin())
         raise UsageError(f"image {position} of the data has the label {labels[position]}; expected 0 or more")
     classes = int(labels.max()) + 1
     if classes > outputs:
-        raise UsageError(f"`{label}` has {outputs} outputs, but the data has labels up to {classes - 1}")
+        if needed:
+            raise UsageError(f"`{label}` has {outputs} outputs, but the data has labels up to {classes - 1}")
+        text = "%s has %d outputs, and the data labels up to %d: what it gets right is not told, what its units do is"
+        log.warning(text, label, outputs, classes - 1)
+        return False
     named = len(known_classes(data)) or classes
     if named < outputs:
         text = "%s has %d outputs, the data %d classes: label k is compared with output k"
         log.warning(text, label, outputs, named)
+    return True
 
 
 def _refuse_signed(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> None:
@@ -197,7 +208,7 @@ def _takes_options(function: Callable) -> Callable:
 def record(
     networks: Networks,
     data,
-    stage: int | None = 4,
+    stage: int | None = None,
     blocks: Sequence[str] | None = None,
     taps: Sequence[str] = ("output",),
     out: Path | str | None = None,
@@ -210,7 +221,7 @@ def record(
     Args:
         networks: a network or reference, several, or a mapping from labels.
         data: a reference, or a torch Dataset or sequential DataLoader of (image, label).
-        stage: 4 is conv4_x, `layer3`.
+        stage: 4 is conv4_x, `layer3`, which is the default; else the last but one.
         blocks: module names, instead of a stage.
         taps: of each block, of output, branch, gate, gated and sum.
         out: the recording's folder; in memory where none is given.
@@ -245,7 +256,7 @@ def evaluate(networks: Networks, data, options: SweepOptions | None = None) -> p
 def selectivity(
     networks: Networks,
     data,
-    stage: int | None = 4,
+    stage: int | None = None,
     blocks: Sequence[str] | None = None,
     options: SweepOptions | None = None,
     indices: Sequence[str] = (),
@@ -262,7 +273,7 @@ def selectivity(
     Args:
         networks: a network or reference, several, or a mapping from labels.
         data: a reference, or a torch Dataset or sequential DataLoader of (image, label).
-        stage: 4 is conv4_x, `layer3`.
+        stage: 4 is conv4_x, `layer3`, which is the default; else the last but one.
         blocks: module names, instead of a stage.
         options: how the pass is run.
         indices: names of other indices, of `gelens.statistics.INDICES`.
@@ -282,7 +293,7 @@ def selectivity(
 def pruning(
     networks: Networks,
     data,
-    stage: int | None = 4,
+    stage: int | None = None,
     blocks: Sequence[str] | None = None,
     options: SweepOptions | None = None,
     means_from=None,
@@ -354,8 +365,13 @@ def images_for(
     where, images = resolve_device(device), load_data(data)
     (loaded,) = label_networks(network).values()
     shown = preprocessing_for(loaded, images)
+    memory_format = None
     for batch in batches(images, [shown.geometry], batch_size):
-        yield network_input(batch, shown, where), batch.labels.to(where)
+        pixels = network_input(batch, shown, where)
+        if memory_format is None:
+            with prepared(loaded, where):
+                memory_format = settle_format(loaded, pixels[:2])
+        yield pixels.contiguous(memory_format=memory_format), batch.labels.to(where)
 
 
 def with_priors(

@@ -13,7 +13,7 @@ from .networks import card_of, load_network
 from .networks.groups import with_trainings
 from .networks.preprocessing import Preprocessing
 from .networks.references import Reference, labelled, parse
-from .sweep.passing import prepared
+from .sweep.passing import prepared, settle_format
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +105,18 @@ def _some(names: Sequence[str]) -> str:
 
 
 def outputs_and_units(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> tuple[int, dict[str, int]]:
-    """The number of outputs, and of units of each block, from one blank image."""
+    """The number of outputs, and of units of each block, from two blank images.
+
+    Raises:
+        UsageError: the network does not take them, or a block is not called.
+    """
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    with prepared(network, device), torch.inference_mode(), capture(network, blocks, "mean") as features:
-        outputs = attempt(network, torch.zeros(1, *shape, device=device))
-    return logits_of(outputs).shape[1], {block: value.shape[1] for block, value in features.items()}
+    images = torch.zeros(2, *shape, device=device)
+    with prepared(network, device), capture(network, blocks, "mean") as features, torch.inference_mode():
+        outputs = attempt(network, images.contiguous(memory_format=settle_format(network, images)))
+    if silent := [block for block in blocks if block not in features]:
+        raise UsageError(
+            f"block `{silent[0]}` of {card_of(network).reference} is not called as a module when images pass through: "
+            f"it is unused, or the network was traced; `gelens layers NETWORK` lists those that are"
+        )
+    return logits_of(outputs).shape[1], {block: features[block].shape[1] for block in blocks}

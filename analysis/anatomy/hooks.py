@@ -7,7 +7,8 @@ from contextvars import ContextVar
 import torch
 from torch import nn
 
-from ..errors import UsageError, unknown
+from ..devices import is_out_of_memory
+from ..errors import RunError, UsageError, unknown
 from ..networks.card import card_of
 
 _depth: ContextVar[int] = ContextVar("depth", default=0)
@@ -60,13 +61,22 @@ def aside() -> Iterator[None]:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[nn.Module]:
-    """The network in evaluation mode; each module is given back in the mode that it came in."""
+    """The network in evaluation mode; each module is given back in the mode that it came in.
+
+    What `module.compile()` compiled runs uncompiled, since hooks are compiled with it, anew for every one.
+    """
     training = {module: module.training for module in network.modules()}
+    compiled = {module: module._compiled_call_impl for module in network.modules() if module._compiled_call_impl}
     try:
-        yield network.eval()
+        for module in compiled:
+            module._compiled_call_impl = None
+        network.eval()  # somebody's own may return nothing
+        yield network
     finally:
         for module, mode in training.items():
             module.training = mode
+        for module, call in compiled.items():
+            module._compiled_call_impl = call
 
 
 @contextmanager
@@ -128,15 +138,43 @@ def attempt(network: nn.Module, images: torch.Tensor):
     """
     try:
         return network(images)
-    except (UsageError, torch.OutOfMemoryError):
+    except (UsageError, RunError):
         raise
     except Exception as error:  # of any kind: a network asserts, indexes, looks up …
+        if is_out_of_memory(error):
+            raise
         shape = "×".join(map(str, images.shape[1:]))
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        card = card_of(network)
-        side = card.preprocessing.size
-        own = f"; it states {side} px" if side and side != images.shape[-1] else ""
-        raise UsageError(f"{card.reference} fails on images of {shape}: {reason}{own} (--image-size)") from error
+        raise UsageError(
+            f"{card_of(network).reference} fails on images of {shape}: {reason}{_instead(network, images)}"
+        ) from error
+
+
+_SIDES = (28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 227, 240, 256, 288, 299, 320, 384, 448, 512)
+"""Pixels of images that networks are made for."""
+
+
+def _instead(network: nn.Module, images: torch.Tensor) -> str:
+    """What images a network takes instead of some that it fails on, found by trying; nothing where none are found."""
+    side, channels = card_of(network).preprocessing.size, images.shape[1]
+    sides = list(dict.fromkeys((*((side,) if side else ()), *_SIDES)))
+    if found := next((each for each in sides if _takes(network, images, channels, each)), None):
+        own = "states" if found == side else "takes"
+        return f"; it {own} {found} px (--image-size {found}, in Python its `preprocessing`)"
+    for other in {1, 3} - {channels}:
+        if any(_takes(network, images, other, each) for each in (images.shape[-1], *sides)):
+            way = "put torchvision.transforms.Grayscale() before it, or give" if other == 1 else "give"
+            return f"; it takes images of {other} channel{'s' * (other > 1)}: {way} tensors ({other}, H, W)"
+    return ""
+
+
+def _takes(network: nn.Module, images: torch.Tensor, channels: int, side: int) -> bool:
+    try:
+        with aside():
+            network(images.new_zeros(2, channels, side, side))
+    except Exception:  # of any kind: it does not
+        return False
+    return True
 
 
 def find_module(network: nn.Module, name: str, choices: Sequence[str] = ()) -> nn.Module:
@@ -146,8 +184,13 @@ def find_module(network: nn.Module, name: str, choices: Sequence[str] = ()) -> n
         choices: the names to offer when there is none; all modules' by default.
 
     Raises:
-        UsageError: there is none; the message gives the nearest names.
+        UsageError: there is none; the message gives the nearest names. Or the network is TorchScript's.
     """
+    if isinstance(network, torch.jit.ScriptModule):
+        raise UsageError(
+            "the modules of a TorchScript program cannot be watched: measure the network that it was made of (its "
+            "accuracy can be evaluated)"
+        )
     try:
         if name:
             return network.get_submodule(name)
@@ -174,7 +217,12 @@ def logits_of(outputs) -> torch.Tensor:
         found = outputs[0]
     if not isinstance(found, torch.Tensor) or found.ndim != 2:
         shape = f" of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else ""
-        raise UsageError(f"the network gives {type(found).__name__}{shape}; expected logits (images, classes)")
+        named = f" of {', '.join(map(repr, outputs))}" if isinstance(outputs, Mapping) else ""
+        kind = type(outputs if named else found).__name__
+        raise UsageError(
+            f"the network gives {kind}{shape}{named}; expected logits (images, classes), as a tensor, the first of a "
+            f"tuple, or called `logits`: wrap it in a module that returns them"
+        )
     return found
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from ..errors import UsageError
 from ..networks.card import card_of
 from ..networks.preprocessing import preprocessing_of
-from .hooks import attempt, evaluating, hooked, layout_of
+from .hooks import attempt, evaluating, find_module, hooked, layout_of
 from .operations import is_join
 from .sites import Site, anatomies, block_names, example_images, paper_names
 
@@ -135,7 +135,7 @@ def _outputs(network: nn.Module, names: Sequence[str], shape: tuple[int, ...]) -
     def note(name: str):
         return lambda module, args, output: found.__setitem__(name, _described(output, layout))
 
-    hooks = [(network.get_submodule(name), note(name)) for name in names]
+    hooks = [(find_module(network, name), note(name)) for name in names]
     with evaluating(network), torch.inference_mode(), hooked(*hooks):
         attempt(network, example_images(network, shape))
     return found

@@ -1,5 +1,6 @@
 """Where features live in a network: its stages, their blocks, and each block's branch and gate."""
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,11 +13,14 @@ from torch import nn
 from ..devices import float32_as
 from ..errors import UsageError
 from ..names import paper_name
+from ..networks.card import card_of
 from ..networks.preprocessing import preprocessing_of
 from ..networks.weights import has_resnet_stages
 from .hooks import aside, attempt, evaluating, find_module, hooked
 from .operations import Recorder, at_places
 from .recognition import Anatomy, Site, StatedParts, copied, recognise, verified
+
+log = logging.getLogger(__name__)
 
 STAGES = (
     (r"layer([1-9]\d*)", 1),  # residual networks of timm, torchvision and Cadene
@@ -28,6 +32,9 @@ STAGES = (
     (r"features\.([1-9]\d*)", 1),  # torchvision's EfficientNets
 )
 """Names of stages, and what to add to the number in them to count as the papers do, whose stage 1 is the stem."""
+
+STAGE = 4
+"""What is measured where nothing else is said: conv4_x, `layer3`."""
 
 
 def block_names(network: nn.Module) -> dict[int, list[str]]:
@@ -63,12 +70,12 @@ def paper_names(network: nn.Module, blocks: Sequence[str]) -> list[str]:
     return [paper_name(block) if has_resnet_stages(network) else block for block in blocks]
 
 
-def resolve_blocks(network: nn.Module, stage: int | None = 4, blocks: Sequence[str] | None = None) -> list[str]:
+def resolve_blocks(network: nn.Module, stage: int | None = None, blocks: Sequence[str] | None = None) -> list[str]:
     """The names of the blocks asked for, in the network's order: `blocks` where given, else all of `stage`.
 
     Args:
         network: any module.
-        stage: its number, where its stages are known.
+        stage: its number, where its stages are known; by default 4, or the last but one where there are not so many.
         blocks: names of modules; in a name, `*` and `?` stand for any part of one name between dots: `layer3.*`.
 
     Raises:
@@ -83,6 +90,12 @@ def resolve_blocks(network: nn.Module, stage: int | None = 4, blocks: Sequence[s
         for block in chosen:
             find_module(network, block, [name for names in stages.values() for name in names])
         return sorted(chosen, key=lambda block: order.get(block, len(order)))
+    if stage is None:
+        stage = STAGE
+        if stages and stage not in stages:
+            stage = sorted(stages)[-2:][0]
+            text = "%s has no stage %d, of %s: stage %d is taken; --stage or --blocks say otherwise"
+            log.warning(text, card_of(network).reference, STAGE, ", ".join(map(str, stages)), stage)
     if stage not in stages:
         have = ", ".join(map(str, stages)) or "none that are known: name the blocks, as `gelens layers` lists them"
         raise UsageError(f"no stage {stage} in {type(network).__name__}; its stages: {have}")

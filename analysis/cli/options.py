@@ -195,7 +195,9 @@ shares = _several(
     _pass("--shard", metavar="I/N", help="Record one of N equal shares of the images; `gelens merge` goes on."),
 )
 where = _several(
-    _measured("--stage", type=int, default=4, show_default=True, metavar="N", help="4 is conv4_x (layer3)."),
+    _measured(
+        "--stage", type=int, metavar="N", help="4 is conv4_x (layer3).  [default: 4, or the last but one of fewer]"
+    ),
     _measured(
         "--blocks", multiple=True, metavar="NAME", help="Module names instead of a stage, such as layer3.*; repeatable."
     ),

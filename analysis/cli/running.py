@@ -99,7 +99,7 @@ def _outcome(run) -> dict:
 
     accuracies = {}
     if run.path("evaluation.csv").exists():
-        for row in read_table(run.folder, "evaluation.csv").itertuples():
+        for row in read_table(run.folder, "evaluation.csv").dropna(subset="top1_error").itertuples():
             low, high = accuracy_interval(row.top1_error, row.images)
             told = {"top1_accuracy": 100 - row.top1_error, "low": low, "high": high, "images": row.images}
             accuracies[row.network] = told

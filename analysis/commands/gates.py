@@ -46,7 +46,7 @@ class MeasureGates:
     inputs: Inputs
     measuring: Measuring
     statistics: Statistics = DEFAULT_STATISTICS
-    stage: int | None = 4
+    stage: int | None = None
     blocks: Sequence[str] = ()
     means_from: str | None = None
 

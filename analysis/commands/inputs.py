@@ -83,6 +83,12 @@ class Inputs:
         if random and not self.untrained:
             shipped = [each.weights for each in everything() if each.card["network"] == random[0]]
             known = f"{random[0]}@{shipped[0]}, which comes with gelens, or " if shipped else ""
+            card = card_of(labelled[random[0]])
+            if ".py:" in card.reference:
+                raise UsageError(
+                    f"`{random[0]}` has random weights: {card.notes[-1]}; write {card.reference}@FILE, or let the "
+                    f"factory load all of them; --untrained measures random weights"
+                )
             raise UsageError(
                 f"`{random[0]}` has no weights: write {known}{random[0]}@FILE, or @ and a name that timm or "
                 f"torchvision publish; --untrained measures random weights"

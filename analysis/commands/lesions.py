@@ -42,7 +42,7 @@ class MeasureLesions:
     inputs: Inputs
     measuring: Measuring
     units: int = 128
-    stage: int | None = 4
+    stage: int | None = None
     blocks: Sequence[str] = ()
     seed: int = 0
     means_from: str | None = None

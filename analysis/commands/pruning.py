@@ -41,7 +41,7 @@ class Pruning:
     inputs: Inputs
     measuring: Measuring
     dropping: Dropping
-    stage: int | None = 4
+    stage: int | None = None
     blocks: Sequence[str] = ()
     means_from: str | None = None
     selectivity_from: Path | None = None

@@ -25,7 +25,7 @@ class Record:
 
     inputs: Inputs
     options: SweepOptions
-    stage: int | None = 4
+    stage: int | None = None
     blocks: Sequence[str] = ()
     taps: Sequence[str] = ("output",)
     rectify: bool = False

@@ -55,7 +55,7 @@ class MeasureSelectivity:
     inputs: Inputs
     measuring: Measuring
     statistics: Statistics = DEFAULT_STATISTICS
-    stage: int | None = 4
+    stage: int | None = None
     blocks: Sequence[str] = ()
     rectify: bool = False
     tap: str = "output"

@@ -34,7 +34,7 @@ class MeasureTaps:
     inputs: Inputs
     measuring: Measuring
     statistics: Statistics = DEFAULT_STATISTICS
-    stage: int | None = 4
+    stage: int | None = None
     blocks: Sequence[str] = ()
     rectify: bool = False
 

@@ -90,7 +90,7 @@ def _fitted(header: list[str], rows: list[list[str]], width: float) -> tuple[flo
 
 def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     """Of an evaluation all networks; of other runs those of the paper's table, if one has its gate."""
-    table = run.table("evaluation.csv")
+    table = run.table("evaluation.csv").dropna(subset="top1_error")
     if table.empty:
         return
     labels = list(table["network"].unique())

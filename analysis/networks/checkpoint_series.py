@@ -39,6 +39,16 @@ def stem_of(name: str) -> str:
     return name
 
 
+def file_and_part(weights: str) -> tuple[str, str | None]:
+    """A weights' file, and the part of it that FILE#PART names; a file may itself be called so.
+
+    >>> file_and_part("w.pth#ema"), file_and_part("w.pth")
+    (('w.pth', 'ema'), ('w.pth', None))
+    """
+    file, _, part = weights.rpartition("#")
+    return (file, part) if file and part and not Path(weights).exists() else (weights, None)
+
+
 def checkpoint_files(folder: Path | str) -> dict[float, Path]:
     """The checkpoints of a folder by epoch, in their order; files without a number, such as `last.pth`, are left out.
 

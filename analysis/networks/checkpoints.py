@@ -4,7 +4,7 @@ import argparse
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,15 +12,19 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from ..errors import RunError, UsageError
+from ..errors import RunError, UsageError, plain, unknown
 from ..untrusted import Fields, Listed, Whose, allowance, check_archive, load_arrays, open_regular, parse_json
 from . import mindspore
+from .checkpoint_series import file_and_part
 from .preprocessing import Preprocessing
 
 State = dict[str, torch.Tensor]
 
-_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "network")
-_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "network", "net")
+"""Parts of a checkpoint, the first that is there being taken; another one only where it is alone."""
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
+_EXTRA = "_extra_state"
+"""What a module keeps beside tensors is called so, after its own name."""
 LARGEST = 2**33
 """Bytes that a zipped file may unpack to: many times a ResNet-101 with its optimiser."""
 
@@ -56,7 +60,7 @@ class Checkpoint:
         preprocessing: what the weights were trained with, where that is known.
         notes: what was assumed or chosen, a sentence each.
         metadata: of a safetensors file.
-        raw: the tensors by the names they had.
+        raw: the tensors by the names they had, and what modules keep beside them.
         published: whether a library, or gelens itself, vouches for what the weights are.
         class_names: of the classes that they were trained on, where those are known.
     """
@@ -78,18 +82,25 @@ def check_side(size: int | None) -> None:
         raise UsageError(f"images of {size} px cannot be shown to a network; expected 1 … {LARGEST_SIDE} px")
 
 
-def read_checkpoint(file: str) -> Checkpoint:
-    """Read a weights file and bring its names to ours. Nothing is unpickled but tensors and plain containers.
+def read_checkpoint(weights: str) -> Checkpoint:
+    """Read a weights file and bring its names to ours. Nothing is unpickled but tensors and plain values.
+
+    Args:
+        weights: FILE, or FILE#PART where it holds several states.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: there is no such file, or no such part.
         RunError: it is damaged, or holds something else.
     """
+    file, part = file_and_part(weights)
     path = Path(file)
     if not path.is_file():
         raise UsageError(f"no weights file `{file}`")
     try:
-        return recognise(*_read(path), largest=allowance(path.stat().st_size))
+        raw, metadata = _read(path)
+        return recognise(_part_of(file, raw, part), metadata, largest=allowance(path.stat().st_size))
+    except UsageError:
+        raise
     except pickle.UnpicklingError as error:  # torch's own text advises to load it all the same
         raise RunError(f"cannot read weights `{file}`: {_what_is_unsafe(path)}") from error
     except (Exception, MemoryError) as error:  # a damaged file may raise anything of zip, pickle, numpy or torch
@@ -110,21 +121,37 @@ def _read(path: Path) -> tuple[object, dict[str, str]]:
         with path.open("rb") as opened:
             check_archive(opened, largest)
             with zipfile.ZipFile(opened) as archive:
-                arrays = all(name.endswith(".npy") for name in archive.namelist())
-            if arrays:
+                names = archive.namelist()
+            if any(name.endswith("/constants.pkl") for name in names):
+                raise ValueError(
+                    "it is a TorchScript program, which is never run: save torch.jit.load(FILE).state_dict(), or that "
+                    "of the network that it was made of"
+                )
+            if not any(name.endswith(("/data.pkl", ".npy")) for name in names):
+                raise ValueError("it is an archive without a state, as of torch.export: save model.state_dict()")
+            if all(name.endswith(".npy") for name in names):
                 return {key: torch.from_numpy(value) for key, value in load_arrays(opened).items()}, {}
         return _load_tensors(path), {}
     if start[:1] == b"\x80":
         return _load_tensors(path), {}
+    if path.suffix == ".caffemodel":
+        raise ValueError(
+            "it is in Caffe's own format: in Caffe, save its blobs by numpy.savez, each as LAYER/NUMBER, such as "
+            "conv4_2/1x1_increase/0"
+        )
     if path.suffix == ".ckpt" or start[:1] == b"\x0a":
         return mindspore.read(path), {}
     raise ValueError("it is no safetensors, torch, npz or MindSpore file")
 
 
+_SCALARS = "?bhilqBHILQefdU"
+"""NumPy's kinds of truth values, numbers and texts."""
+
+
 def _load_tensors(path: Path) -> object:
-    # training scripts save their arguments and best scores beside the state: plain values in these two wrappings
+    # training scripts save their arguments, best scores and epochs beside the state: plain values in these wrappings
     scalar = np.float64(0).__reduce__()[0]
-    harmless = [argparse.Namespace, np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.float32)), scalar]
+    harmless = [argparse.Namespace, np.dtype, *(type(np.dtype(kind)) for kind in _SCALARS), scalar]
     allowed = torch.serialization.safe_globals([*harmless, (scalar, "numpy.core.multiarray.scalar")])
     with allowed, path.open("rb") as opened:  # an open file: torch judges a path by its suffix
         return torch.load(opened, map_location="cpu", weights_only=True)
@@ -151,9 +178,11 @@ def recognise(raw: object, metadata: Mapping[str, str] | None = None, largest: i
         ValueError: it is no mapping from names to tensors, or its arrays do not fit its layout.
     """
     state, notes = _unwrap(raw)
-    _check_tensors(state, largest)
-    layout = next(layout for layout in LAYOUTS if layout.matches(state))
-    checkpoint = layout.convert(state)
+    tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
+    _check_tensors(tensors, largest)
+    bare = list(_without_prefixes(tensors))[-1]
+    layout = next(layout for layout in LAYOUTS if layout.matches(bare))
+    checkpoint = layout.convert(bare)
     checkpoint.notes = notes + checkpoint.notes
     checkpoint.raw, checkpoint.metadata = state, dict(metadata or {})
     if "preprocessing" in checkpoint.metadata:
@@ -193,26 +222,90 @@ def _check_tensors(state: State, largest: int | None) -> None:
             raise ValueError(f"its tensors up to `{key}` say to have {claimed} bytes; expected at most {largest}")
 
 
+def _part_of(file: str, raw: object, part: str | None) -> object:
+    if part is None:
+        return raw
+    parts = {str(key): value for key, value in raw.items()} if isinstance(raw, Mapping) else {}
+    if part not in parts:
+        raise unknown(f"part of `{file}` called", part, map(plain, parts))
+    return parts[part]
+
+
 def _unwrap(raw: object) -> tuple[State, list[str]]:
+    """The state in a checkpoint, and what is said of how it was found."""
     notes = []
-    while isinstance(raw, Mapping):
-        inner = [name for name in _WRAPPERS if isinstance(raw.get(name), Mapping)]
-        if not inner:
-            break
-        if len(inner) == 1 and "ema" in inner[0]:
-            notes.append(f"took `{inner[0]}` of the checkpoint, a running average")
-        if len(inner) > 1:
-            others = ", ".join(f"`{name}`" for name in inner[1:])
-            notes.append(f"took `{inner[0]}` of the checkpoint, not {others}")
-        raw = raw[inner[0]]
-    state = dict(raw) if isinstance(raw, Mapping) else {}
-    state.pop("n_averaged", None)  # torch's averaged model counts its updates
-    if not state or not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()):
+    while isinstance(raw, Mapping) and not _is_state(raw):
+        nests = [name for name, inner in raw.items() if isinstance(name, str) and _holds_state(inner)]
+        known = [name for name in _WRAPPERS if name in nests]
+        if not known and len(nests) != 1:
+            raise ValueError(_what_is_held(raw, nests))
+        taken = (known or nests)[0]
+        if others := [plain(name) for name in nests if name != taken]:
+            listed = ", ".join(f"`{name}`" for name in others[:_LISTED])
+            notes.append(f"took `{taken}` of the checkpoint, not {listed}: FILE#{others[0]} takes that")
+        elif "ema" in taken or not known:
+            notes.append(f"took `{plain(taken)}` of the checkpoint{', a running average' * ('ema' in taken)}")
+        raw = raw[taken]
+    if not isinstance(raw, Mapping):
         raise ValueError("it holds no mapping of names to tensors")
+    return {key: value for key, value in raw.items() if key != _AVERAGED}, notes
+
+
+_AVERAGED = "n_averaged"
+"""A count in the state of torch's averaged networks."""
+_LISTED = 6
+"""Of many names, those that a message has."""
+
+
+def _is_state(value: object) -> bool:
+    """Whether it is a mapping of names to tensors, and to what modules keep beside them."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        return False
+    rest = [key for key, each in value.items() if not isinstance(each, torch.Tensor)]
+    return len(rest) < len(value) and all(_is_extra(key) for key in rest)
+
+
+def _is_extra(key: str) -> bool:
+    return key.rpartition(".")[2] == _EXTRA
+
+
+def _holds_state(value: object, deep: int = 4) -> bool:
+    """Whether a part of a checkpoint is a state or has one inside; an optimiser's is none."""
+    if not isinstance(value, Mapping) or "param_groups" in value or not all(isinstance(key, str) for key in value):
+        return False
+    return _is_state(value) or (deep > 0 and any(_holds_state(inner, deep - 1) for inner in value.values()))
+
+
+def _what_is_held(raw: Mapping, nests: Sequence[str]) -> str:
+    if nests:
+        listed = ", ".join(f"`{plain(name)[:40]}`" for name in nests[:_LISTED])
+        return f"it holds {len(nests)} states, {listed}: name one as FILE#{plain(nests[0])[:40]}"
+    listed = ", ".join(f"`{plain(key)[:40]}` ({type(value).__name__})" for key, value in list(raw.items())[:_LISTED])
+    return f"it holds no mapping of names to tensors, but {listed or 'nothing'}"
+
+
+def _without_prefixes(state: State) -> Iterator[State]:
+    """The state, and as often as all of its names begin with what wrappers put before them, without that."""
+    yield state
     for prefix in _PREFIXES * 2:
         if all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state, notes
+            yield state
+
+
+def spelled(state: State, names: Iterable[str]) -> State:
+    """A state by the names of somebody's network, which may themselves begin as wrappers' do.
+
+    >>> list(spelled({"module.backbone.w": torch.ones(1)}, ["backbone.w"]))
+    ['backbone.w']
+    """
+    own = set(names)
+    found = [each for bare in _without_prefixes(state) for each in (bare, _renamed(bare, _DENSENET))]
+    return max(found, key=lambda each: len(own & each.keys()))  # the first of equals
+
+
+_DENSENET = (r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)", r"\1\2")
+"""Published DenseNets are older than the rule that a module's name has no dot."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import UsageError
 from . import shipped
+from .checkpoint_series import file_and_part
 from .references import Reference
 
 _SEED = re.compile(r"seed[-_]?(\d+)")
@@ -87,13 +88,16 @@ def _matches(reference: Reference) -> list[str]:
     weights = str(reference.weights)
     if shipped.is_shipped(reference) and weights.endswith(shipped.EVERY):
         return [each.weights for each in shipped.trainings(reference)]
-    return sorted(glob.glob(weights, recursive=True)) if set(weights) & set("*?[") else [weights]
+    if not set(weights) & set("*?["):
+        return [weights]
+    pattern, part = file_and_part(weights)
+    return [f"{file}#{part}" if part else file for file in sorted(glob.glob(pattern, recursive=True))]
 
 
 def _seed_of(reference: Reference) -> int | None:
     if (known := shipped.find(reference)) is not None:
         return known.seed
-    file, said = Path(str(reference.weights)), None
+    file, said = Path(file_and_part(str(reference.weights))[0]), None
     if file.suffix == ".safetensors" and file.is_file():
         try:
             with safe_open(file, "pt") as opened:

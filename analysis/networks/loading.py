@@ -1,18 +1,18 @@
 """A reference to a network: built by the catalogue, a library or a user's factory, with weights loaded strictly."""
 
-import importlib.util
 import json
 import logging
 from dataclasses import replace
 from pathlib import Path, PurePath
 
+import torch
 from safetensors.torch import save
 from torch import nn
 
 from ..errors import RunError, UsageError, unknown
-from . import building, catalogue, published, shipped
+from . import building, catalogue, factories, published, shipped
 from .card import UNTRAINED, card_of
-from .checkpoints import Checkpoint, State, read_checkpoint
+from .checkpoints import Checkpoint, State, read_checkpoint, spelled
 from .preprocessing import (
     HALF,
     IMAGENET_MEAN,
@@ -22,6 +22,7 @@ from .preprocessing import (
     preprocessing_of,
 )
 from .references import Reference, parse
+from .wrappers import unwrapped
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
         reference: `NAME[:key=value,…][@WEIGHTS]`, see `gelens.networks.references`; WEIGHTS is a file of any layout
             that `gelens.networks.checkpoints` knows, a name published by timm or torchvision, such as `a1_in1k`, or
             one of weights that come with gelens, `cifar10`.
-            A module is returned as it is.
+            A module is returned as it is, without what wraps it (`gelens.networks.wrappers`).
         defaults: settings for a catalogue network that the reference and its weights may override, such as `classes`.
 
     Returns:
@@ -50,7 +51,7 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
     7
     """
     if isinstance(reference, nn.Module):
-        return reference
+        return unwrapped(reference)
     reference = parse(reference)
     library, _, name = reference.name.partition("/")
     foreign = library in ("timm", "torchvision") and name
@@ -71,7 +72,8 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
         network.preprocessing = replace(network.preprocessing, size=int(dict(reference.settings)["size"]))
     if reference.group is not None:
         network.group, network.training_seed = reference.group, reference.seed
-    return network.eval()
+    network.eval()  # somebody's own may return nothing
+    return network
 
 
 def _finish(network: nn.Module, checkpoint: Checkpoint, reference: Reference, foreign: bool) -> None:
@@ -82,7 +84,7 @@ def _finish(network: nn.Module, checkpoint: Checkpoint, reference: Reference, fo
         trained = checkpoint.metadata.get("reference", reference.name)
         if not _same_network(parse(trained).name, reference.name):
             raise UsageError(f"weights `{reference.weights}` are of {trained}, not of {reference.name}")
-        state, checkpoint.layout = checkpoint.raw, reference.name
+        state, checkpoint.layout = spelled(checkpoint.raw, network.state_dict()), reference.name
     _load_strictly(network, state, checkpoint, reference, hint=not foreign)
     network.layout, network.notes = checkpoint.layout, checkpoint.notes
     network.training_seed = checkpoint.metadata.get("seed")
@@ -202,25 +204,11 @@ def _library_network(library: str, name: str, reference: Reference) -> nn.Module
 
 
 def _factory_network(reference: Reference) -> nn.Module:
-    file, _, function = reference.name.rpartition(":")
-    path = Path(file)
-    if not path.is_file():
-        raise UsageError(f"no file `{file}` to take the factory `{function}` from")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever a user's file raises
-        raise UsageError(f"`{file}` cannot be run: {type(error).__name__}: {error}") from error
-    if not callable(getattr(module, function, None)):
-        raise unknown(f"function in {file} called", function, [n for n in vars(module) if callable(vars(module)[n])])
-    try:
-        network = getattr(module, function)(**dict(reference.settings))
-    except (Exception, SystemExit) as error:
-        raise UsageError(f"`{reference.name}` failed: {type(error).__name__}: {error}") from error
-    if not isinstance(network, nn.Module):
-        raise UsageError(f"`{reference.name}` returned a {type(network).__name__}; expected a torch.nn.Module")
+    network = factories.run_factory(reference)
     network.reference = reference.architecture
+    if reference.weights is None:
+        why = factories.why_random(reference, network)
+        network.notes = [factories.OWN_WEIGHTS] if why is None else [UNTRAINED, why]
     return network
 
 
@@ -232,7 +220,10 @@ def save_weights(network: nn.Module, path: Path, **metadata: str) -> None:
         told["classes"] = json.dumps(card.class_names)
     metadata = told | metadata
     # safetensors writes dense row-major tensors; channels-last ones are copied to that order
-    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    whole = network.state_dict()
+    if strange := [key for key, value in whole.items() if not isinstance(value, torch.Tensor)]:
+        raise UsageError(f"`{strange[0]}` is no tensor, and safetensors hold nothing else: torch.save the state_dict()")
+    state = {key: value.detach().cpu().contiguous() for key, value in whole.items()}
     content = save(state, metadata)  # not save_file, which hides why a disk refused
     length = int.from_bytes(content[:8], "little")
     # the library writes the metadata in another order each time: the same network is to be the same file
@@ -248,9 +239,9 @@ def _load_strictly(network: nn.Module, state: State, checkpoint: Checkpoint, ref
     problems = [f"{key} missing" for key in own if key not in state]
     problems += [f"{key} left over" for key in state if key not in own]
     problems += [
-        f"{key} is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
+        f"{key} is {_form(state[key])}, expected {_form(own[key])}"
         for key in own
-        if key in state and state[key].shape != own[key].shape
+        if key in state and _form(state[key]) != _form(own[key])
     ]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
@@ -261,14 +252,20 @@ def _load_strictly(network: nn.Module, state: State, checkpoint: Checkpoint, ref
             f"weights `{reference.weights}` ({checkpoint.layout} names) are not of {reference.architecture}: "
             f"{'; '.join(problems[:3])}{more}{way_out}"
         )
-    for key, value in state.items():
+    tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
+    for key, value in tensors.items():
         if own[key].is_floating_point() and not value.is_floating_point():
             raise RunError(f"weights `{reference.weights}`: {key} is of {value.dtype}; expected floating point")
         if not value.isfinite().all():
             raise RunError(f"weights `{reference.weights}`: {key} has values that are not finite")
         if key.endswith("running_var") and (value < 0).any():
             raise RunError(f"weights `{reference.weights}`: {key} has variances below 0")
-    halves = {str(value.dtype) for value in state.values() if value.is_floating_point() and value.itemsize < 4}
+    halves = {str(value.dtype) for value in tensors.values() if value.is_floating_point() and value.itemsize < 4}
     if halves and not shipped.is_shipped(reference):
         checkpoint.notes.append(f"its numbers are {', '.join(sorted(halves))}: taken to float32")
     network.load_state_dict(state)
+
+
+def _form(value: object) -> object:
+    """The shape of a tensor; of what a module keeps beside tensors nothing is known."""
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else "no tensor"

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from ..errors import RunError, unknown
-from .checkpoint_series import SUFFIXES
+from .checkpoint_series import SUFFIXES, file_and_part
 from .checkpoints import Checkpoint, recognise
 from .preprocessing import Preprocessing, from_config
 from .references import Reference
@@ -27,7 +27,7 @@ def is_tag(weights: str) -> bool:
     >>> is_tag("a1_in1k"), is_tag("legacy_seresnet50.in1k"), is_tag("runs/se/weights.safetensors")
     (True, True, False)
     """
-    path = Path(weights)
+    path = Path(file_and_part(weights)[0])
     return not (path.exists() or path.suffix in SUFFIXES or len(path.parts) > 1)
 
 

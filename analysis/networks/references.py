@@ -7,7 +7,13 @@ from pathlib import PurePath
 
 from ..errors import UsageError, plain
 from ..names import unique_label
-from .checkpoint_series import stem_of
+from .checkpoint_series import file_and_part, stem_of
+
+_QUOTED = r"""=\s*'[^']*'|=\s*"[^"]*\""""
+_HEAD = re.compile(rf"((?:{_QUOTED}|[^@])*)(@?)(.*)", re.DOTALL)
+"""A reference before its weights, the @ if there is one, and the weights."""
+_PART = re.compile(rf"(?:{_QUOTED}|[^,])+", re.DOTALL)
+"""One of several settings; a value in quotes may hold commas."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,8 @@ class Reference:
     'lab/mine.py:build'
     >>> parse("ours=lab/mine.py:build:depth=3@w.pth").label
     'ours'
+    >>> parse("mine.py:build:name='a,b@c',depth=3@w.pth").settings
+    (('name', "'a,b@c'"), ('depth', '3'))
 
     Args:
         label: what a person calls it; no part of what it is.
@@ -94,7 +102,7 @@ def parse(text: "str | Reference") -> Reference:
     if isinstance(text, Reference):
         return text
     label, text = split_label(text)
-    head, at, weights = text.partition("@")
+    head, at, weights = _HEAD.fullmatch(text).groups()
     if at and not weights:
         raise UsageError(f"network reference `{text}` ends in @; expected a file or a published name after it")
     factory = re.fullmatch(r"(.+?\.py:\w+)(?::(.*))?", head)
@@ -102,7 +110,7 @@ def parse(text: "str | Reference") -> Reference:
     if not name:
         raise UsageError(f"network reference `{text}` has no name; expected NAME[:key=value,…][@WEIGHTS]")
     settings = {}
-    for part in filter(None, rest.split(",")):
+    for part in filter(None, _PART.findall(rest)):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not (key and equals and value):
             raise UsageError(f"setting `{part}` of `{text}` is not of the form key=value")
@@ -144,5 +152,7 @@ def labelled(references: Iterable["str | Reference"]) -> dict[str, Reference]:
 
 
 def _stem(reference: Reference) -> str:
-    """The name of its weights, without folder and suffix."""
-    return stem_of(PurePath(reference.weights or "").name)
+    """The name of its weights, without folder and suffix, and of the part of them that is taken."""
+    file, part = file_and_part(reference.weights or "")
+    stem = stem_of(PurePath(file).name)
+    return f"{stem}-{part}" if part else stem

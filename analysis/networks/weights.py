@@ -5,6 +5,7 @@ import inspect
 import io
 import json
 import re
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
@@ -48,12 +49,26 @@ def load_tensors(path: Path):
 
 
 def weights_hash(network: nn.Module) -> str:
-    """A hash of a network's state: names, types, shapes and values."""
+    """A hash of a network's state: names, types, shapes and values; of what is no tensor, what it is as text."""
     digest = hashlib.sha256()
-    for key, value in sorted(network.state_dict().items()):
+    for key, value in sorted(_leaves(network.state_dict()), key=lambda leaf: leaf[0]):
+        if not isinstance(value, torch.Tensor):
+            digest.update(f"{key} {_ADDRESS.sub('', repr(value))}\n".encode())
+            continue
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _leaves(state: Mapping, before: str = "") -> Iterator[tuple[str, object]]:
+    """What a state holds by name, down to tensors, numbers and the like."""
+    for key, value in state.items():
+        if isinstance(value, list | tuple):
+            value = dict(enumerate(value))
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
 
 
 def weights_file_hash(path: Path) -> str:
@@ -78,6 +93,8 @@ _SUM = b"sha256:"
 _LONGEST_HEADER = 100_000_000
 """Of a safetensors file, as its library has it."""
 
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
 _VERSIONED = ("torch", "torchvision", "timm", "gelens")
 """Packages whose versions are recorded where a network is."""
 
@@ -87,7 +104,7 @@ def code_hash(network: nn.Module) -> str:
 
     What libraries do whose versions are recorded is left out, and what modules call elsewhere.
     """
-    digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", repr(network)).encode())
+    digest = hashlib.sha256(_ADDRESS.sub("", repr(network)).encode())
     kinds = {type(module) for module in network.modules()}
     for kind in sorted(kinds, key=lambda each: (each.__module__, each.__qualname__)):
         if kind.__module__.partition(".")[0] in _VERSIONED:

@@ -13,7 +13,7 @@ TOP = 5
 class Predictions:
     """Keeps `top_classes` (≤ 5, the most likely first) and `rank`, how many logits are above the label's.
 
-    A rank is −1 where logits are not finite.
+    A rank is −1 where logits are not finite. Labels have to be numbers of outputs.
 
     Args:
         outputs: of the network.

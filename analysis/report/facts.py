@@ -73,7 +73,7 @@ def findings_of(source: Source) -> list[str]:
     """What the run found, in the words that it stored, after each network's accuracy."""
     said = []
     if source.run.has("evaluation.csv"):
-        for row in source.run.table("evaluation.csv").to_dict("records"):
+        for row in source.run.table("evaluation.csv").dropna(subset="top1_error").to_dict("records"):
             name = source.shown.get(row["network"], row["network"])
             low, high = accuracy_interval(row["top1_error"], row["images"])
             accuracy = f"{100 - row['top1_error']:.2f} % (95 % {low:.1f} … {high:.1f})"

@@ -56,7 +56,7 @@ def selectivity_gaps(
         stage_blocks, reference_stage_blocks (how many blocks of this one's stage were measured of each network: other
         numbers mean other depths).
         `selectivity_trend.csv`: network, reference, gap (of `KINDS`), slope (per block of depth), slope_se, slope_low,
-        slope_high (95 %, by t).
+        slope_high (95 %, by t); nothing of networks that have blocks of equal name at other depths.
 
     Raises:
         UsageError: the reference was not measured.
@@ -77,9 +77,9 @@ def selectivity_gaps(
         for block, depth in depths.items():
             pair = Pair(*((units[name, block], samples[name, block]) for name in (network, reference)))
             row = {"block": block, "depth": depth, "network": network, "reference": reference}
-            gaps.append(row | pair.columns() | _stage_sizes(units, block, network, reference))
+            gaps.append(row | pair.columns() | stage_sizes(units, block, network, reference))
             pairs.append(pair)
-        if len(pairs) > 1:
+        if len(pairs) > 1 and not len(at_other_depths(pd.DataFrame(gaps[-len(pairs) :]))):
             place = np.array(list(depths.values()))
             trends += [{"network": network, "reference": reference} | _trend(kind, place, pairs) for kind in KINDS]
     return pd.DataFrame(gaps), pd.DataFrame(trends)
@@ -170,7 +170,8 @@ def error_of(replicates: np.ndarray, null: np.ndarray | None) -> float:
     return float(np.sqrt(variance))
 
 
-def _stage_sizes(units: Mapping[tuple[str, str], pd.DataFrame], block: str, network: str, reference: str) -> dict:
+def stage_sizes(units: Mapping[tuple[str, str], pd.DataFrame], block: str, network: str, reference: str) -> dict:
+    """How many blocks of a block's stage were measured of each of two networks."""
     measured = [label for label, name in units if _stage(name) == _stage(block)]
     return {"stage_blocks": measured.count(network), "reference_stage_blocks": measured.count(reference)}
 
@@ -221,14 +222,24 @@ def sentences(gaps: pd.DataFrame, replicates: int, trends: pd.DataFrame | None =
     ]
 
 
-def _said(rows: pd.DataFrame, replicates: int) -> Iterator[str]:
-    others = rows[rows["stage_blocks"] != rows["reference_stage_blocks"]]
+def at_other_depths(gaps: pd.DataFrame) -> pd.DataFrame:
+    """Of the gaps those of blocks whose stages have other numbers of blocks in the two networks."""
+    return gaps[gaps["stage_blocks"] != gaps["reference_stage_blocks"]]
+
+
+def without_claim(others: pd.DataFrame) -> Iterator[str]:
+    """What is said instead of gaps `at_other_depths`."""
     for stage, its in others.groupby(others["block"].map(_stage), sort=False):
         mine, theirs = its["stage_blocks"].iloc[0], its["reference_stage_blocks"].iloc[0]
         yield (
             f"{paper_name(stage)} has {mine} blocks against {theirs}, so blocks of equal name are at other depths: no "
             f"claim about {joined_blocks(its)}"
         )
+
+
+def _said(rows: pd.DataFrame, replicates: int) -> Iterator[str]:
+    others = at_other_depths(rows)
+    yield from without_claim(others)
     rows = rows.drop(others.index)
     known = rows[rows["corrected_low"].notna()]
     higher = known[known["corrected_low"] > 0]

@@ -9,7 +9,18 @@ from scipy.optimize import elementwise
 
 from ..errors import UsageError
 from ..names import pretty
-from .comparison import KINDS, Pair, Samples, error_of, joined_blocks, rounded_up, slope_weights
+from .comparison import (
+    KINDS,
+    Pair,
+    Samples,
+    at_other_depths,
+    error_of,
+    joined_blocks,
+    rounded_up,
+    slope_weights,
+    stage_sizes,
+    without_claim,
+)
 from .curves import BOOTSTRAP, CURVE, Curves, bootstrapped, holm, quantities
 
 Groups = Mapping[str, Mapping[int, str]]
@@ -151,8 +162,10 @@ def training_gaps(
 
     Returns:
         `selectivity_gap_trainings.csv`: network, reference (groups), gap (of `KINDS`), block, depth, then the columns
-        of `over_trainings` and p_holm (over the blocks and networks of a kind of gap).
-        `selectivity_trend_trainings.csv`: network, reference, gap, the same of the slope per block of depth.
+        of `over_trainings`, stage_blocks, reference_stage_blocks (as of `selectivity_gaps`) and p_holm (over the blocks
+        and networks of a kind of gap).
+        `selectivity_trend_trainings.csv`: network, reference, gap, the same of the slope per block of depth; nothing
+        of groups that have blocks of equal name at other depths.
         `selectivity_gap_seeds.csv`: network, reference, gap, block, depth, seed, value: each pair of trainings.
     """
     units = {key: rows.reset_index() for key, rows in selectivity.groupby(["network", "block"], sort=False)}
@@ -173,12 +186,13 @@ def training_gaps(
         for kind in KINDS:
             values, draws, null = _gathered(pairs, kind)
             about = pd.DataFrame({"block": list(depths), "depth": places})
+            sizes = pd.DataFrame([stage_sizes(units, block, *couples[0][1:]) for block in depths])
             errors = np.array([error_of(draws[:, place], _of(null, place)) for place in range(len(places))])
             table = over_trainings(values, errors, len(draws))
-            gaps.append(pd.concat([about, table], axis=1).assign(**named, gap=kind))
+            gaps.append(pd.concat([about, table, sizes], axis=1).assign(**named, gap=kind))
             each = zip(couples, values, strict=True)
             seeds += [about.assign(**named, gap=kind, seed=seed, value=mine) for (seed, *_), mine in each]
-            if len(places) > 1:
+            if len(places) > 1 and not len(at_other_depths(sizes)):
                 weights = slope_weights(places)
                 error = error_of(draws @ weights, None if null is None else null @ weights)
                 slope = over_trainings(values @ weights[:, None], np.array([error]), len(draws))
@@ -314,6 +328,11 @@ def training_sentences(gaps: pd.DataFrame, trends: pd.DataFrame) -> list[str]:
 
 
 def _of_blocks(rows: pd.DataFrame) -> Iterator[str]:
+    others = at_other_depths(rows)
+    yield from without_claim(others)
+    rows = rows.drop(others.index)
+    if not len(rows):
+        return
     known = rows[rows["p_holm"].notna()]
     if not len(known):
         yield "no claim (it takes two trainings with the same seeds, and standard errors over images)"

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import nn
 
 from .. import processes
 from ..anatomy.classifier import float32_logits
-from ..anatomy.hooks import evaluating, logits_of
+from ..anatomy.hooks import aside, attempt, evaluating, logits_of
 from ..data.adapting import known_classes, known_indices, known_labels
 from ..data.datasets import ImageData
 from ..data.loading import Batch, batches, reading_errors_told
@@ -33,6 +33,7 @@ from ..devices import (
 from ..errors import RunError, UsageError
 from ..interruption import interrupts_deferred
 from ..networks.preprocessing import Preprocessing
+from ..probes.predictions import Predictions
 from ..probes.probe import Moment, Probe, Tuned
 from ..progress import progress_bar
 from ..recording import Kept, Recording
@@ -127,14 +128,42 @@ class Settled:
 
 @contextmanager
 def prepared(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
-    """The network on the device, channels-last, in evaluation mode; given back in the mode and place it came in."""
+    """The network on the device, in evaluation mode; given back in the mode, the place and the format it came in."""
     first = next(network.parameters(), None)
     home = torch.device("cpu") if first is None else first.device
+    rows_first = {name for name, values in _state(network) if values.is_contiguous()}
     try:
-        with evaluating(network.to(device).to(memory_format=torch.channels_last)):
+        network.to(device)
+        with evaluating(network):
             yield network
     finally:
         network.to(home)
+        for name, values in _state(network):
+            if name in rows_first:
+                values.data = values.data.contiguous()
+
+
+def _state(network: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from network.named_parameters()
+    yield from network.named_buffers()
+
+
+def settle_format(network: nn.Module, images: torch.Tensor) -> torch.memory_format:
+    """Bring a prepared network's weights to the memory format that its images are to have, and say which.
+
+    Channels-last is faster. Where a network fails on it, as one that flattens maps by `.view`, they are contiguous.
+
+    Args:
+        images: some that the network takes, on its device.
+    """
+    for memory_format in (torch.channels_last, torch.contiguous_format):
+        with suppress(Exception):  # whatever a network raises: who shows it the images says what is wrong
+            with torch.inference_mode(False), torch.no_grad():
+                network.to(memory_format=memory_format)
+            with torch.inference_mode(), aside():
+                network(images.contiguous(memory_format=memory_format))
+            break
+    return memory_format
 
 
 def record(
@@ -292,11 +321,13 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
         stack.enter_context(torch.inference_mode())
         stack.enter_context(float32_as(options.precision))
         first = True
+        formats: dict[str, torch.memory_format] = {}
 
         def strange_module(label: str, batch: Batch) -> str | None:
             (subject,) = (each for each in subjects if each.label == label)
+            images = network_input(batch, subject.preprocessing, device).contiguous(memory_format=formats[label])
             with autocast():
-                return first_strange_module(subject.network, network_input(batch, subject.preprocessing, device))
+                return first_strange_module(subject.network, images)
 
         waiting = _Waiting(recording, strange_module)
         stack.callback(_note_choices, recording, subjects)
@@ -313,6 +344,10 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
                 if subject.preprocessing not in inputs:
                     inputs[subject.preprocessing] = network_input(batch, subject.preprocessing, device)
                 images = inputs[subject.preprocessing]
+                if first:
+                    with autocast():
+                        formats[subject.label] = settle_format(subject.network, images[:2])
+                images = images.contiguous(memory_format=formats[subject.label])
                 if dtype and first:
                     stack.enter_context(float32_logits(subject.network, images[:2]))
                 with autocast():
@@ -448,14 +483,15 @@ def _observe(subject: Subject, images: torch.Tensor, batch: Batch, labels: torch
         for probe in subject.probes:
             stack.enter_context(probe.watch(batch))
         logits = logits_of(_run(subject.network, images))
-    _check_labels(subject, batch, logits.shape[1])
+    if any(isinstance(probe, Predictions) for probe in subject.probes):
+        _check_labels(subject, batch, logits.shape[1])
     moment = Moment(batch, images, labels, logits)
     return _merged(probe.rows(moment) for probe in subject.probes) | {LOGITS: logits.float().sum(1)}
 
 
 def _run(network: nn.Module, images: torch.Tensor):
     try:
-        return network(images)
+        return attempt(network, images)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

@@ -15,7 +15,7 @@ _AFTER = ("published_top1_error", "published_top5_error", "published_gmacs")
 
 
 def evaluation_table(recording: Recording) -> pd.DataFrame:
-    """`evaluation.csv`: a row for each network; errors in percent.
+    """`evaluation.csv`: a row for each network; errors in percent, NaN where its outputs are not the data's classes.
 
     Raises:
         RunError: nothing was recorded, or a network's logits are not finite.
@@ -25,10 +25,12 @@ def evaluation_table(recording: Recording) -> pd.DataFrame:
         raise RunError("no images were measured")
     rows = []
     for label, card in recording.networks.items():
-        _check_finite(recording, label)
-        right = recording.array(label, "top_classes") == recording.labels[:, None]
-        errors = {"images": images, "top1_error": 100 * (1 - int(right[:, 0].sum()) / images)}
-        errors["top5_error"] = 100 * (1 - int(right.sum()) / images)
+        errors = {"images": images, "top1_error": np.nan, "top5_error": np.nan}
+        if _is_told(recording, label):
+            _check_finite(recording, label)
+            right = recording.array(label, "top_classes") == recording.labels[:, None]
+            errors["top1_error"] = 100 * (1 - int(right[:, 0].sum()) / images)
+            errors["top5_error"] = 100 * (1 - int(right.sum()) / images)
         facts = card["facts"]
         rows.append(
             {"network": label}
@@ -39,6 +41,11 @@ def evaluation_table(recording: Recording) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     numbers = [name for name in (*_BEFORE[2:], *_AFTER) if name != "parameters"]
     return table.astype(dict.fromkeys(numbers, np.float64))
+
+
+def _is_told(recording: Recording, label: str) -> bool:
+    """Whether it was kept what a network gets right."""
+    return "top_classes" in recording.names(label)
 
 
 def accuracy_interval(top1_error: float, images: int) -> tuple[float, float]:
@@ -72,7 +79,8 @@ def evaluation_gaps(recording: Recording, pairs: Sequence[tuple[str, str]] | Non
         network, reference, metric (top1_error, top5_error), then the columns of
         `gelens.statistics.trainings.training_errors`; empty where there are fewer than two groups.
     """
-    groups = groups_of(recording.networks)
+    told = {label: card for label, card in recording.networks.items() if _is_told(recording, label)}
+    groups = groups_of(told)
     first, *others = groups or [""]
     pairs = [(group, first) for group in others] if pairs is None else pairs
     labels = [label for trainings in groups.values() for label in trainings.values()]

@@ -174,3 +174,22 @@ def test_signed_blocks_and_the_next_that_is_not():
     assert list(signed) == ["layer3.0.bn1", "layer3.1.bn3"]
     assert signed["layer3.0.bn1"][0] < 0 and signed["layer3.0.bn1"][1] == "layer3.0.act1"
     assert signed["layer3.1.bn3"][1] == "layer3.1.act3"
+
+
+class Stages(nn.Module):
+    """A network with so many stages of two blocks."""
+
+    def __init__(self, stages: int):
+        super().__init__()
+        for stage in range(1, stages + 1):
+            setattr(self, f"layer{stage}", nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)))
+
+
+@pytest.mark.parametrize("stages, taken, said", [(4, 3, ""), (3, 3, ""), (2, 1, "of 2, 3: stage 2"), (1, 1, "stage 2")])
+def test_the_stage_that_is_taken_where_none_is_named(stages, taken, said, caplog):
+    network = Stages(stages)
+    assert resolve_blocks(network) == [f"layer{taken}.0", f"layer{taken}.1"]
+    assert ("has no stage 4" in caplog.text and said in caplog.text) if said else not caplog.text
+    if said:
+        with pytest.raises(UsageError, match="no stage 4 in Stages"):
+            resolve_blocks(network, 4)

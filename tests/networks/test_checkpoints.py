@@ -276,7 +276,9 @@ def test_wrappers_and_prefixes(tmp_path):
         checkpoint = read_checkpoint(f"{tmp_path}/{name}.pth")
         assert torch.equal(checkpoint.state["fc.weight"], state["fc.weight"] * factor), name
         assert load_network(f"mini_resnet_se@{tmp_path}/{name}.pth")
-    assert checkpoint.notes == ["took `model_ema` of the checkpoint, not `model`"]
+    assert checkpoint.notes == ["took `model_ema` of the checkpoint, not `model`: FILE#model takes that"]
+    other = read_checkpoint(f"{tmp_path}/model_ema.pth#model")
+    assert torch.equal(other.state["fc.weight"], state["fc.weight"]) and not other.notes
 
 
 def test_what_the_names_cannot_tell_is_said(tmp_path, caplog):

@@ -116,3 +116,16 @@ def test_no_sentence_claims_more_or_less_selective_of_one_training(gap, half):
     (line,) = sentences(pd.DataFrame([row(0, gap, half)]), 100)
     assert line.endswith("One training each, so nothing about the architecture.")
     assert " more " not in line and " less " not in line
+
+
+def test_networks_of_other_depths_have_no_trend(measured):
+    """Also where only the reference's stage has more blocks than those that both have."""
+    units, blocks, samples = measured
+    more = units[(units["network"] == "a") & (units["block"] == "layer3.1")].assign(block="layer3.2")
+    deeper = pd.concat([units, more], ignore_index=True)
+    samples = {**samples, ("a", "layer3.2"): samples["a", "layer3.1"]}
+    gaps, trends = selectivity_gaps(deeper, blocks, samples, "a")
+    assert len(gaps) == 4 and not len(trends)
+    assert all("no claim" in line and "trend" not in line for line in sentences(gaps, 10, trends))
+    _, trends = selectivity_gaps(deeper, blocks, samples, "c")
+    assert set(trends["network"]) == {"b"}, "b and c are as deep as each other"

@@ -160,6 +160,17 @@ def test_sentences_claim_what_is_resolved_and_no_more():
     assert "no claim" in alone and "+0.1" not in alone
 
 
+def test_groups_of_other_depths_have_no_trend_and_no_claim():
+    units, blocks, samples, groups = made(0.3, 0.05, 0.002, 4)
+    last = units[(units["block"] == "layer3.2") & units["network"].isin(groups["se"].values())]
+    deeper = pd.concat([units, last.assign(block="layer3.3")], ignore_index=True)
+    gaps, trends, _ = training_gaps(deeper, blocks, samples, groups, "plain")
+    assert not len(trends) and set(gaps["stage_blocks"]) == {4} and set(gaps["reference_stage_blocks"]) == {3}
+    (said,) = training_sentences(gaps, trends)
+    assert "conv4 has 4 blocks against 3" in said and "no claim about conv4-1 … conv4-3" in said
+    assert "gap +" not in said and "trend" not in said
+
+
 def test_errors_over_trainings_are_those_of_a_plain_loop():
     random = np.random.default_rng(4)
     right = {f"{group} {seed}": random.random(500) < 0.6 for group in ("avg", "max") for seed in range(4)}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import UsageError, unknown
 from .. import catalogue
+from ..checkpoint_series import file_and_part
 from ..references import Reference, parse
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def weights_path(reference: Reference) -> Path | None:
     found = find(reference)
     if found is not None:
         return found.path
-    return Path(reference.weights) if reference.weights else None
+    return Path(file_and_part(reference.weights)[0]) if reference.weights else None
 
 
 def shipped_table() -> "pd.DataFrame":
