@@ -215,6 +215,12 @@ def logits_of(outputs) -> torch.Tensor:
         found = outputs.logits
     elif isinstance(outputs, tuple | list) and outputs:
         found = outputs[0]
+        widths = [each.shape[1] for each in outputs if isinstance(each, torch.Tensor) and each.ndim == 2]
+        if len(set(widths)) > 1:
+            raise UsageError(
+                f"the network gives tensors of {', '.join(map(str, widths))} values an image: which are its logits "
+                f"cannot be told; wrap it in a module that returns them alone"
+            )
     if not isinstance(found, torch.Tensor) or found.ndim != 2:
         shape = f" of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else ""
         named = f" of {', '.join(map(repr, outputs))}" if isinstance(outputs, Mapping) else ""

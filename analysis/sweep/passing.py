@@ -41,6 +41,7 @@ from ..recording.store import begun_with
 from .finite import LOGITS, NotFinite, check_rows, check_weights, first_strange_module
 from .rehearsal import Plan, Rehearsed
 from .sharing import Announced, Shard, parts_folder, record_together, some_of
+from .trial import try_out
 
 log = logging.getLogger(__name__)
 
@@ -348,6 +349,9 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
                     with autocast():
                         formats[subject.label] = settle_format(subject.network, images[:2])
                 images = images.contiguous(memory_format=formats[subject.label])
+                if first:
+                    measured = [block for probe in subject.probes for block in probe.taps()]
+                    try_out(subject.label, subject.network, list(dict.fromkeys(measured)), images, autocast)
                 if dtype and first:
                     stack.enter_context(float32_logits(subject.network, images[:2]))
                 with autocast():

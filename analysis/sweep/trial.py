@@ -1,0 +1,86 @@
+"""A trial before a pass: networks whose logits depend on more than the image are told before they are measured."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+import torch
+from torch import nn
+
+from ..anatomy.folding import TOLERANCE
+from ..anatomy.hooks import attempt, find_module, hooked, logits_of
+from ..devices import precision_in_use
+from ..errors import UsageError
+
+IMAGES = 16
+"""That are tried, at most."""
+
+
+def try_out(
+    label: str,
+    network: nn.Module,
+    blocks: Sequence[str],
+    images: torch.Tensor,
+    autocast: Callable[[], AbstractContextManager],
+) -> None:
+    """Run a few images twice, in two halves, and one alone; count the calls of the modules that are measured.
+
+    Args:
+        label: of the network, for messages.
+        blocks: names of modules whose output is measured.
+        images: as the network takes them; the first of them are tried.
+
+    Raises:
+        UsageError: an image's logits differ from run to run, or with the images beside it, by more than rounding; or a
+            module is called never or several times, of which only the last call would be measured.
+    """
+    images = images[:IMAGES]
+
+    def logits(some: torch.Tensor) -> torch.Tensor:
+        with autocast():
+            return logits_of(attempt(network, some.clone())).float()
+
+    calls = dict.fromkeys(blocks, 0)
+
+    def counted(block: str):
+        def hook(module, args, output) -> None:
+            calls[block] += 1
+
+        return hook
+
+    with autocast():
+        tolerance = TOLERANCE[precision_in_use(images.device)]
+    with hooked(*((find_module(network, block), counted(block)) for block in blocks)):
+        first = logits(images)
+    for block, times in calls.items():
+        if times != 1:
+            which = "so that there is nothing to measure" if not times else "of which only the last would be measured"
+            raise UsageError(
+                f"`{block}` of {label} is called {times or 'no'} times in a forward pass, {which}; name a module that "
+                f"is called once (`gelens layers` lists them)"
+            )
+
+    def apart(others: torch.Tensor) -> float:
+        """How far logits are from the first ones, in standard deviations of these."""
+        return float((others - first[: len(others)]).abs().max() / first.std().clamp(min=1e-6))
+
+    if len(first) < 2 or not bool(first.isfinite().all()):
+        return
+    if (off := apart(logits(images))) > tolerance:
+        raise UsageError(
+            f"{label} gives other logits for the same images when it runs again (they move by {off:.2g} of their "
+            f"spread): something in it is random, such as F.dropout(x) without training=self.training"
+        )
+    halves = [logits(half) for half in images.tensor_split(2)]
+    if (off := max(apart(torch.cat(halves)), apart(logits(images[:1])))) > tolerance:
+        raise UsageError(
+            f"{label} gives an image other logits beside other images (they move by {off:.2g} of their spread"
+            f"{_by_whom(network)}): its accuracy would depend on --batch-size"
+        )
+
+
+def _by_whom(network: nn.Module) -> str:
+    """The first batch norm that takes each batch's own statistics, where there is one."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_mean is None:
+            return f"; `{name}` has no running statistics, or track_running_stats=False"
+    return ""
