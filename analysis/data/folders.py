@@ -1,6 +1,7 @@
 """Images as files in folders: class folders, ImageNet's layouts, and patterns of files."""
 
 import glob
+import logging
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -13,9 +14,12 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ..errors import RunError, UsageError
 from . import imagenet, tiny_imagenet
-from .datasets import SPLITS, ImageData, class_numbers, reason
+from .classes import class_numbers, whole_numbers
+from .datasets import SPLITS, ImageData, reason
 from .names import Names
 from .pictures import open_picture
+
+log = logging.getLogger(__name__)
 
 VALIDATING = ("val", "test")
 """How names of what to validate on begin, the better first: many data sets have test images and no others."""
@@ -65,7 +69,7 @@ def folder(location: str, named: str, split: str) -> ImageData:
         found.walk(root / tiny_imagenet.IMAGES, 0)
         found.labels = [numbers[name] for name in tiny_imagenet.classes_of(found.names, root)]
     else:
-        for name in names:
+        for name in sorted(names):
             if (root / name).is_dir():
                 found.walk(root / name, numbers[name])
     return found.data(f"folder:{re.sub(r'/+$', '', location)}", split, names)
@@ -74,20 +78,24 @@ def folder(location: str, named: str, split: str) -> ImageData:
 def imagenet_folder(location: str, named: str, split: str) -> ImageData:
     """torchvision's layout, plain class folders, or validation images in one folder with their truth.
 
-    That is one of the files of the 50,000, or Tiny ImageNet's.
+    Class folders are called by synsets, else by ImageNet's names or labels. The truth is one of the files of the
+    50,000, or Tiny ImageNet's.
     """
     root, split, _ = _splits_of("imagenet", location, named, split)
     root = root / split
-    found, folders, flat = _Found(root), [], False
+    found, folders, others, flat = _Found(root), [], [], False
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
         if found._leads_nowhere(entry):
             continue
         if entry.is_dir():
-            if re.fullmatch(r"n\d{8}", entry.name):
-                folders.append(entry.name)
+            (folders if re.fullmatch(r"n\d{8}", entry.name) else others).append(entry.name)
         elif is_image(entry.name):
             flat = True
     if folders:
+        if others:
+            log.warning(
+                "%s: %d folders are called by no synset, and left out, such as %s", root, len(others), others[0]
+            )
         for name, label in zip(folders, imagenet.labels_of(folders, location), strict=True):
             found.walk(root / name, label)
     elif tiny_imagenet.has_annotations(root):
@@ -96,6 +104,9 @@ def imagenet_folder(location: str, named: str, split: str) -> ImageData:
     elif flat:
         found.walk(root, 0)
         found.labels = imagenet.validation_labels(root, found.names)
+    elif whole_numbers(others) or any(imagenet.candidates(others)):
+        for name, label in zip(others, imagenet.labels_by_name(others, location), strict=True):
+            found.walk(root / name, label)
     return found.data(f"imagenet:{re.sub(r'/+$', '', location)}", split, imagenet.synsets())
 
 

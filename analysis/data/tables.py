@@ -13,7 +13,8 @@ from PIL import Image
 
 from ..errors import RunError, UsageError
 from ..untrusted import check_regular
-from .datasets import MOST_CLASSES, ImageData, class_numbers, reason
+from .classes import class_numbers
+from .datasets import MOST_CLASSES, ImageData, reason
 from .folders import files_of, prefixes, tested_instead
 from .pictures import open_picture
 

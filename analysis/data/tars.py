@@ -15,7 +15,8 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from ..errors import RunError, UsageError
 from ..untrusted import Fields, open_regular, parse_json
 from . import imagenet
-from .datasets import MOST_CLASSES, SPLITS, ImageData, class_numbers, reason
+from .classes import class_numbers
+from .datasets import MOST_CLASSES, SPLITS, ImageData, reason
 from .folders import files_of, is_image, tested_instead
 from .pictures import open_picture
 
