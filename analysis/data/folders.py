@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ..errors import RunError, UsageError
 from . import imagenet, tiny_imagenet
 from .classes import class_numbers, whole_numbers
 from .datasets import SPLITS, ImageData, reason
+from .endings import LeftOut, image_endings, is_hidden, is_image
 from .names import Names
 from .pictures import open_picture
 
@@ -37,10 +37,6 @@ def tested_instead(split: str, taken: str) -> str:
     return "its test images, for want of a validation split"
 
 
-def is_image(name: str) -> bool:
-    return name.lower().endswith(IMG_EXTENSIONS)
-
-
 class FileReader:
     """Opens image i by its path below a folder."""
 
@@ -59,8 +55,9 @@ def folder(location: str, named: str, split: str) -> ImageData:
     numbered = [each for each in have if each != "test" or have == ["test"]] if split else [""]
     by_split = {each: found.classes(root / each) for each in numbered}
     _check_shared(by_split, location)
-    names, numbers = class_numbers({*tiny_imagenet.listed_classes(root), *chain.from_iterable(by_split.values())})
-    root = root / split
+    listed = tiny_imagenet.listed_classes(root)
+    names, numbers = class_numbers({*listed, *chain.from_iterable(by_split.values())})
+    top, root = root, root / split
     if split == "test" and (strange := _folders_not_among(names, root)):
         raise UsageError(f"`{root}` has the class folder `{strange[0]}`, which {' and '.join(numbered)} lack")
     if not names:
@@ -72,7 +69,16 @@ def folder(location: str, named: str, split: str) -> ImageData:
         for name in sorted(names):
             if (root / name).is_dir():
                 found.walk(root / name, numbers[name])
-    return found.data(f"folder:{re.sub(r'/+$', '', location)}", split, names)
+    data = found.data(f"folder:{re.sub(r'/+$', '', location)}", split, names)
+    absent = [] if listed else [names[label] for label in sorted(set(numbers.values()) - set(found.labels))]
+    if bare := [name for name in absent if not any(_has_images(top / each / name) for each in numbered)]:
+        text = "%d folders of %s hold no images, but count as classes, such as %s: take them away if they are none"
+        log.warning(text, len(bare), location, bare[0])
+    return data
+
+
+def _has_images(folder: Path) -> bool:
+    return any(is_image(name) for _, _, files in os.walk(folder) for name in files)
 
 
 def imagenet_folder(location: str, named: str, split: str) -> ImageData:
@@ -85,7 +91,7 @@ def imagenet_folder(location: str, named: str, split: str) -> ImageData:
     root = root / split
     found, folders, others, flat = _Found(root), [], [], False
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
-        if found._leads_nowhere(entry):
+        if found.passes(entry):
             continue
         if entry.is_dir():
             (folders if re.fullmatch(r"n\d{8}", entry.name) else others).append(entry.name)
@@ -141,7 +147,8 @@ def _check_shared(by_split: Mapping[str, Collection[str]], location: str) -> Non
 
 
 def _folders_not_among(names: Sequence[str], root: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name not in names)
+    folders = (entry.name for entry in os.scandir(root) if entry.is_dir() and not is_hidden(entry.name))
+    return sorted(name for name in folders if name not in names)
 
 
 def _place(folder: Path) -> tuple[int, int]:
@@ -159,12 +166,13 @@ class _Found:
         self.labels: list[int] | np.ndarray = []
         self.sizes: list[int] = []
         self.faults: dict[str, str] = {}
+        self.left_out = LeftOut()
 
     def classes(self, folder: Path) -> list[str]:
         """The classes of a split's folder: its subfolders, or those that Tiny ImageNet's list has."""
         if tiny_imagenet.has_annotations(folder):
             return list(tiny_imagenet.annotations(folder).values())
-        return [entry.name for entry in os.scandir(folder) if not self._leads_nowhere(entry) and entry.is_dir()]
+        return [entry.name for entry in os.scandir(folder) if not self.passes(entry) and entry.is_dir()]
 
     def walk(self, folder: Path, label: int) -> None:
         """Add every image in a folder and below it, in the order of their paths."""
@@ -182,16 +190,18 @@ class _Found:
             return
         prefix = "" if folder == self.root else folder.relative_to(self.root).as_posix()
         for entry in os.scandir(folder):
-            if self._leads_nowhere(entry):
+            if self.passes(entry):
                 continue
             if entry.is_dir():
                 yield from self._below(folder / entry.name, (*above, here))
-            elif is_image(entry.name):
+            elif self.left_out.takes(entry.name):
                 size = entry.stat().st_size if entry.is_file() else -1
                 yield (f"{prefix}/{entry.name}" if prefix else entry.name), size
 
-    def _leads_nowhere(self, entry: os.DirEntry) -> bool:
-        """Whether a link goes round in a circle; then it is a fault."""
+    def passes(self, entry: os.DirEntry) -> bool:
+        """Whether an entry is left out: a hidden one, or a link that goes round in a circle, which is a fault."""
+        if self.left_out.hides(entry.name):
+            return True
         try:
             entry.is_dir()
         except OSError as error:
@@ -201,7 +211,8 @@ class _Found:
 
     def data(self, name: str, split: str, classes: Sequence[str]) -> ImageData:
         if not self.names and not self.faults:
-            raise RunError(f"folder `{self.root}` has no images; expected files ending in {', '.join(IMG_EXTENSIONS)}")
+            raise RunError(f"folder `{self.root}` has no images; expected files ending in {', '.join(image_endings())}")
+        self.left_out.say(name)
         names = Names(self.names)
         read = FileReader(self.root, names)
         return ImageData(name, split, classes, self.labels, names, read, sizes=self.sizes, faults=self.faults)

@@ -10,14 +10,14 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ..errors import RunError, UsageError
 from ..untrusted import Fields, open_regular, parse_json
 from . import imagenet
 from .classes import class_numbers
 from .datasets import MOST_CLASSES, SPLITS, ImageData, reason
-from .folders import files_of, is_image, tested_instead
+from .endings import LeftOut, image_endings, is_image
+from .folders import files_of, tested_instead
 from .pictures import open_picture
 
 LARGEST_LABEL = 2**20
@@ -116,9 +116,9 @@ def tar(location: str, named: str, split: str) -> ImageData:
     path = Path(location)
     if not path.is_file():
         raise UsageError(f"no file `{location}`; expected tar:FILE with one folder of images for each class in it")
-    found, faults = [], {}
+    found, faults, left_out = [], {}, LeftOut()
     for name, offset, size, fault in members(path):
-        if not is_image(name):
+        if left_out.hides(name) or not left_out.takes(name):
             continue
         if fault:
             faults[name] = fault
@@ -150,10 +150,11 @@ def tar(location: str, named: str, split: str) -> ImageData:
     if strange := [each[0] for each in described if each[0] not in numbers]:
         raise UsageError(f"tar `{location}` has the class `{strange[0]}` in test, which its other splits lack")
     if not described and not faults:
-        raise RunError(f"tar `{location}` has no images; expected files ending in {', '.join(IMG_EXTENSIONS)}")
+        raise RunError(f"tar `{location}` has no images; expected files ending in {', '.join(image_endings())}")
     offsets, sizes = (np.array([each[place] for each in described], dtype=np.int64) for place in (3, 4))
     reader = TarReader([path], np.zeros(len(described), dtype=np.int64), offsets, sizes)
     labels, identifiers = [numbers[each[0]] for each in described], [each[1] for each in described]
+    left_out.say(f"tar:{location}")
     return ImageData(f"tar:{location}", split, names, labels, identifiers, reader, sizes=sizes, faults=faults)
 
 

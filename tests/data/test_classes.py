@@ -66,9 +66,7 @@ def test_numbers_with_gaps_are_labels_where_there_are_so_many_outputs(tmp_path, 
     assert data.classes == ["0", "217", "1000"]
     assert labels_of(fit_classes([network_of(1001)], data)) == {"0": 0, "217": 217, "1000": 1000}
     for outputs in (3, 5, 1000):  # torchvision's order and that of the numbers differ
-        with pytest.raises(
-            UsageError, match=rf"called 0 … 1000, .* {outputs} outputs.*the number of its output"
-        ):
+        with pytest.raises(UsageError, match=rf"called 0 … 1000, .* {outputs} outputs.*the number of its output"):
             fit_classes([network_of(outputs)], data)
     known = network_of(3, ["1000", "217", "0"])
     assert labels_of(fit_classes([known], data)) == {"0": 2, "217": 1, "1000": 0}
