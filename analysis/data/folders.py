@@ -225,11 +225,44 @@ def files_of(location: str, expected: str, named: str, split: str, suffix: str =
         by_prefix = [[path for path in every if path.name.startswith(prefix)] for prefix in wanted]
         paths = next(filter(None, by_prefix), [])
         if not paths:
-            raise UsageError(f"folder `{location}` has no files {' or '.join(wanted)}*{suffix}")
+            packed = next((f"; `{path.name}` is compressed" for path in Path(location).rglob(f"*{suffix}.*")), "")
+            raise UsageError(f"folder `{location}` has no files {' or '.join(wanted)}*{suffix}{packed}")
         return paths
     if named or split != "val":
         raise UsageError(f"`{location}` names files, which have no split `{named or split}`; name their folder")
-    paths = [Path(path) for path in sorted(glob.glob(location, recursive=True))]
-    if not location or not paths:
+    paths = sorted(map(Path, glob.glob(location, recursive=True)))
+    if location and not paths:
+        for pattern in patterns(location):
+            found = sorted(map(Path, glob.glob(pattern, recursive=True)))
+            if not found:
+                part = "" if pattern == location else f", of `{location}`"
+                raise UsageError(f"no files `{pattern}`{part}; expected {expected}")
+            paths += found
+    if not paths:
         raise UsageError(f"no files `{location}`; expected {expected}")
-    return paths
+    return list(dict.fromkeys(paths))
+
+
+def patterns(text: str) -> Iterator[str]:
+    """What a list of patterns stands for in WebDataset's way of writing: `::` between them, ranges and lists in braces.
+
+    >>> list(patterns("a-{008..010}.tar::{b,c}.tar"))
+    ['a-008.tar', 'a-009.tar', 'a-010.tar', 'b.tar', 'c.tar']
+    """
+    for part in text.split("::"):
+        yield from _in_braces(part)
+
+
+def _in_braces(text: str) -> Iterator[str]:
+    braces = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", text)
+    if braces is None:
+        yield text
+        return
+    first, last, listed = braces.groups()
+    if listed is not None:
+        each = iter(listed.split(","))
+    else:
+        width = max(len(first), len(last)) if "0" in (first[0], last[0]) else 0
+        each = (f"{number:0{width}}" for number in range(int(first), int(last) + 1))
+    for chosen in each:
+        yield from _in_braces(text[: braces.start()] + chosen + text[braces.end() :])
