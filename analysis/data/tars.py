@@ -5,6 +5,8 @@ import posixpath
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -35,6 +37,8 @@ COMPRESSED = {
     b"PK\x03\x04": "unzip",
 }
 """How files begin that are compressed, and what unpacks them."""
+_LOOKED_AT = 100
+"""Files of a tar that tell what it is."""
 LINK = "it is a link inside the archive; pack the files themselves"
 
 
@@ -198,6 +202,23 @@ def tar(location: str, named: str, split: str) -> ImageData:
     labels, identifiers = [numbers[each[0]] for each in described], [each[1] for each in described]
     left_out.say(f"tar:{location}")
     return ImageData(f"tar:{location}", split, names, labels, identifiers, reader, sizes=sizes, faults=faults)
+
+
+def form_of(path: Path) -> str | None:
+    """The form of a file by its name, and of a tar by its first files, those of shards having labels beside images."""
+    if path.suffix == ".parquet":
+        return "parquet"
+    if not {".tar", ".tgz"} & set(path.suffixes):
+        return None
+    images, labels = set(), set()
+    with suppress(RunError):
+        for each in islice(members(path), _LOOKED_AT):
+            key, _, ending = each.name.rpartition(".")
+            if is_image(each.name):
+                images.add(key)
+            elif ending in LABELS:
+                labels.add(key)
+    return "webdataset" if images & labels else "tar"
 
 
 def _splits_among(paths: list[list[str]], named: str) -> list[str]:
