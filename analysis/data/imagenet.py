@@ -67,8 +67,8 @@ def recognised(names: Sequence[str]) -> tuple[list[str], list[str]]:
     places = {synset: label for label, synset in enumerate(synsets())}
     if names and all(name in places for name in names):
         return [class_names()[places[name]] for name in names], list(names)
-    firsts = [str(name).split(",")[0] for name in names]
-    if len(names) == 1000 and firsts == [name.partition(" (n")[0] for name in class_names()]:
+    firsts, ours = ([str(name).split(",")[0].partition(" (n")[0] for name in each] for each in (names, class_names()))
+    if len(names) == 1000 and firsts == ours:
         return list(class_names()), list(synsets())
     return list(names), []
 

@@ -175,6 +175,7 @@ def test_two_classes_of_one_name_stay_two():
     firsts = [info.index_to_description(label).split(",")[0] for label in range(1000)]
     data = ImageData("any", "", firsts, [0], ["a"], None)
     assert len(set(data.classes)) == 1000 and data.classes[517] == "crane (n03126707)"
+    assert imagenet.recognised(data.classes) == (data.classes, data.synsets), "as a cache of them has them"
 
 
 def test_two_classes_of_one_name_of_ones_own_data():
