@@ -190,6 +190,20 @@ class ImageData(Dataset):
             return self.relabelled(imagenet.labels_of(self.synsets, self.name), imagenet.synsets())
         return self.relabelled(imagenet.labels_by_name(self.classes, self.name), imagenet.synsets())
 
+    def labelled_as(self, classes: Sequence[str]) -> "ImageData":
+        """The same images with the labels that their classes have among others, by name.
+
+        Raises:
+            UsageError: those lack one of their classes.
+        """
+        if self.classes == list(classes)[: len(self.classes)]:
+            return self
+        places = {name: label for label, name in enumerate(classes)}
+        if strange := [name for name in self.classes if name not in places]:
+            listed = ", ".join(list(classes)[:3])
+            raise UsageError(f"{self} has the class `{strange[0]}`, which is not among {listed} … ({len(classes)})")
+        return self.relabelled([places[name] for name in self.classes], classes)
+
     def relabelled(self, labels: Sequence[int], classes: Sequence[str]) -> "ImageData":
         """The same images with other labels.
 

@@ -13,6 +13,7 @@ from timm.data import ImageNetInfo
 
 from gelens.data import checked, load_data
 from gelens.errors import UsageError
+from gelens.training import train
 from tests.data.test_forms import picture
 
 
@@ -111,3 +112,16 @@ def test_the_column_that_is_called_label_has_the_labels(tmp_path, caplog):
     data = load_data(of_classes(tmp_path, ["cat", "dog", "wren"], [2, 1, 0], source=pa.array([0, 0, 0])))
     assert data.classes == ["cat", "dog", "wren"] and data.labels.tolist() == [2, 1, 0]
     assert "the labels are column label, of source, label" in caplog.text
+
+
+def test_splits_that_number_their_classes_apart(tmp_path):
+    """Names in a column tell the classes of its split alone: what is validated gets the labels of training."""
+    pq.write_table(pa.table({"image": STORED, "label": ["bear", "cat", "dog"]}), tmp_path / "train.parquet")
+    pq.write_table(pa.table({"image": STORED, "label": ["dog", "dog", "cat"]}), tmp_path / "val.parquet")
+    training, validation = (load_data(f"parquet:{tmp_path}#{split}") for split in ("train", "val"))
+    fitted = validation.labelled_as(training.classes)
+    assert [fitted.classes[label] for label in fitted.labels] == ["dog", "dog", "cat"]
+    assert fitted.labels.tolist() == [2, 2, 1] and training.labelled_as(training.classes) is training
+    pq.write_table(pa.table({"image": STORED, "label": ["dog", "eel", "cat"]}), tmp_path / "val.parquet")
+    with pytest.raises(UsageError, match=r"has the class `eel`, which is not among bear, cat, dog"):
+        train("mini_resnet", f"parquet:{tmp_path}", tmp_path / "run", progress=False)
