@@ -48,6 +48,8 @@ class ImageData(Dataset):
         sizes: bytes of every image's file, for the fingerprint, where there are files; −1 for one that is not there.
         faults: what is wrong with images that were found but cannot be among these, by identifier.
         label: what a person calls them, for figures.
+        by_name: whether their classes are in the order of their names, so that no source has said which label is whose;
+            so they are always in folders and tars.
     """
 
     def __init__(
@@ -63,9 +65,11 @@ class ImageData(Dataset):
         sizes: Sequence[int] = (),
         faults: Mapping[str, str] | None = None,
         label: str | None = None,
+        by_name: bool = False,
     ):
         self.name, self.split, self.note, self.read = name, split, note, read
         self.label = label
+        self.by_name = by_name or name.partition(":")[0] in _BY_NAME
         names, self.synsets = imagenet.recognised([plain(each) for each in classes])
         self.classes = distinct(names)
         self.labels = np.asarray(labels, dtype=np.int64)
@@ -119,11 +123,6 @@ class ImageData(Dataset):
         """
         form, _, location = self.name.partition(":")
         return self.label or (PurePath(location).name if form in _CONTAINERS else "") or form
-
-    @property
-    def by_name(self) -> bool:
-        """Whether names alone tell their classes apart, so that no source has said which label is whose."""
-        return self.name.partition(":")[0] in _BY_NAME
 
     @property
     def caption(self) -> str:

@@ -180,12 +180,14 @@ def _of_table(table, name: str, split: str, note: str = "") -> ImageData:
         classes, labels = _labels(table.data.column(labelled))
     except ValueError as error:
         raise UsageError(f"{name}: column {labelled} {error}") from error
-    if isinstance(kind, ClassLabel):
+    by_name = not isinstance(kind, ClassLabel)
+    if not by_name:
         if labels.max() >= len(kind.names):
             raise UsageError(f"{name}: column {labelled} has the label {labels.max()}, but {len(kind.names)} classes")
         classes = kind.names
     read = partial(_read_row, table.select_columns([column]), column)
-    data = ImageData(name, split, classes, np.maximum(labels, 0), paths, read, note=note, sizes=sizes)
+    told = {"note": note, "sizes": sizes, "by_name": by_name}
+    data = ImageData(name, split, classes, np.maximum(labels, 0), paths, read, **told)
     if (labels < 0).any():
         data = data.subset(np.flatnonzero(labels >= 0))
         data.faults = {paths[row]: "it has no label" for row in np.flatnonzero(labels < 0)}

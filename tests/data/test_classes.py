@@ -11,12 +11,13 @@ from torchvision.datasets import ImageFolder
 from torchvision.models._meta import _IMAGENET_CATEGORIES
 
 from gelens.data import imagenet, load_data
+from gelens.data.cached import write_cache
 from gelens.data.classes import class_numbers
 from gelens.data.datasets import ImageData
 from gelens.errors import UsageError
 from gelens.networks import load_network
 from gelens.subjects import fit_classes
-from tests.data.test_forms import picture, write, write_tar
+from tests.data.test_forms import GEOMETRY, picture, write, write_tar
 
 
 def content(seed: int = 0) -> bytes:
@@ -155,11 +156,23 @@ def test_some_of_the_synsets_that_a_network_was_trained_on(tmp_path):
         assert fit_classes([network_of(3, names)], data).labels.tolist() == [2]
 
 
+def test_a_cache_of_folders_is_asked_as_they_are(tmp_path):
+    data = load_data(classes_in("folder", tmp_path / "some", ["1", "2", "10"]))
+    write_cache(data, GEOMETRY, tmp_path / "a.cache", progress=False)
+    cached = load_data(f"cache:{tmp_path}/a.cache")
+    assert fit_classes([network_of(11)], cached).labels.tolist() == fit_classes([network_of(11)], data).labels.tolist()
+    with pytest.raises(UsageError, match=r"called 1 … 10, and .* 3 outputs"):
+        fit_classes([network_of(3)], cached)
+
+
 def test_classes_whose_labels_a_source_has_said_keep_them():
     """Of cifar100's classes some have names of ImageNet's; a list that counts from 1 has said which is whose."""
     for names in (["orange", "lion", "baby"], ["1", "2", "10"]):
         data = ImageData("hf:cifar100", "", names, [0, 1, 2], ["a", "b", "c"], None)
         assert fit_classes([network_of(1000), network_of(3)], data) is data
+    data = ImageData("hf:fruits", "", ["orange", "lion", "baby"], [0, 1, 2], ["a", "b", "c"], None, by_name=True)
+    with pytest.raises(UsageError, match="such as `baby`"):
+        fit_classes([network_of(1000)], data)
     data = ImageData("hf:imagenette", "", ["tench", "parachute"], [0, 1], ["a", "b"], None)
     assert fit_classes([network_of(1000)], data).labels.tolist() == [0, 701]
 

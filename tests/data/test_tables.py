@@ -125,3 +125,9 @@ def test_splits_that_number_their_classes_apart(tmp_path):
     pq.write_table(pa.table({"image": STORED, "label": ["dog", "eel", "cat"]}), tmp_path / "val.parquet")
     with pytest.raises(UsageError, match=r"has the class `eel`, which is not among bear, cat, dog"):
         train("mini_resnet", f"parquet:{tmp_path}", tmp_path / "run", progress=False)
+
+
+def test_only_a_list_of_classes_says_which_label_is_whose(tmp_path):
+    """Names in a column are in an order that was made here, as folders are; see `gelens.subjects.fit_classes`."""
+    assert load_data(parquet(tmp_path, image=STORED, label=["b", "a", "c"])).by_name
+    assert not load_data(of_classes(tmp_path, ["cat", "dog", "wren"], [2, 1, 0])).by_name
