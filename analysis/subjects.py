@@ -10,6 +10,7 @@ from torch import nn
 
 from .anatomy.hooks import attempt, capture, logits_of
 from .data import ImageData, adapted, imagenet, preprocessing_for
+from .data.adapting import known_classes
 from .data.classes import whole_numbers
 from .errors import UsageError
 from .networks import card_of, load_network
@@ -79,7 +80,7 @@ def fit_classes(networks: Iterable[nn.Module], data):
     networks = list(networks)
     if not isinstance(data, ImageData):
         for network in networks:
-            _warn_of_other_classes(network, data)
+            _check_classes_of_ones_own(network, data)
         return data
     fitted = [_fitted(network, data) for network in networks]
     if not fitted:
@@ -106,7 +107,7 @@ class _Fitted(NamedTuple):
 
 def _fitted(network: nn.Module, data: ImageData) -> _Fitted:
     as_it_is = _Fitted(range(len(data.classes)))
-    reference, trained = card_of(network).reference, imagenet.recognised(card_of(network).class_names)[0]
+    reference, trained = card_of(network).reference, _trained_classes(network)
     if data.classes == trained[: len(data.classes)]:
         return as_it_is
     places = {name: label for label, name in enumerate(trained)}
@@ -116,7 +117,7 @@ def _fitted(network: nn.Module, data: ImageData) -> _Fitted:
         if len(data.synsets) == 1000 or _outputs(network, data) != 1000:
             return as_it_is
         return _Fitted(imagenet.labels_of(data.synsets, data.name), imagenet.synsets(), _IMAGENET.format("synsets"))
-    _warn_of_other_classes(network, data)
+    _warn_of_other_classes(network, data.classes)
     if trained:
         return as_it_is
     if values := whole_numbers(data.classes):
@@ -154,9 +155,29 @@ def _outputs(network: nn.Module, data: ImageData) -> int:
     return outputs_and_units(network, (), image_shape(images, preprocessing_for(network, images)))[0]
 
 
-def _warn_of_other_classes(network: nn.Module, data) -> None:
-    trained, shown = card_of(network).class_names, tuple(getattr(data, "classes", None) or ())
-    if not trained or shown == trained[: len(shown)]:
+def _check_classes_of_ones_own(network: nn.Module, data) -> None:
+    """Somebody's own data set tells its labels itself: they cannot be changed here.
+
+    Raises:
+        UsageError: it has the classes that the network was trained on, with other labels.
+    """
+    trained, shown = _trained_classes(network), known_classes(data)
+    if shown and set(shown) <= set(trained) and shown != trained[: len(shown)]:
+        raise UsageError(
+            f"{card_of(network).reference} was trained on the classes {_some(trained)}, and these images have other "
+            f"labels for them: {_some(shown)}; let the data set number them as the network does"
+        )
+    _warn_of_other_classes(network, shown)
+
+
+def _trained_classes(network: nn.Module) -> list[str]:
+    """The classes that a network was trained on, where known, as data name them."""
+    return imagenet.recognised(card_of(network).class_names)[0]
+
+
+def _warn_of_other_classes(network: nn.Module, shown: Sequence[str]) -> None:
+    trained = _trained_classes(network)
+    if not trained or list(shown) == trained[: len(shown)]:
         return
     log.warning(
         "%s was trained on the classes %s, and these images are of %s: what it gets right means nothing",

@@ -199,3 +199,15 @@ def test_two_classes_of_one_name_of_ones_own_data():
 
     own = Own([(Image.new("RGB", (8, 8)), 0)])
     assert adapted(own).classes == ("crane (0)", "crane (1)")
+
+
+def test_ones_own_data_with_other_labels_than_the_network_is_refused(caplog):
+    class Own(list):
+        classes = ("dog", "cat")
+
+    own = Own([(Image.new("RGB", (8, 8)), 0)])
+    with pytest.raises(UsageError, match=r"the classes cat, dog, and these images have other labels.* dog, cat"):
+        fit_classes([network_of(2, ["cat", "dog"])], own)
+    assert fit_classes([network_of(2, ["dog", "cat"]), network_of(1000)], own) is own and not caplog.text
+    fit_classes([network_of(2, ["dog", "eel"])], own)
+    assert "means nothing" in caplog.text
