@@ -117,9 +117,10 @@ def _fitted(network: nn.Module, data: ImageData) -> _Fitted:
         if len(data.synsets) == 1000 or _outputs(network, data) != 1000:
             return as_it_is
         return _Fitted(imagenet.labels_of(data.synsets, data.name), imagenet.synsets(), _IMAGENET.format("synsets"))
-    _warn_of_other_classes(network, data.classes)
-    if trained:
-        return as_it_is
+    if not imagenet.is_whole(trained):
+        _warn_of_other_classes(network, data.classes)
+        if trained:
+            return as_it_is
     if values := whole_numbers(data.classes):
         return (_by_number(network, data, list(values.values())) if data.by_name else None) or as_it_is
     meant = imagenet.candidates(data.classes)

@@ -73,6 +73,11 @@ def recognised(names: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(names), []
 
 
+def is_whole(names: Sequence[str]) -> bool:
+    """Whether classes are all 1000, in the order of their labels."""
+    return tuple(names) == class_names()
+
+
 def candidates(names: Sequence[str]) -> list[set[int]]:
     """The labels that every one of several classes may mean by its name; none where it is no class of ImageNet.
 

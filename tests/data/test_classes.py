@@ -96,6 +96,14 @@ def test_imagenets_names(tmp_path, form):
         assert fit_classes([network_of(8)], data) is data
 
 
+def test_imagenets_names_for_a_network_that_knows_all_of_them(tmp_path, caplog):
+    names = {"Tench": 0, "n03126707": 517, "crane": 134}
+    data = load_data(classes_in("folder", tmp_path / "names", names))
+    for known in (imagenet.class_names(), imagenet.synsets()):
+        assert labels_of(fit_classes([network_of(1000, known)], data)) == names
+    assert not caplog.text
+
+
 @pytest.mark.parametrize("form", ["folder", "imagenet", "tar"])
 @pytest.mark.parametrize(
     "names, message",
