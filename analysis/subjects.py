@@ -115,6 +115,7 @@ def _fitted(network: nn.Module, data: ImageData) -> _Fitted:
         return _Fitted([places[name] for name in data.classes], trained, f"by name, as those of {reference}")
     if data.synsets:
         if len(data.synsets) == 1000 or _outputs(network, data) != 1000:
+            _warn_of_other_classes(network, data.classes)
             return as_it_is
         return _Fitted(imagenet.labels_of(data.synsets, data.name), imagenet.synsets(), _IMAGENET.format("synsets"))
     if not imagenet.is_whole(trained):

@@ -156,12 +156,15 @@ def test_a_network_that_knows_its_classes_is_asked_by_their_names(tmp_path, capl
     assert "trained on the classes cat, dog, eel, and these images are of cat, dog, wren" in caplog.text
 
 
-def test_some_of_the_synsets_that_a_network_was_trained_on(tmp_path):
+def test_some_of_the_synsets_that_a_network_was_trained_on(tmp_path, caplog):
     """Labels are the network's, and not those of the folder alone; class names may be given as synsets."""
     synsets = ["n01440764", "n02979186", "n03888257"]
     data = load_data(classes_in("folder", tmp_path / "one", synsets[2:]))
     for names in (synsets, imagenet.recognised(synsets)[0]):
         assert fit_classes([network_of(3, names)], data).labels.tolist() == [2]
+    assert not caplog.text
+    fit_classes([network_of(3, synsets[:2])], data)
+    assert "trained on the classes tench, cassette player, and these images are of parachute" in caplog.text
 
 
 def test_a_cache_of_folders_is_asked_as_they_are(tmp_path):
