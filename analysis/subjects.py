@@ -2,12 +2,16 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
 from .anatomy.hooks import attempt, capture, logits_of
-from .data import adapted, preprocessing_for
+from .data import ImageData, adapted, imagenet, preprocessing_for
+from .data.adapting import known_classes
+from .data.classes import whole_numbers
 from .errors import UsageError
 from .networks import card_of, load_network
 from .networks.groups import with_trainings
@@ -16,6 +20,8 @@ from .networks.references import Reference, labelled, parse
 from .sweep.passing import prepared, settle_format
 
 log = logging.getLogger(__name__)
+
+_IMAGENET = "as those of ImageNet's 1000, by their {}"
 
 Networks = (
     nn.Module | str | Reference | Sequence[nn.Module | str | Reference] | Mapping[str, nn.Module | str | Reference]
@@ -62,34 +68,118 @@ def image_shape(data, preprocessing: Preprocessing) -> tuple[int, ...]:
 
 
 def fit_classes(networks: Iterable[nn.Module], data):
-    """The data with labels as the networks have them: some of ImageNet's classes become ones of its 1000.
+    """The data with labels as the networks have them, by the classes' names.
 
-    Nothing else is changed: data of other classes, and networks of other outputs, stay as they are; of networks that
-    were trained on other classes a warning tells.
+    Classes that a network was trained on, in another order or some of them, get its labels; else some of ImageNet's
+    classes become ones of its 1000 where a network has so many outputs, and class names that are numbers are labels
+    where it has so many. Nothing else is changed; of networks that were trained on other classes a warning tells.
+
+    Raises:
+        UsageError: labels cannot be known, or are others for one network than for another.
     """
     networks = list(networks)
-    for network in networks:
-        _warn_of_other_classes(network, data)
-    synsets = getattr(data, "synsets", ())
-    if not synsets or len(synsets) == 1000:
+    if not isinstance(data, ImageData):
+        for network in networks:
+            _check_classes_of_ones_own(network, data)
         return data
-    images = adapted(data)
-    shapes = {network: image_shape(images, preprocessing_for(network, images)) for network in networks}
-    outputs = {outputs_and_units(network, (), shape)[0] for network, shape in shapes.items()}
-    if 1000 not in outputs:
+    fitted = [_fitted(network, data) for network in networks]
+    if not fitted:
         return data
-    if len(outputs) > 1:
+    if any(not np.array_equal(each.labels, fitted[0].labels) for each in fitted):
+        outputs = sorted({_outputs(network, data) for network in networks})
         raise UsageError(
-            f"networks of {', '.join(map(str, sorted(outputs)))} outputs: {len(synsets)} of ImageNet's classes have "
-            f"other labels for 1000 outputs than for others; measure them apart"
+            f"networks of {', '.join(map(str, outputs))} outputs: the {len(data.classes)} classes of {data} have other "
+            f"labels for {card_of(networks[0]).reference} than for others; measure them apart"
         )
-    log.info("the %d classes of %s are taken as those of ImageNet's 1000, by their synsets", len(synsets), data)
-    return data.as_imagenet()
+    if fitted[0].why:
+        log.info("the %d classes of %s are taken %s", len(data.classes), data, fitted[0].why)
+        return data.relabelled(fitted[0].labels, fitted[0].classes)
+    return data
 
 
-def _warn_of_other_classes(network: nn.Module, data) -> None:
-    trained, shown = card_of(network).class_names, tuple(getattr(data, "classes", None) or ())
-    if not trained or shown == trained[: len(shown)] or getattr(data, "synsets", ()):
+class _Fitted(NamedTuple):
+    """The label that a network has for each class of some data, the names of its classes, and how that is known."""
+
+    labels: Sequence[int]
+    classes: Sequence[str] = ()
+    why: str = ""
+
+
+def _fitted(network: nn.Module, data: ImageData) -> _Fitted:
+    as_it_is = _Fitted(range(len(data.classes)))
+    reference, trained = card_of(network).reference, _trained_classes(network)
+    if data.classes == trained[: len(data.classes)]:
+        return as_it_is
+    places = {name: label for label, name in enumerate(trained)}
+    if len(places) == len(trained) and places.keys() >= set(data.classes):
+        return _Fitted([places[name] for name in data.classes], trained, f"by name, as those of {reference}")
+    if data.synsets:
+        if len(data.synsets) == 1000 or _outputs(network, data) != 1000:
+            _warn_of_other_classes(network, data.classes)
+            return as_it_is
+        return _Fitted(imagenet.labels_of(data.synsets, data.name), imagenet.synsets(), _IMAGENET.format("synsets"))
+    if not imagenet.is_whole(trained):
+        _warn_of_other_classes(network, data.classes)
+        if trained:
+            return as_it_is
+    if values := whole_numbers(data.classes):
+        return (_by_number(network, data, list(values.values())) if data.by_name else None) or as_it_is
+    meant = imagenet.candidates(data.classes)
+    if any(meant) and (data.by_name or all(meant)) and _outputs(network, data) == 1000:
+        labels = imagenet.labels_by_name(data.classes, data.name)
+        return _Fitted(labels, imagenet.synsets(), _IMAGENET.format("names"))
+    return as_it_is
+
+
+def _by_number(network: nn.Module, data: ImageData, numbers: list[int]) -> _Fitted | None:
+    """Labels of classes that are called by numbers, in order; None where their places are the labels.
+
+    Raises:
+        UsageError: some numbers are missing, and the outputs tell neither that all are labels nor in which order.
+    """
+    classes, highest = len(numbers), numbers[-1]
+    if highest < classes:
+        return None
+    outputs = _outputs(network, data)
+    if outputs > highest:
+        return _Fitted(numbers, [str(label) for label in range(outputs)], f"as labels among 0 … {outputs - 1}")
+    if outputs == classes and data.classes == sorted(data.classes):
+        return None
+    raise UsageError(
+        f"the {classes} classes of {data} are called {data.classes[0]} … {data.classes[-1]}, and "
+        f"{card_of(network).reference} has {outputs} outputs: nothing tells which is whose; call each class by the "
+        f"number of its output, 0 … {outputs - 1}"
+    )
+
+
+def _outputs(network: nn.Module, data: ImageData) -> int:
+    images = adapted(data)
+    return outputs_and_units(network, (), image_shape(images, preprocessing_for(network, images)))[0]
+
+
+def _check_classes_of_ones_own(network: nn.Module, data) -> None:
+    """Somebody's own data set tells its labels itself: they cannot be changed here.
+
+    Raises:
+        UsageError: it has the classes that the network was trained on, with other labels.
+    """
+    trained, shown = _trained_classes(network), known_classes(data)
+    if shown and set(shown) <= set(trained) and shown != trained[: len(shown)]:
+        raise UsageError(
+            f"{card_of(network).reference} was trained on the classes {_some(trained)}, and these images have other "
+            f"labels for them: {_some(shown)}; let the data set number them as the network does"
+        )
+    _warn_of_other_classes(network, shown)
+
+
+def _trained_classes(network: nn.Module) -> list[str]:
+    """The classes that a network was trained on, where known, as data name them."""
+    return imagenet.recognised(card_of(network).class_names)[0]
+
+
+def _warn_of_other_classes(network: nn.Module, shown: Sequence[str]) -> None:
+    trained = _trained_classes(network)
+    if not trained or list(shown) == trained[: len(shown)]:
         return
     log.warning(
         "%s was trained on the classes %s, and these images are of %s: what it gets right means nothing",

@@ -18,6 +18,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset
 
 from ..errors import UsageError
 from ..randomness import hashes
+from .classes import distinct
 from .datasets import ImageData, reason
 from .pictures import UNREADABLE
 
@@ -181,11 +182,11 @@ def _whole_numbers(labels, what: str) -> np.ndarray:
 
 
 def known_classes(data) -> list[str]:
-    """The names of the classes in label order, where the data has any."""
+    """The names of the classes in label order, where the data has any; two of one name get their labels."""
     while (inner := getattr(data, "dataset", None)) is not None:
         data = inner
     names = getattr(data, "classes", None)
-    return [str(name) for name in names] if isinstance(names, Sequence) and not isinstance(names, str) else []
+    return distinct([str(name) for name in names]) if isinstance(names, Sequence) and not isinstance(names, str) else []
 
 
 def known_indices(data) -> np.ndarray:

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import io
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from html import escape
@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from ..errors import RunError, UsageError, plain
 from ..randomness import hashes
 from . import imagenet
+from .classes import distinct
 from .names import Names
 from .pictures import UNREADABLE, decoding
 
@@ -23,6 +24,8 @@ SPLITS = ("train", "val", "test")
 """The splits that a reference can name. Folders are taken for splits where there is one of train or val."""
 _CONTAINERS = ("folder", "tar", "webdataset", "parquet", "hf")
 """Forms that may hold any images, so that the place says more than the form."""
+_BY_NAME = ("folder", "tar", "webdataset")
+"""Forms whose classes are in the order of their names."""
 MOST_CLASSES = 100_000
 """A label beyond is taken for damage: statistics have a place for every class up to the highest label."""
 
@@ -36,7 +39,7 @@ class ImageData(Dataset):
     Args:
         name: the reference without its split.
         split: one of `SPLITS`, or "" where there is only one.
-        classes: class names in label order; ImageNet's synsets become names.
+        classes: class names in label order; ImageNet's synsets become names, and two of one name get their labels.
         labels: label of every image, known before any is read.
         identifiers: a stable name for every image, free of absolute paths; control characters are spelled out.
         read: gives image i as PIL, decoded or not.
@@ -45,6 +48,8 @@ class ImageData(Dataset):
         sizes: bytes of every image's file, for the fingerprint, where there are files; −1 for one that is not there.
         faults: what is wrong with images that were found but cannot be among these, by identifier.
         label: what a person calls them, for figures.
+        by_name: whether their classes are in the order of their names, so that no source has said which label is whose;
+            so they are always in folders and tars.
     """
 
     def __init__(
@@ -60,10 +65,13 @@ class ImageData(Dataset):
         sizes: Sequence[int] = (),
         faults: Mapping[str, str] | None = None,
         label: str | None = None,
+        by_name: bool = False,
     ):
         self.name, self.split, self.note, self.read = name, split, note, read
         self.label = label
-        self.classes, self.synsets = imagenet.recognised([plain(each) for each in classes])
+        self.by_name = by_name or name.partition(":")[0] in _BY_NAME
+        names, self.synsets = imagenet.recognised([plain(each) for each in classes])
+        self.classes = distinct(names)
         self.labels = np.asarray(labels, dtype=np.int64)
         self.identifiers = Names(map(plain, identifiers))
         self.indices = np.arange(len(self.labels)) if indices is None else np.asarray(indices, dtype=np.int64)
@@ -175,11 +183,37 @@ class ImageData(Dataset):
         """The same images with labels in the order of ImageNet's 1000 classes.
 
         Raises:
-            UsageError: their classes are no synsets of ImageNet.
+            UsageError: their classes are no synsets of ImageNet, and not all of its names.
+        """
+        if self.synsets:
+            return self.relabelled(imagenet.labels_of(self.synsets, self.name), imagenet.synsets())
+        return self.relabelled(imagenet.labels_by_name(self.classes, self.name), imagenet.synsets())
+
+    def labelled_as(self, classes: Sequence[str]) -> "ImageData":
+        """The same images with the labels that their classes have among others, by name.
+
+        Raises:
+            UsageError: those lack one of their classes.
+        """
+        if self.classes == list(classes)[: len(self.classes)]:
+            return self
+        places = {name: label for label, name in enumerate(classes)}
+        if strange := [name for name in self.classes if name not in places]:
+            listed = ", ".join(list(classes)[:3])
+            raise UsageError(f"{self} has the class `{strange[0]}`, which is not among {listed} … ({len(classes)})")
+        return self.relabelled([places[name] for name in self.classes], classes)
+
+    def relabelled(self, labels: Sequence[int], classes: Sequence[str]) -> "ImageData":
+        """The same images with other labels.
+
+        Args:
+            labels: the new label of each class.
+            classes: names of the new classes in label order.
         """
         mapped = self.subset(range(len(self)))
-        mapped.labels = imagenet.labels_of(self.synsets, self.name)[self.labels]
-        mapped.classes, mapped.synsets = list(imagenet.class_names()), list(imagenet.synsets())
+        mapped.labels = np.asarray(labels, dtype=np.int64)[self.labels]
+        names, mapped.synsets = imagenet.recognised(classes)
+        mapped.classes = distinct(names)
         return mapped
 
 
@@ -237,9 +271,3 @@ def reason(error: BaseException) -> str:
 def read_chosen(read: Callable[[int], Image.Image], chosen: np.ndarray, position: int) -> Image.Image:
     """A reader of some of another's images. Readers are picklable: worker processes get them."""
     return read(int(chosen[position]))
-
-
-def class_numbers(names: Collection[str]) -> tuple[list[str], dict[str, int]]:
-    """Class names in order, and the number of each."""
-    ordered = sorted(set(names))
-    return ordered, {name: number for number, name in enumerate(ordered)}

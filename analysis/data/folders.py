@@ -1,6 +1,7 @@
 """Images as files in folders: class folders, ImageNet's layouts, and patterns of files."""
 
 import glob
+import logging
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -9,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ..errors import RunError, UsageError
 from . import imagenet, tiny_imagenet
-from .datasets import SPLITS, ImageData, class_numbers, reason
+from .classes import class_numbers, whole_numbers
+from .datasets import SPLITS, ImageData, reason
+from .endings import LeftOut, image_endings, is_hidden, is_image
 from .names import Names
 from .pictures import open_picture
+
+log = logging.getLogger(__name__)
 
 VALIDATING = ("val", "test")
 """How names of what to validate on begin, the better first: many data sets have test images and no others."""
@@ -31,10 +35,6 @@ def tested_instead(split: str, taken: str) -> str:
     if split != "val" or not taken.startswith("test"):
         return ""
     return "its test images, for want of a validation split"
-
-
-def is_image(name: str) -> bool:
-    return name.lower().endswith(IMG_EXTENSIONS)
 
 
 class FileReader:
@@ -55,8 +55,9 @@ def folder(location: str, named: str, split: str) -> ImageData:
     numbered = [each for each in have if each != "test" or have == ["test"]] if split else [""]
     by_split = {each: found.classes(root / each) for each in numbered}
     _check_shared(by_split, location)
-    names, numbers = class_numbers({*tiny_imagenet.listed_classes(root), *chain.from_iterable(by_split.values())})
-    root = root / split
+    listed = tiny_imagenet.listed_classes(root)
+    names, numbers = class_numbers({*listed, *chain.from_iterable(by_split.values())})
+    top, root = root, root / split
     if split == "test" and (strange := _folders_not_among(names, root)):
         raise UsageError(f"`{root}` has the class folder `{strange[0]}`, which {' and '.join(numbered)} lack")
     if not names:
@@ -65,29 +66,42 @@ def folder(location: str, named: str, split: str) -> ImageData:
         found.walk(root / tiny_imagenet.IMAGES, 0)
         found.labels = [numbers[name] for name in tiny_imagenet.classes_of(found.names, root)]
     else:
-        for name in names:
+        for name in sorted(names):
             if (root / name).is_dir():
                 found.walk(root / name, numbers[name])
-    return found.data(f"folder:{re.sub(r'/+$', '', location)}", split, names)
+    data = found.data(f"folder:{re.sub(r'/+$', '', location)}", split, names)
+    absent = [] if listed else [names[label] for label in sorted(set(numbers.values()) - set(found.labels))]
+    if bare := [name for name in absent if not any(_has_images(top / each / name) for each in numbered)]:
+        text = "%d folders of %s hold no images, but count as classes, such as %s: take them away if they are none"
+        log.warning(text, len(bare), location, bare[0])
+    return data
+
+
+def _has_images(folder: Path) -> bool:
+    return any(is_image(name) for _, _, files in os.walk(folder) for name in files)
 
 
 def imagenet_folder(location: str, named: str, split: str) -> ImageData:
     """torchvision's layout, plain class folders, or validation images in one folder with their truth.
 
-    That is one of the files of the 50,000, or Tiny ImageNet's.
+    Class folders are called by synsets, else by ImageNet's names or labels. The truth is one of the files of the
+    50,000, or Tiny ImageNet's.
     """
     root, split, _ = _splits_of("imagenet", location, named, split)
     root = root / split
-    found, folders, flat = _Found(root), [], False
+    found, folders, others, flat = _Found(root), [], [], False
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
-        if found._leads_nowhere(entry):
+        if found.passes(entry):
             continue
         if entry.is_dir():
-            if re.fullmatch(r"n\d{8}", entry.name):
-                folders.append(entry.name)
+            (folders if re.fullmatch(r"n\d{8}", entry.name) else others).append(entry.name)
         elif is_image(entry.name):
             flat = True
     if folders:
+        if others:
+            log.warning(
+                "%s: %d folders are called by no synset, and left out, such as %s", root, len(others), others[0]
+            )
         for name, label in zip(folders, imagenet.labels_of(folders, location), strict=True):
             found.walk(root / name, label)
     elif tiny_imagenet.has_annotations(root):
@@ -96,6 +110,9 @@ def imagenet_folder(location: str, named: str, split: str) -> ImageData:
     elif flat:
         found.walk(root, 0)
         found.labels = imagenet.validation_labels(root, found.names)
+    elif whole_numbers(others) or any(imagenet.candidates(others)):
+        for name, label in zip(others, imagenet.labels_by_name(others, location), strict=True):
+            found.walk(root / name, label)
     return found.data(f"imagenet:{re.sub(r'/+$', '', location)}", split, imagenet.synsets())
 
 
@@ -130,7 +147,8 @@ def _check_shared(by_split: Mapping[str, Collection[str]], location: str) -> Non
 
 
 def _folders_not_among(names: Sequence[str], root: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name not in names)
+    folders = (entry.name for entry in os.scandir(root) if entry.is_dir() and not is_hidden(entry.name))
+    return sorted(name for name in folders if name not in names)
 
 
 def _place(folder: Path) -> tuple[int, int]:
@@ -148,12 +166,13 @@ class _Found:
         self.labels: list[int] | np.ndarray = []
         self.sizes: list[int] = []
         self.faults: dict[str, str] = {}
+        self.left_out = LeftOut()
 
     def classes(self, folder: Path) -> list[str]:
         """The classes of a split's folder: its subfolders, or those that Tiny ImageNet's list has."""
         if tiny_imagenet.has_annotations(folder):
             return list(tiny_imagenet.annotations(folder).values())
-        return [entry.name for entry in os.scandir(folder) if not self._leads_nowhere(entry) and entry.is_dir()]
+        return [entry.name for entry in os.scandir(folder) if not self.passes(entry) and entry.is_dir()]
 
     def walk(self, folder: Path, label: int) -> None:
         """Add every image in a folder and below it, in the order of their paths."""
@@ -171,16 +190,18 @@ class _Found:
             return
         prefix = "" if folder == self.root else folder.relative_to(self.root).as_posix()
         for entry in os.scandir(folder):
-            if self._leads_nowhere(entry):
+            if self.passes(entry):
                 continue
             if entry.is_dir():
                 yield from self._below(folder / entry.name, (*above, here))
-            elif is_image(entry.name):
+            elif self.left_out.takes(entry.name):
                 size = entry.stat().st_size if entry.is_file() else -1
                 yield (f"{prefix}/{entry.name}" if prefix else entry.name), size
 
-    def _leads_nowhere(self, entry: os.DirEntry) -> bool:
-        """Whether a link goes round in a circle; then it is a fault."""
+    def passes(self, entry: os.DirEntry) -> bool:
+        """Whether an entry is left out: a hidden one, or a link that goes round in a circle, which is a fault."""
+        if self.left_out.hides(entry.name):
+            return True
         try:
             entry.is_dir()
         except OSError as error:
@@ -190,7 +211,8 @@ class _Found:
 
     def data(self, name: str, split: str, classes: Sequence[str]) -> ImageData:
         if not self.names and not self.faults:
-            raise RunError(f"folder `{self.root}` has no images; expected files ending in {', '.join(IMG_EXTENSIONS)}")
+            raise RunError(f"folder `{self.root}` has no images; expected files ending in {', '.join(image_endings())}")
+        self.left_out.say(name)
         names = Names(self.names)
         read = FileReader(self.root, names)
         return ImageData(name, split, classes, self.labels, names, read, sizes=self.sizes, faults=self.faults)
@@ -203,11 +225,44 @@ def files_of(location: str, expected: str, named: str, split: str, suffix: str =
         by_prefix = [[path for path in every if path.name.startswith(prefix)] for prefix in wanted]
         paths = next(filter(None, by_prefix), [])
         if not paths:
-            raise UsageError(f"folder `{location}` has no files {' or '.join(wanted)}*{suffix}")
+            packed = next((f"; `{path.name}` is compressed" for path in Path(location).rglob(f"*{suffix}.*")), "")
+            raise UsageError(f"folder `{location}` has no files {' or '.join(wanted)}*{suffix}{packed}")
         return paths
     if named or split != "val":
         raise UsageError(f"`{location}` names files, which have no split `{named or split}`; name their folder")
-    paths = [Path(path) for path in sorted(glob.glob(location, recursive=True))]
-    if not location or not paths:
+    paths = sorted(map(Path, glob.glob(location, recursive=True)))
+    if location and not paths:
+        for pattern in patterns(location):
+            found = sorted(map(Path, glob.glob(pattern, recursive=True)))
+            if not found:
+                part = "" if pattern == location else f", of `{location}`"
+                raise UsageError(f"no files `{pattern}`{part}; expected {expected}")
+            paths += found
+    if not paths:
         raise UsageError(f"no files `{location}`; expected {expected}")
-    return paths
+    return list(dict.fromkeys(paths))
+
+
+def patterns(text: str) -> Iterator[str]:
+    """What a list of patterns stands for in WebDataset's way of writing: `::` between them, ranges and lists in braces.
+
+    >>> list(patterns("a-{008..010}.tar::{b,c}.tar"))
+    ['a-008.tar', 'a-009.tar', 'a-010.tar', 'b.tar', 'c.tar']
+    """
+    for part in text.split("::"):
+        yield from _in_braces(part)
+
+
+def _in_braces(text: str) -> Iterator[str]:
+    braces = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", text)
+    if braces is None:
+        yield text
+        return
+    first, last, listed = braces.groups()
+    if listed is not None:
+        each = iter(listed.split(","))
+    else:
+        width = max(len(first), len(last)) if "0" in (first[0], last[0]) else 0
+        each = (f"{number:0{width}}" for number in range(int(first), int(last) + 1))
+    for chosen in each:
+        yield from _in_braces(text[: braces.start()] + chosen + text[braces.end() :])

@@ -3,8 +3,11 @@
 Each form is a function of what follows the colon, the split that was named, and the split taken where none was.
 """
 
+import glob
 import os
+from collections.abc import Iterator
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +16,14 @@ from torch.utils.data import Dataset
 
 from ..errors import RunError, UsageError, unknown
 from ..networks.references import split_label
-from . import folders, tables, tars
+from . import folders, imagenet, tables, tars
 from .adapting import adapted
 from .datasets import SPLITS, ImageData, read_chosen
+from .endings import is_hidden, is_image
 from .names import Names
+
+_LOOKED_AT = 1000
+"""Files of a folder that tell what it holds."""
 
 
 def load_data(reference: "str | Dataset", split: str = "val") -> "ImageData | Dataset":
@@ -47,10 +54,41 @@ def load_data(reference: "str | Dataset", split: str = "val") -> "ImageData | Da
         raise unknown("split", named, SPLITS)
     name, _, location = head.partition(":")
     if name not in FORMS:
+        if meant := reference_to(head):
+            raise UsageError(
+                f"no data `{head}`; did you mean `{meant}{mark}{named}`? Valid, before the place: {', '.join(FORMS)}"
+            )
         raise unknown("data", name, FORMS, limit=len(FORMS))
     data = FORMS[name](location, named, split)
     data.label = label
     return data
+
+
+def reference_to(location: str) -> str | None:
+    """What a person who named a place alone may have meant, by what is there; None where nothing is."""
+    found = next(map(Path, glob.iglob(location, recursive=True)), None)
+    if Path(location).exists():
+        found = Path(location)
+    if found is None:
+        return None
+    if not found.is_dir():
+        form = "cache" if Path(f"{found}.json").is_file() else tars.form_of(found)
+        return f"{form}:{location}" if form else None
+    below = [path for path in islice(_files_below(found), _LOOKED_AT) if not is_hidden(path.name)]
+    if images := [path for path in below if is_image(path.name)]:
+        flat = images[0].parent == found and any((found / name).is_file() for name in imagenet.TRUTHS)
+        return f"{'imagenet' if flat else 'folder'}:{location}"
+    kinds = {form: path for path in below if (form := tars.form_of(path))}
+    if not kinds:
+        return None
+    form, path = next(iter(kinds.items()))
+    return f"tar:{path}" if form == "tar" else f"{form}:{location}"
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for place, below, files in os.walk(folder):
+        below[:] = sorted(name for name in below if not is_hidden(name))
+        yield from (Path(place) / name for name in sorted(files))
 
 
 @cache

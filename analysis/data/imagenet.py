@@ -2,8 +2,10 @@
 
 import csv
 import logging
+import re
 import struct
 import zlib
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 
 from ..errors import RunError, UsageError
 from ..untrusted import check_regular
+from .classes import whole_numbers
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +67,105 @@ def recognised(names: Sequence[str]) -> tuple[list[str], list[str]]:
     places = {synset: label for label, synset in enumerate(synsets())}
     if names and all(name in places for name in names):
         return [class_names()[places[name]] for name in names], list(names)
-    firsts = [str(name).split(",")[0] for name in names]
-    if len(names) == 1000 and firsts == [name.partition(" (n")[0] for name in class_names()]:
+    firsts, ours = ([str(name).split(",")[0].partition(" (n")[0] for name in each] for each in (names, class_names()))
+    if len(names) == 1000 and firsts == ours:
         return list(class_names()), list(synsets())
     return list(names), []
+
+
+def is_whole(names: Sequence[str]) -> bool:
+    """Whether classes are all 1000, in the order of their labels."""
+    return tuple(names) == class_names()
+
+
+def candidates(names: Sequence[str]) -> list[set[int]]:
+    """The labels that every one of several classes may mean by its name; none where it is no class of ImageNet.
+
+    A name may begin with a synset, be one of timm's or torchvision's, or, where it is none, a synonym of WordNet;
+    capitals, spaces and marks say nothing. Where two classes share a name, that of the other tells them apart.
+
+    >>> candidates(["n01440764-tench", "Great_White_Shark", "cardigan", "zebu"])
+    [{0}, {2}, {264, 474}, set()]
+    >>> candidates(["crane", "crane bird", "cardigan", "Cardigan"])
+    [{517}, {134}, {474}, {264}]
+    """
+    places = {synset: label for label, synset in enumerate(synsets())}
+    listed, synonyms = _labels_by_name()
+    found = []
+    times = Counter(_spelled(name).lower() for name in names)
+    for name in names:
+        synset, key = re.match(r"n\d{8}(?!\d)", name), _spelled(name)
+        if synset:
+            found.append({places[synset[0]]} if synset[0] in places else set())
+        elif times[key.lower()] > 1 and key in listed:
+            found.append(set(listed[key]))
+        else:
+            key = key.lower()
+            found.append(set(listed.get(key) or synonyms.get(key) or ()))
+    before: list[set[int]] = []
+    while found != before:  # one that is told apart may tell another
+        before = found
+        taken = {label for each in found if len(each) == 1 for label in each}
+        found = [each - taken if len(each) > 1 else each for each in found]
+    return found
+
+
+@cache
+def _labels_by_name() -> tuple[dict[str, set[int]], dict[str, set[int]]]:
+    """Labels by the names that lists of ImageNet's classes have, as they are and in small letters, and by synonyms."""
+    from timm.data import ImageNetInfo
+    from torchvision.models._meta import _IMAGENET_CATEGORIES
+
+    info = ImageNetInfo("imagenet-1k")
+    listed: dict[str, set[int]] = defaultdict(set)
+    synonyms: dict[str, set[int]] = defaultdict(set)
+    for label in range(1000):
+        described = info.index_to_description(label)
+        first, *others = described.split(",")
+        for name in (first, described, class_names()[label], _IMAGENET_CATEGORIES[label]):
+            listed[_spelled(name)].add(label)
+            listed[_spelled(name).lower()].add(label)
+        for name in others:
+            synonyms[_spelled(name).lower()].add(label)
+    return dict(listed), dict(synonyms)
+
+
+def _spelled(name: str) -> str:
+    """A name without what people write in different ways.
+
+    >>> _spelled("Jack-o'-lantern"), _spelled("maillot,_tank_suit")
+    ('Jack o lantern', 'maillot tank suit')
+    """
+    return " ".join(re.sub(r"[_,-]", " ", re.sub(r"['’]", "", name)).split())
+
+
+def labels_by_name(names: Sequence[str], where: str) -> np.ndarray:
+    """The labels of classes called by ImageNet's names, or by the labels themselves.
+
+    Raises:
+        UsageError: a name that is none, or that two classes share.
+    """
+    if values := whole_numbers(names):
+        if max(values.values()) > 999:
+            raise UsageError(f"the classes of `{where}` are numbers up to {max(values.values())}; expected 0 … 999")
+        log.info("the classes of %s are numbers, and taken as the labels of ImageNet's 1000", where)
+        return np.array([values[name] for name in names], dtype=np.int64)
+    found = candidates(names)
+    if strange := [name for name, labels in zip(names, found, strict=True) if not labels]:
+        raise UsageError(
+            f"{len(strange)} of the {len(names)} classes of `{where}` have no name of ImageNet's 1000, such as "
+            f"`{strange[0]}`; expected its names or synsets (n01440764) throughout"
+        )
+    for name, labels in zip(names, found, strict=True):
+        if len(labels) > 1:
+            known = ", ".join(synsets()[label] for label in sorted(labels))
+            raise UsageError(f"`{name}` of `{where}` is the name of {len(labels)} classes of ImageNet: say {known}")
+    labels = [label for each in found for label in each]
+    for label, times in Counter(labels).items():
+        if times > 1:
+            same = " and ".join(f"`{name}`" for name, each in zip(names, labels, strict=True) if each == label)
+            raise UsageError(f"{same} of `{where}` are the same class of ImageNet, {synsets()[label]}")
+    return np.array(labels, dtype=np.int64)
 
 
 def labels_of(names: Sequence[str], where: str) -> np.ndarray:

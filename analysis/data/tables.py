@@ -12,8 +12,10 @@ from packaging.version import Version
 from PIL import Image
 
 from ..errors import RunError, UsageError
-from ..untrusted import check_regular
-from .datasets import MOST_CLASSES, ImageData, class_numbers, reason
+from ..untrusted import Fields, Named, check_regular, parse_json
+from . import imagenet
+from .classes import class_numbers, distinct
+from .datasets import MOST_CLASSES, ImageData, reason
 from .folders import files_of, prefixes, tested_instead
 from .pictures import open_picture
 
@@ -21,6 +23,9 @@ log = logging.getLogger(__name__)
 
 SAFE = "5.2.0"
 """Of the package `datasets`: older ones take the name `pandas` for a reader that unpickles files beside it."""
+IMAGES = ("image", "img", "jpg", "image_bytes")
+LABELS = ("label", "labels", "cls", "fine_label")
+"""Names of columns, the better first, of tables that do not say what their columns are."""
 _BUILDERS = ("arrow", "audiofolder", "cache", "csv", "generator", "imagefolder", "json", "pandas", "parquet", "spark")
 _BUILDERS += ("sql", "text", "videofolder", "webdataset", "xml")
 
@@ -35,7 +40,8 @@ def parquet(location: str, named: str, split: str) -> ImageData:
         _check_file(path, location)
     begun = time.time()
     try:
-        table = datasets.Dataset.from_parquet([str(path) for path in paths])  # load_dataset would tell a server of it
+        features = _features_of(paths[0])  # load_dataset would tell a server of what is read
+        table = datasets.Dataset.from_parquet([str(path) for path in paths], features=features)
     except Exception as error:  # pyarrow's, or its builder's own
         raise RunError(f"`{location}` cannot be read as parquet: {reason(error.__cause__ or error)}") from error
     _say_converted(table, "parquet", begun)
@@ -50,6 +56,24 @@ def _check_file(path: Path, location: str) -> None:
         check_regular(path)
     except (OSError, ValueError) as error:
         raise RunError(f"`{location}` cannot be read as parquet: `{path.name}`: {reason(error)}") from error
+
+
+def _features_of(path: Path):
+    """A table's columns where two classes have one name, which the package refuses, told apart; None elsewhere."""
+    import pyarrow.parquet as pq
+    from datasets import Features
+
+    told = (pq.read_schema(path).metadata or {}).get(b"huggingface")
+    if not told:
+        return None
+    columns = parse_json(told, Fields({"info": Fields({"features": Named(dict)})}))["info"]["features"]
+    shared = False
+    for column in columns.values():
+        names = column.get("names")
+        if column.get("_type") == "ClassLabel" and isinstance(names, list) and len(set(names)) < len(names):
+            column["names"] = distinct(imagenet.recognised(names)[0])
+            shared = True
+    return Features.from_dict(columns) if shared else None
 
 
 def hub(location: str, named: str, split: str) -> ImageData:
@@ -120,21 +144,31 @@ def _of_table(table, name: str, split: str, note: str = "") -> ImageData:
     """Images of a `datasets.Dataset`, whose bytes are decoded when they are read."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    from datasets import ClassLabel
+    from datasets import ClassLabel, Value
     from datasets import Image as ImageColumn
 
+    types = table.features.arrow_schema
     column = next((key for key, kind in table.features.items() if isinstance(kind, ImageColumn)), None)
-    column = column or next((key for key in ("image", "img", "jpg") if key in table.features), None)
-    labelled = next((key for key, kind in table.features.items() if isinstance(kind, ClassLabel)), None)
-    labelled = labelled or next(
-        (key for key in ("label", "labels", "cls", "fine_label") if key in table.features), None
-    )
+    column = column or next((key for key in IMAGES if key in table.features), None)
+    held = [field.name for field in types if _is_bytes(field.type)]
+    if column is None and len(held) == 1:
+        column = held[0]
+    named = [key for key, kind in table.features.items() if isinstance(kind, ClassLabel)]
+    labelled = next((key for key in LABELS if key in (named or table.features)), next(iter(named), None))
     if column is None or labelled is None:
-        raise UsageError(f"{name} has columns {', '.join(table.features)}; expected one of images and one of labels")
+        raise UsageError(
+            f"{name} has columns {', '.join(table.features)}; expected one of images ({', '.join(IMAGES)}, or one of "
+            f"bytes alone) and one of labels ({', '.join(LABELS)})"
+        )
+    if len(named) > 1:
+        log.info("%s: the labels are column %s, of %s", name, labelled, ", ".join(named))
     try:
         kind = table.features[labelled]
         # of all other columns nothing is read: the package would fetch the addresses in them, and open the paths
-        table = table.select_columns([column, labelled]).cast_column(column, ImageColumn(decode=False))
+        table = table.select_columns([column, labelled])
+        if types.field(column).type == pa.binary_view():
+            table = table.cast_column(column, Value("large_binary"))
+        table = table.cast_column(column, ImageColumn(decode=False))
         stored = table.data.column(column)
         paths, contents = (pc.struct_field(stored, field) for field in ("path", "bytes"))
     except (TypeError, ValueError, pa.ArrowException) as error:
@@ -146,16 +180,27 @@ def _of_table(table, name: str, split: str, note: str = "") -> ImageData:
         classes, labels = _labels(table.data.column(labelled))
     except ValueError as error:
         raise UsageError(f"{name}: column {labelled} {error}") from error
-    if isinstance(kind, ClassLabel):
+    by_name = not isinstance(kind, ClassLabel)
+    if not by_name:
         if labels.max() >= len(kind.names):
             raise UsageError(f"{name}: column {labelled} has the label {labels.max()}, but {len(kind.names)} classes")
         classes = kind.names
     read = partial(_read_row, table.select_columns([column]), column)
-    data = ImageData(name, split, classes, np.maximum(labels, 0), paths, read, note=note, sizes=sizes)
+    told = {"note": note, "sizes": sizes, "by_name": by_name}
+    data = ImageData(name, split, classes, np.maximum(labels, 0), paths, read, **told)
     if (labels < 0).any():
         data = data.subset(np.flatnonzero(labels >= 0))
         data.faults = {paths[row]: "it has no label" for row in np.flatnonzero(labels < 0)}
     return data
+
+
+def _is_bytes(kind) -> bool:
+    """Whether a type of pyarrow's is of bytes, or of a structure with bytes in it, as images are stored."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" and _is_bytes(field.type) for field in kind)
+    return kind in (pa.binary(), pa.large_binary(), pa.binary_view())
 
 
 def _labels(values) -> tuple[list[str], np.ndarray]:
@@ -167,7 +212,9 @@ def _labels(values) -> tuple[list[str], np.ndarray]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+    if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
+        values = _whole(values.cast(pa.float64()))
+    if values.type in (pa.string(), pa.large_string(), pa.string_view()):
         names = values.to_pylist()
         classes, numbers = class_numbers([name for name in names if name is not None])
         labels = np.array([numbers.get(name, -1) for name in names], dtype=np.int64)
@@ -182,6 +229,23 @@ def _labels(values) -> tuple[list[str], np.ndarray]:
     if not len(labels) or labels.max() < 0:
         raise ValueError("has no labels: it is empty, or negative throughout")
     return classes, labels
+
+
+def _whole(values):
+    """Whole numbers of a column of others, as pandas makes them of labels that some rows lack.
+
+    Raises:
+        ValueError: one is not whole.
+    """
+    import pyarrow as pa
+
+    numbers = values.to_numpy()
+    missing = np.isnan(numbers)
+    whole = np.isfinite(numbers) & (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**53)
+    if len(strange := np.flatnonzero(~(whole | missing))):
+        row = strange[0]
+        raise ValueError(f"has the value {numbers[row]:g} in row {row}; expected whole numbers or class names")
+    return pa.array(np.where(missing, -1, numbers).astype(np.int64))
 
 
 def _read_row(table, column: str, position: int) -> Image.Image:

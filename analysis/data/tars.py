@@ -5,22 +5,40 @@ import posixpath
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from ..errors import RunError, UsageError
+from ..errors import RunError, UsageError, plain
 from ..untrusted import Fields, open_regular, parse_json
 from . import imagenet
-from .datasets import MOST_CLASSES, SPLITS, ImageData, class_numbers, reason
-from .folders import files_of, is_image, tested_instead
+from .classes import class_numbers
+from .datasets import MOST_CLASSES, SPLITS, ImageData, reason
+from .endings import LeftOut, image_endings, is_image
+from .folders import files_of, tested_instead
 from .pictures import open_picture
 
+LABELS = ("cls", "json", "txt")
+"""Endings of files that tell the label of a sample, the better first; .txt is often a caption."""
+LABELLED = Fields({"label": (int, float, str)})
 LARGEST_LABEL = 2**20
-"""Bytes of the file that tells the label of a sample."""
+"""Bytes of such a file."""
+LONGEST_NAME = 200
+"""Characters of a class's name."""
+COMPRESSED = {
+    b"\x1f\x8b": "gunzip",
+    b"BZh": "bunzip2",
+    b"\xfd7zXZ": "unxz",
+    b"\x28\xb5\x2f\xfd": "unzstd",
+    b"PK\x03\x04": "unzip",
+}
+"""How files begin that are compressed, and what unpacks them."""
+_LOOKED_AT = 100
+"""Files of a tar that tell what it is."""
 LINK = "it is a link inside the archive; pack the files themselves"
 
 
@@ -70,10 +88,10 @@ def members(path: Path) -> Iterator[Member]:
     """Every file in a tar, in its order, and every link.
 
     Raises:
-        RunError: it is compressed, damaged, or no tar.
+        RunError: it is compressed, damaged, cut short, or no tar, or others follow it in the file.
     """
     try:
-        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        with open_regular(path) as file, _opened_tar(file, path) as archive:
             whole, before = os.fstat(file.fileno()).st_size, -1
             for member in archive:
                 archive.members = []  # else every member is remembered
@@ -82,8 +100,37 @@ def members(path: Path) -> Iterator[Member]:
                 before = member.offset
                 if member.isfile() or member.islnk() or member.issym():
                     yield Member(member.name, member.offset_data, member.size, _fault(member, whole))
+            _check_end(file, archive.offset, path)
     except (tarfile.TarError, ValueError, OverflowError, OSError, RecursionError, MemoryError) as error:
         raise RunError(f"`{path}` is no uncompressed tar, or is damaged: {reason(error)}") from error
+
+
+def _opened_tar(file: BinaryIO, path: Path) -> tarfile.TarFile:
+    head = file.read(max(map(len, COMPRESSED)))
+    file.seek(0)
+    if unpack := next((unpack for magic, unpack in COMPRESSED.items() if head.startswith(magic)), None):
+        raise RunError(f"`{path}` is no uncompressed tar; images are read where they lie in one: unpack it by {unpack}")
+    return tarfile.open(fileobj=file, mode="r:")
+
+
+def _check_end(file: BinaryIO, offset: int, path: Path) -> None:
+    """Where Python's reader stopped, which takes the end of the file and what is no head for the end as well.
+
+    Raises:
+        RunError: no zeros are there, or more than zeros.
+    """
+    file.seek(offset)
+    block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        raise RunError(f"`{path}` ends without the zeros that end a tar: it was cut short; fetch it or pack it again")
+    if block.strip(b"\0"):
+        raise RunError(f"`{path}` is damaged: no member begins at byte {offset}; fetch it or pack it again")
+    while chunk := file.read(2**20):
+        if chunk.strip(b"\0"):
+            raise RunError(
+                f"`{path}` goes on after the end of the tar at byte {offset}, as several do one after another: `tar "
+                f"--ignore-zeros -xf` unpacks them all; pack them as one"
+            )
 
 
 def _fault(member: tarfile.TarInfo, whole: int) -> str | None:
@@ -115,9 +162,9 @@ def tar(location: str, named: str, split: str) -> ImageData:
     path = Path(location)
     if not path.is_file():
         raise UsageError(f"no file `{location}`; expected tar:FILE with one folder of images for each class in it")
-    found, faults = [], {}
+    found, faults, left_out = [], {}, LeftOut()
     for name, offset, size, fault in members(path):
-        if not is_image(name):
+        if left_out.hides(name) or not left_out.takes(name):
             continue
         if fault:
             faults[name] = fault
@@ -149,11 +196,29 @@ def tar(location: str, named: str, split: str) -> ImageData:
     if strange := [each[0] for each in described if each[0] not in numbers]:
         raise UsageError(f"tar `{location}` has the class `{strange[0]}` in test, which its other splits lack")
     if not described and not faults:
-        raise RunError(f"tar `{location}` has no images; expected files ending in {', '.join(IMG_EXTENSIONS)}")
+        raise RunError(f"tar `{location}` has no images; expected files ending in {', '.join(image_endings())}")
     offsets, sizes = (np.array([each[place] for each in described], dtype=np.int64) for place in (3, 4))
     reader = TarReader([path], np.zeros(len(described), dtype=np.int64), offsets, sizes)
     labels, identifiers = [numbers[each[0]] for each in described], [each[1] for each in described]
+    left_out.say(f"tar:{location}")
     return ImageData(f"tar:{location}", split, names, labels, identifiers, reader, sizes=sizes, faults=faults)
+
+
+def form_of(path: Path) -> str | None:
+    """The form of a file by its name, and of a tar by its first files, those of shards having labels beside images."""
+    if path.suffix == ".parquet":
+        return "parquet"
+    if not {".tar", ".tgz"} & set(path.suffixes):
+        return None
+    images, labels = set(), set()
+    with suppress(RunError):
+        for each in islice(members(path), _LOOKED_AT):
+            key, _, ending = each.name.rpartition(".")
+            if is_image(each.name):
+                images.add(key)
+            elif ending in LABELS:
+                labels.add(key)
+    return "webdataset" if images & labels else "tar"
 
 
 def _splits_among(paths: list[list[str]], named: str) -> list[str]:
@@ -179,56 +244,93 @@ def _folders_around(paths: list[list[str]]) -> int:
 
 
 def webdataset(location: str, named: str, split: str) -> ImageData:
-    """Shards of WebDataset: tars of KEY.jpg with KEY.cls (a number), or KEY.json with a `label`."""
+    """Shards of WebDataset: tars of KEY.jpg with KEY.cls (a number or a name), KEY.json with a `label`, or KEY.txt.
+
+    A key ends at the first dot of a file's name, as in the library of that name, but its files need not be neighbours.
+    """
     paths = files_of(location, "webdataset:GLOB of tar files, such as webdataset:shards/val-*.tar", named, split)
     note = tested_instead(named or split, paths[0].name) if Path(location).is_dir() else ""
-    names, labels, places, faults = [], [], [], {}
+    names, told, places, faults, left_out = [], [], [], {}, LeftOut()
     for number, path in enumerate(paths):
         with _opened(path) as file:
-            for key, fields in _samples(path, faults):
-                images = [name for name in fields if is_image(f".{name}")]
-                if not images:
+            for key, fields in _samples(path, faults, left_out).items():
+                image = _image_of(key, fields, path, left_out)
+                if image is None:
                     continue
-                image = min(images, key=lambda name: name.count("."))  # KEY.jpg, not KEY.mask.png
                 try:
-                    labels.append(_label_of(file, fields))
+                    told.append(_label_of(file, fields))
                 except ValueError as error:
-                    faults[f"{key}.{image}"] = f"it has no label: {reason(error)}"
+                    faults[f"{key}.{image.name}"] = f"it has no label: {reason(error)}"
                     continue
-                names.append(f"{key}.{image}")
-                places.append((number, *fields[image]))
+                names.append(f"{key}.{image.name}")
+                places.append((number, image.offset, image.size))
     if not names and not faults:
         raise RunError(f"`{location}` has no samples of an image and a .cls or .json")
+    labels, named_classes, strange = _numbered(told)
+    for place in strange:
+        faults[names[place]] = f"it has no label: it has the name `{told[place]}`, where others have whole numbers"
+    kept = [place for place in range(len(names)) if place not in strange]
+    names, places = [names[place] for place in kept], [places[place] for place in kept]
     if len(set(names)) < len(names):  # shards that all count from 0
-        names = [f"{paths[number].name}/{name}" for name, (number, *_) in zip(names, places, strict=True)]
-    if len(set(names)) < len(names):
-        raise RunError(
-            f"`{location}` has {len(names) - len(set(names))} samples of keys that others have in their shard"
-        )
+        above = os.path.commonpath([path.absolute().parent for path in paths])
+        shards = [os.path.relpath(path.absolute(), above) for path in paths]
+        names = [f"{shards[number]}/{name}" for name, (number, *_) in zip(names, places, strict=True)]
     files, offsets, sizes = np.array(places, dtype=np.int64).reshape(-1, 3).T
-    reader, classes = TarReader(paths, files, offsets, sizes), _classes_by_key(names, labels)
+    reader, classes = TarReader(paths, files, offsets, sizes), named_classes or _classes_by_key(names, labels)
+    left_out.say(f"webdataset:{location}")
     return ImageData(
         f"webdataset:{location}", "", classes, labels, names, reader, note=note, sizes=sizes, faults=faults
     )
 
 
-def _samples(path: Path, faults: dict[str, str]) -> Iterator[tuple[str, dict[str, tuple[int, int]]]]:
-    """Neighbouring members of one key: by what follows the key's first dot, first byte and size."""
-    key, fields = None, {}
+class Field(NamedTuple):
+    """A file of a sample: what follows the key's first dot, first byte and size."""
+
+    name: str
+    offset: int
+    size: int
+
+
+def _samples(path: Path, faults: dict[str, str], left_out: LeftOut) -> dict[str, dict[str, Field]]:
+    """The fields of every key in a shard, by their names in small letters."""
+    found: dict[str, dict[str, Field]] = {}
     for name, offset, size, fault in members(path):
+        if left_out.hides(name):
+            continue
         if fault:
             faults[name] = fault
             continue
         folder, _, base = posixpath.normpath(name).rpartition("/")
         stem, _, field = base.partition(".")
-        mine = f"{folder}/{stem}" if folder else stem
-        if mine != key and fields:
-            yield key, fields
-            fields = {}
-        key = mine
-        fields[field] = (offset, size)
-    if fields:
-        yield key, fields
+        fields = found.setdefault(f"{folder}/{stem}" if folder else stem, {})
+        if field.lower() in fields:
+            raise RunError(f"`{path}` has two files `{plain(name)}`; expected one file of a name, in small letters")
+        fields[field.lower()] = Field(field, offset, size)
+    return found
+
+
+def _image_of(key: str, fields: Mapping[str, Field], path: Path, left_out: LeftOut) -> Field | None:
+    """The image of a sample: KEY.jpg, beside which there may be KEY.mask.png.
+
+    Raises:
+        RunError: one of several images would have to be guessed.
+    """
+    images = [each for each in fields.values() if is_image(f".{each.name}")]
+    if not images:
+        for each in fields.values():
+            left_out.takes(f"{key}.{each.name}" if each.name else key)
+        return None
+    plainest = [each for each in images if "." not in each.name] or images
+    labels_of_others = [name for name in fields if name.rpartition(".")[2] in LABELS and "." in name]
+    if len(plainest) > 1 or (len(images) > 1 and labels_of_others):
+        listed = ", ".join(plain(f"{key}.{each.name}") for each in images[:3])
+        raise RunError(
+            f"`{path}` has {len(images)} images of the key `{plain(key)}`, which ends at the first dot: {listed}"
+            f"{' …' if len(images) > 3 else ''}; expected one image a key (no other dots), and others beside it as "
+            f"KEY.mask.png"
+        )
+    left_out.takes(f"{key}.{plainest[0].name}")
+    return plainest[0]
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -238,29 +340,59 @@ def _opened(path: Path) -> BinaryIO:
         raise RunError(f"`{path}` is no uncompressed tar, or is damaged: {reason(error)}") from error
 
 
-def _label_of(file: BinaryIO, fields: Mapping[str, tuple[int, int]]) -> int:
-    known = {name.lower(): place for name, place in fields.items()}
-    if not {"cls", "json"} & known.keys():
+def _label_of(file: BinaryIO, fields: Mapping[str, Field]) -> int | str:
+    """The label of a sample, or the name of its class.
+
+    Raises:
+        ValueError: it has none.
+    """
+    kind = next((name for name in LABELS if name in fields), None)
+    if kind is None:
         raise ValueError("no .cls and no .json")
-    start, size = known.get("cls") or known["json"]
-    if size > LARGEST_LABEL:
-        raise ValueError(f"its file has {size} bytes; expected at most {LARGEST_LABEL}")
-    file.seek(start)
-    text = file.read(size)
-    label = text if "cls" in known else parse_json(text, Fields({"label": (int, str)}))["label"]
+    field = fields[kind]
+    if field.size > LARGEST_LABEL:
+        raise ValueError(f"its file has {field.size} bytes; expected at most {LARGEST_LABEL}")
+    file.seek(field.offset)
+    content = file.read(field.size)
+    expected = "a whole number; no .cls and no .json" if kind == "txt" else "a whole number or the name of a class"
     try:
-        label = int(label)
-    except ValueError:
-        raise ValueError(f"its .cls is {text[:20]!r}; expected a whole number") from None
-    if not 0 <= label < MOST_CLASSES:
+        told = parse_json(content, LABELLED)["label"] if kind == "json" else content.decode("utf-8-sig")
+    except (UnicodeDecodeError, OverflowError) as error:
+        raise ValueError(f"its .{kind} is {content[:20]!r}, {error}; expected {expected}") from None
+    label = _whole(told.strip() if isinstance(told, str) else told)
+    if isinstance(label, float) or (isinstance(label, str) and (kind == "txt" or not 0 < len(label) <= LONGEST_NAME)):
+        raise ValueError(f"its .{kind} is {str(label)[:20]!r}; expected {expected}")
+    if isinstance(label, int) and not 0 <= label < MOST_CLASSES:
         raise ValueError(f"label {label} is outside 0 … {MOST_CLASSES - 1}")
     return label
+
+
+def _whole(told: float | str) -> int | float | str:
+    """A whole number as one; other numbers and other text as they are.
+
+    >>> _whole("3.0"), _whole(3.5), _whole("tench")
+    (3, 3.5, 'tench')
+    """
+    try:
+        number = float(told)
+    except ValueError:
+        return told
+    return int(number) if number.is_integer() else number
+
+
+def _numbered(told: Sequence[int | str]) -> tuple[list[int], list[str], set[int]]:
+    """Labels, names of the classes where all have names, and the places of names where others have numbers."""
+    names = {place for place, each in enumerate(told) if isinstance(each, str)}
+    if len(names) < len(told):
+        return [int(each) for place, each in enumerate(told) if place not in names], [], names
+    classes, numbers = class_numbers([str(each) for each in told])
+    return [numbers[str(each)] for each in told], classes, set()
 
 
 def _classes_by_key(names: Iterable[str], labels: Sequence[int]) -> list[str]:
     """ImageNet's synsets where keys carry them and agree with the labels, else the labels themselves."""
     found = [re.search(r"(?:^|[/_])(n\d{8})(?=[/_])", name) for name in names]
-    if all(found) and {each[1] for each in found} <= set(imagenet.synsets()):
+    if names and all(found) and {each[1] for each in found} <= set(imagenet.synsets()):
         expected = imagenet.labels_of([each[1] for each in found], "webdataset")
         if np.array_equal(expected, labels):
             return list(imagenet.synsets())

@@ -112,6 +112,7 @@ def train(
     if limit is not None or per_class is not None:
         training, validation = (each.limited(limit, per_class, recipe.seed) for each in (training, validation))
     training, validation = (checked(each, skip_unreadable, progress) for each in (training, validation))
+    validation = validation.labelled_as(training.classes)
     set_seed(recipe.seed)
     network = load_network(parsed, classes=len(training.classes))
     network.preprocessing = preprocessing_for(network, training)
