@@ -46,6 +46,7 @@ RECORDING = Fields(
         "labels_known": bool,
         "precision": str,
         "versions": dict,
+        "chosen": Named(Named(Named(Whose(int, lambda rows: rows > 0, "a number of rows above 0")))),
     },
 )
 
