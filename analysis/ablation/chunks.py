@@ -8,7 +8,7 @@ from ..errors import RunError
 
 log = logging.getLogger(__name__)
 
-SIZES = {"cpu": 32, "mps": 128}
+SIZES = {"cpu": 64, "mps": 128}
 OTHER_SIZES = 1024
 """Images × variants in a chunk, by device; of all other devices."""
 

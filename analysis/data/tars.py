@@ -21,6 +21,8 @@ from .pictures import open_picture
 
 LARGEST_LABEL = 2**20
 """Bytes of the file that tells the label of a sample."""
+LARGEST_HEAD = 2**20
+"""Bytes of what is said of a member: its name, its attributes."""
 LINK = "it is a link inside the archive; pack the files themselves"
 
 
@@ -73,17 +75,34 @@ def members(path: Path) -> Iterator[Member]:
         RunError: it is compressed, damaged, or no tar.
     """
     try:
-        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        with open_regular(path) as file, tarfile.open(fileobj=(heads := _Heads(file)), mode="r:") as archive:
             whole, before = os.fstat(file.fileno()).st_size, -1
             for member in archive:
                 archive.members = []  # else every member is remembered
+                heads.read_of_one = 0
                 if member.offset <= before:  # a size below 0 leads back: round and round
                     raise tarfile.ReadError(f"a member at {member.offset} follows one at {before}")
                 before = member.offset
                 if member.isfile() or member.islnk() or member.issym():
                     yield Member(member.name, member.offset_data, member.size, _fault(member, whole))
-    except (tarfile.TarError, ValueError, OverflowError, OSError, RecursionError, MemoryError) as error:
+    except OSError as error:
+        raise RunError(f"`{path}` cannot be read: {reason(error)}") from error
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         raise RunError(f"`{path}` is no uncompressed tar, or is damaged: {reason(error)}") from error
+
+
+class _Heads:
+    """What `tarfile` reads of a tar: the heads of its members, with their long names, of a bounded length each."""
+
+    def __init__(self, file: BinaryIO):
+        self.file, self.read_of_one = file, 0
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        self.read_of_one += size
+        if self.read_of_one > LARGEST_HEAD:
+            raise tarfile.ReadError(f"a head of {self.read_of_one} bytes; expected at most {LARGEST_HEAD}")
+        return self.file.read(size)
 
 
 def _fault(member: tarfile.TarInfo, whole: int) -> str | None:

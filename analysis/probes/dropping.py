@@ -21,8 +21,8 @@ from ..devices import to_device
 from ..errors import UsageError, unknown
 from ..recording import Kept
 from ..statistics.curve_table import curve_table
-from .metric import SavedMetric
 from .chunked import Chunked
+from .metric import SavedMetric
 from .probe import Moment
 
 RATIOS = tuple(step / 10 for step in range(11))

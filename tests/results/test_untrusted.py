@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 from pathlib import Path
 
@@ -15,10 +16,10 @@ import cli
 from gelens.data.manifests import read_manifest
 from gelens.errors import RunError, UsageError, plain
 from gelens.figures.drawing import draw
-from gelens.recording import open_recording
+from gelens.recording import Kept, Recording, open_recording
 from gelens.recording.store import discard
 from gelens.results.run import Run, read_record, read_table
-from gelens.untrusted import Fields, Listed, Named, Whose, conform, map_array, parse_json, read_arrays
+from gelens.untrusted import Fields, Listed, Named, StoredRows, Whose, conform, map_array, parse_json, read_arrays
 from tests.figures.making import write_everything, write_run
 from tests.fuzz.kinds import cache_files, recording_files
 
@@ -206,13 +207,53 @@ def test_an_array_file_is_mapped_only_as_long_as_it_is(tmp_path):
         whole[:9],
     ):
         path.write_bytes(content)
-        for mode in ("r", "r+"):
+        for read in (map_array, StoredRows):
             with pytest.raises(ValueError):
-                map_array(path, mode)
+                read(path)
         assert path.read_bytes() == content
     np.save(path, np.array([{}], dtype=object))
     with pytest.raises(ValueError):
         map_array(path)
+    np.save(path, np.asfortranarray(np.arange(6).reshape(2, 3)))
+    with pytest.raises(ValueError, match="its columns follow each other"):
+        StoredRows(path)
+
+
+def test_an_array_that_is_cut_short_as_it_is_read_kills_nobody(tmp_path):
+    """Of a mapped file the system sends SIGBUS there."""
+    folder = write_recording(tmp_path)
+    recording = open_recording(folder)
+    path = folder / "n" / "b.output.npy"
+    os.truncate(path, path.stat().st_size - 20)
+    with pytest.raises(RunError, match=r"damaged: `b\.output\.npy` of n: it was cut short as it was read"):
+        recording.matrix("n", "b")
+    path.unlink()
+    with pytest.raises(RunError, match=r"damaged: `b\.output\.npy` of n is missing"):
+        recording.matrix("n", "b")
+
+
+def test_a_recording_of_many_arrays_needs_few_open_files(tmp_path):
+    """And where even those are too many, that is what is said."""
+    kept = {"n": [Kept(f"b{number}.output", (2,)) for number in range(300)]}
+    images = pd.DataFrame({"index": [0, 1], "identifier": ["a", "b"], "label": [0, 1], "class": ["", ""], "bytes": -1})
+    facts = {"networks": {"n": {}}, "taps": {"n": {f"b{number}": ["output"] for number in range(300)}}}
+    recording = Recording.create(kept, images, facts, tmp_path / "r")
+    recording.write(0, {("n", each.name): np.ones((2, 2), "f4") for each in kept["n"]}, 2)
+    recording.finish()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    first_free = os.open("/dev/null", os.O_RDONLY)
+    os.close(first_free)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first_free + 20, limits[1]))
+        recording = open_recording(tmp_path / "r")
+        assert sum(recording.matrix("n", block).sum() for block in recording.blocks("n")) == 1200
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, limits[1]))
+        with pytest.raises(RunError, match="cannot be read: Too many open files"):
+            recording.matrix("n", "b0")
+        with pytest.raises(RunError, match="cannot be read: Too many open files"):
+            open_recording(tmp_path / "r")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def write_recording(folder: Path, **changes) -> Path:
