@@ -94,11 +94,11 @@ def _check_jpeg(image: Image.Image) -> None:
     file.seek(0)
     content = file.read()
     file.seek(place)
-    pixels = image.width * image.height
-    if len(content) < LEAST_JPEG * pixels:
+    reduced = (*getattr(image, "decoderconfig", ()), 1)[0]  # by Image.draft
+    width, height = image.width * reduced, image.height * reduced
+    if len(content) < (least := int(LEAST_JPEG * width * height)):
         raise ValueError(
-            f"it has {len(content)} bytes for {image.width} × {image.height} pixels; expected at least "
-            f"{int(LEAST_JPEG * pixels)}: it is cut short"
+            f"it has {len(content)} bytes for {width} × {height} pixels; expected at least {least}: it is cut short"
         )
     if (scans := content.count(b"\xff\xda")) > MOST_SCANS:
         raise ValueError(f"it has {scans} scans; expected at most {MOST_SCANS}")

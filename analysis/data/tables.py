@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 _BESIDE = 2**31
 """Bytes of memory that readers of tables may reserve beside what a file unpacks to."""
-_ROWS = 1024
-"""At most, that are unpacked at a time."""
+_ROWS, _AT_ONCE = 1024, 2**26
+"""Rows that are unpacked at a time at most, and bytes of a small file."""
 SAFE = "5.2.0"
 """Of the package `datasets`: older ones take the name `pandas` for a reader that unpickles files beside it."""
 _BUILDERS = ("arrow", "audiofolder", "cache", "csv", "generator", "imagefolder", "json", "pandas", "parquet", "spark")
@@ -88,7 +88,7 @@ def _check_content(path: Path) -> None:
         for claimed in (sum(packed), values, *packed):
             if not 0 <= claimed <= largest:
                 raise ValueError(_too_much(path, claimed, size))
-        rows = max(1, min(_ROWS, largest // max(1, *packed))) if packed else 1
+        rows = max(1, min(_ROWS, max(_AT_ONCE, 32 * size) // max(1, *packed))) if packed else 1
         for batch in file.iter_batches(rows, use_threads=False):
             unpacked += batch.nbytes
             if unpacked > largest:
