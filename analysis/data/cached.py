@@ -240,7 +240,9 @@ def _read_part(part: Path) -> dict:
     try:
         before = json.loads(part.read_text())
         return {"done": int(before["done"]), "sums": list(before["sums"])} | before
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise RunError(f"`{part}` cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"`{part}` is damaged; delete it and the cache, and begin again") from error
 
 
@@ -316,7 +318,9 @@ def load_cache(location: str, named: str = "", split: str = "val") -> CachedData
             geometry=geometry,
         )
         data.skipped, data.contents = made["skipped"], made.get("contents", {})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+    except OSError as error:
+        raise RunError(f"the cache `{location}` cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise RunError(f"the cache `{location}` is damaged: {error}") from error
     if named and named != made["split"]:
         raise UsageError(f"the cache `{location}` is of the split `{made['split']}`, not of `{named}`")

@@ -253,7 +253,9 @@ def _samples(path: Path, faults: dict[str, str]) -> Iterator[tuple[str, dict[str
 def _opened(path: Path) -> BinaryIO:
     try:
         return open_regular(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise RunError(f"`{path}` cannot be read: {reason(error)}") from error
+    except ValueError as error:
         raise RunError(f"`{path}` is no uncompressed tar, or is damaged: {reason(error)}") from error
 
 

@@ -99,8 +99,6 @@ def _check_arrays(described: dict, network: str) -> None:
     """Raise a ValueError for an array of other numbers or another shape than its name and the settings say."""
     settings = described.get("settings", {}).get(network, {})
     taps = described["taps"].get(network, {})
-    if any("output" in of for of in taps.values()) and "rectified" not in settings and "settings" in described:
-        raise ValueError(f"its settings of {network} have no `rectified`")
     expected: dict[str, tuple[str, tuple[int | None, ...]]] = {"rank": ("int32", ()), "top_classes": ("int32", (None,))}
     for block, of in taps.items():
         expected |= {f"{block}.{tap}": ("float32", (None,)) for tap in of} | {

@@ -756,6 +756,8 @@ def _read_images(folder: Path, described: dict, others: int | None = None) -> pd
             raise ValueError(f"columns {', '.join(images.columns)}, expected {', '.join(IMAGE_COLUMNS)}")
         images = images.astype(dict.fromkeys(("row", "index", "label", "bytes"), np.int64))
         check_images(images, described)
+    except FileNotFoundError as error:
+        raise RunError(f"the recording in `{folder}` is damaged: images.csv is missing") from error
     except OSError as error:
         raise RunError(f"`{path}` cannot be read: {error.strerror or error}") from error
     except (ValueError, TypeError, OverflowError) as error:

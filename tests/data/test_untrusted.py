@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import resource
 import socket
 import stat
 import struct
@@ -26,6 +27,7 @@ from gelens.data.checking import bad_images
 from gelens.errors import RunError, UsageError
 from gelens.networks.preprocessing import Preprocessing
 from tests.data.test_forms import SYNSETS, every_form, files, picture, write, write_parquet, write_tar  # noqa: F401
+from tests.fuzz.kinds import cache_files
 
 
 def png(width: int, height: int, colour: int = 2) -> bytes:
@@ -620,3 +622,29 @@ def test_raw_files_of_named_sets_that_tell_lies(tmp_path, damage):
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(changed_labels)
     with pytest.raises(RunError, match="mnist"):
         load_data(f"mnist:{tmp_path}")
+
+
+@pytest.mark.parametrize("form", ["tar", "webdataset", "cache"])
+def test_too_many_open_files_are_no_damage(tmp_path, form):
+    write_tar(tmp_path / "a.tar", {f"{SYNSETS[0]}/a.png": png(8, 8)})
+    for name, content in cache_files().items():
+        (tmp_path / name).write_bytes(content)
+    name = "c.npy" if form == "cache" else "a.tar"
+    limits, free = resource.getrlimit(resource.RLIMIT_NOFILE), os.open("/dev/null", os.O_RDONLY)
+    os.close(free)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+        with pytest.raises(RunError, match="cannot be read: Too many open files"):
+            load_data(f"{form}:{tmp_path / name}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    load_data(f"cache:{tmp_path}/c.npy")
+
+
+def test_a_cache_of_columns_is_not_read_as_rows(tmp_path):
+    """It is the same array to NumPy; its bytes follow each other otherwise."""
+    for name, content in cache_files().items():
+        (tmp_path / name).write_bytes(content)
+    np.save(tmp_path / "c.npy", np.asfortranarray(np.load(tmp_path / "c.npy")))
+    with pytest.raises(RunError, match="its columns follow each other; expected its rows"):
+        load_data(f"cache:{tmp_path}/c.npy")

@@ -19,9 +19,10 @@ from gelens.figures.drawing import draw
 from gelens.recording import Kept, Recording, open_recording
 from gelens.recording.store import discard
 from gelens.results.run import Run, read_record, read_table
+from gelens.tables.evaluation import evaluation_table
 from gelens.untrusted import Fields, Listed, Named, StoredRows, Whose, conform, map_array, parse_json, read_arrays
 from tests.figures.making import write_everything, write_run
-from tests.fuzz.kinds import cache_files, recording_files
+from tests.fuzz.kinds import cache_files, recording_files, with_sums
 
 
 def invoke(*arguments) -> tuple[int, str]:
@@ -257,11 +258,11 @@ def test_a_recording_of_many_arrays_needs_few_open_files(tmp_path):
 
 
 def write_recording(folder: Path, **changes) -> Path:
-    for name, content in recording_files().items():
+    files = recording_files()
+    described = json.loads(files["r/recording.json"]) | changes
+    for name, content in with_sums(files | {"r/recording.json": json.dumps(described).encode()}).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    path = folder / "r" / "recording.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     return folder / "r"
 
 
@@ -296,6 +297,15 @@ def test_a_recording_names_no_folder_but_its_own(name, tmp_path):
         ({"classes": {"cat": 0}}, "expected a list"),
         ({"depths": {"n": {}}}, "depths have no"),
         ({"settings": {}}, "settings have no"),
+        ({"settings": {"n": {"rectified": 1}}}, "rectified is 1; expected true or false"),
+        ({"settings": {"n": {"rectified": False, "dropping": {"points": [{}]}}}}, r"points\[0\] has no `block`"),
+        ({"settings": {"n": {"rectified": False, "lesions": {"b": [9]}}}}, "the unit 9 of 3"),
+        ({"networks": {"n": {"facts": {"gmacs": "many"}}}}, "gmacs is text; expected a number or null"),
+        ({"networks": {"n": {"group": "g", "training_seed": "x"}}}, "a whole training_seed"),
+        ({"chosen": {"n": {"rows": {"b": 0}}}}, "a number of rows above 0"),
+        ({"arrays": {"n": [{"name": "b.output", "shape": [3], "dtype": "int64"}]}}, "expected float32 of at least 1"),
+        ({"arrays": {"n": [{"name": "b.output", "shape": [0], "dtype": "float32"}]}}, "expected float32 of at least 1"),
+        ({"arrays": {"n": [{"name": "b.output", "shape": [], "dtype": "float32"}]}}, "expected float32 of at least 1"),
         ({"networks": {}}, "networks have no"),
         ({"folders": {}}, "folders have no"),
         ({"format": "1"}, "format is text"),
@@ -313,10 +323,21 @@ def test_recordings_that_tell_lies(changes, message, tmp_path):
 def test_a_recording_of_rows_alone_has_no_statistics(part, tmp_path):
     folder = write_recording(tmp_path)
     described = json.loads((folder / "recording.json").read_text())
-    del described[part]
+    del described[part], described["sum"]
     (folder / "recording.json").write_text(json.dumps(described))
     code, output = invoke("selectivity", "--from", folder, "--out", tmp_path / "out")
     assert code in (1, 2) and part in output, output
+
+
+def test_a_recording_that_does_not_say_enough_for_a_table(tmp_path):
+    folder = write_recording(tmp_path / "a", settings={"n": {}})
+    code, output = invoke("selectivity", "--from", folder, "--out", tmp_path / "out")
+    assert code == 1 and "does not say whether outputs of n were rectified" in output, output
+    kept = {"n": [Kept("top_classes", (2,), "int32"), Kept("rank", (), "int32")]}
+    images = pd.DataFrame({"index": [0, 1], "identifier": ["a", "b"], "label": [0, 1], "class": ["", ""], "bytes": -1})
+    recording = Recording.create(kept, images, {"networks": {"n": {}}, "taps": {"n": {}}})
+    with pytest.raises(RunError, match="does not say the extent of `n`"):
+        evaluation_table(recording)
 
 
 @pytest.mark.parametrize("name", ["images.csv", "n/b.output.npy", "recording.json"])
