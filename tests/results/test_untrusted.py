@@ -379,6 +379,26 @@ def test_manifests_of_caches_that_tell_lies(changes, message, tmp_path):
 HOSTILE = ("\x1b]52;c;aGk=\x07", "a\nError: forged", "$\\frac{", "\udcff", "nul\0x", "\u202egnp", "\ud83d", "x" * 400)
 
 
+def test_a_folder_whose_name_is_no_text(tmp_path):
+    """Linux takes any bytes for a name; what is printed of them is spelled out."""
+    out = os.fsdecode(os.fsencode(tmp_path) + b"/r\xff\xfe")
+    how = ("mini_resnet", "--untrained", "--limit", "20", "--device", "cpu")
+    record = ("record", *how, "--blocks", "layer3.0", "--out", out)
+    for command, said in (
+        (record, "1 networks, 4 arrays: "),
+        ((*record, "--resume"), "1 networks, 4 arrays: "),
+        (("evaluate", *how, "--shard", "1/1", "--out", f"{out}-shard"), "is recorded in "),
+        (("evaluate", *how, "--out", f"{out}-run"), "Tables: evaluation.csv in "),
+        (("evaluate", *how, "--out", f"{out}-run", "--resume"), "is finished already"),
+        (
+            ("train", "mini_resnet", "--limit", "8", "--epochs", "1", "--device", "cpu", "--out", f"{out}-t"),
+            "Weights: ",
+        ),
+    ):
+        code, output = invoke(*command)
+        assert code == 0 and said in output and "r\\udcff\\udcfe" in output, (command, output)
+
+
 @pytest.mark.parametrize("label", ["\x1b]52;c;aGk\x07a\nError", "$\\frac{nul\0x\u202egnp", "\udcff\ud83d" + "x" * 400])
 def test_labels_that_people_do_not_choose_are_fit_for_all_that_they_reach(label, tmp_path):
     """A csv, a folder's name, run.json, the terminal; and the folder of a run that fails is free again."""
