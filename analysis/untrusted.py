@@ -9,10 +9,11 @@ import numbers
 import os
 import stat
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -28,6 +29,28 @@ def allowance(size: int) -> int:
     Numbers that were measured or trained hardly compress. What is small anyway may be all zeros.
     """
     return max(_SMALL, _RATIO * size)
+
+
+@contextmanager
+def bounded_memory(most: int) -> Iterator[None]:
+    """Around somebody else's reader: what it asks for beyond so many more bytes it does not get.
+
+    It then raises an error of its own kind, or a MemoryError. Only Linux can be asked for that; elsewhere the bounds
+    that are checked before are all there is.
+    """
+    known = Path("/proc/self/statm")
+    if not known.exists():
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = int(known.read_text().split()[0]) * resource.getpagesize() + most
+    resource.setrlimit(resource.RLIMIT_AS, (limit if soft < 0 else min(soft, limit), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def open_regular(path: Path | str) -> BinaryIO:
@@ -217,23 +240,66 @@ def _described(value: object) -> str:
     return _WORDS.get(None if value is None else type(value), type(value).__name__)
 
 
-def map_array(path: Path | str, mode: Literal["r", "r+"] = "r") -> np.memmap:
+def map_array(path: Path | str) -> np.memmap:
     """The array of an npy file, memory-mapped.
 
     Raises:
         OSError: there is no such file, or it cannot be read.
-        ValueError: it is none, is of objects, or is shorter than its head says; it is never made longer.
+        ValueError: it is none, is of objects, or is shorter than its head says.
     """
     check_regular(path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.memmap):
             raise ValueError("it is no array")
-        return array if mode == "r" else np.load(path, mmap_mode=mode, allow_pickle=False)
+        return array
     except (OSError, ValueError):
         raise
     except Exception as error:  # NumPy parses a head as Python's own text, which has errors of many kinds
         raise ValueError(f"its head is damaged: {str(error).splitlines()[0] if str(error) else error!r}") from error
+
+
+class StoredRows:
+    """Rows of an npy file, read when they are asked for: a mapped file that is cut short kills its reader.
+
+    The file is open only while it is read, however many there are.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is none, is of objects, is shorter than its head says, or its rows do not follow each other.
+    """
+
+    def __init__(self, path: Path):
+        mapped = map_array(path)
+        if not mapped.flags.c_contiguous:
+            raise ValueError("its columns follow each other; expected its rows")
+        self.path, self.shape, self.dtype, self.offset = Path(path), mapped.shape, mapped.dtype, mapped.offset
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def row_bytes(self) -> int:
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+    @property
+    def end(self) -> int:
+        """The byte of the file after its rows."""
+        return self.offset + len(self) * self.row_bytes
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Rows one after the other, (n, …).
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it was cut short meanwhile.
+        """
+        start, stop, _ = rows.indices(len(self))
+        count = (stop - start) * math.prod(self.shape[1:])
+        values = np.fromfile(self.path, self.dtype, count, offset=self.offset + start * self.row_bytes)
+        if len(values) < count:
+            raise ValueError("it was cut short as it was read")
+        return values.reshape(stop - start, *self.shape[1:])
 
 
 def read_arrays(path: Path | str) -> dict[str, np.ndarray]:

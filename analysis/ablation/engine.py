@@ -112,7 +112,7 @@ class Ablation:
         network: in evaluation mode.
         sites: in the network's order.
         fills: what dropped maps are set to, for each site of shape (C,) or ().
-        rows: images × variants in a forward pass; measured where not given.
+        rows: images × variants in a forward pass; by the device where not given.
         faster: makes of the network a copy that is run instead, once, after the first batch has shown that its logits
             are the same within a tolerance.
         compiled: whether torch.compile is used for what is run for each variant.
@@ -194,7 +194,7 @@ class Ablation:
         way, maps = self._way(self.tail, self.way, images)
         rows, done = len(variants[0].rows()[0]), 0
         while done < len(variants):
-            together = max(self.chunk.rows // rows, 1)
+            together = min(max(self.chunk.rows // rows, 1), len(variants))
             rounds = -(-(len(variants) - done) // together)
             if not self.compiled:  # of about the same size, so that none is small
                 together = -(-(len(variants) - done) // rounds)
@@ -262,8 +262,7 @@ class Ablation:
         results = []
         for piece in range(pieces):
             part = [each.tensor_split(pieces)[piece] for each in (*kept, *maps)] if pieces > 1 else [*kept, *maps]
-            with self.chunk.timed(len(part[0]), maps[0].device):
-                results.append(way(part[: len(kept)], *part[len(kept) :]))
+            results.append(way(part[: len(kept)], *part[len(kept) :]))
         return torch.cat(results) if pieces > 1 else results[0]
 
     def _if_it_fits(self, work: Callable):
@@ -292,7 +291,7 @@ class Ablation:
         if self.way is not None:
             return
         images, device = len(self.whole), self.whole.device
-        self.chunk.start(device, self.compiled)
+        self.chunk.start(device)
         self.fills = [to_device(fill, device) for fill in self.fills]
         exact = self.exact = self.tail = Tail(self.network, self.sites, self.fills)
         half = [

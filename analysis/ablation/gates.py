@@ -54,7 +54,7 @@ class GateAblation(Ablation):
         """On the first batch, find out whether what follows the blocks can be run alone."""
         if self.way is not None:
             return
-        self.chunk.start(self.whole.device, self.compiled)
+        self.chunk.start(self.whole.device)
         self.exact = self.tail = GateTail(self.network, self.sites)
         self.way = "passes" if self.exact.start is None or self.arriving is None else "replay"
         if self.way == "replay":

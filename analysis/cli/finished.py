@@ -93,7 +93,7 @@ def merge(parts, out):
 
     say_recording(Merge(parts).run(out), out)
     if (out / "run.json").is_file():
-        click.echo(f"The shards' command with --out {out} --resume, without --shard, makes tables and figures.")
+        click.echo(f"The shards' command with --out {plain(out)} --resume, without --shard, makes tables and figures.")
 
 
 @main.command(section=COMPUTE, example="gelens compare runs/plain runs/se")

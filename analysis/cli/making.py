@@ -55,7 +55,7 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
     click.echo(
         f"{last.network}: {last.top1_error:.2f} % top-1 error on the validation images after {last.epoch} epochs"
     )
-    click.echo(f"Weights: {out / 'weights.safetensors'}")
+    click.echo(plain(f"Weights: {out / 'weights.safetensors'}"))
 
 
 @main.command(section=PREPARE, example="gelens cache imagenet:DIR#val --out val.npy")

@@ -274,7 +274,7 @@ def taps(networks, stage, blocks, rectify, seed, keep, out, resume, **more):
 )
 @shared.option("--class-curves", "per_class", is_flag=True, help="Also write each class's own curves.")
 @shared.option("--exact", is_flag=True, help="Don't fold batch norm: bit for bit a plain loop at equal batch shapes.")
-@shared.option("--rows", type=click.IntRange(1), help="Images × variants in a forward pass, instead of by timing.")
+@shared.option("--rows", type=click.IntRange(1), help="Images × variants in a forward pass, instead of by the device.")
 @shared.option("--compile", "compiled", is_flag=True, help="Use torch.compile.")
 @shared.measured_run
 def pruning(networks, stage, blocks, keep, out, resume, means_from, selectivity_from, per_class, **options):

@@ -54,7 +54,7 @@ def execute(command: str, request, out: Path, resume: bool, whole=lambda run: Tr
         click.echo(json.dumps(_outcome(run), indent=2))
         return
     if finished:
-        click.echo(f"{out} is finished already; for a fresh run, choose another folder or delete it.")
+        click.echo(f"{plain(out)} is finished already; for a fresh run, choose another folder or delete it.")
     _say(_outcome(run))
 
 
@@ -86,8 +86,8 @@ def rehearse(work: Callable[[Path], object]) -> None:
 def _say_shard(out: Path, shard: str) -> None:
     of = shard.partition("/")[2]
     click.echo(
-        f"Shard {shard} is recorded in {out}. When all {of} are: `gelens merge FOLDER… --out RUN`, then this command "
-        f"with --out RUN --resume instead of --shard makes tables and figures."
+        f"Shard {shard} is recorded in {plain(out)}. When all {of} are: `gelens merge FOLDER… --out RUN`, then this "
+        f"command with --out RUN --resume instead of --shard makes tables and figures."
     )
 
 
@@ -140,4 +140,4 @@ def say_recording(recording, out: Path) -> None:
         told = {"recording": str(out), "images": len(recording.images), "networks": networks, "arrays": arrays}
         click.echo(json.dumps(told, indent=2))
         return
-    click.echo(f"{len(recording.images)} images, {len(recording.networks)} networks, {arrays} arrays: {out}")
+    click.echo(f"{len(recording.images)} images, {len(recording.networks)} networks, {arrays} arrays: {plain(out)}")

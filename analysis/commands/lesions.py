@@ -89,6 +89,12 @@ class MeasureLesions:
         found = {}
         for label, request in requests.items():
             orders = class_orders_of(known, label)
+            classes = len(next(iter(orders.values())))
+            if classes <= images.labels.max():
+                raise UsageError(
+                    f"the images of `{data}` are of {classes} classes, those measured have the label "
+                    f"{images.labels.max()}: expected other images of the same classes, for --means-from"
+                )
             fewest = min(order.shape[1] for order in orders.values())
             counts = [count for count in COUNTS if count <= fewest // 2]
             lesions = ClassLesions(request.network, orders, counts, self.seed)

@@ -17,7 +17,7 @@ from PIL import Image
 from ..errors import RunError, UsageError
 from ..files import RowSums, atomic_path, clear_unfinished, only_writer, to_disk
 from ..progress import progress_bar
-from ..untrusted import map_array
+from ..untrusted import StoredRows
 from .contents import changed_content, sampled_contents
 from .datasets import ImageData, image_differences
 from .loading import Geometry, batches, described, reading_errors_told
@@ -57,13 +57,16 @@ class CachedData(ImageData):
 
     @cached_property
     def pixels(self) -> "_StoredRows":
-        return _StoredRows(self.path)
+        try:
+            return _StoredRows(self.path)
+        except (OSError, ValueError) as error:
+            raise RunError(f"the cache `{self.path}` cannot be read: {error}") from error
 
     def __getstate__(self) -> dict:
         return {name: value for name, value in vars(self).items() if name != "pixels" or self.path is None}
 
     def _picture(self, position: int) -> Image.Image:
-        return Image.fromarray(self.pixels[self.rows[position]])
+        return Image.fromarray(self._rows(self.rows[position])[0])
 
     def decoded(self, start: int, stop: int) -> torch.Tensor:
         """Images `start` to `stop` as (n, 3, size, size) uint8 in channels-last order."""
@@ -72,8 +75,11 @@ class CachedData(ImageData):
         if together:
             chosen = np.array(self.pixels[rows[0] : rows[-1] + 1])
         else:
-            chosen = np.stack([self.pixels[row] for row in rows])
+            chosen = np.concatenate([self._rows(row) for row in rows])
         return torch.from_numpy(chosen).permute(0, 3, 1, 2)
+
+    def _rows(self, row: int) -> np.ndarray:
+        return self.pixels[row : row + 1]
 
     def subset(self, positions) -> "CachedData":
         chosen = super().subset(positions)
@@ -81,33 +87,16 @@ class CachedData(ImageData):
         return chosen
 
 
-class _StoredRows:
-    """Rows of an array in a file, read when they are asked for: a mapped file that is cut short kills its reader."""
+class _StoredRows(StoredRows):
+    """Rows of a cache."""
 
-    def __init__(self, path: Path):
-        mapped = np.load(path, mmap_mode="r")  # fails where it is cut short already
-        self.path, self.shape, self.dtype, self.offset = path, mapped.shape, mapped.dtype, mapped.offset
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    @property
-    def row_bytes(self) -> int:
-        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
-
-    def __getitem__(self, rows: slice | int) -> np.ndarray:
-        start, stop, _ = rows.indices(len(self)) if isinstance(rows, slice) else (int(rows), int(rows) + 1, 1)
-        each = self.row_bytes // self.dtype.itemsize
+    def __getitem__(self, rows: slice) -> np.ndarray:
         try:
-            values = np.fromfile(
-                self.path, self.dtype, (stop - start) * each, offset=self.offset + start * self.row_bytes
-            )
+            return super().__getitem__(rows)
         except OSError as error:
             raise RunError(f"the cache `{self.path}` cannot be read: {error.strerror or error}") from error
-        if len(values) < (stop - start) * each:
-            raise RunError(f"the cache `{self.path}` was cut short as it was read; make it again with `gelens cache`")
-        values = values.reshape(stop - start, *self.shape[1:])
-        return values if isinstance(rows, slice) else values[0]
+        except ValueError as error:
+            raise RunError(f"the cache `{self.path}`: {error}; make it again with `gelens cache`") from error
 
 
 def decoded_in_memory(data: ImageData, geometry: Geometry, workers: int = 0, progress: bool = True) -> CachedData:
@@ -251,7 +240,9 @@ def _read_part(part: Path) -> dict:
     try:
         before = json.loads(part.read_text())
         return {"done": int(before["done"]), "sums": list(before["sums"])} | before
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise RunError(f"`{part}` cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"`{part}` is damaged; delete it and the cache, and begin again") from error
 
 
@@ -310,7 +301,7 @@ def load_cache(location: str, named: str = "", split: str = "val") -> CachedData
         raise UsageError(f"no cache `{location}` (with `{manifest.name}` beside it); `gelens cache` makes one")
     try:
         made = read_manifest(manifest)
-        pixels = map_array(path)
+        pixels = _StoredRows(path)
         geometry = tuple(made["geometry"])
         if pixels.shape != (len(made["labels"]), geometry[0], geometry[0], 3) or pixels.dtype != np.uint8:
             raise ValueError(f"{pixels.dtype} {pixels.shape} for {len(made['labels'])} images of {geometry[0]} pixels")
@@ -327,7 +318,9 @@ def load_cache(location: str, named: str = "", split: str = "val") -> CachedData
             geometry=geometry,
         )
         data.skipped, data.contents = made["skipped"], made.get("contents", {})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+    except OSError as error:
+        raise RunError(f"the cache `{location}` cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise RunError(f"the cache `{location}` is damaged: {error}") from error
     if named and named != made["split"]:
         raise UsageError(f"the cache `{location}` is of the split `{made['split']}`, not of `{named}`")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import RunError, UsageError
-from ..untrusted import check_regular
+from ..untrusted import bounded_memory, check_regular
 from .classes import whole_numbers
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ TRUTHS = (
 """Files that tell the classes of the 50,000 validation images: the devkit's, Kaggle's, TensorFlow's and Caffe's."""
 LARGEST_TRUTH, LARGEST_MATLAB = 2**26, 2**26
 """Bytes; the truth of 50,000 images has a hundredth of it, the devkit's meta.mat less still."""
+LARGEST_UNPACKED = 2**29
+"""Bytes of memory that reading it may take."""
 _COMPRESSED = 15
 """MATLAB's number for a compressed part of a file."""
 _DEVKIT = "ILSVRC2012_devkit_t12/data"
@@ -259,13 +261,16 @@ def _devkit_labels(path: Path) -> np.ndarray:
     labels = np.full(1001, -1)
     try:
         check_matlab(path)
-        table = loadmat(path, squeeze_me=True)["synsets"]
+        with bounded_memory(LARGEST_UNPACKED):
+            table = loadmat(path, squeeze_me=True, variable_names=["synsets"])["synsets"]
         rows = list(zip(table["ILSVRC2012_ID"], table["WNID"], strict=True))
         for number, synset in rows:
             if 1 <= int(number) <= 1000:  # inner nodes of the tree follow
                 labels[int(number)] = labels_of([str(synset)], str(path))[0]
     except (Exception, MemoryError) as error:  # of a damaged file SciPy's reader may raise anything
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, MemoryError):
+            said = f"it asks for more than {LARGEST_UNPACKED} bytes of memory"
         raise ValueError(f"`{path}` is no devkit's meta.mat: {said}") from error
     return labels
 

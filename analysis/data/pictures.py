@@ -24,6 +24,11 @@ MOST_ELONGATED = 200
 LARGE = 16_000_000
 """Pixels from which on pictures are decoded one at a time, however many threads read."""
 
+MOST_SCANS = 100
+"""Of a JPEG, each as long as decoding it once; progressive ones have about ten."""
+LEAST_JPEG = 1 / 1024
+"""Bytes a pixel of a whole JPEG: 64 pixels take at least two bits, for each colour a quarter of that at most."""
+
 UNREADABLE = (
     OSError,
     ValueError,
@@ -80,9 +85,34 @@ def _check_size(width: int, height: int) -> None:
         )
 
 
+def _check_jpeg(image: Image.Image) -> None:
+    """Of one that is not decoded yet: what its bytes do not say, the decoder would fill with grey."""
+    file = getattr(image, "fp", None)
+    if file is None:
+        return
+    place = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(place)
+    reduced = (*getattr(image, "decoderconfig", ()), 1)[0]  # by Image.draft
+    width, height = image.width * reduced, image.height * reduced
+    if len(content) < (least := int(LEAST_JPEG * width * height)):
+        raise ValueError(
+            f"it has {len(content)} bytes for {width} × {height} pixels; expected at least {least}: it is cut short"
+        )
+    if (scans := content.count(b"\xff\xda")) > MOST_SCANS:
+        raise ValueError(f"it has {scans} scans; expected at most {MOST_SCANS}")
+
+
 @contextmanager
 def decoding(image: Image.Image) -> Iterator[None]:
-    """Around whatever decodes a picture: large ones wait for each other, so that threads need not memory for each."""
+    """Around whatever decodes a picture: large ones wait for each other, so that threads need not memory for each.
+
+    Raises:
+        ValueError: a JPEG that its bytes cannot fill, or that would be decoded over and over.
+    """
+    if image.format in ("JPEG", "MPO"):
+        _check_jpeg(image)
     if image.width * image.height < LARGE:
         yield
     else:

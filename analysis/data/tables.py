@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import numpy as np
 from packaging.version import Version
 from PIL import Image
 
-from ..errors import RunError, UsageError
-from ..untrusted import Fields, Named, check_regular, parse_json
+from ..errors import RunError, UsageError, plain
+from ..untrusted import Fields, Named, allowance, bounded_memory, check_regular, parse_json
 from . import imagenet
 from .classes import class_numbers, distinct
 from .datasets import MOST_CLASSES, ImageData, reason
@@ -21,6 +22,10 @@ from .pictures import open_picture
 
 log = logging.getLogger(__name__)
 
+_BESIDE = 2**31
+"""Bytes of memory that readers of tables may reserve beside what a file unpacks to."""
+_ROWS, _AT_ONCE = 1024, 2**26
+"""Rows that are unpacked at a time at most, and bytes of a small file."""
 SAFE = "5.2.0"
 """Of the package `datasets`: older ones take the name `pandas` for a reader that unpickles files beside it."""
 IMAGES = ("image", "img", "jpg", "image_bytes")
@@ -32,7 +37,7 @@ _BUILDERS += ("sql", "text", "videofolder", "webdataset", "xml")
 
 def parquet(location: str, named: str, split: str) -> ImageData:
     """Hugging Face's layout in parquet files: a column of images' bytes, and one of labels."""
-    datasets = _hugging_face("parquet")
+    _hugging_face("parquet")
     paths = files_of(location, "parquet:GLOB or a folder of parquet files", named, split, ".parquet")
     split = (named or split) if Path(location).is_dir() else ""
     note = tested_instead(split, paths[0].name)
@@ -40,9 +45,8 @@ def parquet(location: str, named: str, split: str) -> ImageData:
         _check_file(path, location)
     begun = time.time()
     try:
-        features = _features_of(paths[0])  # load_dataset would tell a server of what is read
-        table = datasets.Dataset.from_parquet([str(path) for path in paths], features=features)
-    except Exception as error:  # pyarrow's, or its builder's own
+        table = _converted(paths, _features_of(paths[0]))
+    except (Exception, MemoryError) as error:  # pyarrow's, or its builder's own
         raise RunError(f"`{location}` cannot be read as parquet: {reason(error.__cause__ or error)}") from error
     _say_converted(table, "parquet", begun)
     return _of_table(table, f"parquet:{location}", split, note)
@@ -76,6 +80,54 @@ def _features_of(path: Path):
     return Features.from_dict(columns) if shared else None
 
 
+def _converted(paths: Sequence[Path], features):
+    """A `datasets.Dataset` of parquet files, converted where it has not been before.
+
+    Args:
+        features: of its columns; None takes those that it says itself.
+    """
+    from datasets.io.parquet import ParquetDatasetReader
+
+    # as Dataset.from_parquet does it; load_dataset would tell a server
+    reader = ParquetDatasetReader([str(path) for path in paths], features=features)
+    if Path(reader.builder.cache_dir).is_dir():  # of a hash of the files: it was looked at then
+        return reader.read()
+    for path in paths:
+        _check_content(path)
+    with bounded_memory(sum(allowance(path.stat().st_size) for path in paths) + _BESIDE):
+        return reader.read()
+
+
+def _check_content(path: Path) -> None:
+    """Raise a ValueError for a parquet file that unpacks to more bytes than a file of its size may.
+
+    What it says of itself tells compressed bytes, but not how often a value of a dictionary stands for a row. So it is
+    unpacked once, a few rows at a time: a row has no more bytes than its group has, unpacked but not yet looked up.
+    """
+    import pyarrow.parquet as pq
+
+    size = path.stat().st_size
+    largest, unpacked = allowance(size), 0
+    with bounded_memory(largest + _BESIDE), pq.ParquetFile(path) as file:
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        packed = [group.total_byte_size for group in groups]
+        values = sum(group.column(place).num_values for group in groups for place in range(group.num_columns))
+        for claimed in (sum(packed), values, *packed):
+            if not 0 <= claimed <= largest:
+                raise ValueError(_too_much(path, claimed, size))
+        rows = max(1, min(_ROWS, max(_AT_ONCE, 32 * size) // max(1, *packed))) if packed else 1
+        for batch in file.iter_batches(rows, use_threads=False):
+            unpacked += batch.nbytes
+            if unpacked > largest:
+                raise ValueError(_too_much(path, unpacked, size))
+
+
+def _too_much(path: Path, bytes_: int, size: int) -> str:
+    return (
+        f"`{path.name}` unpacks to {bytes_} bytes or more; expected at most {allowance(size)} of a file of {size} bytes"
+    )
+
+
 def hub(location: str, named: str, split: str) -> ImageData:
     """A data set of the Hugging Face hub, or a folder in its layout."""
     datasets = _hugging_face("hf")
@@ -84,6 +136,8 @@ def hub(location: str, named: str, split: str) -> ImageData:
     known = getattr(datasets.packaged_modules, "_PACKAGED_DATASETS_MODULES", {})
     if location in (*_BUILDERS, *known):
         raise UsageError(f"`{location}` is a reader of the package `datasets` and no data set; expected hf:OWNER/NAME")
+    if Path(location).is_dir():
+        _check_folder(Path(location))
     split, begun = named or split, time.time()
     try:
         have = datasets.get_dataset_split_names(location)
@@ -99,6 +153,61 @@ def hub(location: str, named: str, split: str) -> ImageData:
     read, version = _what_was_read(table, location)
     note = ", ".join(filter(None, (version, tested_instead(split, chosen))))
     return _of_table(table, read, split, note)
+
+
+_SAYING = ("README.md", ".huggingface.yaml")
+"""Files of a folder that may name the files of its splits."""
+_LARGEST_SAYING = 2**22
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder of this machine whose notes name files elsewhere, which would be fetched, or that is a bomb.
+
+    Raises:
+        UsageError: its notes name an address, or a file outside of it.
+        RunError: one of its files is damaged, or unpacks to too much.
+    """
+    for name in _SAYING:
+        path = folder / name
+        try:
+            check_regular(path, _LARGEST_SAYING)
+            text = path.read_text("utf-8", "replace")
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            raise RunError(f"`{path}` cannot be read: {reason(error)}") from error
+        for each in _data_files(text):
+            if "::" in each or "://" in each or each.startswith(("/", "~")) or ".." in each.split("/"):
+                raise UsageError(
+                    f"`{path}` names the data file `{plain(each)[:80]}`, which is not in the folder; expected files in "
+                    f"it, or hf:OWNER/NAME"
+                )
+    for path in sorted(folder.rglob("*.parquet")):
+        _check_file(path, str(folder))
+        try:
+            _check_content(path)
+        except (Exception, MemoryError) as error:
+            raise RunError(f"`{folder}` cannot be read as parquet: `{path.name}`: {reason(error)}") from error
+
+
+def _data_files(text: str) -> list[str]:
+    """Whatever a note's head, which is YAML, says of `configs`: all of its texts."""
+    import yaml
+
+    head = re.match(r"\s*---\r?\n(.*?)\r?\n---", text, re.DOTALL)
+    try:
+        said = yaml.safe_load(head[1] if head else text)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return []  # the package `datasets` refuses it too
+    found, left, seen = [], [said.get("configs")] if isinstance(said, dict) else [], set()
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            found.append(each)
+        elif isinstance(each, dict | list) and id(each) not in seen:
+            seen.add(id(each))  # an alias may stand for the same a thousand times
+            left += [*each, *each.values()] if isinstance(each, dict) else each
+    return found
 
 
 def _what_was_read(table, location: str) -> tuple[str, str]:

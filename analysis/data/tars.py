@@ -39,6 +39,8 @@ COMPRESSED = {
 """How files begin that are compressed, and what unpacks them."""
 _LOOKED_AT = 100
 """Files of a tar that tell what it is."""
+LARGEST_HEAD = 2**20
+"""Bytes of what is said of a member: its name, its attributes."""
 LINK = "it is a link inside the archive; pack the files themselves"
 
 
@@ -91,26 +93,29 @@ def members(path: Path) -> Iterator[Member]:
         RunError: it is compressed, damaged, cut short, or no tar, or others follow it in the file.
     """
     try:
-        with open_regular(path) as file, _opened_tar(file, path) as archive:
+        with open_regular(path) as file, _opened_tar(file, path, (heads := _Heads(file))) as archive:
             whole, before = os.fstat(file.fileno()).st_size, -1
             for member in archive:
                 archive.members = []  # else every member is remembered
+                heads.read_of_one = 0
                 if member.offset <= before:  # a size below 0 leads back: round and round
                     raise tarfile.ReadError(f"a member at {member.offset} follows one at {before}")
                 before = member.offset
                 if member.isfile() or member.islnk() or member.issym():
                     yield Member(member.name, member.offset_data, member.size, _fault(member, whole))
             _check_end(file, archive.offset, path)
-    except (tarfile.TarError, ValueError, OverflowError, OSError, RecursionError, MemoryError) as error:
+    except OSError as error:
+        raise RunError(f"`{path}` cannot be read: {reason(error)}") from error
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         raise RunError(f"`{path}` is no uncompressed tar, or is damaged: {reason(error)}") from error
 
 
-def _opened_tar(file: BinaryIO, path: Path) -> tarfile.TarFile:
+def _opened_tar(file: BinaryIO, path: Path, heads: "_Heads") -> tarfile.TarFile:
     head = file.read(max(map(len, COMPRESSED)))
     file.seek(0)
     if unpack := next((unpack for magic, unpack in COMPRESSED.items() if head.startswith(magic)), None):
         raise RunError(f"`{path}` is no uncompressed tar; images are read where they lie in one: unpack it by {unpack}")
-    return tarfile.open(fileobj=file, mode="r:")
+    return tarfile.open(fileobj=heads, mode="r:")
 
 
 def _check_end(file: BinaryIO, offset: int, path: Path) -> None:
@@ -131,6 +136,20 @@ def _check_end(file: BinaryIO, offset: int, path: Path) -> None:
                 f"`{path}` goes on after the end of the tar at byte {offset}, as several do one after another: `tar "
                 f"--ignore-zeros -xf` unpacks them all; pack them as one"
             )
+
+
+class _Heads:
+    """What `tarfile` reads of a tar: the heads of its members, with their long names, of a bounded length each."""
+
+    def __init__(self, file: BinaryIO):
+        self.file, self.read_of_one = file, 0
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        self.read_of_one += size
+        if self.read_of_one > LARGEST_HEAD:
+            raise tarfile.ReadError(f"a head of {self.read_of_one} bytes; expected at most {LARGEST_HEAD}")
+        return self.file.read(size)
 
 
 def _fault(member: tarfile.TarInfo, whole: int) -> str | None:
@@ -336,7 +355,9 @@ def _image_of(key: str, fields: Mapping[str, Field], path: Path, left_out: LeftO
 def _opened(path: Path) -> BinaryIO:
     try:
         return open_regular(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise RunError(f"`{path}` cannot be read: {reason(error)}") from error
+    except ValueError as error:
         raise RunError(f"`{path}` is no uncompressed tar, or is damaged: {reason(error)}") from error
 
 

@@ -30,6 +30,8 @@ LARGEST = 2**33
 
 LARGEST_SIDE = 4096
 """Pixels of an image's side as a network is shown it: a batch of 64 has 3 GiB of bytes there."""
+LONGEST_SEED = 100
+"""Characters of a training's seed, as a file says it."""
 _INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "hamming", "lanczos")
 PREPROCESSING = Fields(
     {
@@ -187,6 +189,8 @@ def recognise(raw: object, metadata: Mapping[str, str] | None = None, largest: i
     checkpoint.raw, checkpoint.metadata = state, dict(metadata or {})
     if "preprocessing" in checkpoint.metadata:
         checkpoint.preprocessing = _preprocessing(checkpoint.metadata["preprocessing"])
+    if len(seed := checkpoint.metadata.get("seed", "")) > LONGEST_SEED:
+        raise ValueError(f"its metadata's seed has {len(seed)} characters; expected at most {LONGEST_SEED}")
     if "classes" in checkpoint.metadata:
         checkpoint.class_names = tuple(_told("classes", checkpoint.metadata["classes"], CLASS_NAMES))
     return checkpoint

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from ..errors import UsageError
 from . import shipped
 from .checkpoint_series import file_and_part
+from .checkpoints import LONGEST_SEED
 from .references import Reference
 
 _SEED = re.compile(r"seed[-_]?(\d+)")
@@ -107,4 +108,4 @@ def _seed_of(reference: Reference) -> int | None:
     if said is None:
         match = _SEED.search(file.stem) or _SEED.search(file.parent.name)
         said = match and match[1]
-    return int(said) if said is not None and said.isdecimal() else None
+    return int(said) if said is not None and said.isdecimal() and len(said) <= LONGEST_SEED else None

@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..ablation.chunks import ChunkSize
 from ..ablation.engine import Ablation, Variant
 from ..ablation.importance import MEAN_SCORES, Importance, Prior, random_scores
 from ..anatomy.folding import Folding
@@ -23,6 +22,7 @@ from ..devices import to_device
 from ..errors import UsageError, unknown
 from ..recording import Kept
 from ..statistics.curve_table import curve_table
+from .chunked import Chunked
 from .metric import SavedMetric
 from .probe import Moment
 
@@ -60,7 +60,7 @@ class Dropping:
             the score "selectivity", which is one order for all by nature.
         seed: of the random score.
         exact: leave batch norm as it is, so that logits equal those of a plain loop bit for bit at equal batch shapes.
-        rows: images × variants that go through the rest of the network at a time; found by timing where not given.
+        rows: images × variants that go through the rest of the network at a time; by the device where not given.
         compiled: use torch.compile.
     """
 
@@ -140,7 +140,7 @@ def check_ratios(ratios: Sequence[float]) -> list[float]:
     return sorted({float(ratio) for ratio in ratios})
 
 
-class DroppedMaps:
+class DroppedMaps(Chunked):
     """Keeps `dropping.top1` and `dropping.top5`, uint8 (points,): whether each image is right at each point.
 
     For each image, n = ⌊ratio·C + ½⌋ maps of the block's branch are set to zero after gating and before the shortcut
@@ -159,6 +159,8 @@ class DroppedMaps:
         UsageError: a ratio outside [0, 1], an unknown order, score, fill or scope, a block that is not there, or a
             prior that is missing or of another number of channels.
     """
+
+    tuned = "rows"
 
     def __init__(
         self, network: nn.Module, blocks: Sequence[str], dropping: Dropping, shape: Sequence[int] | None = None
@@ -219,16 +221,6 @@ class DroppedMaps:
 
     def taps(self) -> dict[str, list[str]]:
         return {}
-
-    def chosen(self) -> dict:
-        """By what is dropped together, the images × variants that go through at a time, where they are known."""
-        chunks = {target.name: target.ablation.chunk for target in self._targets}
-        return {"rows": {name: chunk.rows for name, chunk in chunks.items() if not chunk.measuring}}
-
-    def choose(self, chosen: Mapping) -> None:
-        for target in self._targets:
-            if self.dropping.rows is None and target.name in chosen.get("rows", {}):
-                target.ablation.chunk = ChunkSize(chosen["rows"][target.name])
 
     @contextmanager
     def watch(self, batch: Batch | None = None, indices: torch.Tensor | None = None) -> Iterator[None]:

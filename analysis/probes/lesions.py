@@ -17,12 +17,13 @@ from ..devices import to_device
 from ..errors import UsageError
 from ..randomness import hashes
 from ..recording import Kept
+from .chunked import Chunked
 from .probe import Moment
 
 MEASURES = ("loss", "logit", "right")
 
 
-class Lesions:
+class Lesions(Chunked):
     """Keeps, for each unit that is lesioned, by how much an image's loss grows and its label's logit falls (BLOCK.loss
     and BLOCK.logit of `lesion`, float32), and whether it is right then (BLOCK.right, uint8): (units,).
 
@@ -39,6 +40,8 @@ class Lesions:
     Raises:
         UsageError: a channel that a block does not have, or none.
     """
+
+    tuned = "lesion rows"
 
     def __init__(
         self,
@@ -86,14 +89,14 @@ class Lesions:
         rows: dict[str, torch.Tensor] = {}
         for target in self._targets:
             loss, logit, right = target.take(moment)
-            rows[f"{target.block}.lesion.loss"] = loss[:, 1:] - loss[:, :1]
-            rows[f"{target.block}.lesion.logit"] = logit[:, :1] - logit[:, 1:]
-            rows[f"{target.block}.lesion.right"] = right[:, 1:].to(torch.uint8)
-            rows[f"{target.block}.lesion.intact"] = right[:, 0].to(torch.uint8)
+            rows[f"{target.name}.lesion.loss"] = loss[:, 1:] - loss[:, :1]
+            rows[f"{target.name}.lesion.logit"] = logit[:, :1] - logit[:, 1:]
+            rows[f"{target.name}.lesion.right"] = right[:, 1:].to(torch.uint8)
+            rows[f"{target.name}.lesion.intact"] = right[:, 0].to(torch.uint8)
         return rows
 
 
-class ClassLesions:
+class ClassLesions(Chunked):
     """Keeps whether each image is right without the k units that are most selective for its own class, and without as
     many of another class's, drawn by hash: BLOCK.targeted.right, uint8 (2 · counts,), the own ones first.
 
@@ -107,6 +110,8 @@ class ClassLesions:
     Raises:
         UsageError: more units than a block has.
     """
+
+    tuned = "targeted rows"
 
     def __init__(self, network: nn.Module, orders: Mapping[str, np.ndarray], counts: Sequence[int], seed: int = 0):
         self.network, self.counts, self.seed = network, list(counts), seed
@@ -130,7 +135,7 @@ class ClassLesions:
         return [Variant([each], [count]) for each in of for count in self.counts]
 
     def arrays(self) -> list[Kept]:
-        return [Kept(f"{target.block}.targeted.right", (2 * len(self.counts),), "uint8") for target in self._targets]
+        return [Kept(f"{target.name}.targeted.right", (2 * len(self.counts),), "uint8") for target in self._targets]
 
     def settings(self) -> dict:
         known = {block: hashlib.sha256(order.tobytes()).hexdigest()[:16] for block, order in self._orders.items()}
@@ -147,7 +152,7 @@ class ClassLesions:
             yield
 
     def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
-        return {f"{target.block}.targeted.right": target.take(moment)[2].to(torch.uint8) for target in self._targets}
+        return {f"{target.name}.targeted.right": target.take(moment)[2].to(torch.uint8) for target in self._targets}
 
 
 class _Target:
@@ -167,7 +172,7 @@ class _Target:
         number: int,
         faster: Callable[[], nn.Module] | None = None,
     ):
-        self.block, self.variants, self.number = site.block, variants, number
+        self.name, self.variants, self.number = site.block, variants, number
         self.ablation = Ablation(network, [site], [torch.zeros(())], faster=faster)
         self._found: list[torch.Tensor] = []
 

@@ -52,10 +52,10 @@ class Probe(Protocol):
 
 @runtime_checkable
 class Tuned(Protocol):
-    """A probe that finds out by timing how it is run fastest: last bits of its rows may hang on that."""
+    """A probe that chooses how it is run by the device and its memory: last bits of its rows may hang on that."""
 
     def chosen(self) -> dict:
-        """What was found so far, as JSON has it."""
+        """What is chosen so far, as JSON has it, under a name that no other probe has."""
 
     def choose(self, chosen: Mapping) -> None:
-        """Take what was found before instead of timing again."""
+        """Take what was chosen before."""

@@ -15,6 +15,7 @@ from ..devices import to_device
 from ..errors import UsageError
 from ..randomness import hashes
 from ..recording import Kept
+from .chunked import Chunked
 from .probe import Moment
 
 INTACT = "own"
@@ -50,7 +51,7 @@ class KnownGates:
         return means.astype(np.float32)
 
 
-class StaticGates:
+class StaticGates(Chunked):
     """Keeps `static.top1`, uint8 (points,): whether each image is right with substitutes for gates.
 
     A point is a block, or all blocks at once, and one of `SUBSTITUTES`; the first is the intact network. A substitute
@@ -67,6 +68,8 @@ class StaticGates:
     Raises:
         UsageError: a block without a gate, or nothing known of it.
     """
+
+    tuned = "static rows"
 
     def __init__(
         self,

@@ -191,7 +191,7 @@ def copy_rows(recording: Recording, pieces: Sequence[Piece]) -> None:
             if not known:
                 recording.write_labels(start, piece.source.labels[at])
             rows = {
-                (network, kept.name): piece.source.array(network, kept.name)[at]
+                (network, kept.name): piece.source.rows(network, kept.name, at)
                 for network, several in kept_of(recording.described).items()
                 for kept in several
             }

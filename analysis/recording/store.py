@@ -20,7 +20,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -28,7 +27,7 @@ import pandas as pd
 from ..errors import RunError, UsageError, difference, unknown
 from ..files import RowSums, atomic_path, clear_unfinished, only_writer, remove_lock, to_disk
 from ..names import file_name
-from ..untrusted import LARGEST_TEXT, Fields, check_regular, conform, map_array, read_json
+from ..untrusted import LARGEST_TEXT, Fields, StoredRows, check_regular, conform, map_array, read_json
 from .shape import RECORDING, check_images, check_recording
 
 log = logging.getLogger(__name__)
@@ -75,7 +74,7 @@ class Recording:
     Args:
         described: what recording.json says; see `create`.
         images: the columns of images.csv.
-        arrays: by (network, name), with a row for each image.
+        arrays: by (network, name), with a row for each image; of files their rows.
         folder: None where it is in memory.
     """
 
@@ -83,7 +82,7 @@ class Recording:
         self,
         described: dict,
         images: pd.DataFrame,
-        arrays: Mapping[tuple[str, str], np.ndarray],
+        arrays: Mapping[tuple[str, str], np.ndarray | StoredRows],
         folder: Path | None = None,
     ):
         self.described, self.images, self.folder = described, images, folder
@@ -182,22 +181,44 @@ class Recording:
         return [block for block, taps in self.described["taps"].get(network, {}).items() if tap in taps]
 
     def array(self, network: str, name: str) -> np.ndarray:
-        """An array as it is, with a row for each image; from disk it is memory-mapped and cannot be written.
+        """An array as it is, with a row for each image; from disk it is read, and cannot be written.
 
         Raises:
-            RunError: it is not what was written. All of it is read once to tell.
+            RunError: it is not what was written. All of it is read once more to tell.
         """
-        array = self._mapped(network, name)
-        if (network, name) not in self._trusted:
-            self._check_sums(network, name)
-            self._trusted.add((network, name))
-        return array
+        return self.rows(network, name, slice(None))
 
-    def _mapped(self, network: str, name: str) -> np.ndarray:
+    def rows(self, network: str, name: str, rows: slice) -> np.ndarray:
+        """Rows of an array that follow each other; as of `array`."""
+        stored = self._stored(network, name)
+        if isinstance(stored, np.ndarray):
+            return stored[rows]
+        with self._read(network, name):
+            if (network, name) not in self._trusted:
+                self._check_sums(network, name)
+            values = stored[rows]
+        self._trusted.add((network, name))
+        values.setflags(write=False)
+        return values
+
+    def check(self) -> None:
+        """Raise a RunError where an array is not what was written."""
+        for network, name in self._arrays:
+            self.rows(network, name, slice(0))
+
+    def _stored(self, network: str, name: str) -> np.ndarray | StoredRows:
         self._check_network(network)
         if (network, name) not in self._arrays:
             raise unknown(f"array of {network} called", name, self.names(network))
         return self._arrays[network, name]
+
+    @contextmanager
+    def _read(self, network: str, name: str) -> Iterator[None]:
+        """What goes wrong as an array is read, as an error of ours."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise _unreadable(self.folder, f"{name}.npy", network, error) from error
 
     def _check_sums(self, network: str, name: str) -> None:
         if self._sums.of(network, name).differ(self._arrays[network, name]):
@@ -228,7 +249,10 @@ class Recording:
         import xarray
 
         self._check_tap(network, block, tap)
-        values = self._mapped(network, f"{block}.{tap}")
+        values = self._stored(network, f"{block}.{tap}")
+        if isinstance(values, StoredRows):
+            with self._read(network, f"{block}.{tap}"):
+                values = map_array(values.path)
         images = {name: ("image", self.images[name].to_numpy()) for name in ("label", "class", "identifier")}
         coordinates = {"image": self.indices, "unit": np.arange(values.shape[1])} | images
         named = {"network": network, "block": block, "tap": tap}
@@ -303,13 +327,13 @@ class Recording:
     def _write_rows(self, network: str, name: str, start: int, values: np.ndarray) -> None:
         """Into the file, not into its mapping: a full disk or a file cut short would kill the process there."""
         array, sums = self._arrays[network, name], self._sums.of(network, name)
-        path, begins = _place_of(array)
+        assert isinstance(array, StoredRows)
         values = np.ascontiguousarray(values, array.dtype)
-        with _said(self.folder), path.open("r+b") as file:
-            file.seek(begins + start * int(np.prod(array.shape[1:], dtype=np.int64)) * array.itemsize)
-            file.write(values.data)
+        with _said(self.folder):
+            _write_at(array, start, values)
         if sums.rows != start:  # a foreign loader's batches do not begin where the rows that are done end
-            sums.settle(start, array)
+            with self._read(network, name):
+                sums.settle(start, array)
         sums.add(values)
 
     def write_labels(self, start: int, labels: np.ndarray) -> None:
@@ -330,13 +354,13 @@ class Recording:
             return
         with _said(self.folder):
             for (network, name), array in self._arrays.items():
-                path, begins = _place_of(array)
-                if path.stat().st_size < begins + array.nbytes:
+                assert isinstance(array, StoredRows)
+                if array.path.stat().st_size < array.end:
                     raise RunError(
                         f"the recording in `{self.folder}` is damaged: something else has cut `{name}.npy` of "
                         f"{network} short; begin again in another folder"
                     )
-                to_disk(path)
+                to_disk(array.path)
         if not self._listed:
             _write_images(self.folder, self.images)
             self._listed = True
@@ -360,10 +384,18 @@ class Recording:
             discard(self.folder)
 
 
-def _place_of(array: np.ndarray) -> tuple[Path, int]:
-    """The file that an array is mapped from, and the byte in it where its rows begin."""
-    assert isinstance(array, np.memmap) and array.filename is not None
-    return Path(array.filename), array.offset
+def _write_at(stored: StoredRows, start: int, values: np.ndarray) -> None:
+    with stored.path.open("r+b") as file:
+        file.seek(stored.offset + start * stored.row_bytes)
+        file.write(values.data)
+
+
+def _unreadable(folder: Path | None, name: str, network: str, error: Exception) -> RunError:
+    """A file that the system cannot read, as where too many are open, is not damaged for that."""
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+        return RunError(f"`{name}` of {network} in `{folder}` cannot be read: {error.strerror or error}")
+    what = " is missing" if isinstance(error, OSError) else f": {error}"
+    return RunError(f"the recording in `{folder}` is damaged: `{name}` of {network}{what}")
 
 
 class _Sums:
@@ -392,7 +424,7 @@ class _Sums:
         added, listed = self._images
         return _images_sum(images, 0, listed, 0) != added
 
-    def of_rows(self, done: int, arrays: Mapping[tuple[str, str], np.ndarray], images: pd.DataFrame) -> dict:
+    def of_rows(self, done: int, arrays: Mapping, images: pd.DataFrame) -> dict:
         """As recording.json has them, of the rows that are done: writing may have been left at any statement."""
         if self._images[1] != done:
             self.add_images(images, 0, done)
@@ -534,8 +566,7 @@ def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
     _check_contents(folder, before.get("sample") or {}, described.get("sample") or {})
     recording = _opened(folder, before, recorded)
     if not before["finished"]:
-        for network, name, _ in _arrays_of(before):
-            recording.array(network, name)
+        recording.check()
     for column in ("label", "class"):
         images.loc[: done - 1, column] = recorded[column].iloc[:done].to_numpy()
     if before.get("versions") != described.get("versions"):
@@ -579,10 +610,10 @@ def _shorten(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
         described["folders"] = {label: f"{name}--" for label, name in before["folders"].items()}
     _make_arrays(folder, described)
     old, done = _open_arrays(folder, before), described["rows_done"]
-    for key, array in _open_arrays(folder, described, "r+").items():
+    for key, array in _open_arrays(folder, described).items():
         for start in range(0, done, _ROWS):
-            array[start : min(start + _ROWS, done)] = old[key][start : min(start + _ROWS, done)]
-        array.flush()
+            _write_at(array, start, old[key][start : min(start + _ROWS, done)])
+        to_disk(array.path)
     _write_images(folder, images)
     _write_json(folder, described)
     for name in taken:
@@ -657,17 +688,15 @@ def _arrays_of(described: Mapping):
             yield network, kept["name"], kept
 
 
-def _open_arrays(folder: Path, described: dict, mode: Literal["r", "r+"] = "r") -> dict[tuple[str, str], np.memmap]:
+def _open_arrays(folder: Path, described: dict) -> dict[tuple[str, str], StoredRows]:
     arrays = {}
     for network, name, kept in _arrays_of(described):
         path = folder / described["folders"][network] / f"{name}.npy"
         shape = (described["images"], *kept["shape"])
         try:
-            array = map_array(path, mode)
-        except FileNotFoundError as error:
-            raise RunError(f"the recording in `{folder}` is damaged: `{path.name}` of {network} is missing") from error
+            array = StoredRows(path)
         except (OSError, ValueError) as error:
-            raise RunError(f"the recording in `{folder}` is damaged: `{path.name}` of {network}: {error}") from error
+            raise _unreadable(folder, path.name, network, error) from error
         if array.shape != shape or array.dtype != np.dtype(kept["dtype"]):
             raise RunError(
                 f"the recording in `{folder}` is damaged: `{path.name}` of {network} is {array.dtype} {array.shape}, "
@@ -705,7 +734,9 @@ def _read_json(folder: Path) -> dict:
             raise ValueError("it says something else than was written")
     except UsageError:
         raise
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise RunError(f"`{path}` cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
         raise RunError(f"`{path}` is damaged: {error}") from error
     return described
 
@@ -725,7 +756,11 @@ def _read_images(folder: Path, described: dict, others: int | None = None) -> pd
             raise ValueError(f"columns {', '.join(images.columns)}, expected {', '.join(IMAGE_COLUMNS)}")
         images = images.astype(dict.fromkeys(("row", "index", "label", "bytes"), np.int64))
         check_images(images, described)
-    except (OSError, ValueError, TypeError, OverflowError) as error:
+    except FileNotFoundError as error:
+        raise RunError(f"the recording in `{folder}` is damaged: images.csv is missing") from error
+    except OSError as error:
+        raise RunError(f"`{path}` cannot be read: {error.strerror or error}") from error
+    except (ValueError, TypeError, OverflowError) as error:
         raise RunError(f"the recording in `{folder}` is damaged: images.csv: {error}") from error
     if len(images) not in (described["images"], others):
         raise RunError(

@@ -389,12 +389,15 @@ def _tuned(subjects: Sequence[Subject]) -> Iterator[tuple[str, Tuned]]:
 
 
 def _note_choices(recording: Recording, subjects: Sequence[Subject]) -> None:
-    """What probes found by timing is said in recording.json."""
-    recording.described["chosen"] = {label: probe.chosen() for label, probe in _tuned(subjects)}
+    """What probes chose is said in recording.json."""
+    chosen: dict[str, dict] = {}
+    for label, probe in _tuned(subjects):
+        chosen[label] = chosen.get(label, {}) | probe.chosen()
+    recording.described["chosen"] = chosen
 
 
 def _choose_again(recording: Recording, subjects: Sequence[Subject]) -> None:
-    """A recording that goes on does so with what its beginning found by timing."""
+    """A recording that goes on does so with what its beginning chose."""
     for label, probe in _tuned(subjects):
         probe.choose(recording.described.get("chosen", {}).get(label, {}))
 

@@ -31,7 +31,9 @@ def evaluation_table(recording: Recording) -> pd.DataFrame:
             right = recording.array(label, "top_classes") == recording.labels[:, None]
             errors["top1_error"] = 100 * (1 - int(right[:, 0].sum()) / images)
             errors["top5_error"] = 100 * (1 - int(right.sum()) / images)
-        facts = card["facts"]
+        facts = card.get("facts", {})
+        if missing := [name for name in (*_BEFORE, *_AFTER) if name not in facts]:
+            raise RunError(f"the recording does not say the {missing[0]} of `{label}`; one that `gelens` made does")
         rows.append(
             {"network": label}
             | {name: facts[name] for name in _BEFORE}

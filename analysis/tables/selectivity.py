@@ -156,6 +156,10 @@ def measurable(recording: Recording, network: str, block: str, tap: str) -> tupl
         RunError: what was averaged is negative somewhere.
     """
     settings = recording.described["settings"][network]
+    if tap == "output" and "rectified" not in settings:
+        raise RunError(
+            f"the recording does not say whether outputs of {network} were rectified; expected one of `gelens record`"
+        )
     rectified = settings["rectified"] if tap == "output" else tap in settings.get("positive_part", ())
     activity = recording.matrix(network, block, tap)
     if tap == "output" and not rectified:

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import resource
 import socket
 import stat
 import struct
@@ -10,6 +11,7 @@ import sys
 import tarfile
 import time
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from gelens.data.checking import bad_images
 from gelens.errors import RunError, UsageError
 from gelens.networks.preprocessing import Preprocessing
 from tests.data.test_forms import SYNSETS, every_form, files, picture, write, write_parquet, write_tar  # noqa: F401
+from tests.fuzz.kinds import cache_files
 
 
 def png(width: int, height: int, colour: int = 2) -> bytes:
@@ -38,6 +41,20 @@ def png(width: int, height: int, colour: int = 2) -> bytes:
 
     head = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
+
+
+@contextmanager
+def growing_by_at_most(size: int):
+    """The memory that is touched inside does not grow by more bytes."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = peak()
+    yield
+    assert peak() - before < size, f"{(peak() - before) / 2**20:.0f} MiB"
+
+
+def peak() -> int:
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
 
 
 def eps(tmp_path: Path) -> bytes:
@@ -91,6 +108,48 @@ def test_pictures_that_unpack_to_too_much_are_refused_before_they_are_decoded(tm
     found = bad_images(data, progress=False)
     assert len(found) == 1 and why in next(iter(found.values()))
     assert next(iter(found)).endswith("big.png")
+
+
+def jpeg(width: int, height: int, scans: int = 0) -> bytes:
+    """A grey progressive JPEG: a head, then so many scans that say nothing."""
+    frame = b"\xff\xc2" + struct.pack(">HBHHB", 11, 8, height, width, 1) + b"\1\x11\0"
+    table = b"\xff\xdb" + struct.pack(">HB", 67, 0) + b"\1" * 64
+    codes = b"\xff\xc4" + struct.pack(">HB", 20, 0) + bytes([1, *[0] * 15, 0])
+    scan = b"\xff\xda" + struct.pack(">H", 8) + b"\1\1\0\0\0\0"
+    return b"\xff\xd8" + table + codes + frame + scan * scans + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("form", ["folder", "tar", "parquet"])
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        (jpeg(9000, 9000, 1), r"bytes for 9000 × 9000 pixels; expected at least 79101: it is cut short"),
+        (jpeg(64, 64, 3000), "it has 3000 scans; expected at most 100"),
+    ],
+    ids=["bytes", "scans"],
+)
+def test_jpegs_that_take_long_for_their_bytes_are_refused(tmp_path, form, content, why):
+    data = load_data(with_images(tmp_path, {"a.jpg": content}, form))
+    with pytest.raises(RunError, match=why):
+        data[0]
+    (found,) = bad_images(data, thorough=True, progress=False).values()
+    assert re.search(why, found)
+
+
+def test_honest_jpegs_have_bytes_enough(tmp_path):
+    """Of one colour, as small as Pillow makes them: each kind, each sampling of colours."""
+    for number, (mode, more) in enumerate(
+        (mode, {"progressive": progressive, "optimize": True, "subsampling": sampling, "quality": quality})
+        for mode in ("L", "RGB")
+        for progressive in (False, True)
+        for sampling in ("4:4:4", "4:2:0")
+        for quality in (1, 95)
+    ):
+        buffer = io.BytesIO()
+        Image.new(mode, (2000, 1500)).save(buffer, "JPEG", **more)
+        write(tmp_path, {f"a/{number:02}.jpg": buffer.getvalue()})
+    data = load_data(f"folder:{tmp_path}")
+    assert len(data) == 16 and not bad_images(data, thorough=True, progress=False)
 
 
 def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
@@ -212,6 +271,70 @@ def test_names_of_parquet_files_are_no_addresses(tmp_path):
         load_data(f"parquet:{folder}")
 
 
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """What the package converts goes into a folder of the test's."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+def bomb(path: Path, content: bytes, rows: int) -> Path:
+    """A parquet file in which one value of a dictionary stands in every row."""
+    path.parent.mkdir(exist_ok=True, parents=True)
+    same = pa.array(np.zeros(rows, np.int32))
+    fields = [pa.DictionaryArray.from_arrays(same, pa.array([each])) for each in (content, "a.png")]
+    images = pa.StructArray.from_arrays(fields, ["bytes", "path"])
+    table = pa.table({"image": images, "label": pa.array(np.zeros(rows, np.int64))})
+    pq.write_table(table, path, compression="zstd", store_schema=False)
+    return path
+
+
+@pytest.mark.parametrize("form", ["parquet", "hf"])
+def test_a_table_that_unpacks_to_too_much_is_refused_before_it_is_converted(tmp_path, own_cache, form):
+    path = bomb(tmp_path / "b" / "validation.parquet", bytes(2**20), 1500)
+    assert path.stat().st_size < 2000
+    location = {"parquet": path, "hf": path.parent}[form]
+    said = r"`validation\.parquet` unpacks to \d{9} bytes or more; expected at most 268435456 of a file of \d+ bytes"
+    with growing_by_at_most(2**29), pytest.raises(RunError, match=said):
+        load_data(f"{form}:{location}")
+    assert not list(own_cache.rglob("*.arrow"))
+
+
+def test_a_table_of_the_same_picture_many_times_is_read(tmp_path, own_cache):
+    picture = png(40, 30)
+    path = bomb(tmp_path / "a.parquet", picture, 5000)
+    assert 5000 * len(picture) > 100 * path.stat().st_size
+    data = load_data(f"parquet:{path}")
+    assert len(data) == 5000 and data[4999][0].size == (40, 30)
+    before = {each: each.stat().st_mtime_ns for each in own_cache.rglob("*.arrow")}
+    assert len(load_data(f"parquet:{path}")) == 5000 and before
+    assert before == {each: each.stat().st_mtime_ns for each in own_cache.rglob("*.arrow")}
+
+
+@pytest.mark.parametrize("where", ["https://example.org/a.parquet", "zip://a::http://example.org/a.zip", "../x.csv"])
+@pytest.mark.parametrize("note", ["README.md", ".huggingface.yaml"])
+def test_a_folder_whose_notes_name_files_elsewhere_is_refused(tmp_path, monkeypatch, own_cache, where, note):
+    def refuse(*arguments):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    head = f"configs:\n- config_name: default\n  data_files:\n  - split: validation\n    path: {where}\n"
+    folder = write(tmp_path / "hub", {note: (f"---\n{head}---\n" if note == "README.md" else head).encode()})
+    with pytest.raises(UsageError, match="is not in the folder; expected files in it"):
+        load_data(f"hf:{folder}")
+
+
+def test_a_folder_whose_notes_name_its_own_files_is_read(tmp_path, own_cache):
+    head = "configs:\n- config_name: default\n  data_files:\n  - split: validation\n    path: data/*.parquet\n"
+    folder = write(tmp_path / "hub", {"README.md": f"---\n{head}---\nSee https://example.org".encode()})
+    (folder / "data").mkdir()
+    write_parquet(folder / "data" / "x.parquet", {f"{SYNSETS[0]}/a.png": png(8, 8)})
+    assert len(load_data(f"hf:{folder}")) == 1
+
+
 @pytest.mark.parametrize("name", ["pandas", "csv", "imagefolder", "parquet", "generator"])
 def test_builders_of_the_package_are_no_data_sets(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -316,6 +439,35 @@ def test_members_whose_size_is_a_lie(tmp_path, size, form):
         checked(data)
 
 
+@pytest.mark.parametrize("kind", [b"L", b"K", b"x", b"g", b"X"])
+@pytest.mark.parametrize("form", ["tar", "webdataset"])
+def test_heads_of_gigabytes_are_not_read(tmp_path, kind, form):
+    """A long name, or attributes, of 6 GiB in a file of holes."""
+    member = tarfile.TarInfo("././@LongLink")
+    member.type, member.size = kind, 6 * 2**30
+    with (tmp_path / "a.tar").open("wb") as file:
+        file.write(member.tobuf(tarfile.GNU_FORMAT))
+        file.truncate(6 * 2**30 + 4096)
+    with growing_by_at_most(2**28), pytest.raises(RunError, match="a head of 6442451456 bytes; expected at most"):
+        load_data(f"{form}:{tmp_path}/a.tar")
+
+
+def test_heads_of_many_pieces_are_bounded_together(tmp_path):
+    with (tmp_path / "a.tar").open("wb") as file:
+        for _ in range(200):
+            name = tarfile.TarInfo("././@LongLink")
+            name.type, name.size = tarfile.GNUTYPE_LONGNAME, 10_000
+            file.write(name.tobuf(tarfile.GNU_FORMAT) + (b"x" * 9000).ljust(10_240, b"\0"))
+    with pytest.raises(RunError, match=r"a head of \d+ bytes; expected at most 1048576"):
+        load_data(f"tar:{tmp_path}/a.tar")
+
+
+def test_names_of_a_thousand_characters_are_read(tmp_path):
+    named = {f"{'d' * 200}/{'e' * 200}/{number:03}{'x' * 600}.png": png(8, 8) for number in (0, 1)}
+    write_tar(tmp_path / "a.tar", named)
+    assert len(load_data(f"tar:{tmp_path}/a.tar")) == 2
+
+
 def test_sparse_members_are_refused(tmp_path):
     """A header of a few bytes says that there are gigabytes of zeros."""
     head = member("a/1.png", 512, type=tarfile.GNUTYPE_SPARSE)
@@ -401,6 +553,15 @@ TRUTHS = {
 }
 
 
+def matlab_claim(cells: int) -> bytes:
+    """A MATLAB file whose cell array `synsets` is said to have so many cells, none of which follows."""
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<HH", 0x0100, 0x4D49)
+    flags = struct.pack("<IIII", 6, 8, 1, 0)  # a cell array
+    shape = struct.pack("<IIii", 5, 8, cells, 1)
+    name = struct.pack("<II", 1, 7) + b"synsets\0"
+    return head + struct.pack("<II", 14, len(flags + shape + name)) + flags + shape + name
+
+
 @pytest.mark.parametrize("kind", TRUTHS)
 def test_truths_that_tell_lies(tmp_path, kind):
     name, content = TRUTHS[kind]
@@ -409,7 +570,7 @@ def test_truths_that_tell_lies(tmp_path, kind):
         load_data(f"imagenet:{tmp_path}")
 
 
-@pytest.mark.parametrize("content", ["lies", "bomb", "other", "text", "cut"])
+@pytest.mark.parametrize("content", ["lies", "bomb", "claim", "other", "text", "cut"])
 def test_a_devkit_that_tells_lies(tmp_path, content):
     write(tmp_path, {f"ILSVRC2012_val_{n:08}.JPEG": png(8, 8) for n in (1, 2)})
     (tmp_path / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n2\n")
@@ -418,6 +579,8 @@ def test_a_devkit_that_tells_lies(tmp_path, content):
         path.write_bytes(b"MATLAB 7.3 MAT-file" + bytes(2000))
     elif content == "other":
         savemat(path, {"synsets": np.zeros((3, 3))})
+    elif content == "claim":  # 184 bytes that ask for 3 GiB
+        path.write_bytes(matlab_claim(3 * 2**27))
     elif content == "bomb":
         savemat(path, {"zeros": np.zeros(40_000_000)}, do_compression=True)
         assert path.stat().st_size < 400_000
@@ -429,7 +592,7 @@ def test_a_devkit_that_tells_lies(tmp_path, content):
         savemat(path, {"synsets": table})
         if content == "cut":
             path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(RunError, match=r"meta\.mat|ground_truth"):
+    with growing_by_at_most(2**29), pytest.raises(RunError, match=r"meta\.mat|ground_truth"):
         load_data(f"imagenet:{tmp_path}")
 
 
@@ -459,3 +622,29 @@ def test_raw_files_of_named_sets_that_tell_lies(tmp_path, damage):
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(changed_labels)
     with pytest.raises(RunError, match="mnist"):
         load_data(f"mnist:{tmp_path}")
+
+
+@pytest.mark.parametrize("form", ["tar", "webdataset", "cache"])
+def test_too_many_open_files_are_no_damage(tmp_path, form):
+    write_tar(tmp_path / "a.tar", {f"{SYNSETS[0]}/a.png": png(8, 8)})
+    for name, content in cache_files().items():
+        (tmp_path / name).write_bytes(content)
+    name = "c.npy" if form == "cache" else "a.tar"
+    limits, free = resource.getrlimit(resource.RLIMIT_NOFILE), os.open("/dev/null", os.O_RDONLY)
+    os.close(free)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+        with pytest.raises(RunError, match="cannot be read: Too many open files"):
+            load_data(f"{form}:{tmp_path / name}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    load_data(f"cache:{tmp_path}/c.npy")
+
+
+def test_a_cache_of_columns_is_not_read_as_rows(tmp_path):
+    """It is the same array to NumPy; its bytes follow each other otherwise."""
+    for name, content in cache_files().items():
+        (tmp_path / name).write_bytes(content)
+    np.save(tmp_path / "c.npy", np.asfortranarray(np.load(tmp_path / "c.npy")))
+    with pytest.raises(RunError, match="its columns follow each other; expected its rows"):
+        load_data(f"cache:{tmp_path}/c.npy")

@@ -1,6 +1,7 @@
 """Devices and precisions: what is chosen, what is refused, and what is left as it was."""
 
 import json
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -203,29 +204,65 @@ def test_a_pass_in_bfloat16_keeps_float32_logits():
     assert np.isin(recording.array("it", "rank"), range(4)).all()
 
 
-def test_chunks_found_by_timing_are_taken_again(tmp_path, monkeypatch):
-    """A pass that is interrupted after its sizes are found goes on with them, and times nothing."""
-    from gelens.ablation.chunks import ChunkSize
-    from gelens.probes.dropping import Dropping
+@pytest.mark.parametrize("probe", ["dropping", "lesions"])
+def test_chunks_that_were_chosen_are_taken_again(probe, tmp_path, monkeypatch):
+    """A pass that is interrupted after memory ran out goes on with the sizes that it had come to."""
+    from gelens.ablation.chunks import SIZES, ChunkSize
+    from gelens.probes.lesions import ClassLesions, Lesions
     from gelens.sweep import passing
 
     data, network = make_data(64), make_network("mini_resnet_se:classes=4")
-    request = Request(network, pruning=["layer3.0"], dropping=Dropping())
     options = SweepOptions("cpu", batch_size=8, progress=False)
-    read, timed = passing.batches, []
+    read, started = passing.batches, []
+
+    def request():
+        if probe == "dropping":
+            return Request(network, pruning=["layer3.0"])
+        orders = {"layer3.0": np.tile(np.arange(128), (4, 1))}
+        lesions = Lesions(network, {"layer3.0": [0, 5]}, {"layer3.0": 128})
+        return Request(network, probes=[lesions, ClassLesions(network, orders, [2])])
 
     def stops(*args, **more):
         yield from (batch for number, batch in zip(range(6), read(*args, **more), strict=False))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(passing, "batches", stops)
-    with pytest.raises(KeyboardInterrupt):
-        record_requests({"it": request}, data, options, tmp_path / "r")
-    monkeypatch.setattr(passing, "batches", read)
-    found = json.loads((tmp_path / "r" / "recording.json").read_text())["chosen"]["it"]["rows"]
-    assert set(found) == {"layer3.0"}
     start = ChunkSize.start
-    monkeypatch.setattr(ChunkSize, "start", lambda self, *args: (start(self, *args), timed.append(self))[0])
-    whole = record_requests({"it": request}, data, options, tmp_path / "r", resume=True)
-    assert [chunk.rows for chunk in timed] == [found["layer3.0"]] and not timed[0].measuring
-    assert whole.finished and whole.described["chosen"]["it"]["rows"] == found
+
+    def scarce(self, device):
+        start(self, device)
+        self.halve()
+
+    monkeypatch.setattr(passing, "batches", stops)
+    monkeypatch.setattr(ChunkSize, "start", scarce)
+    with pytest.raises(KeyboardInterrupt):
+        record_requests({"it": request()}, data, options, tmp_path / "r")
+    monkeypatch.setattr(passing, "batches", read)
+    found = json.loads((tmp_path / "r" / "recording.json").read_text())["chosen"]["it"]
+    names = ["rows"] if probe == "dropping" else ["lesion rows", "targeted rows"]
+    assert found == {name: {"layer3.0": SIZES["cpu"] // 2} for name in names}
+    monkeypatch.setattr(ChunkSize, "start", lambda self, *args: (start(self, *args), started.append(self.rows)))
+    whole = record_requests({"it": request()}, data, options, tmp_path / "r", resume=True)
+    assert started == [SIZES["cpu"] // 2] * len(names)
+    assert whole.finished and whole.described["chosen"]["it"] == found
+
+
+def test_two_passes_of_lesions_are_equal_to_the_last_bit():
+    """No size hangs on how busy the machine is."""
+    from gelens.probes.lesions import Lesions
+
+    data, network = make_data(100), make_network("mini_resnet_se:classes=4")
+    busy, found = [0.0, 0.03], []
+    for seconds in busy:
+        inner = network.layer4.forward
+
+        def slowly(x, inner=inner, seconds=seconds):
+            time.sleep(seconds * (len(x) > 16))
+            return inner(x)
+
+        network.layer4.forward = slowly
+        probe = Lesions(network, {"layer3.0": range(12)}, {"layer3.0": 128})
+        options = SweepOptions("cpu", batch_size=8, progress=False)
+        recording = record_requests({"it": Request(network, probes=[probe])}, data, options)
+        found.append(recording.array("it", "layer3.0.lesion.loss"))
+        network.layer4.forward = inner
+    assert np.array_equal(*found)

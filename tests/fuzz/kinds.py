@@ -9,6 +9,7 @@ import struct
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,10 +30,11 @@ from gelens.data import adapted, batches, load_data, preprocessing_for
 from gelens.data.cached import write_cache
 from gelens.data.checking import bad_images
 from gelens.figures.drawing import draw
+from gelens.files import RowSums
 from gelens.networks import load_network, mindspore
 from gelens.networks.checkpoints import read_checkpoint
 from gelens.recording import Kept, Recording, open_recording
-from gelens.recording.store import discard
+from gelens.recording.store import _images_sum, _sum_of, discard
 from gelens.results.run import read_record
 from gelens.tables.selectivity import Statistics, read_groups, selectivity_tables
 from tests.conftest import make_data, make_network
@@ -73,7 +75,21 @@ def damaged(files: Files, rng: Random) -> Files:
         new = _damaged_archive(content, rng)
     else:
         new = damaged_bytes(content, rng, list(files.values()))
+        if content.startswith(b"\x89PNG") and rng.random() < 0.7:
+            new = _with_checksums(new)
     return files | {name: new}
+
+
+def _with_checksums(png: bytes) -> bytes:
+    """Its chunks' checksums right again, as far as their lengths lead."""
+    content, place = bytearray(png), 8
+    while place + 12 <= len(content):
+        stop = place + 8 + int.from_bytes(content[place : place + 4], "big")
+        if stop + 4 > len(content):
+            break
+        content[stop : stop + 4] = zlib.crc32(content[place + 4 : stop]).to_bytes(4, "big")
+        place = stop + 4
+    return bytes(content)
 
 
 def _damaged_archive(content: bytes, rng: Random) -> bytes:
@@ -406,8 +422,47 @@ def recording_files() -> Files:
         recording.finish()
         found = (path for path in (Path(folder) / "r").rglob("*") if path.is_file() and path.name != ".lock")
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+    return files
+
+
+def _damaged_recording(files: Files, rng: Random) -> Files:
+    """Sums are right again after the damage, which they would else refuse at once: a stranger's lies have such."""
+    files = _other_numbers(files, rng) if rng.random() < 0.4 else damaged(files, rng)
+    return files if rng.random() < 0.1 else with_sums(files)
+
+
+def _other_numbers(files: Files, rng: Random) -> Files:
+    """An array of another type or shape, of which recording.json says so."""
     described = json.loads(files["r/recording.json"])
-    del described["sum"], described["sums"]  # which refuse all damage at once; a stranger's lies have none
+    kept = rng.choice(described["arrays"]["n"])
+    name = f"r/n/{kept['name']}.npy"
+    shape = rng.choice(((8,), (8, 3), (8, 0), (8, 1), (8, 2, 2), (8, 70)))
+    values = np.full(shape, rng.choice((0, 1, -1, 7, 1e30, float("nan"), float("inf"))))
+    with np.errstate(invalid="ignore", over="ignore"):
+        values = values.astype(rng.choice(("float32", "float32", "float64", "float16", "int64", "uint8", "bool")))
+    kept["shape"], kept["dtype"] = list(shape[1:]), str(values.dtype)
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return files | {name: buffer.getvalue(), "r/recording.json": json.dumps(described).encode()}
+
+
+def with_sums(files: Files) -> Files:
+    """A recording's files with the sums that their content has, wherever it can be read."""
+    try:
+        described = json.loads(files["r/recording.json"])
+        arrays = described["sums"]["arrays"]["n"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return files
+    for name in list(arrays) if isinstance(arrays, dict) else ():
+        with suppress(Exception):  # NumPy raises anything of a damaged head
+            sums = RowSums()
+            sums.add(np.ascontiguousarray(np.load(io.BytesIO(files[f"r/n/{name}.npy"]), allow_pickle=False)))
+            arrays[name] = sums.sums
+    with suppress(Exception):
+        table = pd.read_csv(io.BytesIO(files["r/images.csv"]), dtype={"identifier": str, "class": str})
+        described["sums"]["images"] = _images_sum(table, 0, len(table), 0)
+    with suppress(Exception):
+        described["sum"] = _sum_of(described)
     return files | {"r/recording.json": json.dumps(described).encode()}
 
 
@@ -549,8 +604,8 @@ KINDS = {
     ),
     "truths": Kind(_truths, lambda folder, rng: load_data(f"imagenet:{folder}"), _damaged_truths, weight=2),
     "mnist": Kind(_mnist, lambda folder, rng: read_images(f"mnist:{folder}", rng)),
-    "recording": Kind(lambda rng: recording_files(), _read_recording, weight=4),
-    "recording to go on with": Kind(lambda rng: recording_files(), _resume_recording, weight=2),
+    "recording": Kind(lambda rng: recording_files(), _read_recording, _damaged_recording, weight=4),
+    "recording to go on with": Kind(lambda rng: recording_files(), _resume_recording, _damaged_recording, weight=2),
     "run": Kind(_some_run, _read_run, weight=4),
     "groups": Kind(_groups, lambda folder, rng: read_groups(folder / "groups.csv")),
     "arguments": Kind(_beside, _read_arguments, lambda files, rng: files, weight=4),

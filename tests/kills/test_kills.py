@@ -23,6 +23,10 @@ COMMANDS = {
         *("pruning", "NET", "--limit", "40", "--batch-size", "8", "--blocks", "layer3.1", "--ratio", "0.5"),
         *("--fill", "mean", "--means-from", "OTHERS", "--rows", "16", *SMALL),
     ],
+    "lesions": [
+        *("lesions", "NET", "--limit", "60", "--batch-size", "8", "--blocks", "layer3.1", "--units", "6"),
+        *("--means-from", "digits#train", *SMALL),
+    ],
     "cache": ["cache", "digits", "--limit", "300", "--image-size", "16"],
     "train": [
         *("train", "mini_shufflenet", "--limit", "60", "--epochs", "3", "--train-batch-size", "16"),

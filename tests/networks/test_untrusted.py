@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import save_file
 
+import cli
 from gelens.errors import RunError, UsageError
 from gelens.networks import load_network
 from gelens.networks.checkpoints import read_checkpoint
@@ -174,3 +176,14 @@ def test_factories_that_make_no_network(code, message, tmp_path):
     else:
         with pytest.raises(UsageError, match=message):
             load_network(f"{path}:build")
+
+
+def test_a_seed_of_thousands_of_digits(tmp_path):
+    """Python makes no number of so many."""
+    state = make_network("mini_resnet").state_dict()
+    for number in range(2):
+        save_file(state, tmp_path / f"{number}.safetensors", {"reference": "mini_resnet", "seed": "9" * 5000})
+    with pytest.raises(RunError, match="its metadata's seed has 5000 characters; expected at most 100"):
+        load_network(f"mini_resnet@{tmp_path}/0.safetensors")
+    result = CliRunner().invoke(cli.main, ["layers", f"mini_resnet@{tmp_path}/*.safetensors"])
+    assert isinstance(result.exception, SystemExit) and len(result.output) < 1000, result.output

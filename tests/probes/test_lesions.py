@@ -110,3 +110,10 @@ def test_the_command(tmp_path):
     assert "rank correlation over units" in result.output
     result = CliRunner().invoke(main, [*command[:3], "--units", "2", "--out", str(tmp_path / "two")])
     assert result.exit_code == 2 and "2 units of a block tell no correlation" in result.output
+    for position, (image, label, _) in enumerate(make_data(8, classes=2)):
+        path = tmp_path / "others" / str(label) / f"{position}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path)
+    command[-1] = f"folder:{tmp_path}/others"
+    result = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "three")])
+    assert result.exit_code == 2 and "2 classes, those measured have the label 9" in result.output

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 from pathlib import Path
 
@@ -15,12 +16,13 @@ import cli
 from gelens.data.manifests import read_manifest
 from gelens.errors import RunError, UsageError, plain
 from gelens.figures.drawing import draw
-from gelens.recording import open_recording
+from gelens.recording import Kept, Recording, open_recording
 from gelens.recording.store import discard
 from gelens.results.run import Run, read_record, read_table
-from gelens.untrusted import Fields, Listed, Named, Whose, conform, map_array, parse_json, read_arrays
+from gelens.tables.evaluation import evaluation_table
+from gelens.untrusted import Fields, Listed, Named, StoredRows, Whose, conform, map_array, parse_json, read_arrays
 from tests.figures.making import write_everything, write_run
-from tests.fuzz.kinds import cache_files, recording_files
+from tests.fuzz.kinds import cache_files, recording_files, with_sums
 
 
 def invoke(*arguments) -> tuple[int, str]:
@@ -206,21 +208,61 @@ def test_an_array_file_is_mapped_only_as_long_as_it_is(tmp_path):
         whole[:9],
     ):
         path.write_bytes(content)
-        for mode in ("r", "r+"):
+        for read in (map_array, StoredRows):
             with pytest.raises(ValueError):
-                map_array(path, mode)
+                read(path)
         assert path.read_bytes() == content
     np.save(path, np.array([{}], dtype=object))
     with pytest.raises(ValueError):
         map_array(path)
+    np.save(path, np.asfortranarray(np.arange(6).reshape(2, 3)))
+    with pytest.raises(ValueError, match="its columns follow each other"):
+        StoredRows(path)
+
+
+def test_an_array_that_is_cut_short_as_it_is_read_kills_nobody(tmp_path):
+    """Of a mapped file the system sends SIGBUS there."""
+    folder = write_recording(tmp_path)
+    recording = open_recording(folder)
+    path = folder / "n" / "b.output.npy"
+    os.truncate(path, path.stat().st_size - 20)
+    with pytest.raises(RunError, match=r"damaged: `b\.output\.npy` of n: it was cut short as it was read"):
+        recording.matrix("n", "b")
+    path.unlink()
+    with pytest.raises(RunError, match=r"damaged: `b\.output\.npy` of n is missing"):
+        recording.matrix("n", "b")
+
+
+def test_a_recording_of_many_arrays_needs_few_open_files(tmp_path):
+    """And where even those are too many, that is what is said."""
+    kept = {"n": [Kept(f"b{number}.output", (2,)) for number in range(300)]}
+    images = pd.DataFrame({"index": [0, 1], "identifier": ["a", "b"], "label": [0, 1], "class": ["", ""], "bytes": -1})
+    facts = {"networks": {"n": {}}, "taps": {"n": {f"b{number}": ["output"] for number in range(300)}}}
+    recording = Recording.create(kept, images, facts, tmp_path / "r")
+    recording.write(0, {("n", each.name): np.ones((2, 2), "f4") for each in kept["n"]}, 2)
+    recording.finish()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    first_free = os.open("/dev/null", os.O_RDONLY)
+    os.close(first_free)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first_free + 20, limits[1]))
+        recording = open_recording(tmp_path / "r")
+        assert sum(recording.matrix("n", block).sum() for block in recording.blocks("n")) == 1200
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, limits[1]))
+        with pytest.raises(RunError, match="cannot be read: Too many open files"):
+            recording.matrix("n", "b0")
+        with pytest.raises(RunError, match="cannot be read: Too many open files"):
+            open_recording(tmp_path / "r")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def write_recording(folder: Path, **changes) -> Path:
-    for name, content in recording_files().items():
+    files = recording_files()
+    described = json.loads(files["r/recording.json"]) | changes
+    for name, content in with_sums(files | {"r/recording.json": json.dumps(described).encode()}).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    path = folder / "r" / "recording.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     return folder / "r"
 
 
@@ -255,6 +297,15 @@ def test_a_recording_names_no_folder_but_its_own(name, tmp_path):
         ({"classes": {"cat": 0}}, "expected a list"),
         ({"depths": {"n": {}}}, "depths have no"),
         ({"settings": {}}, "settings have no"),
+        ({"settings": {"n": {"rectified": 1}}}, "rectified is 1; expected true or false"),
+        ({"settings": {"n": {"rectified": False, "dropping": {"points": [{}]}}}}, r"points\[0\] has no `block`"),
+        ({"settings": {"n": {"rectified": False, "lesions": {"b": [9]}}}}, "the unit 9 of 3"),
+        ({"networks": {"n": {"facts": {"gmacs": "many"}}}}, "gmacs is text; expected a number or null"),
+        ({"networks": {"n": {"group": "g", "training_seed": "x"}}}, "a whole training_seed"),
+        ({"chosen": {"n": {"rows": {"b": 0}}}}, "a number of rows above 0"),
+        ({"arrays": {"n": [{"name": "b.output", "shape": [3], "dtype": "int64"}]}}, "expected float32 of at least 1"),
+        ({"arrays": {"n": [{"name": "b.output", "shape": [0], "dtype": "float32"}]}}, "expected float32 of at least 1"),
+        ({"arrays": {"n": [{"name": "b.output", "shape": [], "dtype": "float32"}]}}, "expected float32 of at least 1"),
         ({"networks": {}}, "networks have no"),
         ({"folders": {}}, "folders have no"),
         ({"format": "1"}, "format is text"),
@@ -272,10 +323,21 @@ def test_recordings_that_tell_lies(changes, message, tmp_path):
 def test_a_recording_of_rows_alone_has_no_statistics(part, tmp_path):
     folder = write_recording(tmp_path)
     described = json.loads((folder / "recording.json").read_text())
-    del described[part]
+    del described[part], described["sum"]
     (folder / "recording.json").write_text(json.dumps(described))
     code, output = invoke("selectivity", "--from", folder, "--out", tmp_path / "out")
     assert code in (1, 2) and part in output, output
+
+
+def test_a_recording_that_does_not_say_enough_for_a_table(tmp_path):
+    folder = write_recording(tmp_path / "a", settings={"n": {}})
+    code, output = invoke("selectivity", "--from", folder, "--out", tmp_path / "out")
+    assert code == 1 and "does not say whether outputs of n were rectified" in output, output
+    kept = {"n": [Kept("top_classes", (2,), "int32"), Kept("rank", (), "int32")]}
+    images = pd.DataFrame({"index": [0, 1], "identifier": ["a", "b"], "label": [0, 1], "class": ["", ""], "bytes": -1})
+    recording = Recording.create(kept, images, {"networks": {"n": {}}, "taps": {"n": {}}})
+    with pytest.raises(RunError, match="does not say the extent of `n`"):
+        evaluation_table(recording)
 
 
 @pytest.mark.parametrize("name", ["images.csv", "n/b.output.npy", "recording.json"])
@@ -315,6 +377,26 @@ def test_manifests_of_caches_that_tell_lies(changes, message, tmp_path):
 
 
 HOSTILE = ("\x1b]52;c;aGk=\x07", "a\nError: forged", "$\\frac{", "\udcff", "nul\0x", "\u202egnp", "\ud83d", "x" * 400)
+
+
+def test_a_folder_whose_name_is_no_text(tmp_path):
+    """Linux takes any bytes for a name; what is printed of them is spelled out."""
+    out = os.fsdecode(os.fsencode(tmp_path) + b"/r\xff\xfe")
+    how = ("mini_resnet", "--untrained", "--limit", "20", "--device", "cpu")
+    record = ("record", *how, "--blocks", "layer3.0", "--out", out)
+    for command, said in (
+        (record, "1 networks, 4 arrays: "),
+        ((*record, "--resume"), "1 networks, 4 arrays: "),
+        (("evaluate", *how, "--shard", "1/1", "--out", f"{out}-shard"), "is recorded in "),
+        (("evaluate", *how, "--out", f"{out}-run"), "Tables: evaluation.csv in "),
+        (("evaluate", *how, "--out", f"{out}-run", "--resume"), "is finished already"),
+        (
+            ("train", "mini_resnet", "--limit", "8", "--epochs", "1", "--device", "cpu", "--out", f"{out}-t"),
+            "Weights: ",
+        ),
+    ):
+        code, output = invoke(*command)
+        assert code == 0 and said in output and "r\\udcff\\udcfe" in output, (command, output)
 
 
 @pytest.mark.parametrize("label", ["\x1b]52;c;aGk\x07a\nError", "$\\frac{nul\0x\u202egnp", "\udcff\ud83d" + "x" * 400])
