@@ -104,7 +104,7 @@ class Inputs:
                 raise UsageError(f"no network has a module `{pattern}` below a block, which --{part} names")
         if stated != StatedParts():
             for network in networks.values():
-                network.anatomy = stated
+                network.anatomy = stated  # type: ignore[assignment]  # as a person may write it
 
     def stated(self) -> Stated:
         """What is to be otherwise than in a network's own preprocessing."""
