@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from itertools import islice
 
 import torch
 from torch import nn
@@ -137,7 +138,7 @@ def attempt(network: nn.Module, images: torch.Tensor):
         UsageError: whatever the network raises, but for memory that ran out.
     """
     try:
-        return network(images)
+        return _of_each(network(images), len(images))
     except (UsageError, RunError):
         raise
     except Exception as error:  # of any kind: a network asserts, indexes, looks up …
@@ -150,6 +151,14 @@ def attempt(network: nn.Module, images: torch.Tensor):
         ) from error
 
 
+def _of_each(outputs, images: int):
+    """What a network gives, unless it is logits of other numbers of images, as `view(-1, 400)` makes of larger maps."""
+    found = _logits_in(outputs)
+    if isinstance(found, torch.Tensor) and found.ndim == 2 and len(found) != images:
+        raise ValueError(f"it gives {len(found)} rows of logits for {images} images")
+    return outputs
+
+
 _SIDES = (28, 32, 48, 64, 96, 112, 128, 160, 192, 224, 227, 240, 256, 288, 299, 320, 384, 448, 512)
 """Pixels of images that networks are made for."""
 
@@ -158,9 +167,9 @@ def _instead(network: nn.Module, images: torch.Tensor) -> str:
     """What images a network takes instead of some that it fails on, found by trying; nothing where none are found."""
     side, channels = card_of(network).preprocessing.size, images.shape[1]
     sides = list(dict.fromkeys((*((side,) if side else ()), *_SIDES)))
-    if found := next((each for each in sides if _takes(network, images, channels, each)), None):
-        own = "states" if found == side else "takes"
-        return f"; it {own} {found} px (--image-size {found}, in Python its `preprocessing`)"
+    if found := list(islice((each for each in sides if _takes(network, images, channels, each)), 3)):
+        taken = f"states {side}" if found[0] == side else f"takes {', '.join(map(str, found))}"
+        return f"; of sizes that were tried it {taken} px (--image-size {found[0]}, in Python its `preprocessing`)"
     for other in {1, 3} - {channels}:
         if any(_takes(network, images, other, each) for each in (images.shape[-1], *sides)):
             way = "put torchvision.transforms.Grayscale() before it, or give" if other == 1 else "give"
@@ -171,7 +180,7 @@ def _instead(network: nn.Module, images: torch.Tensor) -> str:
 def _takes(network: nn.Module, images: torch.Tensor, channels: int, side: int) -> bool:
     try:
         with aside():
-            network(images.new_zeros(2, channels, side, side))
+            _of_each(network(images.new_zeros(2, channels, side, side)), 2)
     except Exception:  # of any kind: it does not
         return False
     return True
@@ -206,21 +215,16 @@ def logits_of(outputs) -> torch.Tensor:
     torch.Size([2, 5])
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are none, or several tensors of other widths could be they.
     """
-    found = outputs
-    if isinstance(outputs, Mapping):
-        found = outputs.get("logits")
-    elif hasattr(outputs, "logits"):
-        found = outputs.logits
-    elif isinstance(outputs, tuple | list) and outputs:
-        found = outputs[0]
+    if isinstance(outputs, tuple | list) and not hasattr(outputs, "logits"):
         widths = [each.shape[1] for each in outputs if isinstance(each, torch.Tensor) and each.ndim == 2]
         if len(set(widths)) > 1:
             raise UsageError(
                 f"the network gives tensors of {', '.join(map(str, widths))} values an image: which are its logits "
                 f"cannot be told; wrap it in a module that returns them alone"
             )
+    found = _logits_in(outputs)
     if not isinstance(found, torch.Tensor) or found.ndim != 2:
         shape = f" of shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else ""
         named = f" of {', '.join(map(repr, outputs))}" if isinstance(outputs, Mapping) else ""
@@ -230,6 +234,15 @@ def logits_of(outputs) -> torch.Tensor:
             f"tuple, or called `logits`: wrap it in a module that returns them"
         )
     return found
+
+
+def _logits_in(outputs):
+    """What logits would be in what a network gives."""
+    if isinstance(outputs, Mapping):
+        return outputs.get("logits")
+    if hasattr(outputs, "logits"):
+        return outputs.logits
+    return outputs[0] if isinstance(outputs, tuple | list) and outputs else outputs
 
 
 def layout_of(network: nn.Module) -> str:

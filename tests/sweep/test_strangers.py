@@ -67,6 +67,7 @@ def test_other_networks_keep_their_format_too(quiet):
     "make, channels, size, message",
     [
         (LeNet, 3, 64, r"it takes 32 px \(--image-size 32, in Python its `preprocessing`\)$"),
+        (LeNet, 3, 112, r"it gives 50 rows of logits for 2 images; of sizes that were tried it takes 32 px"),
         (lambda: LeNet(1), 3, 32, r"it takes images of 1 channel: put torchvision\.transforms\.Grayscale\(\)"),
         (LeNet, 1, 32, r"it takes images of 3 channels: give tensors \(3, H, W\)$"),
         (lambda: Broken(), 3, 32, r"fails on images of 3×32×32: nothing works here$"),
