@@ -26,7 +26,7 @@ COMPARABLE = Fields(
     {
         "arguments": Fields({"replicates": int, "seed": int}),
         "networks": Named(Fields({"preprocessing": dict})),
-        "data": Fields({"name": str, "images": int}, {"fingerprint": str, "parts": Named((str, int))}),
+        "data": Fields({"name": str, "images": int}, {"fingerprint": str, "parts": Named((str, int)), "contents": str}),
     }
 )
 """Of `run.json`, what a comparison asks for."""
@@ -160,12 +160,19 @@ def _check_comparable(folder: Path | str, record: dict, first: Path | str, other
         mine, theirs = (each["arguments"].get(name, usual) for each in (record, other))
         if mine != theirs:
             raise UsageError(f"`{folder}` was measured with {name} {mine}, and `{first}` with {theirs}")
-    for where, each in ((folder, record), (first, other)):
-        if "fingerprint" not in each["data"]:
-            raise UsageError(f"`{where}` is of images that have no names to know them by, so it cannot be compared")
-    if record["data"]["fingerprint"] != other["data"]["fingerprint"]:
+    contents = [each["data"].get("contents") for each in (record, other)]
+    if None not in contents:
+        same = contents[0] == contents[1]
+    else:
+        log.warning("what the images show was not recorded in all runs: they are known by names, labels, files' sizes")
+        for where, each in ((folder, record), (first, other)):
+            if "fingerprint" not in each["data"]:
+                raise UsageError(f"`{where}` is of images that have no names to know them by, so it cannot be compared")
+        same = record["data"]["fingerprint"] == other["data"]["fingerprint"]
+    if not same:
+        parts = [each["data"].get("parts", {}) for each in (other, record)]
+        how = image_differences(*parts) if parts[0] != parts[1] else "what they show differs"
         raise UsageError(
             f"`{folder}` measured {record['data']['name']}, {record['data']['images']} images, and `{first}` "
-            f"{other['data']['name']}, {other['data']['images']} images: not the same ones "
-            f"({image_differences(other['data']['parts'], record['data']['parts'])})"
+            f"{other['data']['name']}, {other['data']['images']} images: not the same ones ({how})"
         )

@@ -66,7 +66,7 @@ class Measuring:
         )
         with run.timed("measure"):
             recording = record_requests(requests, images, self.options, run.path(RECORDING), resume=True)
-        run.record["data"]["read"] = len(recording.images)
+        run.record["data"] |= {"read": len(recording.images)} | contents_of(recording)
         run.record["precision"] = recording.described["precision"]
         if self.options.shard or not processes.is_first():
             raise Recorded
@@ -85,6 +85,11 @@ class Measuring:
         if not self.keep:
             discard(run.path(RECORDING))
         return drawn
+
+
+def contents_of(recording: Recording) -> dict[str, str]:
+    """What run.json says of what the images show, where it is known."""
+    return {"contents": recording.identity} if recording.identity else {}
 
 
 def record_others(

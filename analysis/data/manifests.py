@@ -1,5 +1,9 @@
 """What the manifest of a cache must hold, so that nothing of it is asked for twice."""
 
+import hashlib
+import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..untrusted import Fields, Listed, Named, Whose, read_json
@@ -30,7 +34,13 @@ MANIFEST = Fields(
         "sizes": Listed(int),
         "skipped": Named(str),
     },
-    {"parts": Named((str, int))},
+    {
+        "parts": Named((str, int)),
+        "contents": Named(str),
+        "sums": Listed(int),
+        "shown": Listed(Whose(str, lambda said: bool(re.fullmatch("[0-9a-f]{32}", said)), "32 hexadecimal digits")),
+        "sum": str,
+    },
 )
 
 
@@ -42,7 +52,11 @@ def read_manifest(path: Path) -> dict:
         ValueError: it is none, or its lists do not fit each other.
     """
     made = read_json(path, MANIFEST)
+    if made.pop("sum", None) not in (None, manifest_sum(made)):
+        raise ValueError("its manifest says something else than was written")
     images = len(made["labels"])
+    if "shown" in made and not len(made["shown"]) == len(made.get("sums", ())) == images:
+        raise ValueError(f"it has {len(made['shown'])} hashes and {len(made.get('sums', ()))} sums of {images} images")
     for name in ("identifiers", "indices", "sizes"):
         if len(made[name]) != images and (made[name] or name != "sizes"):
             raise ValueError(f"it has {len(made[name])} {name} of {images} images")
@@ -51,3 +65,8 @@ def read_manifest(path: Path) -> dict:
             f"its labels are {min(made['labels'])} … {max(made['labels'])}; expected 0 … {len(made['classes']) - 1}"
         )
     return made
+
+
+def manifest_sum(made: Mapping) -> str:
+    """A hash of what a manifest says beside it."""
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]

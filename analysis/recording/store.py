@@ -4,7 +4,8 @@ On disk it is a folder that anyone opens without this package:
 
     recording.json          networks (reference, weights' hash, preprocessing), arrays, images' fingerprint, rows done,
                             and sums (CRC-32) of what is in the other files, by which damage is told
-    images.csv              row, index, identifier, label, class, bytes (of the image's file)
+    images.csv              row, index, identifier, label, class, bytes (of the image's file), content (a hash of the
+                            image's pixels as they were decoded, by which images are known; empty where not known)
     NETWORK/BLOCK.TAP.npy   float32 (images, units), rows in the order of images.csv
     NETWORK/NAME.npy        what else a probe keeps
 """
@@ -38,12 +39,13 @@ FORMAT = 1
 
 _ROWS = 4096
 
-IMAGE_COLUMNS = ("row", "index", "identifier", "label", "class", "bytes")
+IMAGE_COLUMNS = ("row", "index", "identifier", "label", "class", "bytes", "content")
 OTHERS = {
     "identifier": "they have other names",
     "index": "they have other places in their split",
     "label": "they have other labels",
     "bytes": "their files have changed in size",
+    "content": "they show something else",
 }
 """What another value in a column of images.csv says."""
 
@@ -91,7 +93,7 @@ class Recording:
         self._listed = False  # whether images.csv says what `images` does
         self._lock = ExitStack()
         self._sums = _Sums(described)
-        self._trusted = set(self._arrays)
+        self._trusted = set(self._arrays) if folder is None else set()  # whose rows were compared with their sums
 
     @classmethod
     def create(
@@ -106,7 +108,8 @@ class Recording:
 
         Args:
             kept: by network, what is kept of each image.
-            images: columns index, identifier, label (−1 where it is not known yet), class and bytes (−1 for none).
+            images: columns index, identifier, label (−1 where it is not known yet), class, bytes (−1 for none), and
+                content where it is known already.
             facts: what the rows depend on beside the images, as JSON has it: of networks, settings, precision.
             folder: None keeps it in memory.
 
@@ -117,6 +120,8 @@ class Recording:
         """
         images = images.reset_index(drop=True)
         images.insert(0, "row", np.arange(len(images)))
+        known = images.get("content", "")
+        images["content"] = pd.Series(known, images.index, dtype=object)  # a column of text is copied at each change
         described = {
             "format": FORMAT,
             **json.loads(json.dumps(dict(facts))),
@@ -171,6 +176,20 @@ class Recording:
         """(images,) of the images in their whole split."""
         return self.images["index"].to_numpy()
 
+    @property
+    def contents(self) -> list[str]:
+        """Of each image, a hash of its pixels as they were decoded; empty where it is not known."""
+        return self.images["content"].tolist()
+
+    @property
+    def identity(self) -> str | None:
+        """A hash of what all images show and of their labels, in order; None where that of one is not known."""
+        contents = self.contents
+        if not all(contents):
+            return None
+        rows = (f"{content} {label}\n" for content, label in zip(contents, self.labels.tolist(), strict=True))
+        return hashlib.sha256("".join(rows).encode()).hexdigest()[:16]
+
     def names(self, network: str) -> list[str]:
         """What is kept of a network."""
         self._check_network(network)
@@ -187,20 +206,19 @@ class Recording:
         Raises:
             RunError: it is not what was written. All of it is read once to tell.
         """
-        array = self._mapped(network, name)
-        if (network, name) not in self._trusted:
-            self._check_sums(network, name)
-            self._trusted.add((network, name))
-        return array
-
-    def _mapped(self, network: str, name: str) -> np.ndarray:
         self._check_network(network)
         if (network, name) not in self._arrays:
             raise unknown(f"array of {network} called", name, self.names(network))
+        if (network, name) not in self._trusted:
+            self._check_sums(network, name)
+            self._trusted.add((network, name))
         return self._arrays[network, name]
 
     def _check_sums(self, network: str, name: str) -> None:
-        if self._sums.of(network, name).differ(self._arrays[network, name]):
+        array = self._arrays[network, name]
+        path, begins = _place_of(array)
+        short = path.stat().st_size < begins + array.nbytes  # a mapping of it would kill the process
+        if short or self._sums.of(network, name).differ(array):
             raise RunError(
                 f"the recording in `{self.folder}` is damaged: the rows of `{name}.npy` of {network} are not those "
                 f"that were written; record again in another folder"
@@ -228,7 +246,7 @@ class Recording:
         import xarray
 
         self._check_tap(network, block, tap)
-        values = self._mapped(network, f"{block}.{tap}")
+        values = self.array(network, f"{block}.{tap}")
         images = {name: ("image", self.images[name].to_numpy()) for name in ("label", "class", "identifier")}
         coordinates = {"image": self.indices, "unit": np.arange(values.shape[1])} | images
         named = {"network": network, "block": block, "tap": tap}
@@ -306,6 +324,7 @@ class Recording:
         path, begins = _place_of(array)
         values = np.ascontiguousarray(values, array.dtype)
         with _said(self.folder), path.open("r+b") as file:
+            self._check_length(network, name, os.fstat(file.fileno()).st_size)
             file.seek(begins + start * int(np.prod(array.shape[1:], dtype=np.int64)) * array.itemsize)
             file.write(values.data)
         if sums.rows != start:  # a foreign loader's batches do not begin where the rows that are done end
@@ -320,6 +339,22 @@ class Recording:
         self.images.loc[rows, "class"] = [classes[label] for label in labels.tolist()]
         self._listed = False
 
+    def write_contents(self, start: int, contents: Sequence[str]) -> None:
+        """What images from `start` on show, before their rows are written."""
+        rows = slice(start, start + len(contents))
+        if self.images["content"].iloc[rows].tolist() != list(contents):
+            self.images.loc[start : start + len(contents) - 1, "content"] = list(contents)
+            self._listed = False
+
+    def _check_length(self, network: str, name: str, size: int) -> None:
+        """What lies beyond the end of a file that was cut short would be written again as zeros."""
+        _, begins = _place_of(self._arrays[network, name])
+        if size < begins + self._arrays[network, name].nbytes:
+            raise RunError(
+                f"the recording in `{self.folder}` is damaged: something else has cut `{name}.npy` of {network} "
+                f"short; begin again in another folder"
+            )
+
     def flush(self) -> None:
         """Bring what was written to the disk, then the note of how much that is.
 
@@ -330,12 +365,8 @@ class Recording:
             return
         with _said(self.folder):
             for (network, name), array in self._arrays.items():
-                path, begins = _place_of(array)
-                if path.stat().st_size < begins + array.nbytes:
-                    raise RunError(
-                        f"the recording in `{self.folder}` is damaged: something else has cut `{name}.npy` of "
-                        f"{network} short; begin again in another folder"
-                    )
+                path, _ = _place_of(array)
+                self._check_length(network, name, path.stat().st_size)
                 to_disk(path)
         if not self._listed:
             _write_images(self.folder, self.images)
@@ -345,6 +376,8 @@ class Recording:
 
     def finish(self) -> None:
         """Flush, and say that all rows are there."""
+        if self.identity and "data" in self.described:
+            self.described["data"]["contents"] = self.identity
         self.described["finished"] = True
         self.flush()
         self.close()
@@ -406,6 +439,8 @@ class _Sums:
 
 def _images_sum(images: pd.DataFrame, start: int, stop: int, before: int) -> int:
     for row in images[list(IMAGE_COLUMNS)].iloc[start:stop].itertuples(index=False):
+        if not row[-1]:  # as in recordings of before contents were kept
+            row = row[:-1]
         before = zlib.crc32("\x1f".join(map(str, row)).encode("utf-8", "surrogateescape"), before)
     return before
 
@@ -451,7 +486,6 @@ def open_any(folder: Path | str) -> Recording:
 def _opened(folder: Path, described: dict, images: pd.DataFrame) -> Recording:
     """A recording whose arrays are compared with their sums when they are first asked for."""
     recording = Recording(described, images, _open_arrays(folder, described), folder)
-    recording._trusted.clear()
     if recording._sums.images_differ(images):
         raise RunError(
             f"the recording in `{folder}` is damaged: images.csv does not list the images that were recorded; record "
@@ -530,13 +564,13 @@ def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
     if before["finished"] and before["images"] != len(images):
         raise UsageError(f"`{folder}` is of {before['images']} images, now {len(images)}; choose another folder")
     recorded = _read_images(folder, before, len(images))
-    _check_images(folder, recorded, images, done)
+    check_same_images(folder, recorded[:done], images[:done])
     _check_contents(folder, before.get("sample") or {}, described.get("sample") or {})
     recording = _opened(folder, before, recorded)
     if not before["finished"]:
         for network, name, _ in _arrays_of(before):
             recording.array(network, name)
-    for column in ("label", "class"):
+    for column in ("label", "class", "content"):
         images.loc[: done - 1, column] = recorded[column].iloc[:done].to_numpy()
     if before.get("versions") != described.get("versions"):
         log.warning("the recording in %s was begun with other versions: %s", folder, before.get("versions"))
@@ -549,16 +583,23 @@ def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
     return resumed
 
 
-def _check_images(folder: Path, recorded: pd.DataFrame, images: pd.DataFrame, done: int) -> None:
-    for column in ("identifier", "index", "label", "bytes"):
-        then, now = (each[column].iloc[:done].to_numpy() for each in (recorded, images))
+def check_same_images(folder: Path, recorded: pd.DataFrame, images: pd.DataFrame) -> None:
+    """Raise a RunError where images that a folder has recorded are others now, as far as they are known already."""
+    for column in OTHERS:
+        then, now = (each[column].to_numpy() for each in (recorded, images))
         if column == "label" and (now == -1).all():
             continue  # not known before they are read
-        if len(then) != len(now) or (then != now).any():
-            raise RunError(
-                f"the {done} images that `{folder}` has recorded already are others now: {OTHERS[column]}; begin "
-                f"again in another folder"
-            )
+        differ = len(then) != len(now) or then != now
+        if column == "content" and len(then) == len(now):
+            differ &= (then != "") & (now != "")
+        if np.any(differ):
+            raise RunError(others_now(folder, len(recorded), OTHERS[column]))
+
+
+def others_now(folder: Path | str | None, images: int, what: str) -> str:
+    """That images, which a recording has already, are others by now."""
+    recorded = f"the {images} images that `{folder}` has recorded already"
+    return f"{recorded} are others now: {what}; begin again in another folder"
 
 
 def _check_contents(folder: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -720,7 +761,10 @@ def _read_images(folder: Path, described: dict, others: int | None = None) -> pd
     path = folder / "images.csv"
     try:
         check_regular(path, LARGEST_TEXT)
-        images = pd.read_csv(path, dtype={"identifier": str, "class": str}, keep_default_na=False)
+        text = {"identifier": str, "class": str, "content": object}
+        images = pd.read_csv(path, dtype=text, keep_default_na=False)
+        if list(images.columns) == list(IMAGE_COLUMNS[:-1]):  # of before contents were kept
+            images["content"] = pd.Series("", images.index, dtype=object)
         if list(images.columns) != list(IMAGE_COLUMNS):
             raise ValueError(f"columns {', '.join(images.columns)}, expected {', '.join(IMAGE_COLUMNS)}")
         images = images.astype(dict.fromkeys(("row", "index", "label", "bytes"), np.int64))

@@ -32,6 +32,7 @@ RECORD = Fields(
                 "images": _COUNT,
                 "read": _COUNT,
                 "fingerprint": _TEXT,
+                "contents": _TEXT,
                 "parts": (Named((str, int)), None),
                 "skipped": (dict, None),
             },

@@ -16,8 +16,10 @@ from .. import processes
 from ..anatomy.classifier import float32_logits
 from ..anatomy.hooks import evaluating, logits_of
 from ..data.adapting import known_classes, known_indices, known_labels
+from ..data.contents import in_hex
 from ..data.datasets import ImageData
 from ..data.loading import Batch, batches, reading_errors_told
+from ..data.rereading import changed_image
 from ..devices import (
     PRECISIONS,
     check_precision,
@@ -36,7 +38,7 @@ from ..networks.preprocessing import Preprocessing
 from ..probes.probe import Moment, Probe, Tuned
 from ..progress import progress_bar
 from ..recording import Kept, Recording
-from ..recording.store import begun_with
+from ..recording.store import begun_with, others_now
 from .finite import LOGITS, NotFinite, check_rows, check_weights, first_strange_module
 from .rehearsal import Plan, Rehearsed
 from .sharing import Announced, Shard, parts_folder, record_together, some_of
@@ -184,12 +186,15 @@ def record(
         rows = options.shard.rows(len(announced.images), settled.batch_size)
         data, announced = some_of(data, rows), announced.part(rows)
 
+    def check_some(recording: Recording, rows: range) -> None:
+        _check_contents(recording, some_of(data, rows), settled)
+
     def record_some(some: Announced, rows: range, folder: Path | None, resume: bool) -> Recording:
         return _record(subjects, some_of(data, rows), some, settled, folder, resume)
 
     left = folder is not None and parts_folder(folder).is_dir()  # by processes of an earlier try
     if options.together and (processes.number() > 1 or left):
-        return record_together(announced, record_some, folder, resume, settled.batch_size)
+        return record_together(announced, record_some, check_some, folder, resume, settled.batch_size)
     return _record(subjects, data, announced, settled, folder, resume)
 
 
@@ -222,6 +227,7 @@ def _record(
     try:
         if not recording.finished:
             _choose_again(recording, subjects)
+            _check_contents(recording, data, settled)
             _fill(recording, subjects, data, settled)
             recording.finish()
     except (UsageError, RunError):
@@ -236,6 +242,19 @@ def _record(
     finally:
         recording.close()
     return recording
+
+
+def _check_contents(recording: Recording, data, options: Settled) -> None:
+    """Images that are recorded already show what they showed: they are read once more, and no network is run.
+
+    Raises:
+        RunError: one shows something else.
+    """
+    done = recording.contents[: recording.rows_done]
+    shown = options.progress and processes.is_first()
+    if (position := changed_image(data, done, options.batch_size, options.workers, shown)) is not None:
+        name = recording.images["identifier"].iloc[position]
+        raise RunError(others_now(recording.folder, len(done), f"`{name}` shows something else"))
 
 
 def _check_names(kept: Mapping[str, Sequence[Kept]]) -> None:
@@ -413,6 +432,8 @@ class _Waiting:
             self._check_labels(start, batch)
         else:
             self.recording.write_labels(start, batch.labels.numpy())
+        if batch.contents is not None:
+            self.recording.write_contents(start, in_hex(batch.contents))
         arrays = {key: copy.numpy() for key, copy in copies.items()}
         self._check_finite(start, batch, arrays)
         kept = {key: values for key, values in arrays.items() if key[1] != LOGITS}
