@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +15,17 @@ from PIL import Image, ImageOps
 
 import gelens
 from gelens.api import Request, record_requests
+from gelens.commands.inputs import Inputs
 from gelens.data import load_data
 from gelens.data.cached import write_cache
 from gelens.data.contents import content_of
 from gelens.data.datasets import ImageData
 from gelens.errors import RunError, UsageError
+from gelens.networks import load_network, save_weights
+from gelens.networks.weights import network_card, weights_file_hash, weights_hash
 from gelens.recording import Recording, open_recording
+from gelens.results.run import Run, read_record
+from gelens.subjects import label_networks
 from gelens.sweep.sharing import Shard
 from tests.commands.test_cli import run
 from tests.conftest import make_data, make_network
@@ -302,3 +310,288 @@ def test_a_recording_of_before_is_read_and_gone_on_with(requests, tmp_path):
         assert recording.finished and recording.identity is None
         assert open_recording(folder).contents[:8] == [""] * 8
     assert open_recording(folder).contents[8:] == [content_of(data[each][0]).hex() for each in range(8, 12)]
+
+
+# -- runs
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A finished run of selectivity, with its recording."""
+    folder = tmp_path_factory.mktemp("measured") / "run"
+    few = ["--permutations", 2, "--replicates", 2, "--blocks", "layer3.5", "--blocks", "layer3.4"]
+    code, output = run(
+        "selectivity", "mini_resnet", "mini_resnet_se", "--untrained", "--limit", 60, *few, "--out", folder
+    )
+    assert code == 0, output
+    return folder
+
+
+@pytest.fixture
+def sealed(measured, tmp_path):
+    shutil.copytree(measured, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def edit_table(name: str, column: str):
+    def edit(folder: Path) -> None:
+        table = pd.read_csv(folder / name)
+        table[column] = table[column] + 0.25
+        table.to_csv(folder / name, index=False)
+
+    return edit
+
+
+def edit_record(folder: Path) -> None:
+    path = folder / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"findings": ["one network is far more selective than the other"]}))
+
+
+def edit_arrays(folder: Path) -> None:
+    path = folder / "selectivity_replicates.npz"
+    with np.load(path) as stored:
+        np.savez(path, **{name: stored[name] + 1 for name in stored.files})
+
+
+EDITS = {
+    "index": (edit_table("selectivity.csv", "csi"), "report", "selectivity.csv` is not what the run wrote"),
+    "blocks": (edit_table("selectivity_blocks.csv", "mean_csi"), "compare", "blocks.csv` is not what the run wrote"),
+    "error": (edit_table("evaluation.csv", "top1_error"), "report", "evaluation.csv` is not what the run wrote"),
+    "gap": (edit_table("selectivity_gap.csv", "mean_gap"), "figures", "selectivity_gap.csv` is not what the run wrote"),
+    "findings": (edit_record, "report", "run.json of .* was changed after the run was finished"),
+    "arrays": (edit_arrays, "compare", "replicates.npz` is not what the run wrote"),
+}
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_what_was_edited_is_not_reported_as_it_stands(sealed, tmp_path, kind):
+    edit, command, message = EDITS[kind]
+    out = [] if command == "figures" else ["--out", tmp_path / "out"]
+    edit(sealed)
+    code, output = run(command, sealed, *out)
+    assert code == 1 and re.search(message, output) and "Traceback" not in output, output
+    code, output = run("verify", sealed)
+    assert code == 1 and re.search(message, output), output
+    record = json.loads((sealed / "run.json").read_text())
+    record.pop("seal")
+    (sealed / "run.json").write_text(json.dumps(record))
+    code, output = run(command, sealed, *out)
+    assert code == 0 and "is not sealed" in output, output
+
+
+def test_a_run_that_is_whole_is_verified_with_its_recording(sealed, tmp_path):
+    code, output = run("verify", sealed)
+    assert code == 0 and re.search(r"run: \d+ files and arrays are what was written", output), output
+    code, output = run("verify", sealed / "recording")
+    assert code == 0, output
+    path = next((sealed / "recording").glob("*/layer3.5.output.npy"))
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.write_bytes(content)
+    code, output = run("verify", sealed)
+    assert code == 1 and "are not those that were written" in output, output
+    (sealed / "selectivity.csv").unlink()
+    code, output = run("verify", sealed)
+    assert code == 1 and "selectivity.csv` is gone" in output, output
+    record = json.loads((sealed / "run.json").read_text())
+    del record["seal"], record["files"]
+    (sealed / "run.json").write_text(json.dumps(record))
+    code, output = run("verify", sealed)
+    assert code == 1 and "is not sealed: an older version made it" in output, output
+
+
+def test_a_recording_that_is_not_the_runs_is_not_computed_from(sealed, tmp_path):
+    path = sealed / "recording" / "recording.json"
+    path.write_text(path.read_text() + "\n")
+    code, output = run("selectivity", "--from", sealed, "--out", tmp_path / "out")
+    assert code == 1 and "recording.json` is not what the run wrote" in output, output
+
+
+def test_a_table_changed_before_its_run_is_finished_is_told(tmp_path):
+    whole = Run(tmp_path / "run", "evaluate", {})
+    whole.write_table("t.csv", pd.DataFrame({"x": [1]}))
+    (tmp_path / "run" / "t.csv").write_text("x\n2\n")
+    with pytest.raises(RunError, match=r"`.*t\.csv` is not what the run wrote: something else writes"):
+        whole.finish()
+    assert not read_record(tmp_path / "run")["finished"]
+
+
+def test_runs_on_images_of_the_same_names_that_show_something_else_are_not_compared(tmp_path):
+    few = ["--untrained", "--permutations", 2, "--replicates", 2, "--blocks", "layer3.5"]
+    for name in ("one", "other"):
+        data = make_data(40)
+        data = data if name == "one" else inverted(data, [7])
+        reference = written(tmp_path / "images", data, "bmp")  # files of the same names and sizes
+        code, output = run("selectivity", "mini_resnet:classes=4", "--data", reference, *few, "--out", tmp_path / name)
+        assert code == 0, output
+    records = [read_record(tmp_path / name)["data"] for name in ("one", "other")]
+    assert records[0]["fingerprint"] == records[1]["fingerprint"] and records[0]["contents"] != records[1]["contents"]
+    code, output = run("compare", tmp_path / "one", tmp_path / "other", "--out", tmp_path / "c")
+    assert code == 2 and "not the same ones (what they show differs)" in output, output
+
+
+# -- networks
+
+
+def test_a_module_that_a_factory_imports_is_part_of_its_network(tmp_path, monkeypatch):
+    """Between halves of a recording, and in what a run's --resume compares."""
+    factory, helper, package = tmp_path / "mine.py", tmp_path / "own_parts.py", tmp_path / "own_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .inner import scale\n")
+    (package / "inner.py").write_text("scale = 1.0\n")
+    helper.write_text("import own_package\n\ndef act(x):\n    return x.relu() * own_package.scale\n")
+    factory.write_text(
+        "import torch\nfrom own_parts import act\n\n"
+        "class Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.conv, self.fc = torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(4, 4)\n"
+        "    def forward(self, x):\n        return self.fc(act(self.conv(x)).mean((2, 3)))\n\n"
+        "def build():\n    torch.manual_seed(0)\n    return Net()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    reference = f"{factory}:build"
+
+    def known():
+        card = network_card(load_network(reference))
+        return card["weights_hash"], card["code"], Inputs([reference], "digits").as_arguments()["code"]
+
+    first = known()
+    assert known() == first
+    for path, old, new in ((helper, "relu()", "abs()"), (package / "inner.py", "1.0", "2.0")):
+        path.write_text(path.read_text().replace(old, new))
+        now = known()
+        assert now[0] == first[0] and now[1] != first[1] and now[2] != first[2]
+        path.write_text(path.read_text().replace(new, old))
+    (tmp_path / "unrelated.py").write_text("x = 1\n")
+    assert known() == first
+    interrupted({"it": Request(load_network(reference))}, make_data(12), tmp_path / "r", 8)
+    helper.write_text(helper.read_text().replace("relu()", "abs()"))
+    with pytest.raises(UsageError, match="networks it code was"):
+        record_requests({"it": Request(load_network(reference))}, make_data(12), options(), tmp_path / "r", resume=True)
+
+
+def test_weights_have_one_hash_in_file_run_and_recording(tmp_path):
+    network = make_network("mini_resnet_se:classes=4")
+    save_weights(network, tmp_path / "w.safetensors")
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    less = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
+    torch.save({"state_dict": less}, tmp_path / "less.pth")
+    files = [weights_file_hash(tmp_path / name) for name in ("w.safetensors", "w.pth", "less.pth")]
+    assert set(files) == {weights_hash(network)}
+    save_weights(network.half(), tmp_path / "half.safetensors")
+    loaded = load_network(f"mini_resnet_se@{tmp_path}/half.safetensors")
+    assert weights_file_hash(tmp_path / "half.safetensors") == weights_hash(loaded) != files[0]
+    recording = record_requests({"it": Request(loaded)}, make_data(4), options())
+    arguments = Inputs([f"mini_resnet_se@{tmp_path}/half.safetensors"], "digits").as_arguments()
+    assert list(arguments["weights"].values()) == [recording.networks["it"]["weights_hash"]] == [weights_hash(loaded)]
+
+
+def test_one_file_under_three_names_is_no_group_of_trainings(tmp_path):
+    save_weights(load_network("mini_resnet"), tmp_path / "a.safetensors")
+    (tmp_path / "b.safetensors").symlink_to(tmp_path / "a.safetensors")
+    shutil.copy(tmp_path / "a.safetensors", tmp_path / "c.safetensors")
+    files = ",".join(str(tmp_path / name) for name in ("a.safetensors", "b.safetensors", "c.safetensors"))
+    with pytest.raises(UsageError, match="`mini_resnet#0` and `mini_resnet#1` of the group `mini_resnet` are the same"):
+        label_networks([f"mini_resnet@{files}"])
+
+
+def test_no_network_vanishes_beside_a_group(tmp_path):
+    torch.manual_seed(0)
+    for name in ("a", "b"):
+        save_weights(load_network("mini_resnet"), tmp_path / f"{name}.safetensors")
+    group = f"a=mini_resnet@{tmp_path}/a.safetensors,{tmp_path}/b.safetensors"
+    assert list(label_networks([group, "c=mini_resnet"])) == ["a#0", "a#1", "c"]
+    for order in ([group, "a#0=mini_resnet"], ["a#0=mini_resnet", group]):
+        with pytest.raises(UsageError, match="`a#0` is the training of seed 0 in the group `a`, and another"):
+            label_networks(order)
+
+
+def test_equal_weights_behind_other_gates_are_another_network(tmp_path):
+    """Gates without parameters: an index of the one is not taken for the other."""
+    few = ["--permutations", 2, "--replicates", 2, "--blocks", "layer3.5", "--limit", 40]
+    whole, near = ("mini_resnet_ge_theta_minus:extent=" + extent for extent in ("global", "2"))
+    code, output = run("selectivity", whole, "--untrained", "--data", "digits#train", *few, "--out", tmp_path / "index")
+    assert code == 0, output
+    few = ["--ratio", 0.5, "--blocks", "layer3.5", "--limit", 8, "--score", "selectivity", "--rows", 16]
+    few += ["--selectivity-from", tmp_path / "index", "--untrained"]
+    code, output = run("pruning", near, *few, "--out", tmp_path / "near")
+    assert code == 2 and "but other code or settings" in output, output
+    code, output = run("pruning", whole, *few, "--out", tmp_path / "whole")
+    assert code == 0, output
+
+
+# -- leaks
+
+
+def test_images_of_an_index_are_not_measured_however_they_are_written(tmp_path):
+    data = make_data(24)
+    reference = written(tmp_path / "d", data)
+    shutil.copytree(tmp_path / "d", tmp_path / "copy")
+    net = ["mini_resnet:classes=4", "--untrained", "--blocks", "layer3.5"]
+    few = ["--permutations", 2, "--replicates", 2]
+    for keep in ([], ["--no-keep"]):
+        index = tmp_path / f"index{len(keep)}"
+        code, output = run("selectivity", *net, *few, *keep, "--data", reference, "--out", index)
+        assert code == 0, output
+        for number, other in enumerate(
+            (f"folder:{tmp_path}/copy", f"folder:{tmp_path}/./d", f"folder:{tmp_path}/copy")
+        ):
+            dropping = ["--ratio", 0.5, "--score", "selectivity", "--selectivity-from", index, "--rows", 16]
+            some = ["--per-class", 2] if number == 2 else []
+            code, output = run(
+                "pruning", *net, *dropping, *some, "--data", other, "--out", tmp_path / f"p{len(keep)}{number}"
+            )
+            assert code == 2 and "that means or indices were taken from, whatever they are called" in output, output
+    assert (tmp_path / "index1" / "images.npz").is_file() and not (tmp_path / "index1" / "recording").exists()
+
+
+@pytest.mark.parametrize("command", ["pruning", "gates"])
+def test_images_of_means_are_not_measured_however_they_are_written(tmp_path, command):
+    reference = written(tmp_path / "d", make_data(24))
+    shutil.copytree(tmp_path / "d", tmp_path / "copy")
+    write_cache(load_data(reference), (32, 1.0, "bilinear"), tmp_path / "c", progress=False)
+    net = ["mini_resnet_se:classes=4", "--untrained", "--blocks", "layer3.5", "--data", reference]
+    how = ["--ratio", 0.5, "--fill", "mean", "--rows", 16] if command == "pruning" else ["--replicates", 2]
+    how += [] if command == "pruning" else ["--permutations", 2]
+    for number, other in enumerate((f"folder:{tmp_path}/./d", f"folder:{tmp_path}/copy", f"cache:{tmp_path}/c")):
+        code, output = run(command, *net, *how, "--means-from", other, "--out", tmp_path / f"{number}")
+        assert code == 2 and ("whatever they are called" in output or "are measured; expected others" in output), output
+
+
+def test_a_few_copies_among_many_images_are_told_and_not_refused(requests, caplog):
+    data = make_data(300)
+    shown = record_requests(requests, data.subset(range(200)), options()).contents
+    apart = {"it": replace(requests["it"], apart_from=frozenset(shown))}
+    record_requests(apart, data.subset(range(199, 300)), options())
+    assert "1 of 101 images that are measured are also among the 200" in caplog.text or not caplog.text
+    with pytest.raises(UsageError, match=r"1 of the first \d+ images that are measured, such as `noise-199`"):
+        record_requests(apart, data.subset(range(199, 289)), options())
+
+
+# -- names and versions
+
+
+def test_names_that_differ_in_control_characters_alone_are_refused():
+    pictures = lambda names: ImageData("x", "", ["a"], [0] * len(names), names, make_data(4).read)
+    assert pictures(["x\ny", "z"]).identifiers[0] == "x\\ny"
+    for names in (["x\ny", "x\\ny"], ["x\\ny", "x\ny"]):
+        with pytest.raises(RunError, match="two images are called"):
+            pictures(names)
+
+
+def test_versions_are_kept_by_ranges_of_rows(requests, tmp_path, monkeypatch):
+    data = make_data(16)
+    interrupted(requests, data, tmp_path / "r", 8)
+    monkeypatch.setattr("gelens.api.versions", lambda: {"torch": "another"})
+    recording = record_requests(requests, data, options(), tmp_path / "r", resume=True)
+    made = open_recording(tmp_path / "r").described["made"]
+    assert [(each["start"], each["stop"]) for each in made] == [(0, 8), (8, 16)] and recording.finished
+    assert made[1]["versions"] == {"torch": "another"} != made[0]["versions"]
+    for shard in ("1/2", "2/2"):
+        monkeypatch.setattr("gelens.api.versions", lambda shard=shard: {"torch": shard})
+        record_requests(requests, data, options(shard), tmp_path / shard[0])
+    whole = gelens.merge([tmp_path / "1", tmp_path / "2"], tmp_path / "whole")
+    assert [(each["start"], each["stop"], each["versions"]["torch"]) for each in whole.described["made"]] == [
+        (0, 8, "1/2"),
+        (8, 16, "2/2"),
+    ]

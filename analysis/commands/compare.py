@@ -16,6 +16,8 @@ from ..files import file_hash
 from ..names import unique_label
 from ..networks.references import split_label
 from ..results.run import Run, read_record, read_table
+from ..results.sealing import check_file
+from ..subjects import check_trainings
 from ..untrusted import Fields, Named, conform, read_arrays
 from .selectivity import reference_label, write_comparison
 
@@ -71,6 +73,7 @@ class Compare:
         units, blocks = (pd.concat(parts, ignore_index=True) for parts in tables.values())
         cards = run.record["networks"]
         reference = reference_label(self.reference, {label: cards[label].get("group") for label in labels})
+        check_trainings({label: (cards[label].get("group"), cards[label].get("weights_hash")) for label in labels})
         if len(labels) < 2:
             raise UsageError(f"the runs have one network, {labels[0]}; expected at least two to compare")
         run.save(data=records[0]["data"])
@@ -123,6 +126,7 @@ def _labels(folder: Path | str, record: dict, taken: Sequence[str]) -> dict[str,
 
 def _samples(folder: Path | str, own: dict[str, str]) -> dict[tuple[str, str, str], np.ndarray]:
     """By (network, block, kind), what errors and gaps are computed from."""
+    check_file(folder, REPLICATES)
     try:
         stored = read_arrays(Path(folder) / REPLICATES)
         keys = {key: key.rsplit("/", 2) for key in stored}

@@ -9,12 +9,12 @@ from torch import nn
 
 from ..data import ImageData, adapted, checked, load_data, preprocessing_for
 from ..errors import UsageError
-from ..files import file_hash
 from ..networks import card_of
 from ..networks.groups import weights_files
 from ..networks.preprocessing import Stated
 from ..networks.references import Reference, parse
 from ..networks.shipped import everything
+from ..networks.sources import sources_hash
 from ..networks.weights import weights_file_hash
 from ..subjects import fit_classes, label_networks
 
@@ -96,6 +96,6 @@ class Inputs:
         files = {name: path for each in references for name, path in weights_files(each).items()}
         hashes = {name: weights_file_hash(path) for name, path in sorted(files.items()) if path.is_file()}
         factories = {each.name.rpartition(":")[0] for each in references if ".py:" in each.name}
-        code = {file: file_hash(Path(file)) for file in sorted(factories) if Path(file).is_file()}
+        code = {file: sources_hash(Path(file)) for file in sorted(factories) if Path(file).is_file()}
         depended = {name: value for name, value in vars(self).items() if name != "skip_unreadable"}
         return depended | {"networks": list(self.networks), "weights": hashes, "code": code}

@@ -52,11 +52,7 @@ def read_manifest(path: Path) -> dict:
         ValueError: it is none, or its lists do not fit each other.
     """
     made = read_json(path, MANIFEST)
-    if made.pop("sum", None) not in (None, manifest_sum(made)):
-        raise ValueError("its manifest says something else than was written")
     images = len(made["labels"])
-    if "shown" in made and not len(made["shown"]) == len(made.get("sums", ())) == images:
-        raise ValueError(f"it has {len(made['shown'])} hashes and {len(made.get('sums', ()))} sums of {images} images")
     for name in ("identifiers", "indices", "sizes"):
         if len(made[name]) != images and (made[name] or name != "sizes"):
             raise ValueError(f"it has {len(made[name])} {name} of {images} images")
@@ -64,6 +60,10 @@ def read_manifest(path: Path) -> dict:
         raise ValueError(
             f"its labels are {min(made['labels'])} … {max(made['labels'])}; expected 0 … {len(made['classes']) - 1}"
         )
+    if "shown" in made and not len(made["shown"]) == len(made.get("sums", ())) == images:
+        raise ValueError(f"it has {len(made['shown'])} hashes and {len(made.get('sums', ()))} sums of {images} images")
+    if made.pop("sum", None) not in (None, manifest_sum(made)):
+        raise ValueError("its manifest says something else than was written")
     return made
 
 

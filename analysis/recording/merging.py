@@ -1,7 +1,7 @@
 """Recordings of parts of the images, brought together: merging is concatenation, for rows belong to images."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def _check_alike(first: Piece, other: Piece) -> None:
             f"{other} is of other images than {first}: of {theirs['part']['images']} of {_name(theirs)}, not "
             f"{mine['part']['images']} of {_name(mine)}, or their names, places, labels or files' sizes differ"
         )
-    own = {"part", "rows_done", "finished", "images", "data", "versions", "folders", "sums", "sample", "chosen"}
+    own = {"part", "rows_done", "finished", "images", "data", "versions", "made", "folders", "sums", "sample", "chosen"}
     own |= {"classes"} if not mine.get("labels_known", True) else set()
     for key in dict.fromkeys([*mine, *theirs]):
         if key not in own and mine.get(key) != theirs.get(key):
@@ -190,18 +190,31 @@ def copy_rows(recording: Recording, pieces: Sequence[Piece]) -> None:
     """Write the rows of pieces, which are in order and leave no gap, that a recording does not have yet."""
     each = sum(kept.bytes_an_image for several in kept_of(recording.described).values() for kept in several)
     step = max(1, _BLOCK // max(1, each))
-    known = recording.described.get("labels_known", True)
     for piece in pieces:
         for start in range(max(piece.rows.start, recording.rows_done), piece.rows.stop, step):
-            stop = min(start + step, piece.rows.stop)
-            at = slice(start - piece.rows.start, stop - piece.rows.start)
-            if not known:
-                recording.write_labels(start, piece.source.labels[at])
-            recording.write_contents(start, piece.source.contents[at])
-            rows = {
-                (network, kept.name): piece.source.array(network, kept.name)[at]
-                for network, several in kept_of(recording.described).items()
-                for kept in several
-            }
-            recording.write(start, rows, stop - start)
+            for rows, versions in _made(piece, range(start, min(start + step, piece.rows.stop))):
+                _copy(recording, piece, rows, versions)
         recording.flush()
+
+
+def _made(piece: Piece, rows: range) -> Iterator[tuple[range, Mapping | None]]:
+    """Some rows of a piece, by what made them."""
+    first = piece.rows.start
+    usual = [{"start": 0, "stop": len(piece.rows), "versions": piece.source.described.get("versions")}]
+    for each in piece.source.described.get("made") or usual:
+        some = range(max(rows.start, first + each["start"]), min(rows.stop, first + each["stop"]))
+        if len(some):
+            yield some, each["versions"]
+
+
+def _copy(recording: Recording, piece: Piece, rows: range, versions: Mapping | None) -> None:
+    at = slice(rows.start - piece.rows.start, rows.stop - piece.rows.start)
+    if not recording.described.get("labels_known", True):
+        recording.write_labels(rows.start, piece.source.labels[at])
+    recording.write_contents(rows.start, piece.source.contents[at])
+    arrays = {
+        (network, kept.name): piece.source.array(network, kept.name)[at]
+        for network, several in kept_of(recording.described).items()
+        for kept in several
+    }
+    recording.write(rows.start, arrays, len(rows), versions)

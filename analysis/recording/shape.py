@@ -44,6 +44,7 @@ RECORDING = Fields(
         "depths": Named(Named(float)),
         "data": dict,
         "labels_known": bool,
+        "made": Listed(Fields({"start": _COUNT, "stop": _COUNT, "versions": dict})),
         "precision": str,
         "versions": dict,
     },

@@ -3,7 +3,8 @@
 On disk it is a folder that anyone opens without this package:
 
     recording.json          networks (reference, weights' hash, preprocessing), arrays, images' fingerprint, rows done,
-                            and sums (CRC-32) of what is in the other files, by which damage is told
+                            by ranges of rows the versions of what made them, and sums (CRC-32) of what is in the other
+                            files, by which damage is told
     images.csv              row, index, identifier, label, class, bytes (of the image's file), content (a hash of the
                             image's pixels as they were decoded, by which images are known; empty where not known)
     NETWORK/BLOCK.TAP.npy   float32 (images, units), rows in the order of images.csv
@@ -298,8 +299,14 @@ class Recording:
 
     # -- writing
 
-    def write(self, start: int, rows: Mapping[tuple[str, str], np.ndarray], images: int) -> None:
-        """Rows of so many images from `start` on, of every array; they count as done."""
+    def write(
+        self, start: int, rows: Mapping[tuple[str, str], np.ndarray], images: int, versions: Mapping | None = None
+    ) -> None:
+        """Rows of so many images from `start` on, of every array; they count as done.
+
+        Args:
+            versions: of what made them; those of this process by default.
+        """
         if rows.keys() != self._arrays.keys():
             network, name = next(iter(rows.keys() ^ self._arrays.keys()))
             raise UsageError(f"array `{name}` of {network} was announced or is given, but not both")
@@ -317,6 +324,8 @@ class Recording:
         if self.folder is not None:
             self._sums.add_images(self.images, start, start + images)
         self.described["rows_done"] = start + images
+        if versions := versions or self.described.get("versions"):
+            self.described["made"] = _with_range(self.described.get("made", []), start, start + images, versions)
 
     def _write_rows(self, network: str, name: str, start: int, values: np.ndarray) -> None:
         """Into the file, not into its mapping: a full disk or a file cut short would kill the process there."""
@@ -391,6 +400,21 @@ class Recording:
         self.close()
         if self.folder is not None:
             discard(self.folder)
+
+
+def _with_range(made: list[dict], start: int, stop: int, versions: Mapping) -> list[dict]:
+    """By ranges of rows what made them, with the rows from `start` on made anew.
+
+    >>> first = _with_range([], 0, 4, {"torch": "1"})
+    >>> [(each["start"], each["stop"]) for each in _with_range(first, 4, 6, {"torch": "1"})]
+    [(0, 6)]
+    >>> [(each["start"], each["stop"]) for each in _with_range(first, 3, 6, {"torch": "2"})]
+    [(0, 3), (3, 6)]
+    """
+    before = [each | {"stop": min(each["stop"], start)} for each in made if each["start"] < start]
+    if before and before[-1]["stop"] == start and before[-1]["versions"] == versions:
+        return [*before[:-1], before[-1] | {"stop": stop}]
+    return [*before, {"start": start, "stop": stop, "versions": dict(versions)}]
 
 
 def _place_of(array: np.ndarray) -> tuple[Path, int]:
@@ -574,8 +598,10 @@ def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
         images.loc[: done - 1, column] = recorded[column].iloc[:done].to_numpy()
     if before.get("versions") != described.get("versions"):
         log.warning("the recording in %s was begun with other versions: %s", folder, before.get("versions"))
-    kept = ("rows_done", "finished", "folders", "classes", "sums", "chosen")
+    kept = ("rows_done", "finished", "folders", "classes", "sums", "chosen", "made")
     described = described | {name: before[name] for name in kept if name in before}
+    if done and "made" not in before and "versions" in before:  # of an older version
+        described["made"] = _with_range([], 0, done, before["versions"])
     if before["images"] != len(images):
         _shorten(folder, before, described, images)
     resumed = Recording(described, images, _open_arrays(folder, described), folder)
@@ -636,7 +662,8 @@ def check_same(folder: Path, before: dict, now: dict, others: Collection[str] = 
     Args:
         others: what may be another, beside what is done.
     """
-    progress = {"rows_done", "finished", "images", "data", "versions", "folders", "sums", "sample", "chosen", *others}
+    progress = {"rows_done", "finished", "images", "data", "versions", "made", "folders", "sums", "sample", "chosen"}
+    progress |= set(others)
     if not now.get("labels_known", True):  # classes come with the labels
         progress.add("classes")
     for key in dict.fromkeys([*now, *before]):

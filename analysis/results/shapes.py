@@ -41,6 +41,10 @@ RECORD = Fields(
         "replicates": _COUNT,
         "roles": (Named(Listed(str)), None),
         "findings": Listed(str),
+        "format": int,
+        "made": Listed(dict),
+        "files": Named(str),
+        "seal": str,
         "seed": _COUNT,
     },
 )
