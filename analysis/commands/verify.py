@@ -44,12 +44,13 @@ def verify(folder: Path) -> Verified:
     files, faults = 1, []
     for name, known in record["files"].items():
         within = folder / name
-        found = [fault_of(folder, name, known)]
+        found: list[str | None] = [fault_of(folder, name, known)]
         if found[0] is None and within.name == "recording.json":
             found += _recording(within.parent)
         if found[0] is None and within.name == "run.json":
             inner = verify(within.parent)
-            files, found = files + inner.files, found + inner.faults
+            files += inner.files
+            found += inner.faults
         files += len(found)
         faults += [fault for fault in found if fault]
     return Verified(files, faults)

@@ -200,7 +200,7 @@ def copy_rows(recording: Recording, pieces: Sequence[Piece]) -> None:
 def _made(piece: Piece, rows: range) -> Iterator[tuple[range, Mapping | None]]:
     """Some rows of a piece, by what made them."""
     first = piece.rows.start
-    usual = [{"start": 0, "stop": len(piece.rows), "versions": piece.source.described.get("versions")}]
+    usual: list[dict] = [{"start": 0, "stop": len(piece.rows), "versions": piece.source.described.get("versions")}]
     for each in piece.source.described.get("made") or usual:
         some = range(max(rows.start, first + each["start"]), min(rows.stop, first + each["stop"]))
         if len(some):
