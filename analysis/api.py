@@ -53,6 +53,8 @@ class Request:
         pruning: blocks whose feature maps are dropped.
         dropping: which of them, and how.
         probes: others of your own.
+        apart_from: contents (`Recording.contents`) of other images that what is asked for was found on: a pass that
+            would measure them is refused.
     """
 
     network: nn.Module
@@ -62,6 +64,7 @@ class Request:
     pruning: Sequence[str] = ()
     dropping: Dropping = field(default_factory=Dropping)
     probes: Sequence[Probe] = ()
+    apart_from: frozenset[str] = frozenset()
 
     @property
     def needs_outputs(self) -> bool:
@@ -127,7 +130,7 @@ def _subject(label: str, request: Request, data, labels: np.ndarray | None) -> S
     if request.pruning:
         probes.append(DroppedMaps(network, request.pruning, request.dropping, shape))
     card = network_card(network, preprocessing) | {"facts": network_facts(network, shape)}
-    return Subject(label, network, preprocessing, [*probes, *request.probes], card)
+    return Subject(label, network, preprocessing, [*probes, *request.probes], card, request.apart_from)
 
 
 def _has_outputs_for(label: str, data, labels: np.ndarray | None, outputs: int, needed: bool) -> bool:
@@ -391,7 +394,7 @@ def with_priors(
         UsageError: they need something that is not given, or the images are the same ones.
     """
     wanting = {label: request for label, request in requests.items() if request.dropping.needs_means()}
-    means = _branch_means(wanting, data, options, means_from, folder) if wanting else {}
+    means, shown = _branch_means(wanting, data, options, means_from, folder) if wanting else ({}, frozenset())
     done = {}
     for label, request in requests.items():
         known = dict(means.get(label, {}))
@@ -399,7 +402,8 @@ def with_priors(
             for block, index in _indices_of(label, request, selectivity).items():
                 prior = known.get(block, Prior())
                 known[block] = replace(prior, scores={**prior.scores, "selectivity": index})
-        done[label] = replace(request, dropping=replace(request.dropping, priors=known))
+        apart_from = request.apart_from | (shown if label in means else frozenset())
+        done[label] = replace(request, dropping=replace(request.dropping, priors=known), apart_from=apart_from)
     return done
 
 
@@ -418,6 +422,11 @@ def _indices_of(label: str, request: Request, selectivity: pd.DataFrame | None) 
     return indices
 
 
+def shown_in(recording: Recording) -> frozenset[str]:
+    """What the images of a recording show, as far as it is known: `Request.apart_from` of what they tell."""
+    return frozenset(recording.contents) - {""}
+
+
 def shared_images(first, second) -> int:
     """How many images two data sets share, as far as their names tell; foreign ones only if they are the same."""
     if not (isinstance(first, ImageData) and isinstance(second, ImageData)):
@@ -429,7 +438,8 @@ def shared_images(first, second) -> int:
 
 def _branch_means(
     requests: Mapping[str, Request], data, options: SweepOptions | None, means_from, folder: Path | None
-) -> dict[str, dict[str, Prior]]:
+) -> tuple[dict[str, dict[str, Prior]], frozenset[str]]:
+    """By label and block, what other images tell; and what those images show."""
     if means_from is None:
         raise UsageError(
             "the mean fill, and one order for all images, need other images for their means, such as digits#train: "
@@ -445,7 +455,8 @@ def _branch_means(
         measured[label] = Request(request.network, probes=[branches])
     options = options and replace(options, shard=None)  # means are of all of these images, whatever is measured then
     recording = record_requests(measured, others, options, folder, resume=True)
-    return {label: priors(recording, label, _mean_scores(request.dropping)) for label, request in requests.items()}
+    found = {label: priors(recording, label, _mean_scores(request.dropping)) for label, request in requests.items()}
+    return found, shown_in(recording)
 
 
 def _mean_scores(dropping: Dropping) -> list[str]:

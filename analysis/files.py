@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 _UNFINISHED = ".unfinished"
 _LOCK = ".lock"
 _ROWS = 4096
+"""Of which there is a sum, by default."""
 _AT_ONCE = 256
 
 
@@ -117,6 +118,10 @@ def remove_lock(folder: Path) -> None:
 class RowSums:
     """CRC-32 of every 4096 rows of an array that grows from its beginning: rows on a disk are told from damaged ones.
 
+    Args:
+        sums, rows: of the rows that are there already, and how many those are.
+        each: of how many rows there is a sum.
+
     >>> sums = RowSums()
     >>> sums.add(b"ab"), sums.add(b"c")
     (None, None)
@@ -124,7 +129,8 @@ class RowSums:
     (3, False, True)
     """
 
-    def __init__(self, sums: Sequence[int] = (), rows: int = 0):
+    def __init__(self, sums: Sequence[int] = (), rows: int = 0, each: int = _ROWS):
+        self.each = each
         self._state = (list(sums), rows)  # changed at once: a signal may come between any two statements
 
     @property
@@ -140,8 +146,8 @@ class RowSums:
         sums, rows = list(self.sums), self.rows
         taken = 0
         while taken < len(added):
-            within = rows % _ROWS
-            part = added[taken : taken + _ROWS - within]
+            within = rows % self.each
+            part = added[taken : taken + self.each - within]
             if within == 0:
                 sums.append(0)
             sums[-1] = zlib.crc32(part, sums[-1])
@@ -152,8 +158,8 @@ class RowSums:
     def settle(self, rows: int, array) -> None:
         """Be of the first so many rows of an array, whose others are to be written again."""
         if rows < self.rows:
-            whole = rows // _ROWS
-            self._state = (self.sums[:whole], whole * _ROWS)
+            whole = rows // self.each
+            self._state = (self.sums[:whole], whole * self.each)
         self._add_from(array, rows)
 
     def _add_from(self, array, rows: int) -> None:
@@ -162,6 +168,6 @@ class RowSums:
 
     def differ(self, array) -> bool:
         """Whether the rows of an array are others than those that were added."""
-        found = RowSums()
+        found = RowSums(each=self.each)
         found._add_from(array, self.rows)
         return found.sums != self.sums

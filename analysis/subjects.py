@@ -17,6 +17,7 @@ from .networks import card_of, load_network
 from .networks.groups import with_trainings
 from .networks.preprocessing import Preprocessing
 from .networks.references import Reference, labelled, parse
+from .networks.weights import weights_hash
 from .sweep.passing import prepared, settle_format
 
 log = logging.getLogger(__name__)
@@ -56,10 +57,30 @@ def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
         for network in several
     ]
     given = dict(zip(labelled(references), several, strict=True))
-    return {
+    loaded = {
         label: load_network(given.get(label, reference), **defaults)
         for label, reference in with_trainings(labelled(references)).items()
     }
+    check_trainings({label: (card_of(each).group, weights_hash(each)) for label, each in loaded.items()})
+    return loaded
+
+
+def check_trainings(known: Mapping[str, tuple[str | None, str | None]]) -> None:
+    """Refuse a group that has the same weights twice, however their files are named.
+
+    Args:
+        known: by label, the group and the hash of the weights.
+
+    Raises:
+        UsageError: two of a group are one training.
+    """
+    first: dict[tuple[str, str], str] = {}
+    for label, (group, weights) in known.items():
+        if group is not None and weights is not None and (other := first.setdefault((group, weights), label)) != label:
+            raise UsageError(
+                f"`{other}` and `{label}` of the group `{group}` are the same weights (hash {weights}); expected "
+                f"trainings that differ"
+            )
 
 
 def image_shape(data, preprocessing: Preprocessing) -> tuple[int, ...]:

@@ -26,9 +26,10 @@ import torch
 import gelens
 from gelens.devices import keep_freed_memory
 from gelens.errors import RunError, UsageError
-from gelens.files import atomic_path, file_hash, only_writer
+from gelens.files import atomic_path, only_writer
 from gelens.networks import load_network, save_weights
 from gelens.networks.references import parse
+from gelens.networks.weights import weights_hash
 from gelens.results.run import read_record
 from gelens.sweep.passing import SweepOptions
 from gelens.training import WEIGHTS, train
@@ -59,7 +60,7 @@ def run_training(study: Study, training: Training, data: str, runs: Path, out: P
         "precision": record["precision"],
         "compiled": compiled,
         "data": record["data"] | {"name": _without_path(data), "note": study.note},
-        "weights": file_hash(target),
+        "weights": weights_hash(written),
         "versions": record["versions"],
         "licence": study.licence,
     }

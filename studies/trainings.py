@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from gelens.errors import UsageError, unknown
-from gelens.files import file_hash
 from gelens.networks import shipped
+from gelens.networks.weights import is_what_was_written
 from gelens.training import Recipe, recipe_of
 
 HERE = Path(__file__).parent
@@ -162,5 +162,5 @@ def check_finished(study: Study, weights: Path) -> None:
         if differing:
             told = ", ".join(f"{name} {value} instead of {wanted.get(name)}" for name, value in differing.items())
             raise UsageError(f"`{path}` was trained otherwise ({told}); give --out another folder, or state that")
-        if facts["weights"] != file_hash(path.with_suffix(".safetensors")):
+        if not is_what_was_written(path.with_suffix(".safetensors"), facts["weights"]):
             raise UsageError(f"`{path.with_suffix('.safetensors')}` is not what `{path.name}` is of; move both away")

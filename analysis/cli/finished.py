@@ -137,6 +137,28 @@ def figures(run, formats, **options):
     click.echo("\n".join(map(plain, paths)))
 
 
+@main.command(section=COMPUTE, example="gelens verify runs/selectivity")
+@click.argument("runs", nargs=-1, required=True, type=shared.FOLDER, metavar="RUN...")
+def verify(runs):
+    """Whether finished runs, or recordings, are still what was written: every table, array and finding of them.
+
+    Whatever reads a run compares what it reads; this compares all of it.
+    """
+    shared.check_there(*runs)
+    from ..commands.verify import verify as compared
+    from ..errors import RunError
+
+    found = {folder: compared(folder) for folder in runs}
+    for folder, each in found.items():
+        if not each.faults:
+            click.echo(plain(f"{folder}: {each.files} files and arrays are what was written"))
+    faults = [fault for each in found.values() for fault in each.faults]
+    for fault in faults[1:]:
+        click.echo(plain(fault), err=True)
+    if faults:
+        raise RunError(faults[0])
+
+
 @main.command(section=COMPUTE, example="gelens report runs/plain runs/se --out compared.html")
 @click.argument("runs", nargs=-1, required=True, type=shared.FOLDER, metavar="RUN...")
 @shared.option(

@@ -16,6 +16,8 @@ from ..files import file_hash
 from ..names import unique_label
 from ..networks.references import split_label
 from ..results.run import Run, read_record, read_table
+from ..results.sealing import check_file
+from ..subjects import check_trainings
 from ..untrusted import Fields, Named, conform, read_arrays
 from .selectivity import reference_label, write_comparison
 
@@ -26,7 +28,7 @@ COMPARABLE = Fields(
     {
         "arguments": Fields({"replicates": int, "seed": int}),
         "networks": Named(Fields({"preprocessing": dict})),
-        "data": Fields({"name": str, "images": int}, {"fingerprint": str, "parts": Named((str, int))}),
+        "data": Fields({"name": str, "images": int}, {"fingerprint": str, "parts": Named((str, int)), "contents": str}),
     }
 )
 """Of `run.json`, what a comparison asks for."""
@@ -71,6 +73,7 @@ class Compare:
         units, blocks = (pd.concat(parts, ignore_index=True) for parts in tables.values())
         cards = run.record["networks"]
         reference = reference_label(self.reference, {label: cards[label].get("group") for label in labels})
+        check_trainings({label: (cards[label].get("group"), cards[label].get("weights_hash")) for label in labels})
         if len(labels) < 2:
             raise UsageError(f"the runs have one network, {labels[0]}; expected at least two to compare")
         run.save(data=records[0]["data"])
@@ -123,6 +126,7 @@ def _labels(folder: Path | str, record: dict, taken: Sequence[str]) -> dict[str,
 
 def _samples(folder: Path | str, own: dict[str, str]) -> dict[tuple[str, str, str], np.ndarray]:
     """By (network, block, kind), what errors and gaps are computed from."""
+    check_file(folder, REPLICATES)
     try:
         stored = read_arrays(Path(folder) / REPLICATES)
         keys = {key: key.rsplit("/", 2) for key in stored}
@@ -160,12 +164,19 @@ def _check_comparable(folder: Path | str, record: dict, first: Path | str, other
         mine, theirs = (each["arguments"].get(name, usual) for each in (record, other))
         if mine != theirs:
             raise UsageError(f"`{folder}` was measured with {name} {mine}, and `{first}` with {theirs}")
-    for where, each in ((folder, record), (first, other)):
-        if "fingerprint" not in each["data"]:
-            raise UsageError(f"`{where}` is of images that have no names to know them by, so it cannot be compared")
-    if record["data"]["fingerprint"] != other["data"]["fingerprint"]:
+    contents = [each["data"].get("contents") for each in (record, other)]
+    if None not in contents:
+        same = contents[0] == contents[1]
+    else:
+        log.warning("what the images show was not recorded in all runs: they are known by names, labels, files' sizes")
+        for where, each in ((folder, record), (first, other)):
+            if "fingerprint" not in each["data"]:
+                raise UsageError(f"`{where}` is of images that have no names to know them by, so it cannot be compared")
+        same = record["data"]["fingerprint"] == other["data"]["fingerprint"]
+    if not same:
+        parts = [each["data"].get("parts", {}) for each in (other, record)]
+        how = image_differences(*parts) if parts[0] != parts[1] else "what they show differs"
         raise UsageError(
             f"`{folder}` measured {record['data']['name']}, {record['data']['images']} images, and `{first}` "
-            f"{other['data']['name']}, {other['data']['images']} images: not the same ones "
-            f"({image_differences(other['data']['parts'], record['data']['parts'])})"
+            f"{other['data']['name']}, {other['data']['images']} images: not the same ones ({how})"
         )

@@ -9,7 +9,7 @@ from torch import nn
 
 from .. import figures
 from ..anatomy.sites import find_sites, resolve_blocks
-from ..api import Request
+from ..api import Request, shown_in
 from ..errors import UsageError
 from ..networks import card_of
 from ..probes.static_gates import KnownGates, StaticGates
@@ -71,7 +71,9 @@ class MeasureGates:
             skip = self.inputs.skip_unreadable
             known = record_others(wanted, self.means_from, images, self.measuring.options, others, skip)
             requests = {
-                label: replace(each, probes=[_static(label, each, known, self.statistics.seed)])
+                label: replace(
+                    each, probes=[_static(label, each, known, self.statistics.seed)], apart_from=shown_in(known)
+                )
                 for label, each in requests.items()
             }
         recording = self.measuring.measure(run, requests, images, self.statistics.seed)

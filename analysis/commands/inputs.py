@@ -11,12 +11,12 @@ from torch import nn
 from ..anatomy.recognition import INPUT, StatedParts
 from ..data import ImageData, adapted, checked, load_data, preprocessing_for
 from ..errors import UsageError
-from ..files import file_hash
 from ..networks import card_of
 from ..networks.groups import weights_files
 from ..networks.preprocessing import Stated
 from ..networks.references import Reference, parse
 from ..networks.shipped import everything
+from ..networks.sources import sources_hash
 from ..networks.weights import weights_file_hash
 from ..subjects import fit_classes, label_networks
 
@@ -121,7 +121,7 @@ class Inputs:
         files = {name: path for each in references for name, path in weights_files(each).items()}
         hashes = {name: weights_file_hash(path) for name, path in sorted(files.items()) if path.is_file()}
         factories = {each.name.rpartition(":")[0] for each in references if ".py:" in each.name}
-        code = {file: file_hash(Path(file)) for file in sorted(factories) if Path(file).is_file()}
+        code = {file: sources_hash(Path(file)) for file in sorted(factories) if Path(file).is_file()}
         parts = {name: value for name, value in vars(self).items() if name in _PARTS and value is not None}
         depended = {name: value for name, value in vars(self).items() if name not in ("skip_unreadable", *_PARTS)}
         depended |= parts  # left out where nothing is stated, as in runs from before they could be

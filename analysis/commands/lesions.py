@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from ..anatomy.sites import resolve_blocks
-from ..api import Request
+from ..api import Request, shown_in
 from ..data import ImageData
 from ..errors import UsageError
 from ..networks import preprocessing_of
@@ -98,7 +98,7 @@ class MeasureLesions:
             fewest = min(order.shape[1] for order in orders.values())
             counts = [count for count in COUNTS if count <= fewest // 2]
             lesions = ClassLesions(request.network, orders, counts, self.seed)
-            found[label] = replace(request, probes=[*request.probes, lesions])
+            found[label] = replace(request, probes=[*request.probes, lesions], apart_from=shown_in(known))
         return found
 
     def _request(self, network: nn.Module, images) -> Request:

@@ -5,20 +5,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from .. import figures, processes
 from ..api import Request, description, record_requests, shared_images
 from ..data import ImageData, checked, load_data
 from ..data.datasets import image_differences
 from ..devices import resolve_device
-from ..errors import UsageError
+from ..errors import RunError, UsageError
 from ..networks.weights import network_card
-from ..recording import Recording
+from ..recording import Recording, open_recording
 from ..recording.store import discard
 from ..results.run import Run
+from ..results.sealing import check_file
 from ..statistics.trainings import groups_of
 from ..subjects import fit_classes
 from ..sweep.passing import SweepOptions
 from ..tables.evaluation import evaluation_gaps, evaluation_over_trainings, evaluation_table
+from ..untrusted import read_arrays
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +30,8 @@ RECORDING = "recording"
 """The recording's folder, in a run's."""
 
 
+IMAGES = "images.npz"
+"""What the images of a run show, in a run's folder where the recording is not kept."""
 OF_OTHERS = f"{RECORDING}-of-others"
 """The folder, in a run's, of what is recorded of other images than those measured."""
 
@@ -66,8 +72,8 @@ class Measuring:
         )
         with run.timed("measure"):
             recording = record_requests(requests, images, self.options, run.path(RECORDING), resume=True)
-        run.record["data"]["read"] = len(recording.images)
-        run.record["precision"] = recording.described["precision"]
+        run.record["data"] |= {"read": len(recording.images)} | contents_of(recording)
+        run.record |= {"precision": recording.described["precision"], "made": recording.described.get("made", [])}
         if self.options.shard or not processes.is_first():
             raise Recorded
         evaluation = evaluation_table(recording)
@@ -83,8 +89,29 @@ class Measuring:
         with run.timed("figures"):
             drawn = figures.draw(run.folder)
         if not self.keep:
+            recording = open_recording(run.path(RECORDING))
+            run.write_arrays(IMAGES, {"contents": np.array(recording.contents, dtype=str)})
             discard(run.path(RECORDING))
         return drawn
+
+
+def shown_by(run: Path) -> frozenset[str] | None:
+    """What the images of a finished run show; None where the run does not tell of each."""
+    contents = None
+    if (run / RECORDING / "recording.json").is_file():
+        contents = open_recording(run / RECORDING).contents
+    elif (run / IMAGES).is_file():
+        check_file(run, IMAGES)
+        try:
+            contents = read_arrays(run / IMAGES)["contents"].tolist()
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(f"`{run / IMAGES}` is damaged: {error}") from error
+    return frozenset(contents) if contents and all(contents) else None
+
+
+def contents_of(recording: Recording) -> dict[str, str]:
+    """What run.json says of what the images show, where it is known."""
+    return {"contents": recording.identity} if recording.identity else {}
 
 
 def record_others(
@@ -126,6 +153,10 @@ def add_network(run: Run, label: str, request: Request) -> None:
         raise UsageError(
             f"`{run.folder}` was begun with other weights of {label}: hash {before['weights_hash']}, now "
             f"{now['weights_hash']}"
+        )
+    if before and before.get("code") not in (None, now["code"]):
+        raise UsageError(
+            f"`{run.folder}` was begun with other code or settings of {label}: hash {before['code']}, now {now['code']}"
         )
     if before and (changed := changes(before["preprocessing"], now["preprocessing"])):
         raise UsageError(f"`{run.folder}` was begun with other preprocessing of {label}: {changed}")

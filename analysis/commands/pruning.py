@@ -1,7 +1,8 @@
 """`gelens pruning`: accuracy after dropping feature maps, and figure 3."""
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ from ..api import Request, with_priors
 from ..data import checked, load_data
 from ..errors import UsageError
 from ..files import file_hash
-from ..networks.weights import weights_hash
+from ..networks.weights import network_card, network_differences
 from ..probes.dropping import Dropping
 from ..recording import Recording
 from ..recording.store import discard
@@ -21,7 +22,9 @@ from ..statistics.curves import Curves, areas, class_curves, differences, point_
 from ..statistics.trainings import groups_of, training_areas
 from ..tables.pruning import correctness, pruning_table
 from .inputs import Inputs
-from .measuring import RECORDING, Measuring
+from .measuring import RECORDING, Measuring, shown_by
+
+log = logging.getLogger(__name__)
 
 OF_MEANS = f"{RECORDING}-of-means"
 """The folder, in a run's, of what is recorded of the images that means are taken from."""
@@ -66,6 +69,8 @@ class Pruning:
         index = None if self.selectivity_from is None else _selectivity_of(self.selectivity_from, requests, images)
         others = run.path(OF_MEANS)
         means_from = self.means_from and checked(load_data(self.means_from), self.inputs.skip_unreadable)
+        if self.selectivity_from is not None:
+            requests = _apart_from(self.selectivity_from, requests)
         requests = with_priors(requests, images, self.measuring.options, means_from, index, others)
         recording = self.measuring.measure(run, requests, images, self.dropping.seed)
         write_pruning(run, recording, self.dropping.seed)
@@ -113,10 +118,35 @@ def _selectivity_of(folder: Path, requests: Mapping[str, Request], data) -> pd.D
     of = record["arguments"]
     if of.get("groups") or of.get("tap", "output") != "output":
         raise UsageError(f"the run in `{folder}` is of groups of classes, or of another tap than output")
-    labels = {entry["weights_hash"]: label for label, entry in record["networks"].items()}
     tables = []
     for label, request in requests.items():
-        if (weights := weights_hash(request.network)) not in labels:
-            raise UsageError(f"the run in `{folder}` has no network with the weights of {label}: hash {weights}")
-        tables.append(table[table["network"] == labels[weights]].assign(network=label))
+        theirs = _same_network(folder, record["networks"], label, network_card(request.network))
+        tables.append(table[table["network"] == theirs].assign(network=label))
     return pd.concat(tables, ignore_index=True)
+
+
+def _same_network(folder: Path, known: Mapping[str, Mapping], label: str, card: Mapping) -> str:
+    """The label of a network in another run."""
+    weights = card["weights_hash"]
+    differing = {
+        theirs: network_differences(each, card) for theirs, each in known.items() if each.get("weights_hash") == weights
+    }
+    if not differing:
+        raise UsageError(f"the run in `{folder}` has no network with the weights of {label}: hash {weights}")
+    for theirs, found in differing.items():
+        if not found:
+            return theirs
+    theirs, found = next(iter(differing.items()))
+    raise UsageError(
+        f"`{theirs}` of the run in `{folder}` has the weights of {label}, but other {' and '.join(found)}: expected a "
+        f"run of this very network"
+    )
+
+
+def _apart_from(folder: Path, requests: Mapping[str, Request]) -> dict[str, Request]:
+    """The requests, of no image that the run measured whose index they drop by."""
+    shown = shown_by(folder)
+    if shown is None:
+        log.warning("the run in %s does not tell what its images show: they are known by the data's name alone", folder)
+        return dict(requests)
+    return {label: replace(each, apart_from=each.apart_from | shown) for label, each in requests.items()}

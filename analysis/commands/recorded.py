@@ -6,13 +6,18 @@ from pathlib import Path
 from .. import processes
 from ..files import file_hash
 from ..recording import Recording, open_recording
-from ..results.run import Run
+from ..results.run import Run, read_record
+from ..results.sealing import check_file
 from .measuring import Recorded
 
 
 def recording_hash(folder: Path) -> str:
     """What a result depends on that is computed from a recording, or from a run that kept one."""
-    return file_hash(open_recording(folder).path("recording.json"))
+    path = open_recording(folder).path("recording.json")
+    if (folder / "run.json").is_file():
+        read_record(folder)  # an error where it was changed
+        check_file(folder, path.relative_to(folder).as_posix())
+    return file_hash(path)
 
 
 def recording_for(folder: Path, networks: Sequence[str] = ()) -> Recording:

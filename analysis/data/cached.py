@@ -1,12 +1,16 @@
 """Decoded, resized and cropped images in one file, which every command takes as data: `cache:FILE`.
 
 FILE is a NumPy array (N, size, size, 3) of bytes; FILE.json says whose images they are, in order, and how they were
-made. Normalisation comes later, for each network. While a cache is being made, FILE.part.json says how far it is.
+made; it has a sum of every image, which is compared when the image is read. Normalisation comes later, for each
+network. While a cache is being made, FILE.part.json says how far it is.
 """
 
 import json
+import logging
 import os
 import time
+import zlib
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -18,10 +22,12 @@ from ..errors import RunError, UsageError
 from ..files import RowSums, atomic_path, clear_unfinished, only_writer, to_disk
 from ..progress import progress_bar
 from ..untrusted import StoredRows
-from .contents import changed_content, sampled_contents
+from .contents import DIGEST, changed_content, in_hex, sampled_contents
 from .datasets import ImageData, image_differences
 from .loading import Geometry, batches, described, reading_errors_told
-from .manifests import read_manifest
+from .manifests import manifest_sum, read_manifest
+
+log = logging.getLogger(__name__)
 
 NOTE_SECONDS = 5
 """Between two notes of how far a cache is."""
@@ -37,6 +43,8 @@ class CachedData(ImageData):
         path: the file of the array.
         pixels: the array itself, where it is in memory.
         rows: of these images, all by default.
+        sums: CRC-32 of each row of the array, None where it is not known.
+        known_contents: (N, 16) bytes, what each image showed before it was resized; zeros, where it is not known.
     """
 
     def __init__(
@@ -46,13 +54,17 @@ class CachedData(ImageData):
         path: Path | None = None,
         pixels: np.ndarray | None = None,
         rows: np.ndarray | None = None,
+        sums: np.ndarray | None = None,
+        known_contents: np.ndarray | None = None,
         **settings,
     ):
-        self.path, self.geometry = path, geometry
+        self.path, self.geometry, self.sums = path, geometry, sums
         if pixels is not None:
             self.pixels = pixels
         super().__init__(*arguments, read=self._picture, **settings)
         self.rows = np.arange(len(self)) if rows is None else rows
+        unknown = known_contents is None
+        self.known_contents = np.zeros((len(self), DIGEST), np.uint8) if unknown else known_contents
         self.checked = True
 
     @cached_property
@@ -66,7 +78,21 @@ class CachedData(ImageData):
         return {name: value for name, value in vars(self).items() if name != "pixels" or self.path is None}
 
     def _picture(self, position: int) -> Image.Image:
-        return Image.fromarray(self._rows(self.rows[position])[0])
+        pixels = self._rows(self.rows[position])
+        self._compare(self.rows[position : position + 1], pixels)
+        return Image.fromarray(pixels[0])
+
+    def _compare(self, rows: np.ndarray, pixels: np.ndarray) -> None:
+        """Raise a RunError where rows that were read are not those that were written."""
+        if self.sums is None:
+            return
+        for row, image in zip(rows.tolist(), pixels, strict=True):
+            if zlib.crc32(image) != self.sums[row]:
+                name = self.identifiers[int(np.flatnonzero(self.rows == row)[0])]
+                raise RunError(
+                    f"the cache `{self.path}` is damaged: image `{name}` is not what was written; make it again with "
+                    f"`gelens cache`"
+                )
 
     def decoded(self, start: int, stop: int) -> torch.Tensor:
         """Images `start` to `stop` as (n, 3, size, size) uint8 in channels-last order."""
@@ -76,6 +102,7 @@ class CachedData(ImageData):
             chosen = np.array(self.pixels[rows[0] : rows[-1] + 1])
         else:
             chosen = np.concatenate([self._rows(row) for row in rows])
+        self._compare(rows, chosen)
         return torch.from_numpy(chosen).permute(0, 3, 1, 2)
 
     def _rows(self, row: int) -> np.ndarray:
@@ -83,7 +110,9 @@ class CachedData(ImageData):
 
     def subset(self, positions) -> "CachedData":
         chosen = super().subset(positions)
-        chosen.rows, chosen.read = self.rows[np.asarray(positions, dtype=np.int64)], chosen._picture
+        positions = np.asarray(positions, dtype=np.int64)
+        chosen.rows, chosen.known_contents = self.rows[positions], self.known_contents[positions]
+        chosen.read = chosen._picture
         return chosen
 
 
@@ -155,31 +184,37 @@ def _write_cache(data: ImageData, geometry: Geometry, out: Path, workers: int, r
     manifest, part = _beside(out, ".json"), _beside(out, ".part.json")
     head = {"data": data.name, "split": data.split, "geometry": list(geometry), "parts": data.parts}
     head["contents"] = sampled_contents(data)
-    sums, shape = RowSums(), (len(data), geometry[0], geometry[0], 3)
+    sums, contents = RowSums(each=1), []
+    shape = (len(data), geometry[0], geometry[0], 3)
     if part.exists():
         before = _read_part(part)
         if not resume:
             raise UsageError(f"`{out}` is a cache in the making: add --resume to go on, or choose another file")
         _check_same(out, before, head)
-        sums = RowSums(before["sums"], before["done"])
+        sums, contents = RowSums(before["sums"], before["done"], each=1), list(before["shown"])
+        shown = {name: content for name, content in zip(data.identifiers, contents, strict=False) if content}
+        _check_contents(out, shown, head["contents"])
     elif manifest.exists() and resume:
-        _check_same(out, json.loads(manifest.read_text()), head)
+        _check_same(out, _said(manifest), head)
         return
     elif out.exists() or manifest.exists():
         raise UsageError(f"`{out}` is there already; delete it and `{manifest.name}`, or choose another file")
     rows = _rows_to_write(out, part, shape, sums, head)
     bar = progress_bar(progress, total=len(data), initial=sums.rows, unit="img", desc="caching")
-    noted = time.monotonic()
+    noted, interval = time.monotonic(), float(NOTE_SECONDS)
     try:
         with bar, reading_errors_told():
             for batch in batches(data, [geometry], 64, workers, start=sums.rows):
                 pixels = batch.images[geometry].permute(0, 2, 3, 1).contiguous().numpy()
                 _write_rows(out, rows, sums.rows, pixels)
+                contents[sums.rows :] = in_hex(batch.contents)
                 sums.add(pixels)
                 bar.update(len(batch))
-                if time.monotonic() - noted > NOTE_SECONDS:
-                    _save_part(out, part, head, sums)
+                if time.monotonic() - noted > interval:
+                    begun = time.monotonic()
+                    _save_part(out, part, head, sums, contents)
                     noted = time.monotonic()
+                    interval = max(NOTE_SECONDS, 100 * (noted - begun))
     except RunError as error:
         if not sums.rows:
             raise
@@ -188,11 +223,14 @@ def _write_cache(data: ImageData, geometry: Geometry, out: Path, workers: int, r
             f"goes on"
         ) from error
     finally:
-        _save_part(out, part, head, sums)
+        _save_part(out, part, head, sums, contents)
+    if sums.differ(rows):
+        raise RunError(f"the cache `{out}` is damaged: it is not what was written; delete it and begin again")
     listing = {"classes": data.synsets or data.classes, "labels": data.labels.tolist(), "note": data.note}
     listing |= {"identifiers": list(data.identifiers), "indices": data.indices.tolist(), "sizes": data.sizes.tolist()}
+    made = head | listing | {"skipped": data.skipped, "sums": sums.sums, "shown": contents}
     with atomic_path(manifest) as temporary:
-        temporary.write_text(json.dumps(head | listing | {"skipped": data.skipped, "sums": sums.sums}))
+        temporary.write_text(json.dumps(made | {"sum": manifest_sum(made)}))
     part.unlink()
 
 
@@ -204,7 +242,7 @@ def _rows_to_write(out: Path, part: Path, shape: tuple[int, ...], sums: RowSums,
     """
     try:
         if not sums.rows:
-            _note(part, head, sums)
+            _note(part, head, sums, [])
             pixels = np.lib.format.open_memmap(out, "w+", np.uint8, shape)
             del pixels
             if hasattr(os, "posix_fallocate"):  # not on macOS
@@ -239,25 +277,38 @@ def _write_rows(out: Path, rows: _StoredRows, start: int, pixels: np.ndarray) ->
 def _read_part(part: Path) -> dict:
     try:
         before = json.loads(part.read_text())
-        return {"done": int(before["done"]), "sums": list(before["sums"])} | before
+        done = int(before["done"])
+        if not len(before["sums"]) == len(before["shown"]) == done:  # of an older version, where one is not there
+            raise ValueError("its lists are of other lengths")
+        return {"done": done, "sums": list(before["sums"])} | before
     except OSError as error:
         raise RunError(f"`{part}` cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise RunError(f"`{part}` is damaged; delete it and the cache, and begin again") from error
+        raise RunError(
+            f"`{part}` is damaged, or of an older version; delete it and the cache, and begin again"
+        ) from error
 
 
-def _save_part(out: Path, part: Path, head: dict, sums: RowSums) -> None:
+def _said(manifest: Path) -> dict:
+    try:
+        return read_manifest(manifest)
+    except (OSError, ValueError) as error:
+        raise RunError(f"`{manifest}` is damaged: {error}") from error
+
+
+def _save_part(out: Path, part: Path, head: dict, sums: RowSums, contents: Sequence[str]) -> None:
     """Bring what was written to the disk, then the note of how much that is."""
     try:
         to_disk(out)
     except OSError as error:
         raise RunError(f"cannot write `{out}`: {error.strerror or error}") from error
-    _note(part, head, sums)
+    _note(part, head, sums, contents)
 
 
-def _note(part: Path, head: dict, sums: RowSums) -> None:
+def _note(part: Path, head: dict, sums: RowSums, contents: Sequence[str]) -> None:
+    done = {"done": sums.rows, "sums": sums.sums, "shown": list(contents[: sums.rows])}
     with atomic_path(part) as temporary:
-        temporary.write_text(json.dumps(head | {"done": sums.rows, "sums": sums.sums}))
+        temporary.write_text(json.dumps(head | done))
 
 
 def _check_same(out: Path, before: dict, now: dict) -> None:
@@ -269,7 +320,11 @@ def _check_same(out: Path, before: dict, now: dict) -> None:
     if before["parts"] != now["parts"]:
         others = image_differences(before["parts"], now["parts"])
         raise UsageError(f"`{out}` was begun on other images: {others}; choose another file")
-    if changed := changed_content(before.get("contents", {}), now["contents"]):
+    _check_contents(out, before.get("contents", {}), now["contents"])
+
+
+def _check_contents(out: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    if changed := changed_content(before, now):
         raise UsageError(
             f"`{out}` was begun on other images: the content of image `{changed}` has changed; choose another file"
         )
@@ -316,7 +371,10 @@ def load_cache(location: str, named: str = "", split: str = "val") -> CachedData
             sizes=made["sizes"],
             path=path,
             geometry=geometry,
+            **_known_of_rows(path, made),
         )
+        if made.get("parts") not in (None, data.parts):
+            raise ValueError(f"its manifest tells two things: {image_differences(made['parts'], data.parts)}")
         data.skipped, data.contents = made["skipped"], made.get("contents", {})
     except OSError as error:
         raise RunError(f"the cache `{location}` cannot be read: {error.strerror or error}") from error
@@ -325,6 +383,21 @@ def load_cache(location: str, named: str = "", split: str = "val") -> CachedData
     if named and named != made["split"]:
         raise UsageError(f"the cache `{location}` is of the split `{made['split']}`, not of `{named}`")
     return data
+
+
+def _known_of_rows(path: Path, made: dict) -> dict:
+    """Sums and contents of images, as `CachedData` takes them; a cache that has none of its images is read once here.
+
+    Raises:
+        ValueError: its images are not those that were written.
+    """
+    if "shown" in made:
+        contents = np.array([np.frombuffer(bytes.fromhex(each), np.uint8) for each in made["shown"]], np.uint8)
+        return {"sums": np.array(made["sums"], np.uint32), "known_contents": contents.reshape(-1, DIGEST)}
+    log.info("the cache %s is of an older version, which kept no hashes of what images show", path)
+    if "sums" in made and RowSums(made["sums"], len(made["labels"])).differ(_StoredRows(path)):
+        raise ValueError("its images are not those that were written")
+    return {}
 
 
 def _of_folder(folder: Path, split: str) -> CachedData:

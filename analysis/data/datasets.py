@@ -73,7 +73,7 @@ class ImageData(Dataset):
         names, self.synsets = imagenet.recognised([plain(each) for each in classes])
         self.classes = distinct(names)
         self.labels = np.asarray(labels, dtype=np.int64)
-        self.identifiers = Names(map(plain, identifiers))
+        self.identifiers = Names(_spelled(identifiers))
         self.indices = np.arange(len(self.labels)) if indices is None else np.asarray(indices, dtype=np.int64)
         self.sizes = np.asarray(sizes, dtype=np.int64)
         self.faults = {plain(name): fault for name, fault in (faults or {}).items()}
@@ -215,6 +215,26 @@ class ImageData(Dataset):
         names, mapped.synsets = imagenet.recognised(classes)
         mapped.classes = distinct(names)
         return mapped
+
+
+def _spelled(identifiers: Sequence[str]) -> list[str]:
+    """Names with control characters spelled out.
+
+    Raises:
+        RunError: two are one then.
+    """
+    identifiers = list(identifiers)
+    spelled = [plain(name) for name in identifiers]
+    of: dict[str, str] = {}
+    for name, before in zip(spelled, identifiers, strict=True):
+        if name != before:
+            of[name] = before
+    for name, before in zip(spelled, identifiers, strict=True) if of else ():
+        if of.setdefault(name, before) != before:
+            raise RunError(
+                f"two images are called `{name}`, as control characters are spelled out; expected another name for one"
+            )
+    return spelled
 
 
 def _thumbnail(image: Image.Image, name: str) -> str:

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import torch
 from timm.data import create_transform
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler, Subset, default_collate
 
 from ..errors import RunError, UsageError
 from .adapting import check_image, checked_batch, known_indices, pair_of, whole_label
+from .contents import content_of
 from .datasets import ImageData
 
 Geometry = tuple[int, float, str]
@@ -28,13 +30,15 @@ _LOOK_SECONDS = 10
 class Batch:
     """Images of one batch on the host, for each geometry asked for, with labels, indices and positions in the data.
 
-    `images[g]` is (N, 3, H, W), uint8 where we decoded it, or whatever a foreign data set gave.
+    `images[g]` is (N, 3, H, W), uint8 where we decoded it, or whatever a foreign data set gave; `contents` are
+    (N, 16) uint8, what each image shows (`gelens.data.contents.content_of`), zeros where that is not known.
     """
 
     images: dict[Geometry, torch.Tensor]
     labels: torch.Tensor
     indices: torch.Tensor
     positions: torch.Tensor
+    contents: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -58,7 +62,7 @@ def _geometry_transform(geometry: Geometry):
 
 
 class _Prepared(Dataset):
-    """Item i of any data set of (image, label[, index]) as (images by geometry, label, index, position)."""
+    """Item i of any data set of (image, label[, index]) as (images by geometry, label, position, content)."""
 
     def __init__(self, data: Dataset, geometries: Sequence[Geometry]):
         self.data, self.geometries = data, list(geometries)
@@ -74,7 +78,7 @@ class _Prepared(Dataset):
             images = [image] * len(self.geometries)
         else:
             images = [_geometry_transform(geometry)(image) for geometry in self.geometries]
-        return images, whole_label(label, name), position
+        return images, whole_label(label, name), position, _as_bytes(content_of(image))
 
 
 class _Decoded(Dataset):
@@ -90,7 +94,12 @@ class _Decoded(Dataset):
         start = self.starts[number]
         stop = min(start + self.starts.step, len(self.data))
         labels = torch.from_numpy(self.data.labels[start:stop])
-        return [self.data.decoded(start, stop)], labels, torch.arange(start, stop)
+        contents = torch.from_numpy(self.data.known_contents[start:stop])
+        return [self.data.decoded(start, stop)], labels, torch.arange(start, stop), contents
+
+
+def _as_bytes(content: bytes) -> torch.Tensor:
+    return torch.from_numpy(np.frombuffer(content, np.uint8).copy())
 
 
 def batches(
@@ -140,8 +149,9 @@ def batches(
         )
     try:
         with reading_errors_told(workers > 0):
-            for images, labels, positions in awaited(loader):
-                yield Batch(dict(zip(geometries, images, strict=True)), labels, indices[positions], positions)
+            for images, labels, positions, contents in awaited(loader):
+                by_geometry = dict(zip(geometries, images, strict=True))
+                yield Batch(by_geometry, labels, indices[positions], positions, contents)
     except RuntimeError as error:
         if "stack expects each tensor" not in str(error):
             raise
@@ -234,4 +244,5 @@ def _foreign_batches(
         position += len(labels)
         if position <= start:
             continue
-        yield Batch(dict.fromkeys(geometries, images), labels, indices[positions], positions)
+        contents = torch.stack([_as_bytes(content_of(image)) for image in images])
+        yield Batch(dict.fromkeys(geometries, images), labels, indices[positions], positions, contents)

@@ -1,5 +1,9 @@
 """What the manifest of a cache must hold, so that nothing of it is asked for twice."""
 
+import hashlib
+import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..untrusted import Fields, Listed, Named, Whose, read_json
@@ -30,7 +34,13 @@ MANIFEST = Fields(
         "sizes": Listed(int),
         "skipped": Named(str),
     },
-    {"parts": Named((str, int))},
+    {
+        "parts": Named((str, int)),
+        "contents": Named(str),
+        "sums": Listed(int),
+        "shown": Listed(Whose(str, lambda said: bool(re.fullmatch("[0-9a-f]{32}", said)), "32 hexadecimal digits")),
+        "sum": str,
+    },
 )
 
 
@@ -50,4 +60,13 @@ def read_manifest(path: Path) -> dict:
         raise ValueError(
             f"its labels are {min(made['labels'])} … {max(made['labels'])}; expected 0 … {len(made['classes']) - 1}"
         )
+    if "shown" in made and not len(made["shown"]) == len(made.get("sums", ())) == images:
+        raise ValueError(f"it has {len(made['shown'])} hashes and {len(made.get('sums', ()))} sums of {images} images")
+    if made.pop("sum", None) not in (None, manifest_sum(made)):
+        raise ValueError("its manifest says something else than was written")
     return made
+
+
+def manifest_sum(made: Mapping) -> str:
+    """A hash of what a manifest says beside it."""
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]

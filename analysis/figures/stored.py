@@ -12,6 +12,7 @@ import pandas as pd
 from ..errors import UsageError, plain, unknown
 from ..names import paper_name
 from ..results.run import read_record, read_table
+from ..results.sealing import check_file
 from ..untrusted import read_arrays
 
 
@@ -76,7 +77,9 @@ class StoredRun:
 
         Raises:
             UsageError: it cannot be read as one.
+            RunError: it is not what the run wrote.
         """
+        check_file(self.folder, name)
         try:
             return read_arrays(self.folder / name)
         except (OSError, ValueError) as error:

@@ -60,14 +60,23 @@ def trainings_of(reference: Reference) -> dict[int, Reference]:
 
 
 def with_trainings(labelled: Mapping[str, Reference]) -> dict[str, Reference]:
-    """References by label, with each training of a group, labelled GROUP#SEED, in the group's place."""
+    """References by label, with each training of a group, labelled GROUP#SEED, in the group's place.
+
+    Raises:
+        UsageError: another network has the label of a training.
+    """
     found: dict[str, Reference] = {}
     for label, reference in labelled.items():
         trainings = trainings_of(reference)
         if not trainings:
             found[label] = reference
         for seed, each in trainings.items():
-            found[f"{label}#{seed}"] = replace(each, label=f"{label}#{seed}", group=label, seed=seed)
+            if (member := f"{label}#{seed}") in labelled:
+                raise UsageError(
+                    f"`{member}` is the training of seed {seed} in the group `{label}`, and another network's label: "
+                    f"expected another LABEL= for one of them"
+                )
+            found[member] = replace(each, label=member, group=label, seed=seed)
     return found
 
 

@@ -22,6 +22,7 @@ from .preprocessing import (
     preprocessing_of,
 )
 from .references import Reference, parse
+from .weights import is_what_was_written
 from .wrappers import unwrapped
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,10 @@ def _checkpoint(reference: Reference) -> Checkpoint | None:
         return None
     if (known := shipped.find(reference)) is not None:
         checkpoint = read_checkpoint(str(known.path))
+        if not is_what_was_written(known.path, known.card["weights"], checkpoint.state):
+            raise RunError(
+                f"`{known.path}` is not what its card is of: its weights have another hash than {known.card['weights']}"
+            )
         checkpoint.published = True
         return checkpoint
     if published.is_tag(reference.weights):

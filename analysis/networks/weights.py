@@ -3,7 +3,6 @@
 import hashlib
 import inspect
 import io
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -13,10 +12,12 @@ from pickle import UnpicklingError
 import torch
 from torch import nn
 
-from ..errors import RunError
+from ..errors import RunError, UsageError
 from ..files import atomic_path, file_hash
 from .card import card_of
+from .checkpoints import read_checkpoint
 from .preprocessing import Preprocessing, Stated, preprocessing_of
+from .sources import sources_hash
 
 
 def save_tensors(path: Path, state: object) -> None:
@@ -49,12 +50,32 @@ def load_tensors(path: Path):
 
 
 def weights_hash(network: nn.Module) -> str:
-    """A hash of a network's state: names, types, shapes and values; of what is no tensor, what it is as text."""
+    """The hash of a network's weights: `state_hash` of its state."""
+    return state_hash(network.state_dict())
+
+
+def state_hash(state: Mapping[str, object]) -> str:
+    """The one hash of weights: of the tensors' names, shapes and values, as a network of float32 has them.
+
+    Numbers of half precision are taken to float32, as they are in a network that is run; counts of training steps that
+    a state lacks, as those of other frameworks do, are 0. So a file and the network that it is loaded into have one.
+    What is no tensor counts as text.
+
+    >>> half = nn.BatchNorm2d(2).half().state_dict()
+    >>> del half["num_batches_tracked"]
+    >>> state_hash(half) == weights_hash(nn.BatchNorm2d(2))
+    True
+    """
+    leaves = dict(_leaves(state))
+    beside = {key: key.removesuffix("running_mean") + "num_batches_tracked" for key in leaves}
+    counts = {count: torch.tensor(0) for key, count in beside.items() if key.endswith("running_mean")}
     digest = hashlib.sha256()
-    for key, value in sorted(_leaves(network.state_dict()), key=lambda leaf: leaf[0]):
+    for key, value in sorted((counts | leaves).items(), key=lambda leaf: leaf[0]):
         if not isinstance(value, torch.Tensor):
             digest.update(f"{key} {_ADDRESS.sub('', repr(value))}\n".encode())
             continue
+        if value.is_floating_point() and value.itemsize < 4:
+            value = value.float()
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
@@ -71,27 +92,25 @@ def _leaves(state: Mapping, before: str = "") -> Iterator[tuple[str, object]]:
             yield f"{before}{key}", value
 
 
+def is_what_was_written(path: Path, known: str, state: Mapping[str, torch.Tensor] | None = None) -> bool:
+    """Whether a file of weights has the hash that its card tells; cards of older versions have that of the file.
+
+    Args:
+        state: what the file holds by our names, where it was read already.
+    """
+    return known in (weights_file_hash(path) if state is None else state_hash(state), file_hash(path))
+
+
 def weights_file_hash(path: Path) -> str:
-    """A hash of a file of weights; of safetensors of the tensors alone, whatever else the file says of them."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        try:
-            header = json.loads(file.read(length)) if length < _LONGEST_HEADER else {}
-            tensors = sorted((name, value) for name, value in header.items() if name != "__metadata__")
-        except (ValueError, AttributeError, RecursionError):
-            tensors = []
-        if not tensors:
-            return file_hash(path)
-        digest = hashlib.file_digest(file, "sha256")
-        digest.update(json.dumps(tensors, sort_keys=True).encode())
-        return digest.hexdigest()[:16]
+    """The hash of the weights in a file, by our names; of what cannot be read as such, of the file itself."""
+    try:
+        return state_hash(read_checkpoint(str(path)).state)
+    except (RunError, UsageError):  # who loads it says what is wrong
+        return file_hash(path)
 
 
 _SUM = b"sha256:"
 """Before the hash after the end of what `save_tensors` writes; older files have none."""
-
-_LONGEST_HEADER = 100_000_000
-"""Of a safetensors file, as its library has it."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
@@ -102,9 +121,13 @@ _VERSIONED = ("torch", "torchvision", "timm", "gelens")
 def code_hash(network: nn.Module) -> str:
     """A hash of how a network is built and of its modules' own code: the same weights can be used in other ways.
 
-    What libraries do whose versions are recorded is left out, and what modules call elsewhere.
+    Of a factory's network it is of the factory's file, and of what that imports of the user's own files. What libraries
+    do whose versions are recorded is left out, and what modules of other networks call elsewhere.
     """
     digest = hashlib.sha256(_ADDRESS.sub("", repr(network)).encode())
+    file, factory, _ = card_of(network).reference.rpartition(".py:")
+    if factory and Path(f"{file}.py").is_file():
+        digest.update(sources_hash(Path(f"{file}.py")).encode())
     kinds = {type(module) for module in network.modules()}
     for kind in sorted(kinds, key=lambda each: (each.__module__, each.__qualname__)):
         if kind.__module__.partition(".")[0] in _VERSIONED:
@@ -119,6 +142,16 @@ def code_hash(network: nn.Module) -> str:
 def has_resnet_stages(network: nn.Module) -> bool:
     """Whether, if it has a `layer1`, it has all four stages of ResNets, so that `layer3` is conv4_x."""
     return not hasattr(network, "layer1") or all(hasattr(network, f"layer{number}") for number in range(2, 5))
+
+
+def network_differences(before: Mapping, now: Mapping) -> list[str]:
+    """What tells the networks of two cards apart: weights, code with its settings, preprocessing.
+
+    >>> network_differences({"weights_hash": "a", "code": "1"}, {"weights_hash": "a", "code": "2"})
+    ['code or settings']
+    """
+    told = {"weights_hash": "weights", "code": "code or settings", "preprocessing_hash": "preprocessing"}
+    return [said for name, said in told.items() if before.get(name) != now.get(name)]
 
 
 def network_card(network: nn.Module, shown: Preprocessing | None = None) -> dict:

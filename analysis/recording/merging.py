@@ -1,21 +1,20 @@
 """Recordings of parts of the images, brought together: merging is concatenation, for rows belong to images."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..errors import RunError, UsageError
-from .store import OTHERS, Recording, check_same, difference, kept_of, open_any
+from ..errors import UsageError
+from .store import Recording, check_same, check_same_images, difference, kept_of, open_any
 
 log = logging.getLogger(__name__)
 
 _BLOCK = 2**26
 """Bytes that are copied at a time."""
-_COMPARED = ("index", "identifier", "label", "bytes")
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,7 @@ def merge(parts: Sequence[Path | str], out: Path | str) -> Recording:
         _check_alike(pieces[0], piece)
     total = pieces[0].source.described["part"]["images"]
     _check_every_row(pieces, total)
+    _check_contents(pieces)
     images = pd.concat([piece.source.images for piece in pieces], ignore_index=True).drop(columns="row")
     described = {key: value for key, value in pieces[0].source.described.items() if key != "part"}
     described["classes"] = max((piece.source.described["classes"] for piece in pieces), key=len)
@@ -83,7 +83,7 @@ def _check_alike(first: Piece, other: Piece) -> None:
             f"{other} is of other images than {first}: of {theirs['part']['images']} of {_name(theirs)}, not "
             f"{mine['part']['images']} of {_name(mine)}, or their names, places, labels or files' sizes differ"
         )
-    own = {"part", "rows_done", "finished", "images", "data", "versions", "folders", "sums", "sample", "chosen"}
+    own = {"part", "rows_done", "finished", "images", "data", "versions", "made", "folders", "sums", "sample", "chosen"}
     own |= {"classes"} if not mine.get("labels_known", True) else set()
     for key in dict.fromkeys([*mine, *theirs]):
         if key not in own and mine.get(key) != theirs.get(key):
@@ -91,6 +91,24 @@ def _check_alike(first: Piece, other: Piece) -> None:
             raise UsageError(f"{first} and {other} are not of one recording: {text}")
     if mine.get("versions") != theirs.get("versions"):
         log.warning("%s was recorded with other versions than %s", other, first)
+
+
+def _check_contents(pieces: Sequence[Piece]) -> None:
+    """What each part saw of some images of the whole is what every other saw of them, and what was recorded of them."""
+    seen = []
+    for piece in pieces:
+        images = piece.source.images
+        rows = dict(zip(images["identifier"], images["content"], strict=True))
+        seen.append((piece.source.described.get("sample") or {}) | {name: each for name, each in rows.items() if each})
+    for one in pieces:
+        sample = one.source.described.get("sample") or {}
+        for other, theirs in zip(pieces, seen, strict=True):
+            both = [name for name in sample if len(theirs.get(name, "")) == len(sample[name])]
+            if changed := [name for name in both if theirs[name] != sample[name]]:
+                raise UsageError(
+                    f"{other} is of other images than {one}: {len(changed)} of {len(both)} that both have read show "
+                    f"something else, such as `{changed[0]}`"
+                )
 
 
 def _name(described: Mapping) -> str:
@@ -149,20 +167,9 @@ def found_pieces(folder: Path, described: Mapping, images: pd.DataFrame) -> list
         if not done:
             continue
         start = int(places.get(source.indices[0], -1))
-        _check_images(path.parent, source.images[:done], images[start : start + done])
+        check_same_images(path.parent, source.images[:done], images[start : start + done])
         pieces.append(Piece(range(start, start + done), source))
     return sorted(pieces, key=lambda piece: piece.rows.start)
-
-
-def _check_images(folder: Path, then: pd.DataFrame, now: pd.DataFrame) -> None:
-    for column in _COMPARED:
-        if column == "label" and (now[column] == -1).all():
-            continue  # not known before they are read
-        if len(then) != len(now) or (then[column].to_numpy() != now[column].to_numpy()).any():
-            raise RunError(
-                f"the {len(then)} images that `{folder}` has recorded already are others now: {OTHERS[column]}; begin "
-                f"again in another folder"
-            )
 
 
 def missing_rows(pieces: Sequence[Piece], done: int, total: int) -> list[range]:
@@ -183,17 +190,31 @@ def copy_rows(recording: Recording, pieces: Sequence[Piece]) -> None:
     """Write the rows of pieces, which are in order and leave no gap, that a recording does not have yet."""
     each = sum(kept.bytes_an_image for several in kept_of(recording.described).values() for kept in several)
     step = max(1, _BLOCK // max(1, each))
-    known = recording.described.get("labels_known", True)
     for piece in pieces:
         for start in range(max(piece.rows.start, recording.rows_done), piece.rows.stop, step):
-            stop = min(start + step, piece.rows.stop)
-            at = slice(start - piece.rows.start, stop - piece.rows.start)
-            if not known:
-                recording.write_labels(start, piece.source.labels[at])
-            rows = {
-                (network, kept.name): piece.source.rows(network, kept.name, at)
-                for network, several in kept_of(recording.described).items()
-                for kept in several
-            }
-            recording.write(start, rows, stop - start)
+            for rows, versions in _made(piece, range(start, min(start + step, piece.rows.stop))):
+                _copy(recording, piece, rows, versions)
         recording.flush()
+
+
+def _made(piece: Piece, rows: range) -> Iterator[tuple[range, Mapping | None]]:
+    """Some rows of a piece, by what made them."""
+    first = piece.rows.start
+    usual: list[dict] = [{"start": 0, "stop": len(piece.rows), "versions": piece.source.described.get("versions")}]
+    for each in piece.source.described.get("made") or usual:
+        some = range(max(rows.start, first + each["start"]), min(rows.stop, first + each["stop"]))
+        if len(some):
+            yield some, each["versions"]
+
+
+def _copy(recording: Recording, piece: Piece, rows: range, versions: Mapping | None) -> None:
+    at = slice(rows.start - piece.rows.start, rows.stop - piece.rows.start)
+    if not recording.described.get("labels_known", True):
+        recording.write_labels(rows.start, piece.source.labels[at])
+    recording.write_contents(rows.start, piece.source.contents[at])
+    arrays = {
+        (network, kept.name): piece.source.rows(network, kept.name, at)
+        for network, several in kept_of(recording.described).items()
+        for kept in several
+    }
+    recording.write(rows.start, arrays, len(rows), versions)

@@ -61,6 +61,7 @@ RECORDING = Fields(
         "depths": Named(Named(float)),
         "data": dict,
         "labels_known": bool,
+        "made": Listed(Fields({"start": _COUNT, "stop": _COUNT, "versions": dict})),
         "precision": str,
         "versions": dict,
         "chosen": Named(Named(Named(Whose(int, lambda rows: rows > 0, "a number of rows above 0")))),

@@ -3,8 +3,10 @@
 On disk it is a folder that anyone opens without this package:
 
     recording.json          networks (reference, weights' hash, preprocessing), arrays, images' fingerprint, rows done,
-                            and sums (CRC-32) of what is in the other files, by which damage is told
-    images.csv              row, index, identifier, label, class, bytes (of the image's file)
+                            by ranges of rows the versions of what made them, and sums (CRC-32) of what is in the other
+                            files, by which damage is told
+    images.csv              row, index, identifier, label, class, bytes (of the image's file), content (a hash of the
+                            image's pixels as they were decoded, by which images are known; empty where not known)
     NETWORK/BLOCK.TAP.npy   float32 (images, units), rows in the order of images.csv
     NETWORK/NAME.npy        what else a probe keeps
 """
@@ -37,12 +39,13 @@ FORMAT = 1
 
 _ROWS = 4096
 
-IMAGE_COLUMNS = ("row", "index", "identifier", "label", "class", "bytes")
+IMAGE_COLUMNS = ("row", "index", "identifier", "label", "class", "bytes", "content")
 OTHERS = {
     "identifier": "they have other names",
     "index": "they have other places in their split",
     "label": "they have other labels",
     "bytes": "their files have changed in size",
+    "content": "they show something else",
 }
 """What another value in a column of images.csv says."""
 
@@ -90,7 +93,7 @@ class Recording:
         self._listed = False  # whether images.csv says what `images` does
         self._lock = ExitStack()
         self._sums = _Sums(described)
-        self._trusted = set(self._arrays)
+        self._trusted = set(self._arrays) if folder is None else set()  # whose rows were compared with their sums
 
     @classmethod
     def create(
@@ -105,7 +108,8 @@ class Recording:
 
         Args:
             kept: by network, what is kept of each image.
-            images: columns index, identifier, label (−1 where it is not known yet), class and bytes (−1 for none).
+            images: columns index, identifier, label (−1 where it is not known yet), class, bytes (−1 for none), and
+                content where it is known already.
             facts: what the rows depend on beside the images, as JSON has it: of networks, settings, precision.
             folder: None keeps it in memory.
 
@@ -116,6 +120,8 @@ class Recording:
         """
         images = images.reset_index(drop=True)
         images.insert(0, "row", np.arange(len(images)))
+        known = images.get("content", "")
+        images["content"] = pd.Series(known, images.index, dtype=object)  # a column of text is copied at each change
         described = {
             "format": FORMAT,
             **json.loads(json.dumps(dict(facts))),
@@ -169,6 +175,20 @@ class Recording:
     def indices(self) -> np.ndarray:
         """(images,) of the images in their whole split."""
         return self.images["index"].to_numpy()
+
+    @property
+    def contents(self) -> list[str]:
+        """Of each image, a hash of its pixels as they were decoded; empty where it is not known."""
+        return self.images["content"].tolist()
+
+    @property
+    def identity(self) -> str | None:
+        """A hash of what all images show and of their labels, in order; None where that of one is not known."""
+        contents = self.contents
+        if not all(contents):
+            return None
+        rows = (f"{content} {label}\n" for content, label in zip(contents, self.labels.tolist(), strict=True))
+        return hashlib.sha256("".join(rows).encode()).hexdigest()[:16]
 
     def names(self, network: str) -> list[str]:
         """What is kept of a network."""
@@ -249,6 +269,7 @@ class Recording:
         import xarray
 
         self._check_tap(network, block, tap)
+        self.rows(network, f"{block}.{tap}", slice(0))  # what it is made of is looked at first
         values = self._stored(network, f"{block}.{tap}")
         if isinstance(values, StoredRows):
             with self._read(network, f"{block}.{tap}"):
@@ -304,8 +325,14 @@ class Recording:
 
     # -- writing
 
-    def write(self, start: int, rows: Mapping[tuple[str, str], np.ndarray], images: int) -> None:
-        """Rows of so many images from `start` on, of every array; they count as done."""
+    def write(
+        self, start: int, rows: Mapping[tuple[str, str], np.ndarray], images: int, versions: Mapping | None = None
+    ) -> None:
+        """Rows of so many images from `start` on, of every array; they count as done.
+
+        Args:
+            versions: of what made them; those of this process by default.
+        """
         if rows.keys() != self._arrays.keys():
             network, name = next(iter(rows.keys() ^ self._arrays.keys()))
             raise UsageError(f"array `{name}` of {network} was announced or is given, but not both")
@@ -323,6 +350,8 @@ class Recording:
         if self.folder is not None:
             self._sums.add_images(self.images, start, start + images)
         self.described["rows_done"] = start + images
+        if versions := versions or self.described.get("versions"):
+            self.described["made"] = _with_range(self.described.get("made", []), start, start + images, versions)
 
     def _write_rows(self, network: str, name: str, start: int, values: np.ndarray) -> None:
         """Into the file, not into its mapping: a full disk or a file cut short would kill the process there."""
@@ -330,6 +359,7 @@ class Recording:
         assert isinstance(array, StoredRows)
         values = np.ascontiguousarray(values, array.dtype)
         with _said(self.folder):
+            self._check_length(network, name, array)
             _write_at(array, start, values)
         if sums.rows != start:  # a foreign loader's batches do not begin where the rows that are done end
             with self._read(network, name):
@@ -344,6 +374,21 @@ class Recording:
         self.images.loc[rows, "class"] = [classes[label] for label in labels.tolist()]
         self._listed = False
 
+    def write_contents(self, start: int, contents: Sequence[str]) -> None:
+        """What images from `start` on show, before their rows are written."""
+        rows = slice(start, start + len(contents))
+        if self.images["content"].iloc[rows].tolist() != list(contents):
+            self.images.loc[start : start + len(contents) - 1, "content"] = list(contents)
+            self._listed = False
+
+    def _check_length(self, network: str, name: str, array: StoredRows) -> None:
+        """What lies beyond the end of a file that was cut short would be written again as zeros."""
+        if array.path.stat().st_size < array.end:
+            raise RunError(
+                f"the recording in `{self.folder}` is damaged: something else has cut `{name}.npy` of {network} "
+                f"short; begin again in another folder"
+            )
+
     def flush(self) -> None:
         """Bring what was written to the disk, then the note of how much that is.
 
@@ -355,11 +400,7 @@ class Recording:
         with _said(self.folder):
             for (network, name), array in self._arrays.items():
                 assert isinstance(array, StoredRows)
-                if array.path.stat().st_size < array.end:
-                    raise RunError(
-                        f"the recording in `{self.folder}` is damaged: something else has cut `{name}.npy` of "
-                        f"{network} short; begin again in another folder"
-                    )
+                self._check_length(network, name, array)
                 to_disk(array.path)
         if not self._listed:
             _write_images(self.folder, self.images)
@@ -369,6 +410,8 @@ class Recording:
 
     def finish(self) -> None:
         """Flush, and say that all rows are there."""
+        if self.identity and "data" in self.described:
+            self.described["data"]["contents"] = self.identity
         self.described["finished"] = True
         self.flush()
         self.close()
@@ -396,6 +439,21 @@ def _unreadable(folder: Path | None, name: str, network: str, error: Exception) 
         return RunError(f"`{name}` of {network} in `{folder}` cannot be read: {error.strerror or error}")
     what = " is missing" if isinstance(error, OSError) else f": {error}"
     return RunError(f"the recording in `{folder}` is damaged: `{name}` of {network}{what}")
+
+
+def _with_range(made: list[dict], start: int, stop: int, versions: Mapping) -> list[dict]:
+    """By ranges of rows what made them, with the rows from `start` on made anew.
+
+    >>> first = _with_range([], 0, 4, {"torch": "1"})
+    >>> [(each["start"], each["stop"]) for each in _with_range(first, 4, 6, {"torch": "1"})]
+    [(0, 6)]
+    >>> [(each["start"], each["stop"]) for each in _with_range(first, 3, 6, {"torch": "2"})]
+    [(0, 3), (3, 6)]
+    """
+    before = [each | {"stop": min(each["stop"], start)} for each in made if each["start"] < start]
+    if before and before[-1]["stop"] == start and before[-1]["versions"] == versions:
+        return [*before[:-1], before[-1] | {"stop": stop}]
+    return [*before, {"start": start, "stop": stop, "versions": dict(versions)}]
 
 
 class _Sums:
@@ -438,6 +496,8 @@ class _Sums:
 
 def _images_sum(images: pd.DataFrame, start: int, stop: int, before: int) -> int:
     for row in images[list(IMAGE_COLUMNS)].iloc[start:stop].itertuples(index=False):
+        if not row[-1]:  # as in recordings of before contents were kept
+            row = row[:-1]
         before = zlib.crc32("\x1f".join(map(str, row)).encode("utf-8", "surrogateescape"), before)
     return before
 
@@ -483,7 +543,6 @@ def open_any(folder: Path | str) -> Recording:
 def _opened(folder: Path, described: dict, images: pd.DataFrame) -> Recording:
     """A recording whose arrays are compared with their sums when they are first asked for."""
     recording = Recording(described, images, _open_arrays(folder, described), folder)
-    recording._trusted.clear()
     if recording._sums.images_differ(images):
         raise RunError(
             f"the recording in `{folder}` is damaged: images.csv does not list the images that were recorded; record "
@@ -562,17 +621,19 @@ def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
     if before["finished"] and before["images"] != len(images):
         raise UsageError(f"`{folder}` is of {before['images']} images, now {len(images)}; choose another folder")
     recorded = _read_images(folder, before, len(images))
-    _check_images(folder, recorded, images, done)
+    check_same_images(folder, recorded[:done], images[:done])
     _check_contents(folder, before.get("sample") or {}, described.get("sample") or {})
     recording = _opened(folder, before, recorded)
     if not before["finished"]:
         recording.check()
-    for column in ("label", "class"):
+    for column in ("label", "class", "content"):
         images.loc[: done - 1, column] = recorded[column].iloc[:done].to_numpy()
     if before.get("versions") != described.get("versions"):
         log.warning("the recording in %s was begun with other versions: %s", folder, before.get("versions"))
-    kept = ("rows_done", "finished", "folders", "classes", "sums", "chosen")
+    kept = ("rows_done", "finished", "folders", "classes", "sums", "chosen", "made")
     described = described | {name: before[name] for name in kept if name in before}
+    if done and "made" not in before and "versions" in before:  # of an older version
+        described["made"] = _with_range([], 0, done, before["versions"])
     if before["images"] != len(images):
         _shorten(folder, before, described, images)
     resumed = Recording(described, images, _open_arrays(folder, described), folder)
@@ -580,16 +641,23 @@ def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) 
     return resumed
 
 
-def _check_images(folder: Path, recorded: pd.DataFrame, images: pd.DataFrame, done: int) -> None:
-    for column in ("identifier", "index", "label", "bytes"):
-        then, now = (each[column].iloc[:done].to_numpy() for each in (recorded, images))
+def check_same_images(folder: Path, recorded: pd.DataFrame, images: pd.DataFrame) -> None:
+    """Raise a RunError where images that a folder has recorded are others now, as far as they are known already."""
+    for column in OTHERS:
+        then, now = (each[column].to_numpy() for each in (recorded, images))
         if column == "label" and (now == -1).all():
             continue  # not known before they are read
-        if len(then) != len(now) or (then != now).any():
-            raise RunError(
-                f"the {done} images that `{folder}` has recorded already are others now: {OTHERS[column]}; begin "
-                f"again in another folder"
-            )
+        differ = len(then) != len(now) or then != now
+        if column == "content" and len(then) == len(now):
+            differ &= (then != "") & (now != "")
+        if np.any(differ):
+            raise RunError(others_now(folder, len(recorded), OTHERS[column]))
+
+
+def others_now(folder: Path | str | None, images: int, what: str) -> str:
+    """That images, which a recording has already, are others by now."""
+    recorded = f"the {images} images that `{folder}` has recorded already"
+    return f"{recorded} are others now: {what}; begin again in another folder"
 
 
 def _check_contents(folder: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -626,7 +694,8 @@ def check_same(folder: Path, before: dict, now: dict, others: Collection[str] = 
     Args:
         others: what may be another, beside what is done.
     """
-    progress = {"rows_done", "finished", "images", "data", "versions", "folders", "sums", "sample", "chosen", *others}
+    progress = {"rows_done", "finished", "images", "data", "versions", "made", "folders", "sums", "sample", "chosen"}
+    progress |= set(others)
     if not now.get("labels_known", True):  # classes come with the labels
         progress.add("classes")
     for key in dict.fromkeys([*now, *before]):
@@ -751,7 +820,10 @@ def _read_images(folder: Path, described: dict, others: int | None = None) -> pd
     path = folder / "images.csv"
     try:
         check_regular(path, LARGEST_TEXT)
-        images = pd.read_csv(path, dtype={"identifier": str, "class": str}, keep_default_na=False)
+        text = {"identifier": str, "class": str, "content": object}
+        images = pd.read_csv(path, dtype=text, keep_default_na=False)
+        if list(images.columns) == list(IMAGE_COLUMNS[:-1]):  # of before contents were kept
+            images["content"] = pd.Series("", images.index, dtype=object)
         if list(images.columns) != list(IMAGE_COLUMNS):
             raise ValueError(f"columns {', '.join(images.columns)}, expected {', '.join(IMAGE_COLUMNS)}")
         images = images.astype(dict.fromkeys(("row", "index", "label", "bytes"), np.int64))

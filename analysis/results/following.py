@@ -34,6 +34,9 @@ class FollowedRun(Run):
     def discard_if_empty(self) -> None:
         pass
 
+    def finish(self) -> None:
+        self.save(finished=True)
+
 
 def open_run(folder: Path | str, command: str, arguments: Mapping, resume: bool = False) -> Run:
     """A run, which the first of several processes writes and the others follow; arguments as of `Run`."""

@@ -16,12 +16,16 @@ import numpy as np
 import pandas as pd
 
 from ..errors import RunError, UsageError, difference, plain
-from ..files import atomic_path, clear_unfinished, is_ours, only_writer, remove_lock
+from ..files import atomic_path, clear_unfinished, file_hash, is_ours, only_writer, remove_lock
 from ..untrusted import LARGEST_TEXT, check_regular, conform, read_json
+from .sealing import check_file, check_seal, fault_of, seal_of, sealed_files
 from .shapes import RECORD, check_table
 
 log = logging.getLogger(__name__)
 
+
+FORMAT = 2
+"""Of `run.json`: the second has one hash of weights everywhere, and a seal once it is finished."""
 
 TEXTS = (
     *("network", "reference", "block", "split", "top_class_name", "class_name", "identifier", "extent", "pool"),
@@ -69,6 +73,7 @@ class Run:
         self.folder = Path(folder)
         arguments = json.loads(json.dumps(dict(arguments)))
         self.record: dict[str, Any] = {
+            "format": FORMAT,
             "command": command,
             "arguments": arguments,
             "versions": versions(),
@@ -136,6 +141,8 @@ class Run:
         then = {"command": before["command"]} | before["arguments"]
         # the same images may be found elsewhere, or be called otherwise: an unfinished pass knows them by fingerprint
         elsewhere = {"data"} if "parts" in before.get("data", {}) and not before["finished"] else set()
+        if before.get("format", 1) < FORMAT:  # which had other hashes; the networks' cards are compared all the same
+            elsewhere |= {"weights", "code"}
         for key in dict.fromkeys([*now, *then]):
             if key in elsewhere:
                 continue
@@ -153,8 +160,12 @@ class Run:
         return self.folder / name
 
     def save(self, **record) -> None:
-        """Add to the record and write `run.json`."""
-        self.record |= record
+        """Add to the record and write `run.json`; a run that is written to is not finished, and has no seal."""
+        self.record.pop("seal", None)
+        self.record |= {"finished": False} | record
+        self._write_record()
+
+    def _write_record(self) -> None:
         with atomic_path(self.path("run.json")) as temporary:
             text = json.dumps(self.record, indent=2, ensure_ascii=False) + "\n"
             # of a file's name that is no text, JSON's own escapes, which are read back as the same name
@@ -181,6 +192,7 @@ class Run:
     def write_table(self, name: str, table: pd.DataFrame) -> Path:
         with atomic_path(self.path(name)) as temporary:
             table.to_csv(temporary, index=False, float_format="%.15g")  # no 0.30000000000000004
+            self._written(name, temporary)
         return self.path(name)
 
     def write_tables(self, tables: Mapping[str, pd.DataFrame]) -> None:
@@ -192,7 +204,12 @@ class Run:
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
         with atomic_path(self.path(name)) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **dict(arrays))  # type: ignore[arg-type]  # a name is no option
+            file.flush()
+            self._written(name, temporary)
         return self.path(name)
+
+    def _written(self, name: str, path: Path) -> None:
+        self.record.setdefault("files", {})[name] = file_hash(path)
 
     def discard_if_empty(self) -> None:
         """Take back a run that came to nothing but its record, so that its folder is free for the next try."""
@@ -203,8 +220,17 @@ class Run:
                 self.folder.rmdir()
 
     def finish(self) -> None:
-        """Say that all is there, and close it."""
-        self.save(finished=True)
+        """Say that all is there, seal it, and close it.
+
+        Raises:
+            RunError: a table or an array is not what was written.
+        """
+        for name, known in self.record.get("files", {}).items():
+            if fault := fault_of(self.folder, name, known):
+                raise RunError(f"{fault}: something else writes into the run's folder; begin again in another one")
+        self.record |= {"finished": True, "files": sealed_files(self.folder)}
+        self.record["seal"] = seal_of(json.loads(json.dumps(self.record)))
+        self._write_record()
         remove_lock(self.folder)
         self.close()
 
@@ -214,6 +240,7 @@ def read_record(folder: Path | str) -> dict:
 
     Raises:
         UsageError: there is none, or it is no record of a run.
+        RunError: it was changed after the run was finished.
     """
     path = Path(folder) / "run.json"
     try:
@@ -226,6 +253,7 @@ def read_record(folder: Path | str) -> dict:
         conform(record, RECORD)
     except ValueError as error:
         raise UsageError(f"`{path}` is not the record of a run: {error}") from None
+    check_seal(folder, record)
     return {"versions": {}, "networks": {}, "timings": {}} | record
 
 
@@ -234,12 +262,14 @@ def read_table(folder: Path | str, name: str) -> pd.DataFrame:
 
     Raises:
         UsageError: the run has no such table, or it cannot be read as one.
+        RunError: it is not what the run wrote.
     """
     path = Path(folder) / name
     if not path.is_file():
         raise UsageError(f"the run in `{folder}` has no {name}")
     try:
         check_regular(path, LARGEST_TEXT)
+        check_file(folder, name)
         columns = pd.read_csv(path, nrows=0).columns
         names = {column: str for column in columns if column in TEXTS}
         missing = {column: ["", "nan", "NaN"] for column in columns if column not in TEXTS}

@@ -51,6 +51,7 @@ RECORD = Fields(
                 "images": _COUNT,
                 "read": _COUNT,
                 "fingerprint": _TEXT,
+                "contents": _TEXT,
                 "parts": (Named((str, int)), None),
                 "skipped": (dict, None),
             },
@@ -59,6 +60,10 @@ RECORD = Fields(
         "replicates": _COUNT,
         "roles": (Named(Listed(str)), None),
         "findings": Listed(str),
+        "format": int,
+        "made": Listed(dict),
+        "files": Named(str),
+        "seal": str,
         "seed": _COUNT,
     },
 )

@@ -16,8 +16,10 @@ from .. import processes
 from ..anatomy.classifier import float32_logits
 from ..anatomy.hooks import aside, attempt, evaluating, logits_of
 from ..data.adapting import known_classes, known_indices, known_labels
+from ..data.contents import in_hex
 from ..data.datasets import ImageData
 from ..data.loading import Batch, batches, reading_errors_told
+from ..data.rereading import changed_image
 from ..devices import (
     PRECISIONS,
     check_precision,
@@ -37,7 +39,7 @@ from ..probes.predictions import Predictions
 from ..probes.probe import Moment, Probe, Tuned
 from ..progress import progress_bar
 from ..recording import Kept, Recording
-from ..recording.store import begun_with
+from ..recording.store import begun_with, others_now
 from .finite import LOGITS, NotFinite, check_rows, check_weights, first_strange_module
 from .rehearsal import Plan, Rehearsed
 from .sharing import Announced, Shard, parts_folder, record_together, some_of
@@ -47,6 +49,8 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 10
 AUTO = "auto"
+MOST_SHARED = 0.01
+"""Of the images measured, or of others that means were taken from: copies beyond this share are no chance any more."""
 SAID_BYTES = 50_000_000
 """Of a recording: its size is said before the pass from here on."""
 
@@ -57,6 +61,7 @@ class Subject:
 
     Args:
         card: what tells it from others, as JSON has it: reference, weights' hash, preprocessing.
+        apart_from: contents of images that must not be measured, for what is kept was found on them.
     """
 
     label: str
@@ -64,6 +69,7 @@ class Subject:
     preprocessing: Preprocessing
     probes: Sequence[Probe]
     card: Mapping
+    apart_from: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -214,12 +220,15 @@ def record(
         rows = options.shard.rows(len(announced.images), settled.batch_size)
         data, announced = some_of(data, rows), announced.part(rows)
 
+    def check_some(recording: Recording, rows: range) -> None:
+        _check_contents(recording, some_of(data, rows), settled)
+
     def record_some(some: Announced, rows: range, folder: Path | None, resume: bool) -> Recording:
         return _record(subjects, some_of(data, rows), some, settled, folder, resume)
 
     left = folder is not None and parts_folder(folder).is_dir()  # by processes of an earlier try
     if options.together and (processes.number() > 1 or left):
-        return record_together(announced, record_some, folder, resume, settled.batch_size)
+        return record_together(announced, record_some, check_some, folder, resume, settled.batch_size)
     return _record(subjects, data, announced, settled, folder, resume)
 
 
@@ -252,6 +261,7 @@ def _record(
     try:
         if not recording.finished:
             _choose_again(recording, subjects)
+            _check_contents(recording, data, settled)
             _fill(recording, subjects, data, settled)
             recording.finish()
     except (UsageError, RunError):
@@ -266,6 +276,19 @@ def _record(
     finally:
         recording.close()
     return recording
+
+
+def _check_contents(recording: Recording, data, options: Settled) -> None:
+    """Images that are recorded already show what they showed: they are read once more, and no network is run.
+
+    Raises:
+        RunError: one shows something else.
+    """
+    done = recording.contents[: recording.rows_done]
+    shown = options.progress and processes.is_first()
+    if (position := changed_image(data, done, options.batch_size, options.workers, shown)) is not None:
+        name = recording.images["identifier"].iloc[position]
+        raise RunError(others_now(recording.folder, len(done), f"`{name}` shows something else"))
 
 
 def _check_names(kept: Mapping[str, Sequence[Kept]]) -> None:
@@ -330,7 +353,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
             with autocast():
                 return first_strange_module(subject.network, images)
 
-        waiting = _Waiting(recording, strange_module)
+        waiting = _Waiting(recording, strange_module, frozenset().union(*(each.apart_from for each in subjects)))
         stack.callback(_note_choices, recording, subjects)
         stack.callback(waiting.write)  # what is computed already is kept, whatever happens
         reading = batches(
@@ -374,6 +397,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
             if stop:
                 asked.raise_it()
         waiting.write()
+        waiting.say_shared()
         if recording.rows_done != total:
             raise RunError(
                 f"{data} gave {recording.rows_done} images, but has {total} by its length: those that it left "
@@ -420,8 +444,11 @@ def _told_what_is_kept(recording: Recording) -> Iterator[None]:
 class _Waiting:
     """Rows on their way from the device: written when the next batch is under way, so that nothing waits for them."""
 
-    def __init__(self, recording: Recording, strange_module: Callable[[str, Batch], str | None]):
-        self.recording, self.strange_module = recording, strange_module
+    def __init__(
+        self, recording: Recording, strange_module: Callable[[str, Batch], str | None], apart_from: frozenset[str]
+    ):
+        self.recording, self.strange_module, self.apart_from = recording, strange_module, apart_from
+        self._shared = [each for each in recording.contents[: recording.rows_done] if each in apart_from]
         self._finite = {
             (label, kept["name"]): kept["finite"]
             for label, several in recording.described["arrays"].items()
@@ -455,10 +482,36 @@ class _Waiting:
             self._check_labels(start, batch)
         else:
             self.recording.write_labels(start, batch.labels.numpy())
+        if batch.contents is not None:
+            contents = in_hex(batch.contents)
+            self.recording.write_contents(start, contents)
+            self._check_apart(start, contents)
         arrays = {key: copy.numpy() for key, copy in copies.items()}
         self._check_finite(start, batch, arrays)
         kept = {key: values for key, values in arrays.items() if key[1] != LOGITS}
         self.recording.write(start, kept, len(batch))
+
+    def _check_apart(self, start: int, contents: Sequence[str]) -> None:
+        """Images that something was found on are not measured, whatever they are called; a few copies may be there."""
+        shared = [place for place, content in enumerate(contents) if content in self.apart_from]
+        self._shared += [contents[place] for place in shared]
+        measured, others = len(self.recording.images), len(self.apart_from)
+        if shared and len(self._shared) > MOST_SHARED * min(measured, others):
+            name = self.recording.images["identifier"].iloc[start + shared[-1]]
+            raise UsageError(
+                f"{len(self._shared)} of the first {start + len(contents)} images that are measured, such as `{name}`, "
+                f"are among the {others} that means or indices were taken from, whatever they are called there; "
+                f"expected other images"
+            )
+
+    def say_shared(self) -> None:
+        if self._shared:
+            log.warning(
+                "%d of %d images that are measured are also among the %d that means or indices were taken from",
+                len(self._shared),
+                len(self.recording.images),
+                len(self.apart_from),
+            )
 
     def _check_finite(self, start: int, batch: Batch, rows: Mapping[tuple[str, str], np.ndarray]) -> None:
         names = self.recording.images["identifier"].iloc[start : start + len(batch)].tolist()

@@ -131,9 +131,13 @@ class Announced:
 
 Way = Callable[[Announced, range, Path | None, bool], Recording]
 """Records some rows: what is announced of them, which, where, and whether to go on there."""
+Check = Callable[[Recording, range], None]
+"""Raises a RunError where images at some rows of the whole are others than a recording has of them."""
 
 
-def record_together(announced: Announced, record: Way, folder: Path | None, resume: bool, batch_size: int) -> Recording:
+def record_together(
+    announced: Announced, record: Way, check: Check, folder: Path | None, resume: bool, batch_size: int
+) -> Recording:
     """Record the images in the processes of this run, each some; all of them have the whole in the end.
 
     Raises:
@@ -143,7 +147,7 @@ def record_together(announced: Announced, record: Way, folder: Path | None, resu
     _check_alike(announced)
     if folder is None:
         return _in_memory(announced, record, batch_size)
-    return _on_disk(announced, record, folder, resume, batch_size)
+    return _on_disk(announced, record, check, folder, resume, batch_size)
 
 
 def parts_folder(folder: Path) -> Path:
@@ -172,10 +176,11 @@ def _in_memory(announced: Announced, record: Way, batch_size: int) -> Recording:
     shares = divided([range(len(announced.images))], processes.number(), batch_size)
     parts = [(rows, record(announced.part(rows), rows, None, False)) for rows in shares[processes.rank()]]
     whole = announced.create()
-    for several in processes.collect([(rows.start, part.labels) for rows, part in parts]):
-        for start, labels in several:
+    for several in processes.collect([(rows.start, part.labels, part.contents) for rows, part in parts]):
+        for start, labels, contents in several:
             if not whole.described["labels_known"]:
                 whole.write_labels(start, labels)
+            whole.write_contents(start, contents)
     arrays = {}
     for network, several in announced.kept.items():
         for kept in several:
@@ -189,12 +194,12 @@ def _in_memory(announced: Announced, record: Way, batch_size: int) -> Recording:
     return whole
 
 
-def _on_disk(announced: Announced, record: Way, folder: Path, resume: bool, batch_size: int) -> Recording:
+def _on_disk(announced: Announced, record: Way, check: Check, folder: Path, resume: bool, batch_size: int) -> Recording:
     """The first process makes the whole, all record what is missing of it beside it, the first brings it together."""
     first, parts = processes.is_first(), parts_folder(folder)
     whole = announced.create(folder, resume) if first else None
     try:
-        shares = processes.tell(whole and _shares(whole, parts, batch_size))
+        shares = processes.tell(whole and _shares(whole, parts, check, batch_size))
         for rows in shares[processes.rank()]:
             record(announced.part(rows), rows, parts / f"{rows.start}-{rows.stop}", True)
         processes.wait()
@@ -216,7 +221,7 @@ def _on_disk(announced: Announced, record: Way, folder: Path, resume: bool, batc
     return whole or open_any(folder)
 
 
-def _shares(whole: Recording, parts: Path, batch_size: int) -> list[list[range]]:
+def _shares(whole: Recording, parts: Path, check: Check, batch_size: int) -> list[list[range]]:
     """By process, the rows that neither the whole nor a part of it has; what processes began before is kept."""
     number = processes.number()
     if whole.finished:
@@ -225,6 +230,9 @@ def _shares(whole: Recording, parts: Path, batch_size: int) -> list[list[range]]
     for path in parts.glob("*/recording.json"):
         if path.parent not in [piece.source.folder for piece in pieces]:
             shutil.rmtree(path.parent)  # begun, without a row: its rows are divided anew
+    check(whole, range(whole.rows_done))
+    for piece in pieces:
+        check(piece.source, piece.rows)
     return divided(missing_rows(pieces, whole.rows_done, len(whole.images)), number, batch_size)
 
 
