@@ -217,4 +217,5 @@ def _copy(recording: Recording, piece: Piece, rows: range, versions: Mapping | N
         for network, several in kept_of(recording.described).items()
         for kept in several
     }
-    recording.write(rows.start, arrays, len(rows), versions)
+    recording.write(rows.start, arrays, len(rows))
+    recording.made_by(rows.start, rows.stop, versions)

@@ -325,14 +325,8 @@ class Recording:
 
     # -- writing
 
-    def write(
-        self, start: int, rows: Mapping[tuple[str, str], np.ndarray], images: int, versions: Mapping | None = None
-    ) -> None:
-        """Rows of so many images from `start` on, of every array; they count as done.
-
-        Args:
-            versions: of what made them; those of this process by default.
-        """
+    def write(self, start: int, rows: Mapping[tuple[str, str], np.ndarray], images: int) -> None:
+        """Rows of so many images from `start` on, of every array; they count as done."""
         if rows.keys() != self._arrays.keys():
             network, name = next(iter(rows.keys() ^ self._arrays.keys()))
             raise UsageError(f"array `{name}` of {network} was announced or is given, but not both")
@@ -350,8 +344,12 @@ class Recording:
         if self.folder is not None:
             self._sums.add_images(self.images, start, start + images)
         self.described["rows_done"] = start + images
-        if versions := versions or self.described.get("versions"):
-            self.described["made"] = _with_range(self.described.get("made", []), start, start + images, versions)
+        self.made_by(start, start + images, self.described.get("versions"))
+
+    def made_by(self, start: int, stop: int, versions: Mapping | None) -> None:
+        """Say by which versions rows were made that were just written; those of this process, if nothing is said."""
+        if versions is not None:
+            self.described["made"] = _with_range(self.described.get("made", []), start, stop, versions)
 
     def _write_rows(self, network: str, name: str, start: int, values: np.ndarray) -> None:
         """Into the file, not into its mapping: a full disk or a file cut short would kill the process there."""
