@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -373,8 +373,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
                         formats[subject.label] = settle_format(subject.network, images[:2])
                 images = images.contiguous(memory_format=formats[subject.label])
                 if first:
-                    measured = [block for probe in subject.probes for block in probe.taps()]
-                    try_out(subject.label, subject.network, list(dict.fromkeys(measured)), images, autocast)
+                    _try_out(subject, images, autocast)
                 if dtype and first:
                     stack.enter_context(float32_logits(subject.network, images[:2]))
                 with autocast():
@@ -536,6 +535,15 @@ class _Waiting:
                 f"image `{row['identifier']}` comes with the label {int(batch.labels[others[0]])}, but the data's "
                 f"`targets` or `labels` say {row['label']}: they are to be what its items give, or absent"
             )
+
+
+def _try_out(subject: Subject, images: torch.Tensor, autocast: Callable[[], AbstractContextManager]) -> None:
+    measured = [block for probe in subject.probes for block in probe.taps()]
+    try:
+        try_out(subject.label, subject.network, list(dict.fromkeys(measured)), images, autocast)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):  # of which the pass tells, which knows its batch
+            raise
 
 
 def _observe(subject: Subject, images: torch.Tensor, batch: Batch, labels: torch.Tensor) -> dict[str, torch.Tensor]:

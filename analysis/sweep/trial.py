@@ -34,6 +34,8 @@ def try_out(
             module is called never or several times, of which only the last call would be measured.
     """
     images = images[:IMAGES]
+    with autocast():
+        tolerance = TOLERANCE[precision_in_use(images.device)]
 
     def logits(some: torch.Tensor) -> torch.Tensor:
         with autocast():
@@ -47,8 +49,6 @@ def try_out(
 
         return hook
 
-    with autocast():
-        tolerance = TOLERANCE[precision_in_use(images.device)]
     with hooked(*((find_module(network, block), counted(block)) for block in blocks)):
         first = logits(images)
     for block, times in calls.items():

@@ -97,6 +97,7 @@ def test_imagenets_names(tmp_path, form):
 
 
 def test_imagenets_names_for_a_network_that_knows_all_of_them(tmp_path, caplog):
+    caplog.set_level(logging.WARNING, "gelens")
     names = {"Tench": 0, "n03126707": 517, "crane": 134}
     data = load_data(classes_in("folder", tmp_path / "names", names))
     for known in (imagenet.class_names(), imagenet.synsets()):
@@ -158,6 +159,7 @@ def test_a_network_that_knows_its_classes_is_asked_by_their_names(tmp_path, capl
 
 def test_some_of_the_synsets_that_a_network_was_trained_on(tmp_path, caplog):
     """Labels are the network's, and not those of the folder alone; class names may be given as synsets."""
+    caplog.set_level(logging.WARNING, "gelens")
     synsets = ["n01440764", "n02979186", "n03888257"]
     data = load_data(classes_in("folder", tmp_path / "one", synsets[2:]))
     for names in (synsets, imagenet.recognised(synsets)[0]):
@@ -213,6 +215,8 @@ def test_two_classes_of_one_name_of_ones_own_data():
 
 
 def test_ones_own_data_with_other_labels_than_the_network_is_refused(caplog):
+    caplog.set_level(logging.WARNING, "gelens")
+
     class Own(list):
         classes = ("dog", "cat")
 

@@ -76,7 +76,8 @@ def test_formats_sizes_blocks_and_bins_as_asked(tmp_path):
     assert {path.name for path in where.iterdir()} == {
         f"fig2_{name}.{kind}" for name in ("selectivity", "null", "violin") for kind in ("png", "svg")
     }
-    assert output.split() == [str(where / line.split("/")[-1]) for line in output.split()]
+    paths = [line for line in output.splitlines() if not line.startswith("note: ")]
+    assert paths == [str(where / line.split("/")[-1]) for line in paths] and len(paths) == 6
     assert imread(where / "fig2_selectivity.png").shape[1] == 660, "3.3 inches at 200 dots an inch"
     assert not (run / "figures").exists()
     drawn = making.drawn(run, bins=7, blocks=["layer3.[12]"])["fig2_selectivity"]

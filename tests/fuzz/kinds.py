@@ -459,7 +459,11 @@ def with_sums(files: Files) -> Files:
             sums.add(np.ascontiguousarray(np.load(io.BytesIO(files[f"r/n/{name}.npy"]), allow_pickle=False)))
             arrays[name] = sums.sums
     with suppress(Exception):
-        table = pd.read_csv(io.BytesIO(files["r/images.csv"]), dtype={"identifier": str, "class": str})
+        table = pd.read_csv(
+            io.BytesIO(files["r/images.csv"]),
+            dtype=dict.fromkeys(("identifier", "class", "content"), str),
+            na_filter=False,
+        )
         described["sums"]["images"] = _images_sum(table, 0, len(table), 0)
     with suppress(Exception):
         described["sum"] = _sum_of(described)

@@ -33,8 +33,8 @@ COMMANDS = {
         *("--device", "cpu", "--precision", "fp32"),
     ],
 }
-UNEQUAL = ("timings", "data", "sum")
-"""What two runs may say otherwise of themselves in JSON: how long they took, and where things are."""
+UNEQUAL = ("timings", "data", "sum", "files", "seal")
+"""What two runs may say otherwise of themselves in JSON: how long they took, where things are, and hashes of that."""
 
 
 class Server:

@@ -193,7 +193,7 @@ def test_a_figure_is_an_image_with_a_title_and_its_text():
 def test_the_command_says_where_it_is(tmp_path):
     run = making.write_run(tmp_path / "run", evaluation=making.evaluation_table(NETWORKS))
     result = CliRunner().invoke(cli.main, ["report", str(run)])
-    assert result.exit_code == 0 and result.output.strip() == str(run / "report.html")
+    assert result.exit_code == 0 and result.stdout.strip() == str(run / "report.html")
     result = CliRunner().invoke(cli.main, ["report", str(run), "--out", str(tmp_path / "x.html")])
     assert result.exit_code == 0 and (tmp_path / "x.html").read_text() == (run / "report.html").read_text()
     assert CliRunner().invoke(cli.main, ["report", str(tmp_path)]).exit_code == 2
