@@ -252,7 +252,7 @@ def test_when_not_even_one_image_fits():
 
     def nothing_fits(x):
         calls.append(len(x))
-        if len(calls) > 2:
+        if len(calls) > 1:  # the first is what the engine promises by
             raise torch.OutOfMemoryError("CUDA out of memory")
         return inner(x)
 
@@ -269,7 +269,7 @@ def test_another_error_is_not_taken_for_lack_of_memory():
 
     def broken(x):
         calls.append(x)
-        if len(calls) > 2:
+        if len(calls) > 1:  # the first is what the engine promises by
             raise RuntimeError("shapes do not fit")
         return inner(x)
 
