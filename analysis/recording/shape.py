@@ -63,6 +63,7 @@ RECORDING = Fields(
         "labels_known": bool,
         "made": Listed(Fields({"start": _COUNT, "stop": _COUNT, "versions": dict})),
         "precision": str,
+        "sums": Fields({}, {"arrays": Named(Named(Listed(int))), "images": int}),
         "versions": dict,
         "chosen": Named(Named(Named(Whose(int, lambda rows: rows > 0, "a number of rows above 0")))),
     },
