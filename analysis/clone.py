@@ -7,7 +7,7 @@ import importlib
 import sys
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 _PREFIX = "analysis."
@@ -41,3 +41,8 @@ class _Loader(Loader):
 
     def exec_module(self, module):
         module.__spec__ = self.own
+
+    def get_code(self, name):
+        """For `python -m analysis`."""
+        own = find_spec("gelens." + name.removeprefix(_PREFIX))
+        return own.loader.get_code(own.name)

@@ -41,3 +41,8 @@ def test_every_package_is_installed():
     listed = {line.strip() for line in (ROOT / "setup.cfg").read_text().splitlines() if line.startswith("    gelens")}
     folders = [path.parent.relative_to(ROOT / "analysis") for path in (ROOT / "analysis").rglob("__init__.py")]
     assert {".".join(("gelens", *folder.parts)) for folder in folders} <= listed
+
+
+def test_python_m_analysis_is_the_command_line():
+    made = subprocess.run([sys.executable, "-m", "analysis", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert made.returncode == 0 and "Usage: gelens" in made.stdout, made.stderr

@@ -18,9 +18,9 @@ from ..recording import Recording
 from ..recording.store import discard
 from ..results.run import Run, read_record, read_table
 from ..statistics.curve_sentences import curve_sentences, dropped_elsewhere, training_curve_sentences
-from ..statistics.curves import Curves, areas, class_curves, differences, point_tests
+from ..statistics.curves import areas, class_curves, differences, point_tests
 from ..statistics.trainings import groups_of, training_areas
-from ..tables.pruning import correctness, pruning_table
+from ..tables.pruning import CORRECTNESS, correctness, pruning_table, read_curves
 from .inputs import Inputs
 from .measuring import RECORDING, Measuring, shown_by
 
@@ -75,7 +75,7 @@ class Pruning:
         recording = self.measuring.measure(run, requests, images, self.dropping.seed)
         write_pruning(run, recording, self.dropping.seed)
         if self.per_class:
-            run.write_table("pruning_classes.csv", class_curves(Curves.read(run.folder)))
+            run.write_table("pruning_classes.csv", class_curves(read_curves(run.folder)))
         if not self.measuring.keep:
             discard(others)
         return self.measuring.finish(run)
@@ -84,8 +84,8 @@ class Pruning:
 def write_pruning(run: Run, recording: Recording, seed: int) -> None:
     """Write the curves, which images are right at every point, the curves' statistics, and what they say."""
     run.write_table("pruning.csv", pruning_table(recording))
-    run.write_arrays("correctness.npz", correctness(recording))
-    curves = Curves.read(run.folder)
+    run.write_arrays(CORRECTNESS, correctness(recording))
+    curves = read_curves(run.folder)
     groups = groups_of(run.record["networks"])
     alone, over_trainings = areas(curves, seed), training_areas(curves, groups, seed)
     run.write_tables(

@@ -13,6 +13,8 @@ from .. import figures, processes
 from ..anatomy.sites import resolve_blocks
 from ..api import Request
 from ..data import ImageData
+from ..data.cached import CachedData
+from ..data.contents import content_of
 from ..errors import RunError, UsageError
 from ..names import blocks_as_in_papers
 from ..networks import card_of
@@ -82,7 +84,7 @@ class MeasureSelectivity:
         with run.timed("statistics"):
             tables = selectivity_tables(recording, self.statistics, self.tap)
         write_selectivity(run, tables, reference, self.statistics, self.save_means)
-        write_thumbnails(run, tables, images)
+        write_thumbnails(run, tables, images, recording)
         return self.measuring.finish(run)
 
 
@@ -211,8 +213,11 @@ def _compare_trainings(run: Run, units: pd.DataFrame, blocks: pd.DataFrame, samp
     return training_sentences(gaps, trends)
 
 
-def write_thumbnails(run: Run, tables: Selectivity, images: ImageData) -> None:
-    """Write 64-pixel squares of the images that drive the most selective units of each network's deepest block."""
+def write_thumbnails(run: Run, tables: Selectivity, images: ImageData, recording: Recording) -> None:
+    """Write 64-pixel squares of the images that drive the most selective units of each network's deepest block.
+
+    An image that shows something else by now than what was recorded has none.
+    """
     if not isinstance(images, ImageData):
         return
     wanted: list[str] = []
@@ -225,10 +230,17 @@ def write_thumbnails(run: Run, tables: Selectivity, images: ImageData) -> None:
     if not names:
         return
     positions = {name: position for position, name in enumerate(images.identifiers)}
-    squares = [np.asarray(ImageOps.fit(images[positions[name]][0], (64, 64))) for name in names]
-    run.write_arrays(
-        "selectivity_thumbnails.npz", {"identifiers": np.array(names, dtype=str), "images": np.stack(squares)}
-    )
+    shown = dict(zip(recording.images["identifier"], recording.contents, strict=True))
+    squares = {}
+    for name in names:
+        image = images[positions[name]][0]
+        if shown[name] and not isinstance(images, CachedData) and content_of(image).hex() != shown[name]:
+            log.warning("image `%s` is another than was measured: no contact sheet shows it", name)
+            continue
+        squares[name] = np.asarray(ImageOps.fit(image, (64, 64)))
+    if squares:
+        arrays = {"identifiers": np.array(list(squares), dtype=str), "images": np.stack(list(squares.values()))}
+        run.write_arrays("selectivity_thumbnails.npz", arrays)
 
 
 @dataclass(frozen=True)

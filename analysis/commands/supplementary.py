@@ -94,7 +94,7 @@ class Supplementary:
             with run.timed("statistics"):
                 tables = selectivity_tables(recording, self.statistics, networks=roles.selectivity)
             write_selectivity(run, tables, roles.plain, self.statistics)
-            write_thumbnails(run, tables, images)
+            write_thumbnails(run, tables, images, recording)
         if roles.pruning:
             write_pruning(run, recording, self.statistics.seed)
         write_operators(run)

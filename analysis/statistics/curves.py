@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import integrate, stats
 
-from ..errors import UsageError
 from ..randomness import poisson_weights
 
 CURVE = ["network", "block", "scope", "fill", "score", "per_image"]
@@ -37,34 +35,6 @@ class Curves:
     indices: np.ndarray
     labels: np.ndarray
     classes: Sequence[str]
-
-    @classmethod
-    def read(cls, folder: Path | str) -> "Curves":
-        """The curves of a finished run's folder.
-
-        Raises:
-            UsageError: the folder has no pruning curves.
-        """
-        path = Path(folder) / "correctness.npz"
-        if not path.is_file():
-            raise UsageError(f"the run in `{folder}` has no correctness.npz: it measured no pruning curves")
-        with np.load(path, allow_pickle=False) as stored:
-            indices = stored["indices"]
-            correct = {
-                name.removeprefix("correct/"): np.unpackbits(stored[name], axis=1, count=len(indices)).astype(bool)
-                for name in stored.files
-                if name.startswith("correct/")
-            }
-            labels, classes = stored["labels"], stored["classes"].tolist()
-        return cls(
-            pd.read_csv(
-                Path(folder) / "pruning.csv", dtype=dict.fromkeys(("network", "block"), str), keep_default_na=False
-            ),
-            correct,
-            indices,
-            labels,
-            classes,
-        )
 
     def bits(self) -> Iterator[tuple[pd.Series, np.ndarray]]:
         """Each row of the table with its images' correctness."""

@@ -1,12 +1,19 @@
 """Pruning curves of networks, from a recording of which images are right at every point."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ..errors import UsageError
 from ..recording import Recording
+from ..results.run import read_table
+from ..results.sealing import check_file
 from ..statistics.curve_table import curve_table
+from ..statistics.curves import Curves
+
+CORRECTNESS = "correctness.npz"
 
 
 def pruning_table(recording: Recording) -> pd.DataFrame:
@@ -37,3 +44,25 @@ def correctness(recording: Recording) -> dict[str, np.ndarray]:
         "classes": np.array(recording.described["classes"]),
     }
     return arrays | dict(described)
+
+
+def read_curves(folder: Path | str) -> Curves:
+    """The pruning curves in a run's folder.
+
+    Raises:
+        UsageError: the folder has no pruning curves.
+        RunError: they are not what the run wrote.
+    """
+    path = Path(folder) / CORRECTNESS
+    if not path.is_file():
+        raise UsageError(f"the run in `{folder}` has no {CORRECTNESS}: it measured no pruning curves")
+    check_file(folder, CORRECTNESS)
+    with np.load(path, allow_pickle=False) as stored:
+        indices = stored["indices"]
+        correct = {
+            name.removeprefix("correct/"): np.unpackbits(stored[name], axis=1, count=len(indices)).astype(bool)
+            for name in stored.files
+            if name.startswith("correct/")
+        }
+        labels, classes = stored["labels"], stored["classes"].tolist()
+    return Curves(read_table(folder, "pruning.csv"), correct, indices, labels, classes)

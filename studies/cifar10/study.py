@@ -24,9 +24,9 @@ from gelens.names import paper_name, pretty
 from gelens.paper import PUBLISHED_ERRORS
 from gelens.recording import open_recording
 from gelens.results.run import read_record, read_table
-from gelens.statistics.curves import Curves
 from gelens.statistics.trainings import groups_of
 from gelens.tables.evaluation import evaluation_gaps
+from gelens.tables.pruning import read_curves
 from gelens.tables.taps import tap_sentences
 from studies.cifar10 import answers, gates, glance
 from studies.cifar10.measure import DERIVED, HERE, MEASUREMENTS, STUDY, over_training
@@ -115,7 +115,7 @@ def collect(runs: Mapping[str, Path], weights: Path, epochs: Sequence[Path]) -> 
             figures[name] = folder / "figures" / f"{name}.png"
     if "pruning" in runs:
         folder = runs["pruning"]
-        curves, groups = Curves.read(folder), groups_of(read_record(folder)["networks"])
+        curves, groups = read_curves(folder), groups_of(read_record(folder)["networks"])
         if (folder / "pruning_summary_trainings.csv").is_file():
             summary = read_table(folder, "pruning_summary_trainings.csv")
             tables["orders"], tables["blocks"] = answers.order_answers(summary), answers.block_table(summary)

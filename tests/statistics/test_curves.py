@@ -10,6 +10,7 @@ from statsmodels.stats.multitest import multipletests
 from gelens.errors import UsageError
 from gelens.statistics.curve_sentences import curve_sentences, training_curve_sentences
 from gelens.statistics.curves import Curves, areas, class_curves, differences, holm, point_tests
+from gelens.tables.pruning import read_curves
 
 RATIOS = (0.0, 0.25, 0.5, 1.0)
 
@@ -193,7 +194,7 @@ def test_very_few_images(images):
 
 def test_a_folder_without_curves(tmp_path):
     with pytest.raises(UsageError, match=r"has no correctness\.npz"):
-        Curves.read(tmp_path)
+        read_curves(tmp_path)
 
 
 def test_holm_is_over_all_points_whatever_their_score_and_network():
