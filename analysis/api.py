@@ -31,10 +31,10 @@ from .probes.probe import Probe
 from .recording import Recording
 from .results.run import versions
 from .statistics import PERMUTATIONS, REPLICATES
-from .subjects import Networks, fit_classes, image_shape, label_networks, outputs_and_units
+from .subjects import Networks, fit_classes, image_shape, label_networks, order_unknown, outputs_and_units
 from .sweep.passing import Subject, SweepOptions, network_input, prepared, settle_format
 from .sweep.passing import record as run_pass
-from .tables.evaluation import evaluation_table
+from .tables.evaluation import chance_sentences, evaluation_table
 from .tables.pruning import pruning_table
 from .tables.selectivity import Statistics, selectivity_tables
 
@@ -121,6 +121,16 @@ def _subject(label: str, request: Request, data, labels: np.ndarray | None) -> S
     shape = image_shape(images, preprocessing)
     outputs, units = outputs_and_units(network, request.blocks, shape)
     told = _has_outputs_for(label, data, labels, outputs, request.needs_outputs)
+    if told and (why := order_unknown(network, data, outputs)):
+        if request.needs_outputs:
+            raise UsageError(
+                f"nothing tells which output of {label} is which class: {why}. A factory can say it "
+                f"(network.class_names = [...], in the order of outputs); --classes-by-position "
+                f"(classes_by_position=True) takes class k for output k"
+            )
+        text = "what %s gets right is not told: %s; --classes-by-position (classes_by_position=True) takes class k for "
+        log.warning(text + "output k", label, why)
+        told = False
     probes: list[Probe] = [Predictions(outputs)] if told else []
     if request.blocks:
         if "output" in request.taps and not request.rectify:
@@ -218,6 +228,7 @@ def record(
     rectify: bool = False,
     options: SweepOptions | None = None,
     resume: bool = False,
+    classes_by_position: bool = False,
 ) -> Recording:
     """Record what networks do with every image: predictions, and the activity of blocks' units at some taps.
 
@@ -231,9 +242,10 @@ def record(
         rectify: take the positive part of outputs.
         options: how the pass is run.
         resume: go on with an unfinished recording in `out`.
+        classes_by_position: class k of the images is output k, whatever it is called.
     """
     labelled = label_networks(networks)
-    data = fit_classes(labelled.values(), load_data(data))
+    data = fit_classes(labelled.values(), load_data(data), classes_by_position)
     requests = {
         label: Request(network, resolve_blocks(network, stage, blocks), taps, rectify)
         for label, network in labelled.items()
@@ -242,17 +254,24 @@ def record(
 
 
 @_takes_options
-def evaluate(networks: Networks, data, options: SweepOptions | None = None) -> pd.DataFrame:
+def evaluate(
+    networks: Networks, data, options: SweepOptions | None = None, classes_by_position: bool = False
+) -> pd.DataFrame:
     """Top-1 and top-5 error of networks on data: the columns of `evaluation.csv`, errors in percent.
 
     Args:
         networks: a network or reference, several, or a mapping from labels.
         data: a reference, or a torch Dataset or sequential DataLoader of (image, label).
         options: how the pass is run.
+        classes_by_position: class k of the images is output k, whatever it is called.
     """
     labelled = label_networks(networks)
-    data = fit_classes(labelled.values(), load_data(data))
-    return evaluation_table(record_requests({label: Request(each) for label, each in labelled.items()}, data, options))
+    data = fit_classes(labelled.values(), load_data(data), classes_by_position)
+    recording = record_requests({label: Request(each) for label, each in labelled.items()}, data, options)
+    table = evaluation_table(recording)
+    for sentence in chance_sentences(recording, table):
+        log.warning("%s", sentence)
+    return table
 
 
 @_takes_options
@@ -311,6 +330,7 @@ def pruning(
     exact: bool = False,
     rows: int | None = None,
     compiled: bool = False,
+    classes_by_position: bool = False,
 ) -> pd.DataFrame:
     """Accuracy after dropping feature maps: the columns of `pruning.csv`, accuracies as fractions.
 
@@ -320,9 +340,10 @@ def pruning(
     Args:
         means_from: other images than `data`, for the fill "mean" and for one order for all (`per_image=False`).
         selectivity: a table of `gelens.selectivity` of these networks on other images, for the score "selectivity".
+        classes_by_position: class k of the images is output k, whatever it is called.
     """
     labelled = label_networks(networks)
-    data = fit_classes(labelled.values(), load_data(data))
+    data = fit_classes(labelled.values(), load_data(data), classes_by_position)
     dropping = Dropping(
         ratios, orders, scores, per_image, fill, scope, seed=seed, exact=exact, rows=rows, compiled=compiled
     )
@@ -446,6 +467,8 @@ def _branch_means(
             "means_from, on the command line --means-from"
         )
     others = load_data(means_from)
+    if isinstance(others, ImageData):
+        others = others.as_outputs()  # whose labels nobody reads
     if shared := shared_images(others, data):
         raise UsageError(f"{shared} images of {others}, which means are taken from, are measured; expected others")
     measured = {}

@@ -15,6 +15,9 @@ _PRETTY = {
     "mini_shufflenet": "mini ShuffleNet",
     "shufflenet": "ShuffleNet",
 }
+UNTRAINED = "no weights were named: they are random"
+"""The note that a network without weights has."""
+
 _GATES = {"_se": "SE", "_ge_theta_plus": "GE-θ⁺", "_ge_theta_minus": "GE-θ⁻", "_ge_theta": "GE-θ"}
 
 

@@ -88,12 +88,15 @@ def image_shape(data, preprocessing: Preprocessing) -> tuple[int, ...]:
     return adapted(data).shape or (3, preprocessing.size, preprocessing.size)
 
 
-def fit_classes(networks: Iterable[nn.Module], data):
+def fit_classes(networks: Iterable[nn.Module], data, by_position: bool = False):
     """The data with labels as the networks have them, by the classes' names.
 
     Classes that a network was trained on, in another order or some of them, get its labels; else some of ImageNet's
     classes become ones of its 1000 where a network has so many outputs, and class names that are numbers are labels
     where it has so many. Nothing else is changed; of networks that were trained on other classes a warning tells.
+
+    Args:
+        by_position: a person says that class k is output k, whatever it is called.
 
     Raises:
         UsageError: labels cannot be known, or are others for one network than for another.
@@ -103,6 +106,8 @@ def fit_classes(networks: Iterable[nn.Module], data):
         for network in networks:
             _check_classes_of_ones_own(network, data)
         return data
+    if by_position:
+        return data.as_outputs()
     fitted = [_fitted(network, data) for network in networks]
     if not fitted:
         return data
@@ -116,6 +121,29 @@ def fit_classes(networks: Iterable[nn.Module], data):
         log.info("the %d classes of %s are taken %s", len(data.classes), data, fitted[0].why)
         return data.relabelled(fitted[0].labels, fitted[0].classes)
     return data
+
+
+def order_unknown(network: nn.Module, data, outputs: int) -> str:
+    """Why nothing tells which class is which output, in words; empty where it is known, or weights are random.
+
+    It is known where the network names its classes, or some source numbered those of the images: the data set itself,
+    their names (numbers from 0 on, or ImageNet's where there are 1000 outputs), somebody's own data set, or a person
+    who says so. Alphabetical order is none.
+
+    Args:
+        data: as `fit_classes` gives it.
+        outputs: of the network.
+    """
+    if not isinstance(data, ImageData) or data.by_position or card_of(network).untrained:
+        return ""
+    shown, trained = data.classes, _trained_classes(network)
+    if trained:
+        others = shown != trained[: len(shown)] and len(shown) == outputs
+        return f"it was trained on {_some(trained)}, and these images are of {_some(shown)}" if others else ""
+    numbered = list(whole_numbers(shown).values()) == list(range(len(shown)))
+    if not data.by_name or numbered or (data.synsets and outputs == 1000):
+        return ""
+    return f"it does not name its classes, and {_some(shown)} are in alphabetical order"
 
 
 class _Fitted(NamedTuple):

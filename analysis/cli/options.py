@@ -131,6 +131,7 @@ geometry = _several(
     _shown("--image-size", type=click.IntRange(1), help="Pixels."),
     _shown("--crop-pct", type=click.FloatRange(0, 1, min_open=True), help="Of the resized image's side."),
     _shown("--interpolation", type=Choice(["bilinear", "bicubic"]), help="Of the resizing."),
+    _shown("--crop-mode", type=Choice(["center", "squash"]), help="squash: resize both sides, whatever their ratio."),
     _shown("--mean", type=_Triple(0, 1), help="Of pixels in [0, 1], such as 0.49,0.48,0.45."),
     _shown("--std", type=_Triple(1e-6, 1), help="Of pixels in [0, 1], such as 0.25,0.24,0.26."),
 )
@@ -149,7 +150,10 @@ subset = _several(
         help="Take so many images of every class.",
     ),
 )
-inputs = _several(data, subset, skip, geometry)
+by_position = _images(
+    "--classes-by-position", is_flag=True, help="Class k of the images is output k, where nothing else tells the order."
+)
+inputs = _several(data, subset, skip, by_position, geometry)
 untrained = _measured("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, with random ones.")
 device = _pass(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, mps or xpu."
@@ -290,13 +294,14 @@ def take(options: dict, *names: str) -> dict:
 def take_inputs(networks, options: dict, seed: int):
     from ..commands.inputs import Inputs
 
-    names = ("data", "limit", "image_size", "crop_pct", "interpolation", "mean", "std", "skip_unreadable")
+    names = ("data", "limit", "image_size", "crop_pct", "interpolation", "crop_mode", "mean", "std", "skip_unreadable")
     per_class = options.pop("per_class_limit")
     return Inputs(
         list(networks),
         **take(options, *names),
         per_class=per_class,
         seed=seed,
+        classes_by_position=options.pop("classes_by_position", False),
         untrained=options.pop("untrained", False),
         **{part: options.pop(part, None) for part in ("branch", "shortcut", "gate")},
     )

@@ -21,6 +21,8 @@ from ..networks.weights import weights_file_hash
 from ..subjects import fit_classes, label_networks
 
 _PARTS = ("branch", "shortcut", "gate")
+_LATER = (*_PARTS, "crop_mode", "classes_by_position")
+"""What is left out of a run's arguments where nothing is said, as it is in runs from before it could be."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Inputs:
         limit, per_class: a class-balanced subset of so many images, or of so many of each class.
         seed: of the subset.
         skip_unreadable: leave out images that cannot be read, instead of stopping.
-        image_size, crop_pct, interpolation, mean, std: instead of what each network was trained with.
+        image_size, crop_pct, interpolation, mean, std, crop_mode: instead of what each network was trained with.
+        classes_by_position: class k of the images is output k, whatever it is called.
         untrained: whether networks without weights are measured, with random ones.
         branch, shortcut, gate: modules below a block that these parts of it are, see `gelens.StatedParts`.
     """
@@ -49,6 +52,8 @@ class Inputs:
     interpolation: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    crop_mode: str | None = None
+    classes_by_position: bool = False
     untrained: bool = False
     branch: str | None = None
     shortcut: str | None = None
@@ -68,7 +73,7 @@ class Inputs:
         by_name = networks if isinstance(networks, Mapping) else {card_of(each).reference: each for each in networks}
         for name, network in by_name.items():
             network.preprocessing = preprocessing_for(network, described, self.stated(), name)
-        return fit_classes(by_name.values(), images)
+        return fit_classes(by_name.values(), images, self.classes_by_position)
 
     def load_networks(self) -> dict[str, nn.Module]:
         """The networks by label.
@@ -108,7 +113,7 @@ class Inputs:
 
     def stated(self) -> Stated:
         """What is to be otherwise than in a network's own preprocessing."""
-        return Stated(self.image_size, self.crop_pct, self.interpolation, self.mean, self.std)
+        return Stated(self.image_size, self.crop_pct, self.interpolation, self.mean, self.std, self.crop_mode)
 
     def changes(self) -> dict:
         """The same, as fields of `Preprocessing`."""
@@ -122,7 +127,6 @@ class Inputs:
         hashes = {name: weights_file_hash(path) for name, path in sorted(files.items()) if path.is_file()}
         factories = {each.name.rpartition(":")[0] for each in references if ".py:" in each.name}
         code = {file: sources_hash(Path(file)) for file in sorted(factories) if Path(file).is_file()}
-        parts = {name: value for name, value in vars(self).items() if name in _PARTS and value is not None}
-        depended = {name: value for name, value in vars(self).items() if name not in ("skip_unreadable", *_PARTS)}
-        depended |= parts  # left out where nothing is stated, as in runs from before they could be
+        unsaid = [name for name in _LATER if not getattr(self, name)]
+        depended = {name: value for name, value in vars(self).items() if name not in ("skip_unreadable", *unsaid)}
         return depended | {"networks": list(self.networks), "weights": hashes, "code": code}

@@ -21,7 +21,7 @@ from ..results.sealing import check_file
 from ..statistics.trainings import groups_of
 from ..subjects import fit_classes
 from ..sweep.passing import SweepOptions
-from ..tables.evaluation import evaluation_gaps, evaluation_over_trainings, evaluation_table
+from ..tables.evaluation import chance_sentences, evaluation_gaps, evaluation_over_trainings, evaluation_table
 from ..untrusted import read_arrays
 
 log = logging.getLogger(__name__)
@@ -78,6 +78,10 @@ class Measuring:
             raise Recorded
         evaluation = evaluation_table(recording)
         run.write_table("evaluation.csv", evaluation)
+        poor = chance_sentences(recording, evaluation)
+        for sentence in poor:
+            log.warning("%s", sentence)
+        run.find(poor)
         means = evaluation_over_trainings(evaluation, groups_of(recording.networks))
         gaps = evaluation_gaps(recording)
         run.write_tables({"evaluation_trainings.csv": means, "evaluation_gap_trainings.csv": gaps})
@@ -134,7 +138,7 @@ def record_others(
     others = checked(load_data(data), skip_unreadable)
     if shared := shared_images(others, images):
         raise UsageError(f"{shared} images of {others}, which others are taken from, are measured; expected others")
-    others = fit_classes([each.network for each in requests.values()], others)
+    others = fit_classes([each.network for each in requests.values()], others, images.by_position)
     options = replace(options, shard=None)  # of all of these images, whatever is measured then
     return record_requests(requests, others, options, folder, resume=True)
 

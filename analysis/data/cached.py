@@ -20,11 +20,12 @@ from PIL import Image
 
 from ..errors import RunError, UsageError
 from ..files import RowSums, atomic_path, clear_unfinished, only_writer, to_disk
+from ..networks.preprocessing import Geometry, described
 from ..progress import progress_bar
 from ..untrusted import StoredRows
 from .contents import DIGEST, changed_content, in_hex, sampled_contents
 from .datasets import ImageData, image_differences
-from .loading import Geometry, batches, described, reading_errors_told
+from .loading import batches, reading_errors_told
 from .manifests import manifest_sum, read_manifest
 
 log = logging.getLogger(__name__)

@@ -70,6 +70,8 @@ class ImageData(Dataset):
         self.name, self.split, self.note, self.read = name, split, note, read
         self.label = label
         self.by_name = by_name or name.partition(":")[0] in _BY_NAME
+        self.by_position = False
+        """Whether a person has said that the order of these classes is that of the networks' outputs."""
         names, self.synsets = imagenet.recognised([plain(each) for each in classes])
         self.classes = distinct(names)
         self.labels = np.asarray(labels, dtype=np.int64)
@@ -213,8 +215,14 @@ class ImageData(Dataset):
         mapped = self.subset(range(len(self)))
         mapped.labels = np.asarray(labels, dtype=np.int64)[self.labels]
         names, mapped.synsets = imagenet.recognised(classes)
-        mapped.classes = distinct(names)
+        mapped.classes, mapped.by_name = distinct(names), False
         return mapped
+
+    def as_outputs(self) -> "ImageData":
+        """The same images, of which a person says that class k is the networks' output k."""
+        stated = copy(self)
+        stated.by_position = True
+        return stated
 
 
 def _spelled(identifiers: Sequence[str]) -> list[str]:

@@ -13,11 +13,10 @@ from timm.data import create_transform
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler, Subset, default_collate
 
 from ..errors import RunError, UsageError
+from ..networks.preprocessing import CENTER, Geometry, described
 from .adapting import check_image, checked_batch, known_indices, pair_of, whole_label
 from .contents import content_of
 from .datasets import ImageData
-
-Geometry = tuple[int, float, str]
 
 WAIT_SECONDS = 600
 """For one batch of processes that read: after it, what they read from is taken not to answer."""
@@ -44,21 +43,13 @@ class Batch:
         return len(self.labels)
 
 
-def described(geometry: Geometry) -> str:
-    """A geometry in words.
-
-    >>> described((224, 0.875, "bilinear"))
-    '224 px, crop 0.875, bilinear'
-    """
-    size, crop_pct, interpolation = geometry
-    return f"{size} px, crop {crop_pct:.3g}, {interpolation}"
-
-
 @cache
 def _geometry_transform(geometry: Geometry):
-    size, crop_pct, interpolation = geometry
+    size, crop_pct, interpolation, *mode = geometry
     # timm's evaluation transform without its last steps: bytes now, normalisation on the device
-    return create_transform(size, crop_pct=crop_pct, interpolation=interpolation, use_prefetcher=True)
+    return create_transform(
+        size, crop_pct=crop_pct, interpolation=interpolation, crop_mode=(*mode, CENTER)[0], use_prefetcher=True
+    )
 
 
 class _Prepared(Dataset):

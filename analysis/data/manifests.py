@@ -12,14 +12,14 @@ from .datasets import SPLITS
 GEOMETRY = Whose(
     list,
     lambda made: (
-        len(made) == 3
+        3 <= len(made) <= 4
         and type(made[0]) is int
         and made[0] >= 1
         and isinstance(made[1], int | float)
         and made[1] > 0
-        and isinstance(made[2], str)
+        and all(isinstance(name, str) for name in made[2:])
     ),
-    "size, share of the crop, interpolation",
+    "size, share of the crop, interpolation, and crop_mode where it is not center",
 )
 MANIFEST = Fields(
     {

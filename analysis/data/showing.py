@@ -80,7 +80,8 @@ def enlargement(images: Images, shown: Preprocessing) -> str:
 def _assumed(images: Images) -> Preprocessing:
     """What a network is taken to expect of these images where nobody says."""
     if images.geometry:
-        return Preprocessing(*images.geometry, IMAGENET_MEAN, IMAGENET_STD)
+        size, crop_pct, interpolation, *mode = images.geometry
+        return Preprocessing(size, crop_pct, interpolation, IMAGENET_MEAN, IMAGENET_STD, *mode)
     if images.shared_side and images.shared_side <= LARGEST_OWN:
         return Preprocessing(images.shared_side, 1.0, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
     return ASSUMED

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from ..names import UNTRAINED
 from .preprocessing import Stated, stated_by
-
-UNTRAINED = "no weights were named: they are random"
 
 
 @dataclass(frozen=True)

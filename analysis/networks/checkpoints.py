@@ -16,7 +16,7 @@ from ..errors import RunError, UsageError, plain, unknown
 from ..untrusted import Fields, Listed, Whose, allowance, check_archive, load_arrays, open_regular, parse_json
 from . import mindspore
 from .checkpoint_series import file_and_part
-from .preprocessing import Preprocessing
+from .preprocessing import CROP_MODES, Preprocessing
 
 State = dict[str, torch.Tensor]
 
@@ -40,7 +40,8 @@ PREPROCESSING = Fields(
         "interpolation": Whose(str, _INTERPOLATIONS.__contains__, f"one of {', '.join(_INTERPOLATIONS)}"),
         "mean": Whose(Listed(float), lambda mean: len(mean) in (1, 3), "a number for each channel"),
         "std": Whose(Listed(float), lambda std: len(std) in (1, 3) and min(std) > 0, "a number above 0 each channel"),
-    }
+    },
+    {"crop_mode": Whose(str, CROP_MODES.__contains__, f"one of {', '.join(CROP_MODES)}")},
 )
 """What `gelens.networks.Preprocessing` is as JSON."""
 CLASS_NAMES = Listed(str)
@@ -206,7 +207,8 @@ def _told(name: str, text: str, shape):
 
 def _preprocessing(text: str) -> Preprocessing:
     values = _told("preprocessing", text, PREPROCESSING)
-    return Preprocessing.from_dict({name: values[name] for name in PREPROCESSING.needed})
+    known = (*PREPROCESSING.needed, *PREPROCESSING.others)
+    return Preprocessing.from_dict({name: values[name] for name in known if name in values})
 
 
 def _check_tensors(state: State, largest: int | None) -> None:

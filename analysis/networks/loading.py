@@ -19,6 +19,7 @@ from .preprocessing import (
     IMAGENET_STD,
     Preprocessing,
     from_timm,
+    from_torchvision,
     preprocessing_of,
 )
 from .references import Reference, parse
@@ -203,7 +204,8 @@ def _library_network(library: str, name: str, reference: Reference) -> nn.Module
         import torchvision
 
         network = torchvision.models.get_model(name)
-        network.preprocessing = Preprocessing(224, 224 / 256, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
+        first, *_ = torchvision.models.get_model_weights(name)  # the others' resizing differs, its crop rarely
+        network.preprocessing = from_torchvision(first)
     network.reference = reference.name
     return network
 

@@ -14,10 +14,19 @@ from ..errors import UsageError
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
 
+CENTER = "center"
+CROP_MODES = (CENTER, "squash")
+"""Of timm's; its "border", which pads, isn't done here."""
+
+Geometry = tuple[int, float, str] | tuple[int, float, str, str]
+"""Size, crop_pct, interpolation, and crop_mode where it is not "center"."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:
     """An image is resized to size / crop_pct, centre-cropped to size, scaled to [0, 1], normalised per channel.
+
+    Its shorter side is resized to that length, or both sides are, where `crop_mode` is "squash".
 
     A network of one's own says what it was trained with by an attribute, in its factory or afterwards:
 
@@ -36,6 +45,7 @@ class Preprocessing:
         interpolation: "bilinear", "bicubic", … (PIL's, antialiased).
         mean: per-channel mean of pixels in [0, 1].
         std: per-channel standard deviation of pixels in [0, 1].
+        crop_mode: "center", or "squash": the sides of an image that is no square are resized by factors of their own.
     """
 
     size: int
@@ -43,11 +53,13 @@ class Preprocessing:
     interpolation: str = "bilinear"
     mean: tuple[float, ...] = HALF
     std: tuple[float, ...] = HALF
+    crop_mode: str = CENTER
 
     @property
-    def geometry(self) -> tuple[int, float, str]:
+    def geometry(self) -> "Geometry":
         """The part done while reading; networks of equal geometry share the bytes."""
-        return self.size, self.crop_pct, self.interpolation
+        geometry = self.size, self.crop_pct, self.interpolation
+        return geometry if self.crop_mode == CENTER else (*geometry, self.crop_mode)
 
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 (N, 3, H, W) in 0 … 255 to normalised float32, in channels-last order.
@@ -76,11 +88,24 @@ class Preprocessing:
 
     def __str__(self) -> str:
         mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
-        return f"{self.size} px, crop {self.crop_pct:.3g}, {self.interpolation}, mean {mean}, std {std}"
+        return f"{described(self.geometry)}, mean {mean}, std {std}"
 
     def as_dict(self) -> dict:
-        """As JSON has it."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """As JSON has it; without a crop_mode of "center", as it was before there were others."""
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        if self.crop_mode == CENTER:
+            del values["crop_mode"]
+        return values
+
+
+def described(geometry: Geometry) -> str:
+    """A geometry in words.
+
+    >>> described((224, 0.875, "bilinear")), described((384, 1.0, "bicubic", "squash"))
+    ('224 px, crop 0.875, bilinear', '384 px, crop 1, bicubic, squash')
+    """
+    size, crop_pct, *names = geometry
+    return ", ".join([f"{size} px", f"crop {crop_pct:.3g}", *names])
 
 
 @cache
@@ -102,6 +127,7 @@ class Stated:
     interpolation: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    crop_mode: str | None = None
 
     def known(self) -> dict:
         return {name: value for name, value in vars(self).items() if value is not None}
@@ -162,6 +188,7 @@ def _of_timm(config: Mapping) -> Stated:
         interpolation=config.get("interpolation"),
         mean=tuple(mean) if mean else None,
         std=tuple(std) if std else None,
+        crop_mode=config.get("crop_mode"),
     )
 
 
@@ -180,7 +207,16 @@ def from_config(config: dict) -> Preprocessing:
         config["interpolation"],
         tuple(config["mean"]),
         tuple(config["std"]),
+        config.get("crop_mode") or CENTER,
     )
+
+
+def from_torchvision(weights) -> Preprocessing:
+    """The preprocessing of a member of one of torchvision's enumerations of weights."""
+    transform = weights.transforms()
+    size, resize = transform.crop_size[0], transform.resize_size[0]
+    mean, std = tuple(transform.mean), tuple(transform.std)
+    return Preprocessing(size, size / resize, transform.interpolation.value, mean, std)
 
 
 def preprocessing_of(network: nn.Module) -> Preprocessing:

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..errors import RunError, unknown
 from .checkpoint_series import SUFFIXES, file_and_part
 from .checkpoints import Checkpoint, recognise
-from .preprocessing import Preprocessing, from_config
+from .preprocessing import Preprocessing, from_config, from_torchvision
 from .references import Reference
 
 log = logging.getLogger(__name__)
@@ -91,11 +91,7 @@ def _from_torchvision(reference: Reference, network: str) -> Checkpoint:
     import torchvision
 
     weights = torchvision.models.get_model_weights(network)[reference.weights]
-    transform = weights.transforms()
-    size, resize = transform.crop_size[0], transform.resize_size[0]
-    preprocessing = Preprocessing(
-        size, size / resize, transform.interpolation.value, tuple(transform.mean), tuple(transform.std)
-    )
+    preprocessing = from_torchvision(weights)
     try:
         state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except Exception as error:

@@ -43,7 +43,7 @@ from ..recording.store import begun_with, others_now
 from .finite import LOGITS, NotFinite, check_rows, check_weights, first_strange_module
 from .rehearsal import Plan, Rehearsed
 from .sharing import Announced, Shard, parts_folder, record_together, some_of
-from .trial import try_out
+from .trial import check_normalised, try_out
 
 log = logging.getLogger(__name__)
 
@@ -373,7 +373,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
                         formats[subject.label] = settle_format(subject.network, images[:2])
                 images = images.contiguous(memory_format=formats[subject.label])
                 if first:
-                    _try_out(subject, images, autocast)
+                    _try_out(subject, batch, images, autocast)
                 if dtype and first:
                     stack.enter_context(float32_logits(subject.network, images[:2]))
                 with autocast():
@@ -537,7 +537,10 @@ class _Waiting:
             )
 
 
-def _try_out(subject: Subject, images: torch.Tensor, autocast: Callable[[], AbstractContextManager]) -> None:
+def _try_out(
+    subject: Subject, batch: Batch, images: torch.Tensor, autocast: Callable[[], AbstractContextManager]
+) -> None:
+    check_normalised(subject.label, subject.network, batch.images[subject.preprocessing.geometry])
     measured = [block for probe in subject.probes for block in probe.taps()]
     try:
         try_out(subject.label, subject.network, list(dict.fromkeys(measured)), images, autocast)

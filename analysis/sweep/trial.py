@@ -10,6 +10,7 @@ from ..anatomy.folding import TOLERANCE
 from ..anatomy.hooks import attempt, find_module, hooked, logits_of
 from ..devices import precision_in_use
 from ..errors import UsageError
+from ..networks.card import card_of
 
 IMAGES = 16
 """That are tried, at most."""
@@ -75,6 +76,33 @@ def try_out(
         raise UsageError(
             f"{label} gives an image other logits beside other images (they move by {off:.2g} of their spread"
             f"{_by_whom(network)}): its accuracy would depend on --batch-size"
+        )
+
+
+def check_normalised(label: str, network: nn.Module, images: torch.Tensor) -> None:
+    """Refuse images that come as floating point and can hardly be normalised as the network says it was trained.
+
+    Args:
+        label: of the network, for messages.
+        images: (N, 3, H, W) as somebody's data set gives them, which are taken as they are; bytes are normalised here.
+
+    Raises:
+        UsageError: the network has weights and a mean and std of its own, and all values lie between 0 and 1, where
+            ToTensor leaves them.
+    """
+    card = card_of(network)
+    mean, std = card.preprocessing.mean, card.preprocessing.std
+    if not images.is_floating_point() or card.untrained or mean is None or std is None:
+        return
+    low, high = (float(value) for value in images[:IMAGES].aminmax())
+    as_bytes_are = low >= 0 and 0.5 < high <= 1
+    if as_bytes_are and (any(each > 0 for each in mean) or any(each != 1 for each in std)):
+        mean_said, std_said = (", ".join(f"{value:.3g}" for value in values) for values in (mean, std))
+        raise UsageError(
+            f"{label} was trained on images of mean {mean_said} and std {std_said} taken to 0 and 1, and these come "
+            f"with values from {low:.3g} to {high:.3g}, as from ToTensor alone: end the transform in "
+            f"Normalize(({mean_said}), ({std_said})) or leave it out altogether; if they are right as they are, "
+            f"network.preprocessing = gelens.networks.Preprocessing({images.shape[-1]}, mean=(0, 0, 0), std=(1, 1, 1))"
         )
 
 

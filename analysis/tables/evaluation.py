@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import RunError
+from ..names import UNTRAINED
 from ..recording import Recording
 from ..statistics.curve_table import proportion_interval
 from ..statistics.trainings import Groups, groups_of, pooled, training_errors
@@ -58,6 +59,25 @@ def accuracy_interval(top1_error: float, images: int) -> tuple[float, float]:
     """
     low, high = proportion_interval(round((100 - top1_error) / 100 * images), int(images))
     return 100 * low, 100 * high
+
+
+def chance_sentences(recording: Recording, evaluation: pd.DataFrame) -> list[str]:
+    """A sentence for each network with weights that gets no more images right than one that guesses would.
+
+    Args:
+        evaluation: rows of `evaluation.csv`.
+    """
+    chance = 100 / max(len(recording.described["classes"]), 1)
+    notes = {label: card.get("notes") or () for label, card in recording.networks.items()}
+    said = (
+        "gets {:.2f} % of images right, no more than chance ({:.3g} %): it was trained on other classes, has them in "
+    )
+    said += "another order, or is shown images in another way than it was trained with"
+    return [
+        f"{row.network} {said.format(100 - row.top1_error, chance)}."
+        for row in evaluation.itertuples()
+        if 100 - row.top1_error <= chance < 100 and UNTRAINED not in notes[row.network]
+    ]
 
 
 def evaluation_over_trainings(evaluation: pd.DataFrame, groups: Groups) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -12,8 +13,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import gelens
 from gelens.data import batches, load_data
+from gelens.data.datasets import ImageData
 from gelens.errors import RunError, UsageError
-from gelens.networks.preprocessing import Preprocessing
+from gelens.networks.preprocessing import ASSUMED, Preprocessing, from_timm, stated_by
 from tests.conftest import make_data, make_network
 
 
@@ -138,6 +140,29 @@ def test_batches_equal_timms_loader():
     for batch, (images, labels) in zip(ours, theirs, strict=True):
         assert torch.equal(preprocessing.normalize(batch.images[preprocessing.geometry]), images)
         assert torch.equal(batch.labels, labels)
+
+
+def test_squashed_images_are_timms():
+    """131 of timm's published networks take both sides of an image to the crop, whatever their ratio."""
+    network = timm.create_model("resnet18")
+    network.pretrained_cfg |= {"crop_mode": "squash", "crop_pct": 1.0, "input_size": (3, 32, 32)}
+    for stated in (from_timm(network), stated_by(network).completed(ASSUMED)):
+        assert stated.crop_mode == "squash" and Preprocessing.from_dict(stated.as_dict()) == stated
+    wide = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 90, 3), np.uint8))
+    data = ImageData("wide", "", ["a"], [0], ["a"], lambda position: wide)
+    (batch,) = batches(data, [stated.geometry], 1)
+    config = timm.data.resolve_model_data_config(network)
+    theirs = timm.data.create_transform(**config, is_training=False)(wide)
+    assert torch.equal(stated.normalize(batch.images[stated.geometry])[0], theirs)
+    (centred,) = batches(data, [stated.geometry[:3]], 1)
+    assert not torch.equal(centred.images[stated.geometry[:3]], batch.images[stated.geometry])
+
+
+def test_borders_are_refused():
+    network = make_network("mini_resnet")
+    network.preprocessing = {"size": 32, "crop_mode": "border"}
+    with pytest.raises(UsageError, match="crop_mode is border; expected one of center, squash"):
+        gelens.evaluate(network, "digits")
 
 
 def test_each_geometry_from_one_decoding():

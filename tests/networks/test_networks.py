@@ -77,6 +77,8 @@ def test_damaged_files(tmp_path, name):
 def test_library_networks_and_factories(tmp_path):
     assert isinstance(load_network("timm/resnet18").layer3, nn.Sequential)
     assert load_network("torchvision/resnet18").preprocessing.size == 224
+    inception = load_network("torchvision/inception_v3").preprocessing
+    assert (inception.size, round(inception.size / inception.crop_pct)) == (299, 342)
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n\ndef build(width='3'):\n    return nn.Conv2d(3, int(width), 1)\n"
     )

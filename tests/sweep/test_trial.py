@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torchvision import transforms
 
 import gelens
 from gelens.errors import UsageError
@@ -75,3 +76,32 @@ def test_rounding_is_no_reason(reference, precision):
     options = SweepOptions("cpu", precision, batch_size=8, progress=False)
     table = gelens.evaluate(make_network(reference), make_data(24), options)
     assert table["images"].tolist() == [24]
+
+
+class Pixels(torch.utils.data.Dataset):
+    """Tensors of floating point, of the digits."""
+
+    def __init__(self, transform):
+        self.data, self.transform = gelens.data.load_data("digits").limited(20), transform
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, position):
+        return self.transform(self.data[position][0]), int(self.data.labels[position])
+
+
+def test_pixels_that_nobody_normalised_are_refused_where_the_network_says_how():
+    network = make_network("mini_resnet")
+    network.notes, shown = [], network.preprocessing
+    raw = transforms.Compose([transforms.Resize(32), transforms.ToTensor()])
+    whole = transforms.Compose([raw, transforms.Normalize(shown.mean, shown.std)])
+    with pytest.raises(
+        UsageError, match=r"values from 0 to 1, as from ToTensor alone.*Normalize\(\(0\.5, 0\.5, 0\.5\)"
+    ):
+        gelens.evaluate(network, Pixels(raw), QUIET)
+    told = gelens.evaluate(network, Pixels(whole), QUIET)
+    pictures = gelens.evaluate(network, Pixels(transforms.Resize(32)), QUIET)
+    assert told.equals(pictures)
+    network.preprocessing = gelens.networks.Preprocessing(32, mean=(0, 0, 0), std=(1, 1, 1))
+    assert len(gelens.evaluate(network, Pixels(raw), QUIET)) == 1
