@@ -2,202 +2,34 @@
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from functools import wraps
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from .ablation.importance import MEAN_SCORES, Prior
-from .anatomy.sites import block_depths, resolve_blocks, signed_blocks
-from .data import ImageData, adapted, checked, load_data, preprocessing_for
-from .data.adapting import known_classes, known_indices, known_labels
-from .data.contents import sampled_contents
+from .analyses.priors import with_priors
+from .analyses.requests import Request, record_requests
+from .anatomy.sites import resolve_blocks
+from .data import load_data, preprocessing_for
 from .data.loading import batches
 from .devices import resolve_device
-from .errors import RunError, UsageError
 from .networks import preprocessing_of
 from .networks.facts import network_facts
 from .networks.weights import network_card
-from .probes.activity import Activity
-from .probes.branch_means import BranchMeans, priors
-from .probes.dropping import ORDERS, RATIOS, DroppedMaps, Dropping
-from .probes.predictions import Predictions
-from .probes.probe import Probe
+from .probes.dropping import ORDERS, RATIOS, Dropping
 from .recording import Recording
-from .results.run import versions
 from .statistics import PERMUTATIONS, REPLICATES
-from .subjects import Networks, fit_classes, image_shape, label_networks, order_unknown, outputs_and_units
-from .sweep.passing import Subject, SweepOptions, network_input, prepared, settle_format
-from .sweep.passing import record as run_pass
+from .subjects import Networks, fit_classes, label_networks
+from .sweep.passing import SweepOptions, network_input, prepared, settle_format
 from .tables.evaluation import chance_sentences, evaluation_table
 from .tables.pruning import pruning_table
 from .tables.selectivity import Statistics, selectivity_tables
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Request:
-    """What to keep of one network, beside its predictions where its outputs are the data's classes.
-
-    Args:
-        network: in any mode.
-        blocks: whose units' activity is kept.
-        taps: of those blocks, of `gelens.probes.activity.TAPS`.
-        rectify: take the positive part of outputs.
-        pruning: blocks whose feature maps are dropped.
-        dropping: which of them, and how.
-        probes: others of your own.
-        apart_from: contents (`Recording.contents`) of other images that what is asked for was found on: a pass that
-            would measure them is refused.
-    """
-
-    network: nn.Module
-    blocks: Sequence[str] = ()
-    taps: Sequence[str] = ("output",)
-    rectify: bool = False
-    pruning: Sequence[str] = ()
-    dropping: Dropping = field(default_factory=Dropping)
-    probes: Sequence[Probe] = ()
-    apart_from: frozenset[str] = frozenset()
-
-    @property
-    def needs_outputs(self) -> bool:
-        """Whether labels have to be numbers of outputs: not where the activity of units is all that is asked for."""
-        return not self.blocks or bool(self.pruning or self.probes)
-
-
-def record_requests(
-    requests: Mapping[str, Request],
-    data,
-    options: SweepOptions | None = None,
-    folder: Path | str | None = None,
-    resume: bool = False,
-) -> Recording:
-    """Record all that is requested of all networks in one reading of the data.
-
-    In the processes of an initialised process group every one must call; each reads a share of the data, and all have
-    the whole recording in the end (`SweepOptions.together`).
-
-    Args:
-        requests: by label.
-        data: images whose labels are as the networks have them (`gelens.subjects.fit_classes`).
-        folder: where the recording goes; None keeps it in memory.
-        resume: go on with an unfinished one.
-
-    Raises:
-        UsageError: a block that is not there, data that fits no network, classes that do not fit.
-        RunError: an image that cannot be read, or no space for the recording.
-    """
-    options = options or SweepOptions()
-    options.check()
-    data = checked(data, progress=options.progress)
-    if len(known_indices(data)) == 0:
-        raise RunError(f"no images in {data}")
-    labels = known_labels(data)
-    if labels is None and any(request.blocks for request in requests.values()):
-        kind = type(getattr(data, "dataset", data)).__name__
-        text = "the labels of %s are taken as they are read; an attribute `targets`, a whole number for every image, "
-        log.info(text + "tells them before (and `classes` their names)", kind)
-    subjects = [_subject(label, request, data, labels) for label, request in requests.items()]
-    facts = {
-        "classes": _class_names(data, labels, subjects),
-        "depths": {label: _depths(request) for label, request in requests.items()},
-        "data": description(data),
-        "versions": versions(),
-        "sample": {} if folder is None else sampled_contents(data),
-    }
-    return run_pass(subjects, data, options, folder, resume, facts)
-
-
-def _subject(label: str, request: Request, data, labels: np.ndarray | None) -> Subject:
-    network, images = request.network, adapted(data)
-    preprocessing = preprocessing_for(network, images, name=label)
-    shape = image_shape(images, preprocessing)
-    outputs, units = outputs_and_units(network, request.blocks, shape)
-    told = _has_outputs_for(label, data, labels, outputs, request.needs_outputs)
-    if told and (why := order_unknown(network, data, outputs)):
-        if request.needs_outputs:
-            raise UsageError(
-                f"nothing tells which output of {label} is which class: {why}. A factory can say it "
-                f"(network.class_names = [...], in the order of outputs); --classes-by-position "
-                f"(classes_by_position=True) takes class k for output k"
-            )
-        text = "what %s gets right is not told: %s; --classes-by-position (classes_by_position=True) takes class k for "
-        log.warning(text + "output k", label, why)
-        told = False
-    probes: list[Probe] = [Predictions(outputs)] if told else []
-    if request.blocks:
-        if "output" in request.taps and not request.rectify:
-            _refuse_signed(network, request.blocks, shape)
-        chosen = {block: units[block] for block in request.blocks}
-        probes.append(Activity(network, chosen, request.taps, request.rectify, shape))
-    if request.pruning:
-        probes.append(DroppedMaps(network, request.pruning, request.dropping, shape))
-    card = network_card(network, preprocessing) | {"facts": network_facts(network, shape)}
-    return Subject(label, network, preprocessing, [*probes, *request.probes], card, request.apart_from)
-
-
-def _has_outputs_for(label: str, data, labels: np.ndarray | None, outputs: int, needed: bool) -> bool:
-    """Whether every label is the number of an output, so that what the network gets right can be told."""
-    if labels is None:
-        return True
-    if labels.min() < 0:
-        position = int(labels.argmin())
-        raise UsageError(f"image {position} of the data has the label {labels[position]}; expected 0 or more")
-    classes = int(labels.max()) + 1
-    if classes > outputs:
-        if needed:
-            raise UsageError(f"`{label}` has {outputs} outputs, but the data has labels up to {classes - 1}")
-        text = "%s has %d outputs, and the data labels up to %d: what it gets right is not told, what its units do is"
-        log.warning(text, label, outputs, classes - 1)
-        return False
-    named = len(known_classes(data)) or classes
-    if named < outputs:
-        text = "%s has %d outputs, the data %d classes: label k is compared with output k"
-        log.warning(text, label, outputs, named)
-    return True
-
-
-def _refuse_signed(network: nn.Module, blocks: Sequence[str], shape: tuple[int, ...]) -> None:
-    """Tell before the pass, not after it, that a block's activities are signed, and which layer's would do."""
-    for block, (minimum, instead) in signed_blocks(network, blocks, shape).items():
-        way_out = f"`{instead}` follows it and is not; " if instead else ""
-        raise UsageError(
-            f"layer `{block}` has negative activities (minimum {minimum:.4g} on noise): the index is defined for "
-            f"activities ≥ 0; {way_out}--rectify (rectify=True) takes their positive part"
-        )
-
-
-def _depths(request: Request) -> dict[str, int]:
-    return dict(zip(request.blocks, block_depths(request.network, list(request.blocks)), strict=True))
-
-
-def _class_names(data, labels: np.ndarray | None, subjects: Sequence[Subject]) -> list[str]:
-    """A name for each label; its number where the data has none."""
-    names = known_classes(data)
-    number = int(labels.max()) + 1 if labels is not None else 0
-    return names + [str(label) for label in range(len(names), number)]
-
-
-def description(data) -> dict:
-    """What run.json and recording.json say of the images."""
-    if not isinstance(data, ImageData):
-        return {"name": type(getattr(data, "dataset", data)).__name__, "images": len(known_indices(data))}
-    described: dict = {
-        "name": str(data),
-        "title": data.title,
-        "note": data.note,
-        "fingerprint": data.fingerprint,
-        "parts": data.parts,
-    }
-    described |= {"classes": data.classes, "images": len(data), "left_out": len(data.skipped)}
-    return described | {"skipped": data.skipped}
 
 
 def _takes_options(function: Callable) -> Callable:
@@ -396,92 +228,3 @@ def images_for(
             with prepared(loaded, where):
                 memory_format = settle_format(loaded, pixels[:2])
         yield pixels.contiguous(memory_format=memory_format), batch.labels.to(where)
-
-
-def with_priors(
-    requests: Mapping[str, Request],
-    data,
-    options: SweepOptions | None = None,
-    means_from=None,
-    selectivity: pd.DataFrame | None = None,
-    folder: Path | None = None,
-) -> dict[str, Request]:
-    """The requests, with what their `dropping` needs to know from other images than those that are to be measured.
-
-    Args:
-        folder: where the other images' branches are recorded; an unfinished recording there goes on.
-
-    Raises:
-        UsageError: they need something that is not given, or the images are the same ones.
-    """
-    wanting = {label: request for label, request in requests.items() if request.dropping.needs_means()}
-    means, shown = _branch_means(wanting, data, options, means_from, folder) if wanting else ({}, frozenset())
-    done = {}
-    for label, request in requests.items():
-        known = dict(means.get(label, {}))
-        if "selectivity" in request.dropping.scores:
-            for block, index in _indices_of(label, request, selectivity).items():
-                prior = known.get(block, Prior())
-                known[block] = replace(prior, scores={**prior.scores, "selectivity": index})
-        apart_from = request.apart_from | (shown if label in means else frozenset())
-        done[label] = replace(request, dropping=replace(request.dropping, priors=known), apart_from=apart_from)
-    return done
-
-
-def _indices_of(label: str, request: Request, selectivity: pd.DataFrame | None) -> dict[str, np.ndarray]:
-    """By block, the index of each unit in a selectivity table."""
-    if selectivity is None:
-        raise UsageError(
-            "the score `selectivity` needs a selectivity table of other images; on the command line "
-            "--selectivity-from RUN"
-        )
-    mine = selectivity[selectivity["network"] == label]
-    indices = {block: mine.loc[mine["block"] == block, "csi"].to_numpy() for block in request.pruning}
-    for block, index in indices.items():
-        if not len(index):
-            raise UsageError(f"the selectivity table has no units of `{block}` of {label}")
-    return indices
-
-
-def shown_in(recording: Recording) -> frozenset[str]:
-    """What the images of a recording show, as far as it is known: `Request.apart_from` of what they tell."""
-    return frozenset(recording.contents) - {""}
-
-
-def shared_images(first, second) -> int:
-    """How many images two data sets share, as far as their names tell; foreign ones only if they are the same."""
-    if not (isinstance(first, ImageData) and isinstance(second, ImageData)):
-        return len(known_indices(first)) if first is second else 0
-    if str(first) != str(second):
-        return 0
-    return len(set(first.identifiers) & set(second.identifiers))
-
-
-def _branch_means(
-    requests: Mapping[str, Request], data, options: SweepOptions | None, means_from, folder: Path | None
-) -> tuple[dict[str, dict[str, Prior]], frozenset[str]]:
-    """By label and block, what other images tell; and what those images show."""
-    if means_from is None:
-        raise UsageError(
-            "the mean fill, and one order for all images, need other images for their means, such as digits#train: "
-            "means_from, on the command line --means-from"
-        )
-    others = load_data(means_from)
-    if isinstance(others, ImageData):
-        others = others.as_outputs()  # whose labels nobody reads
-    if shared := shared_images(others, data):
-        raise UsageError(f"{shared} images of {others}, which means are taken from, are measured; expected others")
-    measured = {}
-    for label, request in requests.items():
-        shape = image_shape(others, preprocessing_for(request.network, adapted(others), name=label))
-        branches = BranchMeans(request.network, request.pruning, _mean_scores(request.dropping), shape)
-        measured[label] = Request(request.network, probes=[branches])
-    options = options and replace(options, shard=None)  # means are of all of these images, whatever is measured then
-    recording = record_requests(measured, others, options, folder, resume=True)
-    found = {label: priors(recording, label, _mean_scores(request.dropping)) for label, request in requests.items()}
-    return found, shown_in(recording)
-
-
-def _mean_scores(dropping: Dropping) -> list[str]:
-    """The scores whose mean over other images is needed."""
-    return [] if dropping.per_image else [score for score in dropping.scores if score in MEAN_SCORES]

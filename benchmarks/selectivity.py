@@ -22,7 +22,7 @@ from PIL import Image
 
 import gelens
 from gelens.anatomy.sites import resolve_blocks
-from gelens.commands.inputs import Inputs
+from gelens.analyses.inputs import Inputs
 from gelens.data import ImageData, batches
 from gelens.devices import keep_freed_memory, resolve_device
 from gelens.networks import load_network

@@ -14,8 +14,8 @@ import torch
 from PIL import Image, ImageOps
 
 import gelens
+from gelens.analyses.inputs import Inputs
 from gelens.api import Request, record_requests
-from gelens.commands.inputs import Inputs
 from gelens.data import load_data
 from gelens.data.cached import write_cache
 from gelens.data.contents import content_of

@@ -21,6 +21,7 @@ RANKS = [
     {"probes", "training", "tables"},
     {"sweep"},
     {"subjects"},
+    {"analyses"},
     {"api", "recorder"},
     {"report"},
     {"commands"},

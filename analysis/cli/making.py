@@ -130,7 +130,7 @@ def supplementary(networks, seed, keep, out, resume, **options):
 @shared.as_json
 def demo(seed, keep, epochs, out, resume, **options):
     """The whole supplementary material in miniature, on scans of digits, from networks trained on the spot."""
-    from ..commands.inputs import Inputs
+    from ..analyses.inputs import Inputs
     from ..commands.supplementary import supplementary_networks
     from ..training import recipe_of
 

@@ -292,7 +292,7 @@ def take(options: dict, *names: str) -> dict:
 
 
 def take_inputs(networks, options: dict, seed: int):
-    from ..commands.inputs import Inputs
+    from ..analyses.inputs import Inputs
 
     names = ("data", "limit", "image_size", "crop_pct", "interpolation", "crop_mode", "mean", "std", "skip_unreadable")
     per_class = options.pop("per_class_limit")
@@ -322,7 +322,7 @@ def take_sweep_options(options: dict):
 
 
 def take_measuring(options: dict, keep: bool):
-    from ..commands.measuring import Measuring
+    from ..analyses.measuring import Measuring
 
     return Measuring(take_sweep_options(options), keep)
 

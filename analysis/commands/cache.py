@@ -4,12 +4,12 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..analyses.inputs import Inputs
 from ..data import ImageData, adapted, preprocessing_for
 from ..data.cached import write_cache
 from ..data.showing import check_shown, enlargement
 from ..networks.preprocessing import Preprocessing
 from ..subjects import label_networks
-from .inputs import Inputs
 
 log = logging.getLogger(__name__)
 

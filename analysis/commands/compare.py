@@ -136,7 +136,7 @@ def _samples(folder: Path | str, own: dict[str, str]) -> dict[tuple[str, str, st
 
 
 def _say_how_it_is_shown(own: dict[str, str], record: dict, first: dict) -> None:
-    from .measuring import changes
+    from ..analyses.measuring import changes
 
     theirs = next(iter(first["networks"].values()))["preprocessing"]
     for label, name in own.items():

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..api import Request
+from ..analyses.inputs import Inputs
+from ..analyses.measuring import Measuring
+from ..analyses.requests import Request
 from ..results.run import Run
-from .inputs import Inputs
-from .measuring import Measuring
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,11 @@ from pathlib import Path
 from torch import nn
 
 from .. import figures
+from ..analyses.inputs import Inputs
+from ..analyses.measuring import OF_OTHERS, Measuring, record_others
+from ..analyses.recorded import add_recorded, recording_for, recording_hash
+from ..analyses.requests import Request, shown_in
 from ..anatomy.sites import find_sites, resolve_blocks
-from ..api import Request, shown_in
 from ..errors import UsageError
 from ..networks import card_of
 from ..probes.static_gates import KnownGates, StaticGates
@@ -26,9 +29,6 @@ from ..tables.gates import (
     static_table,
 )
 from ..tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes
-from .inputs import Inputs
-from .measuring import OF_OTHERS, Measuring, record_others
-from .recorded import add_recorded, recording_for, recording_hash
 
 log = logging.getLogger(__name__)
 

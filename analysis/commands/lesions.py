@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from ..analyses.inputs import Inputs
+from ..analyses.measuring import OF_OTHERS, Measuring, record_others
+from ..analyses.requests import Request, shown_in
 from ..anatomy.sites import resolve_blocks
-from ..api import Request, shown_in
 from ..data import ImageData
 from ..errors import UsageError
 from ..networks import preprocessing_of
@@ -20,8 +22,6 @@ from ..statistics.trainings import groups_of
 from ..subjects import image_shape, outputs_and_units
 from ..tables.lesions import class_orders_of, lesion_sentences, lesions_of, targeted_of, targeted_over_trainings
 from ..tables.selectivity import check_classes
-from .inputs import Inputs
-from .measuring import OF_OTHERS, Measuring, record_others
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 """Of a class's most selective units, dropped together, up to half of a block's."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import figures
+from ..analyses.recorded import add_recorded, recording_for, recording_hash
 from ..data import imagenet
 from ..errors import UsageError
 from ..files import file_hash
@@ -12,7 +13,6 @@ from ..recording import Recording
 from ..results.run import Run
 from ..statistics import PERMUTATIONS, REPLICATES
 from ..tables.levels import Hierarchy, level_tables, read_levels, wordnet_levels
-from .recorded import add_recorded, recording_for, recording_hash
 
 
 @dataclass(frozen=True)

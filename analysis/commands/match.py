@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import figures, processes
+from ..analyses.measuring import Recorded
+from ..analyses.recorded import recording_hash
 from ..errors import UsageError
 from ..names import unique_label
 from ..recording import open_recording
 from ..results.run import Run
 from ..tables.similarity import RecordedNetwork, similarity_tables
-from .measuring import Recorded
-from .recorded import recording_hash
 
 log = logging.getLogger(__name__)
 

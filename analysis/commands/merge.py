@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..analyses.measuring import RECORDING
 from ..errors import UsageError
 from ..recording import Recording
 from ..recording.merging import merge
 from ..results.run import Run, read_record
-from .measuring import RECORDING
 from .pruning import OF_MEANS
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..analyses.inputs import Inputs
+from ..analyses.measuring import RECORDING, Measuring, shown_by
+from ..analyses.priors import with_priors
+from ..analyses.requests import Request
 from ..anatomy.sites import resolve_blocks
-from ..api import Request, with_priors
 from ..data import checked, load_data
 from ..errors import UsageError
 from ..files import file_hash
@@ -21,8 +24,6 @@ from ..statistics.curve_sentences import curve_sentences, dropped_elsewhere, tra
 from ..statistics.curves import areas, class_curves, differences, point_tests
 from ..statistics.trainings import groups_of, training_areas
 from ..tables.pruning import CORRECTNESS, correctness, pruning_table, read_curves
-from .inputs import Inputs
-from .measuring import RECORDING, Measuring, shown_by
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import figures
+from ..analyses.recorded import add_recorded, recording_for, recording_hash
 from ..results.run import Run
 from ..statistics.rarefaction import DRAWS
 from ..tables.rarefaction import rarefaction_tables
-from .recorded import add_recorded, recording_for, recording_hash
 
 
 @dataclass(frozen=True)

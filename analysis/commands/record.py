@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..analyses.inputs import Inputs
+from ..analyses.requests import Request, record_requests
 from ..anatomy.sites import resolve_blocks
-from ..api import Request, record_requests
 from ..recording import Recording
 from ..sweep.passing import SweepOptions
-from .inputs import Inputs
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,11 @@ import pandas as pd
 from PIL import ImageOps
 
 from .. import figures, processes
+from ..analyses.inputs import Inputs
+from ..analyses.measuring import Measuring, Recorded
+from ..analyses.recorded import add_recorded, recording_for, recording_hash
+from ..analyses.requests import Request
 from ..anatomy.sites import resolve_blocks
-from ..api import Request
 from ..data import ImageData
 from ..data.cached import CachedData
 from ..data.contents import content_of
@@ -35,9 +38,6 @@ from ..tables.selectivity import (
     check_classes,
     selectivity_tables,
 )
-from .inputs import Inputs
-from .measuring import Measuring, Recorded
-from .recorded import add_recorded, recording_for, recording_hash
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..analyses.inputs import Inputs
+from ..analyses.measuring import Measuring
+from ..analyses.requests import Request
 from ..anatomy.sites import resolve_blocks
-from ..api import Request
 from ..errors import UsageError
 from ..networks import catalogue, shipped
 from ..networks.groups import with_trainings
@@ -19,8 +21,6 @@ from ..results.run import Run, read_table
 from ..tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes, selectivity_tables
 from ..training import WEIGHTS, Recipe, train
 from .diagram import write_operators
-from .inputs import Inputs
-from .measuring import Measuring
 from .pruning import write_pruning
 from .selectivity import write_selectivity, write_thumbnails
 

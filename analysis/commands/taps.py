@@ -7,8 +7,11 @@ from pathlib import Path
 from torch import nn
 
 from .. import figures
+from ..analyses.inputs import Inputs
+from ..analyses.measuring import Measuring
+from ..analyses.recorded import add_recorded, recording_for, recording_hash
+from ..analyses.requests import Request
 from ..anatomy.sites import find_sites, resolve_blocks
-from ..api import Request
 from ..errors import UsageError
 from ..networks import preprocessing_of
 from ..probes.activity import Activity
@@ -17,9 +20,6 @@ from ..results.run import Run
 from ..subjects import image_shape, outputs_and_units
 from ..tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes
 from ..tables.taps import WAY, tap_sentences, tap_tables
-from .inputs import Inputs
-from .measuring import Measuring
-from .recorded import add_recorded, recording_for, recording_hash
 
 
 @dataclass(frozen=True)

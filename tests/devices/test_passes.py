@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from gelens.analyses.priors import with_priors
 from gelens.anatomy.sites import resolve_blocks
-from gelens.api import Request, with_priors
+from gelens.api import Request
 from gelens.networks import load_network
 from gelens.probes.activity import TAPS
 from gelens.probes.dropping import Dropping

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from gelens.commands.inputs import Inputs
+from gelens.analyses.inputs import Inputs
 from gelens.errors import UsageError
 from gelens.networks import card_of, load_network, save_weights
 from gelens.networks.factories import value_of

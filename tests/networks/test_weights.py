@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from gelens.commands.inputs import Inputs
+from gelens.analyses.inputs import Inputs
 from gelens.networks import load_network
 from gelens.networks.weights import code_hash, network_card
 from tests.conftest import make_network

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 import gelens
+from gelens.analyses.priors import with_priors
 from gelens.anatomy.sites import resolve_blocks
-from gelens.api import Request, record_requests, with_priors
+from gelens.api import Request, record_requests
 from gelens.errors import RunError, UsageError
 from gelens.files import only_writer
 from gelens.probes.dropping import Dropping, FeatureImportance

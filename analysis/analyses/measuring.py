@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from .. import figures, processes
-from ..api import Request, description, record_requests, shared_images
 from ..data import ImageData, checked, load_data
 from ..data.datasets import image_differences
 from ..devices import resolve_device
@@ -23,6 +22,7 @@ from ..subjects import fit_classes
 from ..sweep.passing import SweepOptions
 from ..tables.evaluation import chance_sentences, evaluation_gaps, evaluation_over_trainings, evaluation_table
 from ..untrusted import read_arrays
+from .requests import Request, description, record_requests, shared_images
 
 log = logging.getLogger(__name__)
 
