@@ -25,10 +25,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gelens.analyses.inputs import Inputs
 from gelens.anatomy.hooks import hooked
 from gelens.anatomy.sites import find_sites, gate_values, resolve_blocks
 from gelens.api import Request, record_requests
-from gelens.analyses.inputs import Inputs
 from gelens.devices import keep_freed_memory, wait
 from gelens.networks import load_network
 from gelens.probes.dropping import FeatureImportance, drop_ranks, dropped_maps

@@ -21,8 +21,8 @@ import torch
 from PIL import Image
 
 import gelens
-from gelens.anatomy.sites import resolve_blocks
 from gelens.analyses.inputs import Inputs
+from gelens.anatomy.sites import resolve_blocks
 from gelens.data import ImageData, batches
 from gelens.devices import keep_freed_memory, resolve_device
 from gelens.networks import load_network
