@@ -11,16 +11,18 @@ import pandas as pd
 import torch
 from torch import nn
 
-from .analyses.priors import with_priors
+from .analyses.analysis import Analysis
+from .analyses.pruning import Pruning
 from .analyses.requests import Request, record_requests
+from .analyses.running import asked
 from .anatomy.sites import resolve_blocks
+from .choices import ORDERS, RATIOS
 from .data import load_data, preprocessing_for
 from .data.loading import batches
 from .devices import resolve_device
 from .networks import preprocessing_of
 from .networks.facts import network_facts
 from .networks.weights import network_card
-from .probes.dropping import ORDERS, RATIOS, Dropping
 from .recording import Recording
 from .statistics import PERMUTATIONS, REPLICATES
 from .subjects import Networks, fit_classes, label_networks
@@ -174,17 +176,33 @@ def pruning(
         selectivity: a table of `gelens.selectivity` of these networks on other images, for the score "selectivity".
         classes_by_position: class k of the images is output k, whatever it is called.
     """
-    labelled = label_networks(networks)
-    data = fit_classes(labelled.values(), load_data(data), classes_by_position)
-    dropping = Dropping(
-        ratios, orders, scores, per_image, fill, scope, seed=seed, exact=exact, rows=rows, compiled=compiled
+    analysis = Pruning(
+        stage=stage,
+        blocks=blocks or (),
+        means_from=means_from,
+        selectivity_from=selectivity,
+        ratios=ratios,
+        orders=orders,
+        scores=scores,
+        one_order=not per_image,
+        fill=fill,
+        scope=scope,
+        seed=seed,
+        exact=exact,
+        rows=rows,
+        compiled=compiled,
     )
-    requests = {
-        label: Request(network, pruning=resolve_blocks(network, stage, blocks), dropping=dropping)
-        for label, network in labelled.items()
-    }
-    requests = with_priors(requests, data, options, means_from, selectivity)
-    return pruning_table(record_requests(requests, data, options))
+    return pruning_table(_recorded(analysis, networks, data, options, classes_by_position))
+
+
+def _recorded(
+    analysis: Analysis, networks: Networks, data, options: SweepOptions | None, classes_by_position: bool
+) -> Recording:
+    """What an analysis needs of networks and images, in memory."""
+    labelled = label_networks(networks)
+    images = fit_classes(labelled.values(), load_data(data), classes_by_position)
+    options = options or SweepOptions()
+    return record_requests(asked(analysis, labelled, images, options), images, options)
 
 
 def describe(network: nn.Module | str) -> pd.Series:

@@ -3,6 +3,9 @@
 ORDERS = ("most", "least")
 """Which units are dropped first: the most or the least important."""
 
+RATIOS = tuple(tenth / 10 for tenth in range(11))
+"""The shares of a block's units that are dropped by default."""
+
 FILLS = ("zero", "mean")
 """What a dropped map is replaced by."""
 

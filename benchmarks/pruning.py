@@ -31,7 +31,7 @@ from gelens.anatomy.sites import find_sites, gate_values, resolve_blocks
 from gelens.api import Request, record_requests
 from gelens.devices import keep_freed_memory, wait
 from gelens.networks import load_network
-from gelens.probes.dropping import FeatureImportance, drop_ranks, dropped_maps
+from gelens.probes.dropping import FeatureImportance, drop_ranks, dropped_maps, dropping_at
 from gelens.sweep.passing import SweepOptions
 
 
@@ -230,7 +230,7 @@ def demo(folder: Path, options) -> None:
         weights = folder / "training" / name / "weights.safetensors"
         inputs = Inputs([f"{name}@{weights}"], "digits")
         (network,) = inputs.load_networks().values()
-        requests = {name: Request(network, pruning=resolve_blocks(network))}
+        requests = {name: Request(network, probes=[dropping_at(resolve_blocks(network))])}
         data = inputs.load_data()
         results = [
             record_requests(requests, data, SweepOptions(options.device, precision, progress=False)).array(

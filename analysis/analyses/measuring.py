@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from .. import figures, processes
 from ..data import ImageData, checked, load_data
@@ -22,6 +23,7 @@ from ..subjects import fit_classes
 from ..sweep.passing import SweepOptions
 from ..tables.evaluation import chance_sentences, evaluation_gaps, evaluation_over_trainings, evaluation_table
 from ..untrusted import read_arrays
+from .analysis import with_rows
 from .requests import Request, description, record_requests, shared_images
 
 log = logging.getLogger(__name__)
@@ -76,15 +78,13 @@ class Measuring:
         run.record |= {"precision": recording.described["precision"], "made": recording.described.get("made", [])}
         if self.options.shard or not processes.is_first():
             raise Recorded
-        evaluation = evaluation_table(recording)
-        run.write_table("evaluation.csv", evaluation)
-        poor = chance_sentences(recording, evaluation)
+        accuracy = accuracy_of(recording)
+        for name, table in accuracy.items():
+            run.write_table(name, table)
+        poor = chance_sentences(recording, accuracy["evaluation.csv"])
         for sentence in poor:
             log.warning("%s", sentence)
         run.find(poor)
-        means = evaluation_over_trainings(evaluation, groups_of(recording.networks))
-        gaps = evaluation_gaps(recording)
-        run.write_tables({"evaluation_trainings.csv": means, "evaluation_gap_trainings.csv": gaps})
         return recording
 
     def finish(self, run: Run) -> list[Path]:
@@ -97,6 +97,14 @@ class Measuring:
             run.write_arrays(IMAGES, {"contents": np.array(recording.contents, dtype=str)})
             discard(run.path(RECORDING))
         return drawn
+
+
+def accuracy_of(recording: Recording) -> dict[str, pd.DataFrame]:
+    """`evaluation.csv`, and of groups of trainings `evaluation_trainings.csv` and `evaluation_gap_trainings.csv`."""
+    table = evaluation_table(recording)
+    means = evaluation_over_trainings(table, groups_of(recording.networks))
+    trainings = {"evaluation_trainings.csv": means, "evaluation_gap_trainings.csv": evaluation_gaps(recording)}
+    return {"evaluation.csv": table} | with_rows(trainings)
 
 
 def shown_by(run: Path) -> frozenset[str] | None:
@@ -120,10 +128,10 @@ def contents_of(recording: Recording) -> dict[str, str]:
 
 def record_others(
     requests: Mapping[str, Request],
-    data: str,
-    images: ImageData,
+    data,
+    images,
     options: SweepOptions,
-    folder: Path,
+    folder: Path | None,
     skip_unreadable: bool = False,
 ) -> Recording:
     """Record what is requested of other images than those measured.
@@ -138,7 +146,10 @@ def record_others(
     others = checked(load_data(data), skip_unreadable)
     if shared := shared_images(others, images):
         raise UsageError(f"{shared} images of {others}, which others are taken from, are measured; expected others")
-    others = fit_classes([each.network for each in requests.values()], others, images.by_position)
+    by_position = isinstance(images, ImageData) and images.by_position
+    others = fit_classes([each.network for each in requests.values()], others, by_position)
+    if isinstance(others, ImageData):
+        others = others.as_outputs()  # what networks get right of them is not asked
     options = replace(options, shard=None)  # of all of these images, whatever is measured then
     return record_requests(requests, others, options, folder, resume=True)
 

@@ -1,8 +1,8 @@
 """What is asked of networks, recorded in one reading of the images."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,6 @@ from ..errors import RunError, UsageError
 from ..networks.facts import network_facts
 from ..networks.weights import network_card
 from ..probes.activity import Activity
-from ..probes.dropping import DroppedMaps, Dropping
 from ..probes.predictions import Predictions
 from ..probes.probe import Probe
 from ..recording import Recording
@@ -37,9 +36,7 @@ class Request:
         blocks: whose units' activity is kept.
         taps: of those blocks, of `gelens.probes.activity.TAPS`.
         rectify: take the positive part of outputs.
-        pruning: blocks whose feature maps are dropped.
-        dropping: which of them, and how.
-        probes: others of your own.
+        probes: others, or what makes one of the network and the shape (3, H, W) of an image.
         apart_from: contents (`Recording.contents`) of other images that what is asked for was found on: a pass that
             would measure them is refused.
     """
@@ -48,15 +45,19 @@ class Request:
     blocks: Sequence[str] = ()
     taps: Sequence[str] = ("output",)
     rectify: bool = False
-    pruning: Sequence[str] = ()
-    dropping: Dropping = field(default_factory=Dropping)
-    probes: Sequence[Probe] = ()
+    probes: Sequence[Probe | Callable[[nn.Module, tuple[int, ...]], Probe]] = ()
     apart_from: frozenset[str] = frozenset()
+
+    def with_(self, other: "Request") -> "Request":
+        """What this and another request ask of one network; only one of them of its activity."""
+        first = self if self.blocks else other
+        both = [*self.probes, *other.probes]
+        return replace(first, probes=both, apart_from=self.apart_from | other.apart_from)
 
     @property
     def needs_outputs(self) -> bool:
         """Whether labels have to be numbers of outputs: not where the activity of units is all that is asked for."""
-        return not self.blocks or bool(self.pruning or self.probes)
+        return not self.blocks or bool(self.probes)
 
 
 def record_requests(
@@ -124,10 +125,9 @@ def _subject(label: str, request: Request, data, labels: np.ndarray | None) -> S
             _refuse_signed(network, request.blocks, shape)
         chosen = {block: units[block] for block in request.blocks}
         probes.append(Activity(network, chosen, request.taps, request.rectify, shape))
-    if request.pruning:
-        probes.append(DroppedMaps(network, request.pruning, request.dropping, shape))
     card = network_card(network, preprocessing) | {"facts": network_facts(network, shape)}
-    return Subject(label, network, preprocessing, [*probes, *request.probes], card, request.apart_from)
+    probes += [each if isinstance(each, Probe) else each(network, shape) for each in request.probes]
+    return Subject(label, network, preprocessing, probes, card, request.apart_from)
 
 
 def _has_outputs_for(label: str, data, labels: np.ndarray | None, outputs: int, needed: bool) -> bool:

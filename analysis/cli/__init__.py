@@ -1,6 +1,6 @@
 """The command line, `gelens` or `python -m gelens`: it parses and calls."""
 
-from . import finished, looking, making, measuring
+from . import analyses, finished, looking, making, recording
 from .program import main
 
-__all__ = ["finished", "looking", "main", "making", "measuring"]
+__all__ = ["analyses", "finished", "looking", "main", "making", "recording"]

@@ -44,8 +44,9 @@ class _Network(click.ParamType):
         from ..networks.catalogue import NAMES, check_name, resolve
         from ..networks.references import parse
 
-        if Path(value).is_dir():  # of a recording
-            return value
+        text, library = str(value), str(value).partition("/")[0]
+        if "/" in text and not (".py:" in text or "@" in text or library in ("timm", "torchvision")):
+            raise UsageError(f"`{text}` holds no run and no recording: there is no such folder")
         reference = parse(value)
         check_name(reference)
         if reference.name in NAMES:
@@ -92,7 +93,21 @@ class _Data(click.ParamType):
         return [CompletionItem(name) for name in choices.DATA if name.startswith(incomplete)]
 
 
+class _NetworkOrRun(click.ParamType):
+    """A network reference, the folder of a recording, or a label in one: which of them is told later."""
+
+    name = "NETWORK"
+
+    def convert(self, value, parameter, context):
+        return value
+
+    def shell_complete(self, context, parameter, incomplete):
+        folders = FOLDER.shell_complete(context, parameter, incomplete)
+        return [*NETWORK.shell_complete(context, parameter, incomplete), *folders]
+
+
 NETWORK = _Network()
+NETWORK_OR_RUN = _NetworkOrRun()
 DATA = _Data()
 FOLDER = click.Path(path_type=Path)
 
@@ -119,12 +134,10 @@ _statistic = of("Statistics")
 _training = of("Training")
 _run = of("The run")
 
-option = of(OWN)
+option, measured_option = of(OWN), of("What is measured")
 
 networks = click.argument("networks", nargs=-1, required=True, metavar="NETWORK...", type=NETWORK)
 networks_if_any = click.argument("networks", nargs=-1, metavar="[NETWORK]...", type=NETWORK)
-networks_or_labels = click.argument("networks", nargs=-1, metavar="[NETWORK]...", shell_complete=NETWORK.shell_complete)
-networks_or_run = click.argument("networks", nargs=-1, required=True, metavar="NETWORK...|RUN", type=NETWORK)
 data = _images("--data", default="digits", show_default=True, type=DATA, help="`gelens --help` lists the forms.")
 skip = _images("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read, and name them.")
 geometry = _several(
@@ -223,19 +236,7 @@ recipe = _several(
     _training("--learning-rate", type=float, metavar="X", help="Instead of the recipe's."),
     _training("--train-batch-size", type=int, metavar="N", help="Instead of the recipe's."),
 )
-permutations = _statistic(
-    "--permutations", type=click.IntRange(0), metavar="N", help="Of labels, for the null.  [default: 100]"
-)
-replicates = _statistic("--replicates", type=click.IntRange(0), metavar="N", help="Of the bootstrap.  [default: 100]")
-resampled = _several(permutations, replicates)
 rectify = _measured("--rectify", is_flag=True, help="Take the positive part of signed activities.")
-recorded_tap = _measured(
-    "--tap",
-    default="output",
-    show_default=True,
-    type=Choice(choices.TAPS),
-    help="Whose activity is taken.",
-)
 reference = _statistic(
     "--reference", metavar="LABEL", help="The network that others are compared with; the first by default."
 )
@@ -283,8 +284,8 @@ dry_run = _run(
 )
 
 
-measured_run = _several(seed, running, keep, shares, out, as_json, dry_run)
-"""What a command has that measures networks in a run's folder."""
+measured = _several(running, keep, shares, out, as_json, dry_run)
+"""What a command has beside its own options that measures networks in a run's folder."""
 
 
 def take(options: dict, *names: str) -> dict:
@@ -327,15 +328,6 @@ def take_measuring(options: dict, keep: bool):
     return Measuring(take_sweep_options(options), keep)
 
 
-def take_statistics(options: dict, seed: int):
-    from ..tables.selectivity import Statistics, read_groups
-
-    groups = options.pop("groups", None)
-    chosen = {name: options.pop(name, None) for name in ("permutations", "replicates", "indices")}
-    given = {name: value for name, value in chosen.items() if value is not None}
-    return Statistics(seed, **given, groups=groups and read_groups(groups))
-
-
 def take_recipe(options: dict, seed: int):
     from ..training import recipe_of
 
@@ -360,11 +352,3 @@ def refuse_unread(*names: str) -> None:
         given = context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
         if parameter.name in names and given:
             raise UsageError(f"{parameter.opts[0]} is of a pass over images, and a recording needs none: leave it out")
-
-
-def recording_among(networks, *unread: str) -> Path | None:
-    """The folder that stands where networks do, if there is one; options of a pass are refused then."""
-    if len(networks) != 1 or not Path(networks[0]).is_dir():
-        return None
-    refuse_unread(*OF_A_PASS, *unread)
-    return Path(networks[0])

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from .. import figures
+from ..analyses.running import write_results
+from ..analyses.selectivity import reference_label
 from ..data.datasets import image_differences
 from ..errors import UsageError
 from ..files import file_hash
@@ -18,8 +20,8 @@ from ..networks.references import split_label
 from ..results.run import Run, read_record, read_table
 from ..results.sealing import check_file
 from ..subjects import check_trainings
+from ..tables.comparison import comparison, comparison_sentences
 from ..untrusted import Fields, Named, conform, read_arrays
-from .selectivity import reference_label, write_comparison
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +82,10 @@ class Compare:
         for name, table in zip(tables, (units, blocks), strict=True):
             run.write_table(name, table)
         replicates = records[0]["arguments"]["replicates"]
-        write_comparison(run, units, blocks, samples, reference or labels[0], replicates)
+        run.save(reference=reference or labels[0], replicates=replicates)
+        compared = comparison(units, blocks, samples, cards, reference or labels[0], replicates)
+        write_results(run, compared)
+        run.find(comparison_sentences(compared, cards, replicates))
         return figures.draw(run.folder)
 
 

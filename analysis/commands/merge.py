@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..analyses.measuring import RECORDING
+from ..analyses.measuring import OF_OTHERS, RECORDING
 from ..errors import UsageError
 from ..recording import Recording
 from ..recording.merging import merge
 from ..results.run import Run, read_record
-from .pruning import OF_MEANS
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Merge:
         with Run(out, records[0]["command"], arguments, resume=True) as whole:
             try:
                 recording = merge([part / RECORDING for part in runs], out / RECORDING)
-                _copy(runs[0] / OF_MEANS, out / OF_MEANS)
+                _copy(runs[0] / OF_OTHERS, out / OF_OTHERS)
             except UsageError:
                 whole.discard_if_empty()
                 raise

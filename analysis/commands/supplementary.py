@@ -1,16 +1,19 @@
 """`gelens supplementary` and `gelens demo`: every figure and table of the paper's supplementary material."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from ..analyses.analysis import Analysis
 from ..analyses.inputs import Inputs
 from ..analyses.measuring import Measuring
+from ..analyses.pruning import Pruning
 from ..analyses.requests import Request
-from ..anatomy.sites import resolve_blocks
+from ..analyses.running import asked, write, write_results
+from ..analyses.selectivity import Selectivity
 from ..errors import UsageError
 from ..networks import catalogue, shipped
 from ..networks.groups import with_trainings
@@ -18,11 +21,9 @@ from ..networks.references import Reference, parse
 from ..networks.references import labelled as labelled_references
 from ..networks.shipped import weights_path
 from ..results.run import Run, read_table
-from ..tables.selectivity import DEFAULT_STATISTICS, Statistics, check_classes, selectivity_tables
+from ..tables.selectivity import DEFAULT_STATISTICS, Statistics
 from ..training import WEIGHTS, Recipe, train
 from .diagram import write_operators
-from .pruning import write_pruning
-from .selectivity import write_selectivity, write_thumbnails
 
 
 def supplementary_networks(family: str = "resnet50", shuffle: str = "shufflenet") -> list[str]:
@@ -76,27 +77,28 @@ class Supplementary:
         labelled = trained.load_networks()
         images = trained.load_data(labelled)
         roles = _Roles(references)
-        if roles.selectivity:
-            check_classes(images.labels)
-        requests = {
-            label: Request(
-                network,
-                blocks=resolve_blocks(network) if label in roles.selectivity else (),
-                pruning=resolve_blocks(network) if label in roles.pruning else (),
-            )
-            for label, network in labelled.items()
-        }
-        recording = self.measuring.measure(run, requests, images, self.statistics.seed)
+        drawn = self.statistics
+        index = Selectivity(
+            seed=drawn.seed, permutations=drawn.permutations, replicates=drawn.replicates, reference=roles.plain
+        )
+        parts: list[tuple[Analysis, Sequence[str]]] = [
+            (index, roles.selectivity),
+            (Pruning(seed=drawn.seed), roles.pruning),
+        ]
+        requests = {label: Request(network) for label, network in labelled.items()}
+        for part, labels in parts:
+            if labels:
+                wanted = asked(part, {label: labelled[label] for label in labels}, images, self.measuring.options)
+                requests |= {label: requests[label].with_(each) for label, each in wanted.items()}
+        recording = self.measuring.measure(run, requests, images, drawn.seed)
         run.save(roles=roles.as_dict())
         if trainings:
             run.write_table("training.csv", pd.concat(trainings.values(), ignore_index=True))
-        if roles.selectivity:
-            with run.timed("statistics"):
-                tables = selectivity_tables(recording, self.statistics, networks=roles.selectivity)
-            write_selectivity(run, tables, roles.plain, self.statistics)
-            write_thumbnails(run, tables, images, recording)
-        if roles.pruning:
-            write_pruning(run, recording, self.statistics.seed)
+        for part, labels in parts:
+            if labels:
+                mine = recording.only(labels)
+                results = write(run, part, mine)
+                write_results(run, part.pictures(results, images, mine))
         write_operators(run)
         run.find(_left_out(roles, trainings))
         return self.measuring.finish(run)

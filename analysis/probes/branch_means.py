@@ -3,7 +3,7 @@
 Dropped maps are filled with the mean over such images, and one order for all images is by their mean score.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
@@ -78,6 +78,11 @@ class BranchMeans:
                 self._seen[f"{site.block}.gradient"] = importance.of("gradient", None, moment.images)[0]
         rows, self._seen = self._seen, {}
         return rows
+
+
+def means_at(blocks: Sequence[str], scores: Sequence[str] = ()) -> Callable[[nn.Module, Sequence[int]], BranchMeans]:
+    """What makes `BranchMeans` of a network and the shape (3, H, W) of its images, for `Request.probes`."""
+    return lambda network, shape: BranchMeans(network, blocks, scores, shape)
 
 
 def _mean_name(block: str) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -16,19 +16,17 @@ from ..ablation.engine import Ablation, Variant
 from ..ablation.importance import MEAN_SCORES, Importance, Prior, random_scores
 from ..anatomy.folding import Folding
 from ..anatomy.sites import Site, common_name, example_images, find_sites
-from ..choices import FILLS, ORDERS, SCOPES, SCORES
+from ..choices import FILLS, ORDERS, RATIOS, SCOPES, SCORES
 from ..data.loading import Batch
 from ..devices import to_device
 from ..errors import UsageError, unknown
 from ..recording import Kept
-from ..statistics.curve_table import curve_table
+from ..statistics.curve_table import check_ratios, curve_table
 from .chunked import Chunked
 from .metric import SavedMetric
 from .probe import Moment
 
 log = logging.getLogger(__name__)
-
-RATIOS = tuple(step / 10 for step in range(11))
 
 
 @dataclass(frozen=True)
@@ -101,6 +99,9 @@ class Dropping:
         return self.fill == "mean" or (not self.per_image and any(score in MEAN_SCORES for score in self.scores))
 
 
+_BY_DEFAULT = Dropping()
+
+
 def dropped_maps(ratio: float, channels: int) -> int:
     """How many of a block's feature maps a ratio drops: ⌊ratio·C + ½⌋.
 
@@ -126,18 +127,11 @@ def drop_ranks(importance: torch.Tensor, order: str) -> torch.Tensor:
     return torch.empty_like(sequence).scatter_(1, sequence, places)
 
 
-def check_ratios(ratios: Sequence[float]) -> list[float]:
-    """The ratios in increasing order, once each.
-
-    Raises:
-        UsageError: a ratio outside [0, 1], or none.
-    """
-    for ratio in ratios:
-        if not 0 <= ratio <= 1:
-            raise UsageError(f"drop ratio {ratio} is outside [0, 1]")
-    if len(ratios) == 0:
-        raise UsageError("no drop ratios; expected at least one in [0, 1]")
-    return sorted({float(ratio) for ratio in ratios})
+def dropping_at(
+    blocks: Sequence[str], dropping: "Dropping" = _BY_DEFAULT
+) -> Callable[[nn.Module, Sequence[int]], "DroppedMaps"]:
+    """What makes `DroppedMaps` of a network and the shape (3, H, W) of its images, for `Request.probes`."""
+    return lambda network, shape: DroppedMaps(network, blocks, dropping, shape)
 
 
 class DroppedMaps(Chunked):

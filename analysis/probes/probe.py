@@ -28,6 +28,7 @@ class Moment:
     logits: torch.Tensor
 
 
+@runtime_checkable
 class Probe(Protocol):
     """What is kept of each image of one network.
 

@@ -19,6 +19,7 @@ import shutil
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from copy import copy
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -322,6 +323,19 @@ class Recording:
     def _check_network(self, network: str) -> None:
         if network not in self.described["arrays"]:
             raise unknown("network in the recording called", network, self.described["arrays"])
+
+    def only(self, networks: Sequence[str] = ()) -> "Recording":
+        """The same recording, of some of its networks alone; of all where none is named.
+
+        Raises:
+            UsageError: it has no network of one of the labels.
+        """
+        for label in networks:
+            self._check_network(label)
+        chosen = copy(self)
+        kept = {label: self.networks[label] for label in networks or self.networks}
+        chosen.described = self.described | {"networks": kept}
+        return chosen
 
     # -- writing
 

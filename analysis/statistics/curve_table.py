@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from ..errors import UsageError
+
 
 def proportion_interval(right: int, of: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share.
@@ -37,3 +39,17 @@ def curve_table(points: Sequence[Mapping], images: int, top1: np.ndarray, top5: 
         last = {"dropped_at": point["dropped_at"]} if "dropped_at" in point else {}
         rows.append({**own, **measured, "top5": among / images, **last})
     return pd.DataFrame(rows)
+
+
+def check_ratios(ratios: Sequence[float]) -> list[float]:
+    """The ratios in increasing order, once each.
+
+    Raises:
+        UsageError: a ratio outside [0, 1], or none.
+    """
+    for ratio in ratios:
+        if not 0 <= ratio <= 1:
+            raise UsageError(f"drop ratio {ratio} is outside [0, 1]")
+    if len(ratios) == 0:
+        raise UsageError("no drop ratios; expected at least one in [0, 1]")
+    return sorted({float(ratio) for ratio in ratios})

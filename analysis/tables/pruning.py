@@ -46,6 +46,17 @@ def correctness(recording: Recording) -> dict[str, np.ndarray]:
     return arrays | dict(described)
 
 
+def curves_of(recording: Recording) -> Curves:
+    """The pruning curves of a recording."""
+    stored = correctness(recording)
+    right = {
+        name.removeprefix("correct/"): np.unpackbits(bits, axis=1, count=len(stored["indices"])).astype(bool)
+        for name, bits in stored.items()
+        if name.startswith("correct/")
+    }
+    return Curves(pruning_table(recording), right, stored["indices"], stored["labels"], stored["classes"].tolist())
+
+
 def read_curves(folder: Path | str) -> Curves:
     """The pruning curves in a run's folder.
 

@@ -65,7 +65,7 @@ def test_two_networks_of_one_recording(made, tmp_path):
         (["one", "few"], "40 of 40 are labelled otherwise"),
         (["one", "other", "two"], "3 recordings; expected one or two"),
         (["two", "--network", "net"], "--network is given 1 times; expected twice"),
-        (["two", "--network", "net", "--network", "net"], "`net` would be compared with itself"),
+        (["two", "--network", "net", "--network", "net"], "`net` is named twice; it would be compared with itself"),
         (["two", "--network", "net", "--network", "thin"], "no network in the recording called `thin`"),
         (["two", "--tap", "gate"], "no block of `net` was recorded at the tap `gate`"),
         (["absent"], "there is no"),

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from gelens.commands.selectivity import write_thumbnails
+from gelens.analyses.thumbnails import thumbnails
 from gelens.data import load_data
 from gelens.data.contents import content_of
 
@@ -29,10 +29,8 @@ def test_an_image_that_was_replaced_has_no_thumbnail(folder, caplog):
     recorded = SimpleNamespace(images=pd.DataFrame({"identifier": images.identifiers}), contents=contents)
     units = pd.DataFrame({"network": "a", "block": "b", "unit": [0], "csi": [0.5]})
     top = pd.DataFrame({"network": "a", "block": "b", "unit": 0, "identifier": images.identifiers, "rank": [1, 2, 3]})
-    written = {}
-    run = SimpleNamespace(write_arrays=lambda name, arrays: written.update(arrays))
     Image.new("RGB", (8, 8), "white").save(folder / NAMES[1])
-    write_thumbnails(run, SimpleNamespace(units=units, images=top), images, recorded)
+    written = thumbnails(units, top, images, recorded)["selectivity_thumbnails.npz"]
     assert written["identifiers"].tolist() == [images.identifiers[0], images.identifiers[2]]
     assert np.array_equal(written["images"][1][0, 0], [80, 9, 9])
     assert f"image `{images.identifiers[1]}` is another than was measured" in caplog.text

@@ -15,6 +15,7 @@ from gelens.anatomy.classifier import float32_logits
 from gelens.api import Request, record_requests
 from gelens.errors import RunError, UsageError
 from gelens.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from gelens.probes.dropping import dropping_at
 from gelens.sweep.passing import SweepOptions
 from gelens.training import Recipe, train
 from tests.conftest import make_data, make_network
@@ -217,7 +218,7 @@ def test_chunks_that_were_chosen_are_taken_again(probe, tmp_path, monkeypatch):
 
     def request():
         if probe == "dropping":
-            return Request(network, pruning=["layer3.0"])
+            return Request(network, probes=[dropping_at(["layer3.0"])])
         orders = {"layer3.0": np.tile(np.arange(128), (4, 1))}
         lesions = Lesions(network, {"layer3.0": [0, 5]}, {"layer3.0": 128})
         return Request(network, probes=[lesions, ClassLesions(network, orders, [2])])

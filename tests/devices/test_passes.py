@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from gelens.analyses.priors import with_priors
+from gelens.analyses.pruning import Pruning
+from gelens.analyses.running import asked
 from gelens.anatomy.sites import resolve_blocks
 from gelens.api import Request
 from gelens.networks import load_network
 from gelens.probes.activity import TAPS
-from gelens.probes.dropping import Dropping
+from gelens.probes.dropping import Dropping, dropping_at
 from gelens.sweep import passing
 from gelens.sweep.passing import SweepOptions
 from tests.conftest import make_data, make_network, measure
@@ -78,17 +79,17 @@ SCORES = ("gate", "random", "activation", "selectivity", "gradient")
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"exact": True}, {"scope": "stage"}, {"per_image": False, "fill": "mean"}], ids=str
+    "settings", [{}, {"exact": True}, {"scope": "stage"}, {"one_order": True, "fill": "mean"}], ids=str
 )
 def test_pruning_by_every_score(on_device, settings):
     data, others = make_data(40), make_data(16, seed=1)
     others.split = "train"
     network = make_network("mini_resnet_se:classes=4")
     blocks = ["layer3.0", "layer3.1"]
-    dropping = Dropping((0, 0.5, 1), scores=SCORES, rows=2 * BATCH, **settings)
     index = measure({"it": Request(network, blocks)}, others, QUIET).selectivity.units
-    request = Request(network, pruning=blocks, dropping=dropping)
-    request = with_priors({"it": request}, data, QUIET, others, index)["it"]
+    settings = {"means_from": others, "selectivity_from": index, "rows": 2 * BATCH} | settings
+    analysis = Pruning(blocks=blocks, ratios=(0, 0.5, 1), scores=SCORES, **settings)
+    request = asked(analysis, {"it": network}, data, QUIET)["it"]
     there, seen = on_device(request, data)
     assert not steady(seen)
     there.equals(measure({"it": request}, data, QUIET))
@@ -98,7 +99,7 @@ def test_pruning_by_every_score(on_device, settings):
 def test_lower_precision(on_device, precision):
     data, network = make_data(40), make_network("mini_resnet_se:classes=4")
     dropping = Dropping((0, 0.5, 1), scores=SCORES[:3], rows=BATCH)
-    request = Request(network, resolve_blocks(network), pruning=["layer3.1"], dropping=dropping)
+    request = Request(network, resolve_blocks(network), probes=[dropping_at(["layer3.1"], dropping)])
     there, seen = on_device(request, data, precision=precision)
     here = measure({"it": request}, data, QUIET)
     assert not steady(seen)

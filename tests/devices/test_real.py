@@ -7,7 +7,7 @@ import torch
 from gelens.anatomy.sites import resolve_blocks
 from gelens.api import Request
 from gelens.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from gelens.probes.dropping import Dropping
+from gelens.probes.dropping import Dropping, dropping_at
 from gelens.sweep import passing
 from gelens.sweep.passing import SweepOptions
 from tests.conftest import make_data, make_network, measure
@@ -43,7 +43,7 @@ def test_nothing_waits_on_cuda(score, monkeypatch):
     monkeypatch.setattr(passing, "batches", watched)
     network = make_network("mini_resnet_se:classes=4")
     dropping = Dropping((0, 0.5, 1), scores=[score], rows=16)
-    request = Request(network, ["layer3.0"], pruning=["layer3.1"], dropping=dropping)
+    request = Request(network, ["layer3.0"], probes=[dropping_at(["layer3.1"], dropping)])
     try:
         measure({"it": request}, make_data(40), SweepOptions("cuda", batch_size=8, workers=0, progress=False))
     finally:

@@ -7,7 +7,7 @@ import torch
 import gelens
 from gelens.api import Request
 from gelens.errors import UsageError
-from gelens.probes.dropping import FeatureImportance, drop_ranks, dropped_maps
+from gelens.probes.dropping import FeatureImportance, drop_ranks, dropped_maps, dropping_at
 from gelens.sweep import passing
 from tests.conftest import count_hooks, make_data, make_network, measure
 
@@ -229,7 +229,8 @@ def test_one_reading_of_the_data_serves_everything(quiet, monkeypatch):
     monkeypatch.setattr(passing, "batches", read_from_here)
     networks = {name: make_network(f"{name}:classes=4") for name in ("mini_resnet", "mini_resnet_se")}
     requests = {
-        label: Request(network, ["layer3.0", "layer3.4"], pruning=["layer3.4"]) for label, network in networks.items()
+        label: Request(network, ["layer3.0", "layer3.4"], probes=[dropping_at(["layer3.4"])])
+        for label, network in networks.items()
     }
     measured = measure(requests, data, quiet)
     assert len(passes) == 1 and reads[passes[0] :] == list(range(40))

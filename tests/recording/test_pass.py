@@ -14,12 +14,13 @@ import torch
 from torch import nn
 
 import gelens
-from gelens.analyses.priors import with_priors
+from gelens.analyses.pruning import Pruning
+from gelens.analyses.running import asked
 from gelens.anatomy.sites import resolve_blocks
 from gelens.api import Request, record_requests
 from gelens.errors import RunError, UsageError
 from gelens.files import only_writer
-from gelens.probes.dropping import Dropping, FeatureImportance
+from gelens.probes.dropping import Dropping, FeatureImportance, dropping_at
 from gelens.recording import Kept, open_recording
 from gelens.sweep import passing
 from gelens.sweep.passing import SweepOptions
@@ -33,8 +34,8 @@ def requests(seed: int = 0) -> dict[str, Request]:
     plain, gated = make_network("mini_resnet:classes=4"), make_network("mini_resnet_se:classes=4", seed)
     dropping = Dropping((0, 0.5, 1), scores=("gate", "random"), rows=16)
     return {
-        "plain": Request(plain, ["layer3.0", "layer3.5"], pruning=["layer3.1"]),
-        "gated": Request(gated, ["layer3.5"], ["output", "gate"], pruning=["layer3.1"], dropping=dropping),
+        "plain": Request(plain, ["layer3.0", "layer3.5"], probes=[dropping_at(["layer3.1"])]),
+        "gated": Request(gated, ["layer3.5"], ["output", "gate"], probes=[dropping_at(["layer3.1"], dropping)]),
     }
 
 
@@ -210,10 +211,10 @@ def _others() -> dict[str, tuple]:
     swapped.labels = swapped.labels[::-1].copy()
     turned = data.subset(np.r_[1, 0, 2:40])
     dropping = Dropping((0, 0.5, 1), scores=("random",), rows=16)
-    only = {"blocks": ["layer3.5"], "pruning": ["layer3.1"], "dropping": dropping}
 
-    def request(network=se, **changed) -> dict:
-        return {"it": Request(network, **(only | changed))}
+    def request(network=se, blocks=("layer3.5",), pruned="layer3.1", rectify=False, **changed) -> dict:
+        probes = [dropping_at([pruned], replace(dropping, **changed))]
+        return {"it": Request(network, list(blocks), rectify=rectify, probes=probes)}
 
     return {
         "same": (request(), data, QUIET, None),
@@ -221,17 +222,17 @@ def _others() -> dict[str, tuple]:
         "preprocessing": (request(shown), data, QUIET, "preprocessing mean was"),
         "label of the network": ({"other": request()["it"]}, data, QUIET, "networks it was"),
         "block": (request(blocks=["layer3.4"]), data, QUIET, r"layer3\.5"),
-        "pruned block": (request(pruning=["layer3.2"]), data, QUIET, "dropping points was"),
+        "pruned block": (request(pruned="layer3.2"), data, QUIET, "dropping points was"),
         "rectified": (request(rectify=True), data, QUIET, "rectified was False, now True"),
-        "seed": (request(dropping=replace(dropping, seed=1)), data, QUIET, "dropping seed was 0, now 1"),
-        "ratios": (request(dropping=replace(dropping, ratios=(0, 0.6, 1))), data, QUIET, "dropping points was"),
+        "seed": (request(seed=1), data, QUIET, "dropping seed was 0, now 1"),
+        "ratios": (request(ratios=(0, 0.6, 1)), data, QUIET, "dropping points was"),
         "scores": (
-            request(dropping=replace(dropping, scores=("activation",), orders=("most",))),
+            request(scores=("activation",), orders=("most",)),
             data,
             QUIET,
             "points",
         ),
-        "folding": (request(dropping=replace(dropping, exact=True)), data, QUIET, "dropping exact was False, now True"),
+        "folding": (request(exact=True), data, QUIET, "dropping exact was False, now True"),
         "precision": (request(), data, replace(QUIET, precision="bf16"), "precision was fp32, now bf16"),
         "labels": (request(), swapped, QUIET, "they have other labels"),
         "order": (request(), turned, QUIET, "they have other names"),
@@ -294,14 +295,11 @@ def test_requests_and_networks_are_left_as_they_were(quiet):
     network, data, others = make_network("mini_resnet_se:classes=4"), make_data(), make_data(seed=1)
     others.split = "train"
     blocks, ratios = ["layer3.1"], [0, 0.5, 1]
-    dropping = Dropping(ratios, fill="mean")
-    wanted = {"it": Request(network, blocks, pruning=blocks, dropping=dropping)}
+    analysis = Pruning(blocks=blocks, ratios=ratios, fill="mean", means_from=others)
     before = [(module, module.training) for module in network.train().modules()]
     state = {name: value.clone() for name, value in network.state_dict().items()}
-    filled = with_priors(wanted, data, quiet, means_from=others)
-    record_requests(filled, data, quiet)
-    assert wanted["it"].dropping is dropping and not dropping.priors and filled["it"].dropping.priors
-    assert wanted["it"].blocks is blocks and blocks == ["layer3.1"] and ratios == [0, 0.5, 1]
+    record_requests(asked(analysis, {"it": network}, data, quiet), data, quiet)
+    assert not analysis.dropping.priors and blocks == ["layer3.1"] and ratios == [0, 0.5, 1]
     assert all(module.training == mode for module, mode in before)
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in state.items())
 

@@ -15,6 +15,7 @@ from gelens.api import Request
 from gelens.data import batches
 from gelens.errors import RunError, UsageError
 from gelens.networks import load_network
+from gelens.probes.dropping import dropping_at
 from gelens.sweep import passing as sweeping
 from gelens.sweep.passing import SweepOptions
 from tests.conftest import make_data, make_network, measure
@@ -42,7 +43,11 @@ def test_devices_agree_with_the_cpu(device):
     """Float32 on other devices rounds differently: indices within 1e-3, one image in forty may change its class."""
     data, network = make_data(40), make_network("mini_resnet_se:classes=4")
     results = [
-        measure({"it": Request(network, ["layer3.5"], pruning=["layer3.5"])}, data, SweepOptions(name, progress=False))
+        measure(
+            {"it": Request(network, ["layer3.5"], probes=[dropping_at(["layer3.5"])])},
+            data,
+            SweepOptions(name, progress=False),
+        )
         for name in ("cpu", device)
     ]
     assert np.allclose(*(each.selectivity.units["csi"] for each in results), atol=1e-3, equal_nan=True)

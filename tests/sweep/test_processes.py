@@ -22,7 +22,7 @@ from gelens import processes
 from gelens.api import Request, record_requests
 from gelens.errors import RunError, UsageError
 from gelens.networks import save_weights
-from gelens.probes.dropping import Dropping
+from gelens.probes.dropping import Dropping, dropping_at
 from gelens.sweep import passing
 from gelens.sweep.sharing import divided
 from tests.conftest import make_data, make_network, measure, tables_of
@@ -34,7 +34,7 @@ QUIET = gelens.SweepOptions("cpu", batch_size=4, progress=False)
 def requests() -> dict[str, Request]:
     network = make_network("mini_resnet_se:classes=4")
     dropping = Dropping(ratios=(0.5,), orders=("most",), exact=True, rows=8)
-    return {"it": Request(network, ["layer3.5"], pruning=["layer3.5"], dropping=dropping)}
+    return {"it": Request(network, ["layer3.5"], probes=[dropping_at(["layer3.5"], dropping)])}
 
 
 def noted(patched) -> list[int]:

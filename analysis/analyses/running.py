@@ -1,0 +1,184 @@
+"""How every analysis is run: on networks and images, or on what was recorded of them."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+from torch import nn
+
+from .. import figures, processes
+from ..errors import UsageError
+from ..files import file_hash
+from ..names import unique_label
+from ..recording import Recording, open_recording
+from ..recording.store import discard
+from ..results.run import Run, read_record
+from ..results.sealing import check_file
+from ..sweep.passing import SweepOptions
+from .analysis import Analysis, Results, options_of
+from .inputs import Inputs
+from .measuring import OF_OTHERS, Measuring, Recorded, accuracy_of, record_others
+from .requests import Request, shown_in
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OnNetworks:
+    """An analysis of networks, which takes a pass over images."""
+
+    analysis: Analysis
+    inputs: Inputs
+    measuring: Measuring
+
+    def arguments(self) -> dict:
+        """What results depend on."""
+        return self.inputs.as_arguments() | self.measuring.arguments() | self.analysis.arguments()
+
+    def run(self, run: Run) -> list[Path]:
+        """Record, compute and write every table.
+
+        Raises:
+            Recorded: that is all for this process to do.
+        """
+        labelled = self.inputs.load_networks()
+        images = self.inputs.load_data(labelled)
+        of_others, skip = run.path(OF_OTHERS), self.inputs.skip_unreadable
+        requests = asked(self.analysis, labelled, images, self.measuring.options, of_others, skip)
+        recording = self.measuring.measure(run, requests, images, self.analysis.seed)
+        results = write(run, self.analysis, recording)
+        write_results(run, self.analysis.pictures(results, images, recording))
+        if not self.measuring.keep:
+            discard(of_others)
+        return self.measuring.finish(run)
+
+
+@dataclass(frozen=True)
+class OnRecordings:
+    """An analysis of what was recorded: no network is run.
+
+    Args:
+        recordings: folders, of `gelens record` or of runs that kept theirs.
+        networks: labels; all by default. Of several recordings one of each.
+    """
+
+    analysis: Analysis
+    recordings: Sequence[Path]
+    networks: Sequence[str] = ()
+
+    def __post_init__(self):
+        compared, recordings, given = self.analysis.compared, len(self.recordings), len(self.networks)
+        if recordings > max(compared, 1):
+            raise UsageError(f"{recordings} recordings; expected {'one or two' if compared == 2 else 'one'}")
+        if compared and given not in (0, compared):
+            raise UsageError(f"--network is given {given} times; expected twice, or never")
+        if recordings == 1 and (twice := [each for each in self.networks if self.networks.count(each) > 1]):
+            raise UsageError(f"`{twice[0]}` is named twice" + ("; it would be compared with itself" if compared else ""))
+
+    def arguments(self) -> dict:
+        """What results depend on."""
+        made = [recording_hash(each) for each in self.recordings]
+        of_a_pass = {each.name for each, how in options_of(type(self.analysis)).items() if how.of_a_pass}
+        chosen = {name: value for name, value in self.analysis.arguments().items() if name not in of_a_pass}
+        if "rectify" in of_a_pass:
+            chosen["rectify"] = any(_rectified(folder) for folder in self.recordings)
+        return chosen | {"from": made, "networks": list(self.networks)}
+
+    def run(self, run: Run) -> list[Path]:
+        """Compute and write every table.
+
+        Raises:
+            Recorded: another process does.
+        """
+        if not processes.is_first():
+            raise Recorded
+        recordings = self._opened()
+        results = computed(run, self.analysis, *recordings)
+        for recording in recordings:
+            for label, card in recording.networks.items():
+                run.add_network(unique_label(label, run.record["networks"]), card)
+        data = recordings[0].described.get("data", {}) | {"read": len(recordings[0].images)}
+        run.save(data=data, seed=self.analysis.seed)
+        if self.analysis.tells_accuracy:
+            write_results(run, accuracy_of(recordings[0]))
+        _leave(run, self.analysis, results, *recordings)
+        return figures.draw(run.folder)
+
+    def _opened(self) -> list[Recording]:
+        opened = [open_recording(folder) for folder in self.recordings]
+        if len(opened) == 1:
+            return [opened[0].only(self.networks)]
+        return [each.only(self.networks[at : at + 1]) for at, each in enumerate(opened)]
+
+
+def asked(
+    analysis: Analysis,
+    networks: Mapping[str, nn.Module],
+    images,
+    options: SweepOptions,
+    folder: Path | None = None,
+    skip_unreadable: bool = False,
+) -> dict[str, Request]:
+    """What a pass keeps of each network, by label; what must be known of other images is recorded first.
+
+    Args:
+        folder: of the recording of other images; in memory where there is none.
+        skip_unreadable: leave out those of the other images that cannot be read.
+
+    Raises:
+        UsageError: the analysis cannot be made of these networks or images.
+    """
+    analysis.check(networks, images)
+    others = None
+    if (data := analysis.others()) is not None:
+        wanted = analysis.requests_of_others(networks, images)
+        others = record_others(wanted, data, images, options, folder, skip_unreadable)
+    requests = analysis.requests(networks, images, others)
+    shown = frozenset() if others is None else shown_in(others)
+    return {label: replace(each, apart_from=each.apart_from | shown) for label, each in requests.items()}
+
+
+def recording_hash(folder: Path) -> str:
+    """What a result depends on that is computed from a recording, or from a run that kept one."""
+    path = open_recording(folder).path("recording.json")
+    if (folder / "run.json").is_file():
+        read_record(folder)  # an error where it was changed
+        check_file(folder, path.relative_to(folder).as_posix())
+    return file_hash(path)
+
+
+def _rectified(folder: Path) -> bool:
+    """Whether the positive part was recorded of some network."""
+    settings = open_recording(folder).described.get("settings", {})
+    return any(each.get("rectified") for each in settings.values())
+
+
+def write(run: Run, analysis: Analysis, recording: Recording) -> Results:
+    """Compute and write what an analysis makes of a recording, and what may be said of it."""
+    results = computed(run, analysis, recording)
+    _leave(run, analysis, results, recording)
+    return results
+
+
+def computed(run: Run, analysis: Analysis, *recordings: Recording) -> Results:
+    """The results; the time that it takes is told in the run."""
+    with run.timed("statistics"):
+        return analysis.results(*recordings)
+
+
+def _leave(run: Run, analysis: Analysis, results: Results, *recordings: Recording) -> None:
+    run.save(**analysis.facts(recordings[0]))
+    write_results(run, results)
+    cards = {label: card for recording in recordings for label, card in recording.networks.items()}
+    run.find(analysis.sentences(results, cards))
+
+
+def write_results(run: Run, results: Results) -> None:
+    """Write tables and arrays into a run's folder."""
+    for name, each in results.items():
+        if isinstance(each, pd.DataFrame):
+            run.write_table(name, each)
+        else:
+            run.write_arrays(name, each)

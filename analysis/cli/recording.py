@@ -1,0 +1,55 @@
+"""Recording what networks do."""
+
+import click
+
+from .. import choices
+from . import options as shared
+from .group import Choice, is_chosen
+from .program import MEASURE, main
+from .running import rehearse, say_recording
+
+
+@main.command(
+    section=MEASURE,
+    example="gelens record resnet50_se@weights.pth --data imagenet:DIR --tap gate --tap output --out runs/recording",
+)
+@shared.networks
+@shared.inputs
+@shared.untrained
+@shared.where
+@shared.option(
+    "--tap",
+    "taps",
+    multiple=True,
+    default=["output"],
+    show_default=True,
+    type=Choice(choices.TAPS),
+    help="output (after the last ReLU), branch (before the gate), gate, gated, sum (before the last ReLU); repeatable.",
+)
+@shared.rectify
+@shared.seed
+@shared.running
+@shared.shares
+@shared.out
+@shared.as_json
+@shared.dry_run
+def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options):
+    """Record what networks do with every image: predictions, and the activity of units at taps of blocks.
+
+    OUT then holds images.csv and a NumPy array for each network, block and tap, with a row for each image. The
+    statistics of `gelens selectivity --from OUT` need no network any more.
+    """
+    from ..commands.record import Record
+    from ..processes import is_first
+
+    inputs, how = shared.take_inputs(networks, options, seed), shared.take_sweep_options(options)
+    request = Record(inputs, how, stage, blocks, taps, rectify)
+    if how.rehearse:
+        rehearse(request.run)
+        return
+    recording = request.run(out, resume)
+    if not is_first():
+        return
+    say_recording(recording, out)
+    if how.shard and not is_chosen("json"):
+        click.echo(f"This is shard {how.shard}; when all are recorded: `gelens merge FOLDER… --out RECORDING`.")
