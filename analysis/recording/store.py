@@ -706,8 +706,8 @@ def check_same(folder: Path, before: dict, now: dict, others: Collection[str] = 
     if changed := differing_answers(before.get("answers", {}), now.get("answers", {})):
         raise UsageError(
             f"`{folder}` holds a recording of something else: {changed} answers the same images of noise otherwise "
-            f"than it did, though its weights and code are the same: it depends on something else, such as a file that its "
-            f"factory reads; choose another folder"
+            f"than it did, though its weights and code are the same: it depends on something else, such as a file that "
+            f"its factory reads; choose another folder"
         )
 
 
