@@ -470,6 +470,35 @@ def test_a_module_that_a_factory_imports_is_part_of_its_network(tmp_path, monkey
         record_requests({"it": Request(load_network(reference))}, make_data(12), options(), tmp_path / "r", resume=True)
 
 
+def test_a_file_that_a_factory_reads_is_part_of_what_a_network_is(tmp_path):
+    """No hash of weights or code sees it: the network answers noise otherwise."""
+    settings, factory = tmp_path / "settings.json", tmp_path / "reads.py"
+    factory.write_text(
+        "import json, pathlib, torch\n\n"
+        "class Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.factor = json.loads(pathlib.Path(__file__).with_name('settings.json').read_text())\n"
+        "        self.conv, self.fc = torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(4, 4)\n"
+        "    def forward(self, x):\n        return self.fc(self.factor * self.conv(x).relu().mean((2, 3)))\n\n"
+        "def build():\n    torch.manual_seed(0)\n    return Net()\n"
+    )
+    reference, data = f"{factory}:build", make_data(12)
+
+    def requested():
+        return {"it": Request(load_network(reference))}
+
+    settings.write_text("1.0")
+    interrupted(requested(), data, tmp_path / "r", 8)
+    record_requests(requested(), data, options("1/2"), tmp_path / "one")
+    settings.write_text("3.0")
+    with pytest.raises(UsageError, match="it answers the same images of noise otherwise than it did"):
+        record_requests(requested(), data, options(), tmp_path / "r", resume=True)
+    record_requests(requested(), data, options("2/2"), tmp_path / "two")
+    with pytest.raises(UsageError, match="it answered the same images of noise otherwise"):
+        gelens.merge([tmp_path / "one", tmp_path / "two"], tmp_path / "both")
+    settings.write_text("1.0")
+    assert record_requests(requested(), data, options(), tmp_path / "r", resume=True).finished
+
+
 def test_weights_have_one_hash_in_file_run_and_recording(tmp_path):
     network = make_network("mini_resnet_se:classes=4")
     save_weights(network, tmp_path / "w.safetensors")

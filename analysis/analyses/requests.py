@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
-from ..anatomy.sites import block_depths, signed_blocks
+from ..anatomy.hooks import attempt, evaluating, logits_of
+from ..anatomy.sites import block_depths, example_images, signed_blocks
 from ..data import ImageData, adapted, checked, preprocessing_for
 from ..data.adapting import known_classes, known_indices, known_labels
 from ..data.contents import sampled_contents
@@ -98,6 +100,7 @@ def record_requests(
         "depths": {label: _depths(request) for label, request in requests.items()},
         "data": description(data),
         "versions": versions(),
+        "answers": {each.label: _answers(each.network, image_shape(data, each.preprocessing)) for each in subjects},
         "sample": {} if folder is None else sampled_contents(data),
     }
     return run_pass(subjects, data, options, folder, resume, facts)
@@ -128,6 +131,13 @@ def _subject(label: str, request: Request, data, labels: np.ndarray | None) -> S
     card = network_card(network, preprocessing) | {"facts": network_facts(network, shape)}
     probes += [each if isinstance(each, Probe) else each(network, shape) for each in request.probes]
     return Subject(label, network, preprocessing, probes, card, request.apart_from)
+
+
+def _answers(network: nn.Module, shape: tuple[int, ...]) -> list[float]:
+    """Some logits for images of noise, by which a network is known whatever makes it what it is; finite ones."""
+    with evaluating(network), torch.inference_mode():
+        logits = logits_of(attempt(network, example_images(network, shape))).float()[:, :8]
+    return logits.flatten().tolist() if bool(logits.isfinite().all()) else []
 
 
 def _has_outputs_for(label: str, data, labels: np.ndarray | None, outputs: int, needed: bool) -> bool:

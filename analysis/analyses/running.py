@@ -75,7 +75,9 @@ class OnRecordings:
         if compared and given not in (0, compared):
             raise UsageError(f"--network is given {given} times; expected twice, or never")
         if recordings == 1 and (twice := [each for each in self.networks if self.networks.count(each) > 1]):
-            raise UsageError(f"`{twice[0]}` is named twice" + ("; it would be compared with itself" if compared else ""))
+            raise UsageError(
+                f"`{twice[0]}` is named twice" + ("; it would be compared with itself" if compared else "")
+            )
 
     def arguments(self) -> dict:
         """What results depend on."""

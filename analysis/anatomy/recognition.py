@@ -51,6 +51,8 @@ _SHAPING = _names(
 )
 _VIEWS = _names("view reshape expand expand_as unsqueeze squeeze getitem transpose permute flatten contiguous")
 """Functions that give the same values in another shape."""
+_AS_ANOTHER = _names("view_as reshape_as expand_as type_as")
+_SPREADING = _names("expand expand_as repeat broadcast_to interpolate upsample")
 _STRAIGHT = _SAME | _WEIGHTED | _SHAPING
 """Functions that a shortcut may call: none of them is an activation function."""
 
@@ -254,6 +256,8 @@ class _Reading:
         for shortcut, branch in ((0, 1), (1, 0)):
             least = weighted[shortcut] == 0 and weighted[branch] > 0
             if simple[shortcut] and weighted[branch] > 0 and (least or not simple[branch]):
+                if weighted[shortcut] and _kind(_followed(operands[branch]).operation) == ADD:
+                    raise _Unknown("three maps or more are added in the end, and the last of them is not its input")
                 return branch
         sums = sum(_kind(each) == ADD and len(_distinct(each.inputs)) == 2 for each in self.recorder.operations)
         if sums > 1 and not any(simple):
@@ -286,16 +290,19 @@ class _Reading:
         gates = [gate for gate in at_end + inside if self._is_stated(gate)]
         if self.stated.gate and not gates:
             raise UsageError(
-                f"block `{self.block}`: `{self.stated.gate}` multiplies no map of the branch by values that depend on "
-                f"the images"
+                f"block `{self.block}`: `{self.stated.gate}` multiplies no map of the branch, (N, C, H, W), by values "
+                f"(N, C, 1, 1) that depend on the images; a gate in another shape is not read"
             )
         kinds = [gate.kind for gate in gates]
         usable = [gate for gate in gates if gate.kind == "channel"]
         if not usable and kinds == ["mixed"]:
             usable = gates
+        if not self.stated.gate and not at_end and (unknown := _unknown_at_end(branch)):
+            return replace(found, site=None, gate_status=NOT_FOUND, why=unknown)
         if not usable:
             if not kinds:
-                return found
+                unknown = _unknown_behind(branch)
+                return replace(found, gate_status=NOT_FOUND, why=unknown) if unknown else found
             kind = "mixed" if "mixed" in kinds else kinds[0]
             why = f"its gates are {' and '.join(kinds)}: none has a value for each channel"
             return replace(found, gate_status=NOT_FOUND, gate_kind=kind, why=why)
@@ -421,16 +428,61 @@ def _gate(operation: Operation | None) -> _Gate | None:
     kinds = [_kind_of_values(value.tensor, whole) for value in operation.inputs]
     is_map = [value.tensor.shape == whole.shape for value in operation.inputs]
     if all(is_map):
+        spread = [_is_spread(value) for value in operation.inputs]
         constant = [kind == "channel" for kind in kinds]
         bounded = [bool(value.tensor.min() >= 0 and value.tensor.max() <= 1) for value in operation.inputs]
-        for told in (constant, bounded):
-            if sum(told) == 1:
+        for told in (spread, constant, bounded):
+            if sum(told) == 1 and kinds[told.index(True)]:
                 return _Gate(operation, told.index(True), kinds[told.index(True)])
         return None
     if not any(is_map):
         return None
     values = is_map.index(False)
     return _Gate(operation, values, kinds[values]) if kinds[values] else None
+
+
+def _is_spread(value: Value) -> bool:
+    """Whether values of one position were spread over all, as by `expand_as`, in a map of several."""
+    while (operation := value.operation) is not None and len(_traced(operation)) == 1:
+        before = _traced(operation)[0]
+        if before.tensor.numel() < value.tensor.numel() and operation.name in _SPREADING:
+            return before.tensor.shape[2:] in ((), (1, 1))
+        if operation.name not in _CHANNELWISE | _VIEWS:
+            return False
+        value = before
+    return False
+
+
+def _unknown_at_end(branch: Value) -> str:
+    """What gives a branch that may be a gate, in words; empty where a layer does, or a gate that is known."""
+    value = branch
+    while (operation := value.operation) is not None:
+        traced, gate, bent = _traced(operation), _gate(operation), _bent(operation)
+        if _kind(operation) == ADD:
+            if any(_gate(_followed(each).operation) for each in traced):
+                return "what a gate multiplies is added to another map before the branch's end"
+            return next(filter(None, map(_unknown_at_end, traced)), "")
+        if gate is not None and value is not branch:
+            return "what multiplies the branch at its end has another shape than (N, C, 1, 1), and may be a gate"
+        if bent is not None:
+            value = bent
+        elif _kind(operation) == CONCATENATE or (operation.name in _WEIGHTED and len(traced) == 1):
+            return ""
+        elif len(traced) > 1:
+            return f"`{operation.name}` at its branch's end joins values that depend on the images, and may be a gate"
+        else:
+            value = traced[0]
+    return ""
+
+
+def _unknown_behind(branch: Value) -> str:
+    """An operation within a branch that may be a gate, in words; empty where there is none."""
+    for operation in _operations_behind(branch):
+        if len(_traced(operation)) < 2 or _kind(operation) in (ADD, CONCATENATE) or _bent(operation) is not None:
+            continue
+        if (gate := _gate(operation)) is None or gate.kind in ("channel", "mixed"):
+            return f"`{operation.name}` within its branch joins values that depend on the images, and may be a gate"
+    return ""
 
 
 def _kind_of_values(values: torch.Tensor, whole: torch.Tensor) -> str:
@@ -451,7 +503,9 @@ def _kind(operation: Operation | None) -> str | None:
 
 
 def _traced(operation: Operation) -> list[Value]:
-    return _distinct(value for value in operation.inputs if value.traced)
+    """What an operation is given that depends on the images; of what it takes a shape or a type from, nothing."""
+    given = operation.inputs[:1] if operation.name in _AS_ANOTHER else operation.inputs
+    return _distinct(value for value in given if value.traced)
 
 
 def _distinct(values) -> list[Value]:

@@ -118,6 +118,10 @@ def _opened_tar(file: BinaryIO, path: Path, heads: "_Heads") -> tarfile.TarFile:
     return tarfile.open(fileobj=heads, mode="r:")
 
 
+_PADDING, _MOST_PADDING = 20 * tarfile.BLOCKSIZE, 2**20
+"""Bytes: what packers round a tar's size up to with zeros, and more than any of them does."""
+
+
 def _check_end(file: BinaryIO, offset: int, path: Path) -> None:
     """Where Python's reader stopped, which takes the end of the file and what is no head for the end as well.
 
@@ -130,6 +134,13 @@ def _check_end(file: BinaryIO, offset: int, path: Path) -> None:
         raise RunError(f"`{path}` ends without the zeros that end a tar: it was cut short; fetch it or pack it again")
     if block.strip(b"\0"):
         raise RunError(f"`{path}` is damaged: no member begins at byte {offset}; fetch it or pack it again")
+    zeros = os.fstat(file.fileno()).st_size - offset
+    padded = zeros <= _PADDING + 2 * tarfile.BLOCKSIZE or ((offset + zeros) % _PADDING == 0 and zeros <= _MOST_PADDING)
+    if zeros < 2 * tarfile.BLOCKSIZE or not padded:
+        raise RunError(
+            f"`{path}` ends in {zeros} bytes of zeros, which no packer writes: it was not fetched whole, or was cut "
+            f"short; fetch it or pack it again"
+        )
     while chunk := file.read(2**20):
         if chunk.strip(b"\0"):
             raise RunError(

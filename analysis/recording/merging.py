@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import UsageError
+from .answers import differing_answers
 from .store import Recording, check_same, check_same_images, difference, kept_of, open_any
 
 log = logging.getLogger(__name__)
@@ -84,11 +85,18 @@ def _check_alike(first: Piece, other: Piece) -> None:
             f"{mine['part']['images']} of {_name(mine)}, or their names, places, labels or files' sizes differ"
         )
     own = {"part", "rows_done", "finished", "images", "data", "versions", "made", "folders", "sums", "sample", "chosen"}
+    own |= {"answers"}
     own |= {"classes"} if not mine.get("labels_known", True) else set()
     for key in dict.fromkeys([*mine, *theirs]):
         if key not in own and mine.get(key) != theirs.get(key):
             text = difference(key, mine.get(key), theirs.get(key), "in the one", "in the other")
             raise UsageError(f"{first} and {other} are not of one recording: {text}")
+    if changed := differing_answers(mine.get("answers", {}), theirs.get("answers", {})):
+        raise UsageError(
+            f"{first} and {other} are not of one recording: {changed} answered the same images of noise otherwise, "
+            f"though its weights and code are the same: it depends on something else, such as a file that its factory "
+            f"reads"
+        )
     if mine.get("versions") != theirs.get("versions"):
         log.warning("%s was recorded with other versions than %s", other, first)
 

@@ -58,6 +58,7 @@ RECORDING = Fields(
     {
         "settings": Named(SETTINGS),
         "classes": Listed(str),
+        "answers": Named(Listed(float)),
         "depths": Named(Named(float)),
         "data": dict,
         "labels_known": bool,

@@ -31,6 +31,7 @@ from ..errors import RunError, UsageError, difference, unknown
 from ..files import RowSums, atomic_path, clear_unfinished, only_writer, remove_lock, to_disk
 from ..names import file_name
 from ..untrusted import LARGEST_TEXT, Fields, StoredRows, check_regular, conform, map_array, read_json
+from .answers import differing_answers
 from .shape import RECORDING, check_images, check_recording
 
 log = logging.getLogger(__name__)
@@ -707,7 +708,7 @@ def check_same(folder: Path, before: dict, now: dict, others: Collection[str] = 
         others: what may be another, beside what is done.
     """
     progress = {"rows_done", "finished", "images", "data", "versions", "made", "folders", "sums", "sample", "chosen"}
-    progress |= set(others)
+    progress |= {"answers", *others}
     if not now.get("labels_known", True):  # classes come with the labels
         progress.add("classes")
     for key in dict.fromkeys([*now, *before]):
@@ -716,6 +717,12 @@ def check_same(folder: Path, before: dict, now: dict, others: Collection[str] = 
                 f"`{folder}` holds a recording of something else: {difference(key, before.get(key), now.get(key))}; "
                 f"choose another folder"
             )
+    if changed := differing_answers(before.get("answers", {}), now.get("answers", {})):
+        raise UsageError(
+            f"`{folder}` holds a recording of something else: {changed} answers the same images of noise otherwise "
+            f"than it did, though its weights and code are the same: it depends on something else, such as a file that "
+            f"its factory reads; choose another folder"
+        )
 
 
 def _locked(folder: Path) -> ExitStack:

@@ -40,7 +40,7 @@ def test_what_is_ambiguous_can_be_stated_and_is_verified(parts):
         (Plain, {"branch": "a"}, "the branch `a` is none of the two maps that are added"),
         (Plain, {"shortcut": "a"}, "the shortcut `a` is none of the two maps"),
         (Plain, {"branch": "*"}, "has 6 modules `\\*` for its branch; expected one of"),
-        (SEModuleBlock, {"gate": "a"}, "`a` multiplies no map of the branch"),
+        (SEModuleBlock, {"gate": "a"}, r"`a` multiplies no map of the branch, \(N, C, H, W\)"),
     ],
 )
 def test_what_is_stated_must_hold(block, parts, message):

@@ -6,6 +6,7 @@ input x, what the branch's end, the shortcut and the gate are, computed apart fr
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -607,6 +608,54 @@ class Subtracted(Body):
         return x - self.body(x)
 
 
+class Gated(SEFunctional):
+    """A gate in a way that is not read: by what it multiplies, or where its product goes."""
+
+    def __init__(self, apply):
+        super().__init__()
+        self.apply_gate = apply
+
+    def forward(self, x):
+        y = self.body(x)
+        w = self.fc(y.mean((2, 3)))
+        return torch.relu(self.apply_gate(y, w) + x)
+
+
+def grouped(y, w):
+    """As a convolution with a group for each channel of each image."""
+    n, c, *size = y.shape
+    return F.conv2d(y.reshape(1, n * c, *size), w.reshape(n * c, 1, 1, 1), groups=n * c).view(n, c, *size)
+
+
+UNREAD: dict[str, tuple[Callable, str]] = {
+    "flattened": (lambda y, w: (y.flatten(2) * w[..., None]).view_as(y), "`mul` at its branch's end joins"),
+    "einsum": (lambda y, w: torch.einsum("nchw,nc->nchw", y, w), "`einsum` at its branch's end joins"),
+    "channels last": (
+        lambda y, w: (y.permute(0, 2, 3, 1) * w[:, None, None]).permute(0, 3, 1, 2),
+        "has another shape than",
+    ),
+    "divided": (lambda y, w: y / (1 / w)[..., None, None], "`div` at its branch's end joins"),
+    "residual": (lambda y, w: y + y * w[..., None, None], "is added to another map"),
+    "subtracted": (lambda y, w: y - y * w[..., None, None], "`sub` at its branch's end joins"),
+    "bmm": (lambda y, w: torch.bmm(torch.diag_embed(w), y.flatten(2)).view_as(y), "`bmm` at its branch's end joins"),
+    "grouped": (grouped, "`conv2d` at its branch's end joins"),
+    "masked": (lambda y, w: y.masked_fill(w[..., None, None] < 0.5, 0), "`masked_fill` at its branch's end joins"),
+    "stacked": (lambda y, w: torch.stack([a * b[:, None, None] for a, b in zip(y, w, strict=True)]), "`stack` at"),
+}
+"""By name how a gate is applied that is not read, and why the block is refused: it is not told to have none."""
+
+
+class ThreeMaps(Body):
+    """Identity, body and a projection, added in an order that leaves the projection last."""
+
+    def __init__(self):
+        super().__init__()
+        self.project = conv(kernel=1)
+
+    def forward(self, x):
+        return torch.relu(x + self.body(x) + self.project(x))
+
+
 UNKNOWN: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "two branches": (Ambiguous, "both maps that are added in the end could be the branch"),
     "RepVGG": (RepVGG, "both maps that are added in the end could be the branch"),
@@ -615,6 +664,8 @@ UNKNOWN: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "a stack's sum": (Stacked, "made by `sum`, which may or may not add a shortcut"),
     "pooled": (Pooled, "its sum is followed by functions that do not keep channels and positions apart"),
     "subtracted": (Subtracted, "made by `sub`"),
+    "three maps": (ThreeMaps, "three maps or more are added in the end"),
+    **{f"gate, {name}": (partial(Gated, apply), why) for name, (apply, why) in UNREAD.items()},
 }
 """By name what builds a block whose parts cannot be told, and why."""
 

@@ -66,9 +66,20 @@ def test_a_tar_that_was_cut_short_is_refused_wherever_it_was_cut(tmp_path):
     (tmp_path / "cut.tar").write_bytes(content[: edges[2]])
     with pytest.raises(RunError, match="cut short; fetch it or pack it again"):
         load_data(f"tar:{tmp_path}/cut.tar")
-    for whole in (content, content[: end + 512], content[: end + 1024], content + bytes(3_000_000)):
+    for whole in (content, content[: end + 1024], content + bytes(10240 * 3)):
         (tmp_path / "other.tar").write_bytes(whole)
         assert len(load_data(f"tar:{tmp_path}/other.tar")) == 4
+
+
+@pytest.mark.parametrize("zeros", [512, 30_000, 3_000_000])
+def test_a_tar_that_goes_on_in_zeros_was_not_fetched_whole(tmp_path, zeros):
+    """As a file is that a program made room for before it had its content."""
+    path = write_tar(tmp_path / "whole.tar", {f"cat/{number}.jpg": jpeg(number) for number in range(4)})
+    with tarfile.open(path) as archive:
+        edge = archive.getmembers()[2].offset
+    (tmp_path / "cut.tar").write_bytes(path.read_bytes()[:edge] + bytes(zeros))
+    with pytest.raises(RunError, match=f"ends in {zeros} bytes of zeros, which no packer writes"):
+        load_data(f"tar:{tmp_path}/cut.tar")
 
 
 def test_several_tars_in_one_file_and_a_damaged_head(tmp_path):

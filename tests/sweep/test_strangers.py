@@ -57,6 +57,27 @@ def test_a_network_that_flattens_by_view_is_measured_and_given_back_as_it_came(l
     lenet.to(quiet.device)(shown)  # takes them as they are shown
 
 
+class Strided(LeNet):
+    """Reads memory by strides, as no channels-last map lies."""
+
+    def forward(self, x):
+        x = self.pool(torch.relu(self.conv1(x)))
+        x = self.pool(torch.relu(self.conv2(x)))
+        x = torch.as_strided(x, (len(x), 400), (400, 1))
+        return self.fc3(torch.relu(self.fc2(torch.relu(self.fc1(x)))))
+
+
+def test_a_network_whose_logits_hang_on_the_memory_format_has_its_own(quiet):
+    torch.manual_seed(0)
+    network, data = Strided(), noise()
+    table = gelens.evaluate(network, data, quiet)
+    images, labels = data.tensors
+    with torch.no_grad():
+        wrong = (network(images).argmax(1) != labels).float().mean()
+        assert (network(images.contiguous(memory_format=torch.channels_last)) - network(images)).abs().max() > 1e-3
+    assert table["top1_error"].iloc[0] == pytest.approx(100 * float(wrong))
+
+
 def test_other_networks_keep_their_format_too(quiet):
     network = gelens.load_network("mini_resnet")
     gelens.evaluate(network, noise(), quiet)
