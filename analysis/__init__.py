@@ -25,6 +25,7 @@ _HOMES = {
     "record": ".api",
     "merge": ".recording.merging",
     "open_recording": ".recording",
+    "recording_from": ".recording.given",
     "ActivityRecorder": ".recorder",
     "ClassSelectivity": ".probes.class_selectivity",
     "FeatureImportance": ".probes.dropping",

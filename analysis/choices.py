@@ -21,6 +21,9 @@ but of a logit and signed)."""
 TAPS = ("output", "branch", "gate", "gated", "sum")
 """Where in a block its activity is taken; see `gelens.probes.activity`."""
 
+SIGNED = ("branch", "gated", "sum")
+"""Taps before an activation function, of whose maps the positive part is taken."""
+
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 """What is computed in; see `gelens.devices`."""
 

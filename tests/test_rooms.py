@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "analysis"
 
 RANKS = [
-    {"errors", "randomness", "names", "choices", "progress"},
+    {"errors", "randomness", "names", "choices", "progress", "plugins"},
     {"files", "untrusted", "interruption", "paper", "devices", "processes"},
     {"networks", "statistics"},
     {"data", "results", "anatomy"},
@@ -30,7 +30,7 @@ RANKS = [
 """The rooms of the house, the earliest first: modules or packages of the package."""
 
 WITHOUT_TORCH = (
-    *("errors", "choices", "progress", "files", "untrusted", "interruption", "randomness", "names", "paper"),
+    *("errors", "choices", "progress", "plugins", "files", "untrusted", "interruption", "randomness", "names", "paper"),
     *("statistics", "results", "figures", "recording", "tables", "report", "cli"),
 )
 

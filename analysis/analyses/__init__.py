@@ -6,8 +6,8 @@ entry point of the group `gelens.analyses`.
 
 import logging
 from functools import cache
-from importlib.metadata import entry_points
 
+from ..plugins import of_packages
 from .analysis import Analysis
 from .evaluation import Evaluation
 from .gates import Gates
@@ -31,19 +31,16 @@ GROUP = "gelens.analyses"
 def analyses() -> dict[str, type[Analysis]]:
     """Every analysis by the name of its command, those of other installed packages last.
 
-    One that cannot be loaded, is no analysis, or has a name that is taken is left out, which a warning tells.
+    One of a name that is taken is left out with a warning.
     """
     found: dict[str, type[Analysis]] = {each.name: each for each in OURS}
-    for point in entry_points(group=GROUP):
-        try:
-            kind = point.load()
-        except Exception as error:  # whatever somebody's module does as it is imported
-            log.warning("the analysis `%s` of %s cannot be loaded: %s", point.name, point.value, error)
-            continue
-        if not (isinstance(kind, type) and issubclass(kind, Analysis)):
-            log.warning("`%s` of the entry point `%s` is no gelens.analyses.analysis.Analysis", point.value, point.name)
-        elif kind.name in found:
-            log.warning("the analysis `%s` of %s has the name of another one", kind.name, point.value)
+    for kind in of_packages(GROUP, _is_analysis):
+        if kind.name in found:
+            log.warning("the analysis `%s` of %s has the name of another one", kind.name, kind.__module__)
         else:
             found[kind.name] = kind
     return found
+
+
+def _is_analysis(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Analysis)

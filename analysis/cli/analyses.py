@@ -43,8 +43,8 @@ def _click_option(each: Field, how: Option) -> Callable:
     return shared.of(how.section)(*flags, name, **settings)
 
 
-def _command(kind: type[Analysis]) -> None:
-    """Add the command of an analysis."""
+def add_command(kind: type[Analysis]) -> None:
+    """Add the command of an analysis, made from its declaration."""
     options = options_of(kind)
     own = [_click_option(each, how) for each, how in options.items() if how.section != RUN]
     run = [_click_option(each, how) for each, how in options.items() if how.section == RUN]
@@ -131,4 +131,4 @@ _EXTRA = {
 }
 
 for _kind in analyses().values():
-    _command(_kind)
+    add_command(_kind)

@@ -1,9 +1,11 @@
 """Every figure of a run's folder, from its tables: the files of this room whose names begin with fig or table.
 
 Each of those is one figure or several alike. It names in `NEEDS` the files of a run's folder that it is drawn from, and
-its `pictures(run, look)` yields the name and the figure of each that they allow. A new figure is a new file.
+its `pictures(run, look)` yields the name and the figure of each that they allow. A new figure is a new file. Other
+packages have theirs as modules that they name as entry points of the group `gelens.figures`.
 """
 
+import logging
 import math
 import pkgutil
 from collections.abc import Sequence
@@ -18,9 +20,14 @@ from ..choices import FORMATS
 from ..errors import RunError, UsageError, unknown
 from ..files import atomic_path
 from ..names import blocks_as_in_papers
+from ..plugins import of_packages
 from .stored import StoredRun
 from .style import STYLE, Look
 
+log = logging.getLogger(__name__)
+
+GROUP = "gelens.figures"
+"""Of entry points: modules with `NEEDS` and `pictures`."""
 DEFAULT_FORMATS = ("png", "pdf")
 DOTS_PER_INCH = 200
 
@@ -51,17 +58,26 @@ def draw(
 
     Raises:
         UsageError: there is no run, or none of its tables can be drawn; or an argument cannot be meant.
-        RunError: a file cannot be written.
+        RunError: a file cannot be written, or a table is not what the run wrote.
+
+    A figure that cannot be drawn is left out, which a warning tells, and the others are drawn.
     """
     check(formats, width, bins)
     run, look = StoredRun.open(folder, blocks), Look(width, bins)
     target = run.folder / "figures" if out is None else Path(out)
-    paths = []
+    paths, faults = [], []
     known = all(card.get("resnet_stages", True) for card in run.record.get("networks", {}).values())
     with blocks_as_in_papers(known):
         for module in figure_modules():
             if run.has(*module.NEEDS):
-                paths += drawn_by(module, run, look, target, formats)
+                try:
+                    paths += drawn_by(module, run, look, target, formats)
+                except UsageError as error:
+                    faults.append(error)
+    if not paths and faults:
+        raise faults[0]
+    for fault in faults:
+        log.warning("a figure is left out: %s", fault)
     if not paths:
         needed = sorted({name for module in figure_modules() for name in module.NEEDS if name.endswith(".csv")})
         raise UsageError(f"the run in `{folder}` has no table to draw; figures are drawn from {', '.join(needed)}")
@@ -103,9 +119,10 @@ def check(formats: Sequence[str] = DEFAULT_FORMATS, width: float | None = None, 
 
 
 def figure_modules() -> list[ModuleType]:
-    """The files of this room that draw figures."""
+    """The files of this room that draw figures, and modules of other packages that do."""
     names = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)])]
-    return [import_module(f".{name}", __package__) for name in names if name.startswith(("fig", "table"))]
+    ours = [import_module(f".{name}", __package__) for name in names if name.startswith(("fig", "table"))]
+    return [*ours, *of_packages(GROUP, lambda module: hasattr(module, "NEEDS") and hasattr(module, "pictures"))]
 
 
 def save(figure: Figure, path: Path | str, formats: Sequence[str] = DEFAULT_FORMATS) -> list[Path]:

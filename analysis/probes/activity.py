@@ -9,15 +9,12 @@ from torch import nn
 from ..anatomy.hooks import aside, capture, channel_means, find_module, hooked, layout_of
 from ..anatomy.operations import at_places
 from ..anatomy.sites import Site, find_sites, gate_values
-from ..choices import TAPS
+from ..choices import SIGNED, TAPS
 from ..errors import UsageError, unknown
 from ..recording import Kept
 from .probe import Moment
 
 """After the shortcut and the last ReLU; before the gate; the gate's value; after it; before the last ReLU."""
-
-SIGNED = ("branch", "gated", "sum")
-"""Taps whose maps are negative in places: the mean of their positive part is kept."""
 
 
 class Activity:

@@ -1,6 +1,7 @@
 """A run's figures as SVG inside a page: with their text for who can't see them, and names of their own."""
 
 import io
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from xml.etree import ElementTree
 
+from ..errors import UsageError
 from ..figures.drawing import drawn_by, figure_modules
 from ..figures.stored import StoredRun
 from ..figures.style import COLUMN, Look
@@ -18,6 +20,8 @@ from .sources import Source
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ElementTree.register_namespace("", _SVG)
 ElementTree.register_namespace("xlink", _LINK)
+
+log = logging.getLogger(__name__)
 
 MOST_NARROW = 250_000
 """Characters of a figure that is also drawn in one column's width, for a phone."""
@@ -46,7 +50,7 @@ class Picture:
 
 
 def pictures_of(source: Source, prefix: str) -> Iterator[Picture]:
-    """Every figure that a run's tables allow.
+    """Every figure that a run's tables allow; one that cannot be drawn is left out, which a warning tells.
 
     Args:
         prefix: of the identifiers in the figures, so that those of several runs are told apart.
@@ -56,7 +60,11 @@ def pictures_of(source: Source, prefix: str) -> Iterator[Picture]:
             continue
         title = (module.__doc__ or module.__name__).splitlines()[0].rstrip(".")
         with blocks_as_in_papers(source.stages_known):
-            wide, narrow = (_svgs(module, source.run, Look(width)) for width in (None, COLUMN))
+            try:
+                wide, narrow = (_svgs(module, source.run, Look(width)) for width in (None, COLUMN))
+            except UsageError as error:
+                log.warning("a figure is left out: %s", error)
+                continue
         for name, svg in wide.items():
             small = narrow.get(name, "")
             identifier = f"{prefix}-{name}"
