@@ -15,7 +15,7 @@ from ..devices import resolve_device
 from ..errors import RunError, UsageError
 from ..networks.weights import network_card
 from ..recording import Recording, open_recording
-from ..recording.store import discard
+from ..recording.format import discard
 from ..results.run import Run
 from ..results.sealing import check_file
 from ..statistics.trainings import groups_of

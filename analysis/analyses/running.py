@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..files import file_hash
 from ..names import unique_label
 from ..recording import Recording, open_recording
-from ..recording.store import discard
+from ..recording.format import discard
 from ..results.run import Run, read_record
 from ..results.sealing import check_file
 from ..sweep.passing import SweepOptions

@@ -1,5 +1,6 @@
 """The recording: what a pass kept of every image, one row an image. Reading it needs no torch and no network."""
 
-from .store import Kept, Recording, open_recording
+from .format import Kept
+from .store import Recording, open_recording
 
 __all__ = ["Kept", "Recording", "open_recording"]

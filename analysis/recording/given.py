@@ -10,7 +10,8 @@ import pandas as pd
 from ..choices import SIGNED, TAPS
 from ..errors import RunError, UsageError, unknown
 from ..untrusted import map_array
-from .store import Kept, Recording
+from .format import Kept
+from .store import Recording
 
 _FACTS = ("extent", "pool", "parameters", "gmacs", "published_top1_error", "published_top5_error", "published_gmacs")
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..errors import UsageError
+from ..errors import UsageError, difference
 from .answers import differing_answers
-from .store import Recording, check_same, check_same_images, difference, kept_of, open_any
+from .format import kept_of
+from .same import check_same, check_same_images
+from .store import Recording, open_any
 
 log = logging.getLogger(__name__)
 

@@ -13,64 +13,34 @@ On disk it is a folder that anyone opens without this package:
 
 import hashlib
 import json
-import logging
-import os
-import shutil
-import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..errors import RunError, UsageError, difference, unknown
-from ..files import RowSums, atomic_path, clear_unfinished, only_writer, remove_lock, to_disk
-from ..names import file_name
-from ..untrusted import LARGEST_TEXT, Fields, StoredRows, check_regular, conform, map_array, read_json
-from .answers import differing_answers
-from .shape import RECORDING, check_images, check_recording
-
-log = logging.getLogger(__name__)
-
-FORMAT = 1
-"""Of the folder: another number is another layout."""
-
-_ROWS = 4096
-
-IMAGE_COLUMNS = ("row", "index", "identifier", "label", "class", "bytes", "content")
-OTHERS = {
-    "identifier": "they have other names",
-    "index": "they have other places in their split",
-    "label": "they have other labels",
-    "bytes": "their files have changed in size",
-    "content": "they show something else",
-}
-"""What another value in a column of images.csv says."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """An array that a probe keeps of every image.
-
-    Args:
-        name: of its file, such as `layer3.5.output`.
-        shape: of a row; () for one number an image.
-        dtype: NumPy's name of it.
-        finite: whether a pass is to stop at a value that is NaN or infinite.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str = "float32"
-    finite: bool = True
-
-    @property
-    def bytes_an_image(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+from ..errors import RunError, UsageError, unknown
+from ..files import to_disk
+from ..untrusted import StoredRows, map_array
+from .format import (
+    FORMAT,
+    Kept,
+    discard,
+    folder_of,
+    folders_of,
+    open_arrays,
+    read_described,
+    read_images,
+    unreadable,
+    write_at,
+    write_described,
+    write_images,
+)
+from .sums import Sums
 
 
 class Recording:
@@ -94,7 +64,7 @@ class Recording:
         self._arrays = dict(arrays)
         self._listed = False  # whether images.csv says what `images` does
         self._lock = ExitStack()
-        self._sums = _Sums(described)
+        self._sums = Sums(described)
         self._trusted = set(self._arrays) if folder is None else set()  # whose rows were compared with their sums
 
     @classmethod
@@ -127,7 +97,7 @@ class Recording:
         described = {
             "format": FORMAT,
             **json.loads(json.dumps(dict(facts))),
-            "folders": _folders(kept),
+            "folders": folders_of(kept),
             "arrays": {
                 network: [asdict(each) | {"shape": list(each.shape)} for each in several]
                 for network, several in kept.items()
@@ -144,7 +114,9 @@ class Recording:
                 for each in several
             }
             return cls(described, images, arrays)
-        return _on_disk(Path(folder), described, images, resume)
+        from .beginning import on_disk  # which needs this class
+
+        return on_disk(Path(folder), described, images, resume)
 
     # -- what is in it
 
@@ -240,7 +212,7 @@ class Recording:
         try:
             yield
         except (OSError, ValueError) as error:
-            raise _unreadable(self.folder, f"{name}.npy", network, error) from error
+            raise unreadable(self.folder, f"{name}.npy", network, error) from error
 
     def _check_sums(self, network: str, name: str) -> None:
         if self._sums.of(network, name).differ(self._arrays[network, name]):
@@ -364,7 +336,7 @@ class Recording:
     def made_by(self, start: int, stop: int, versions: Mapping | None) -> None:
         """Say by which versions rows were made that were just written; those of this process, if nothing is said."""
         if versions is not None:
-            self.described["made"] = _with_range(self.described.get("made", []), start, stop, versions)
+            self.described["made"] = with_range(self.described.get("made", []), start, stop, versions)
 
     def _write_rows(self, network: str, name: str, start: int, values: np.ndarray) -> None:
         """Into the file, not into its mapping: a full disk or a file cut short would kill the process there."""
@@ -373,7 +345,7 @@ class Recording:
         values = np.ascontiguousarray(values, array.dtype)
         with _said(self.folder):
             self._check_length(network, name, array)
-            _write_at(array, start, values)
+            write_at(array, start, values)
         if sums.rows != start:  # a foreign loader's batches do not begin where the rows that are done end
             with self._read(network, name):
                 sums.settle(start, array)
@@ -416,10 +388,10 @@ class Recording:
                 self._check_length(network, name, array)
                 to_disk(array.path)
         if not self._listed:
-            _write_images(self.folder, self.images)
+            write_images(self.folder, self.images)
             self._listed = True
         sums = self._sums.of_rows(self.rows_done, self._arrays, self.images)
-        _write_json(self.folder, self.described | {"sums": sums})
+        write_described(self.folder, self.described | {"sums": sums})
 
     def finish(self) -> None:
         """Flush, and say that all rows are there."""
@@ -440,79 +412,19 @@ class Recording:
             discard(self.folder)
 
 
-def _write_at(stored: StoredRows, start: int, values: np.ndarray) -> None:
-    with stored.path.open("r+b") as file:
-        file.seek(stored.offset + start * stored.row_bytes)
-        file.write(values.data)
-
-
-def _unreadable(folder: Path | None, name: str, network: str, error: Exception) -> RunError:
-    """A file that the system cannot read, as where too many are open, is not damaged for that."""
-    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-        return RunError(f"`{name}` of {network} in `{folder}` cannot be read: {error.strerror or error}")
-    what = " is missing" if isinstance(error, OSError) else f": {error}"
-    return RunError(f"the recording in `{folder}` is damaged: `{name}` of {network}{what}")
-
-
-def _with_range(made: list[dict], start: int, stop: int, versions: Mapping) -> list[dict]:
+def with_range(made: list[dict], start: int, stop: int, versions: Mapping) -> list[dict]:
     """By ranges of rows what made them, with the rows from `start` on made anew.
 
-    >>> first = _with_range([], 0, 4, {"torch": "1"})
-    >>> [(each["start"], each["stop"]) for each in _with_range(first, 4, 6, {"torch": "1"})]
+    >>> first = with_range([], 0, 4, {"torch": "1"})
+    >>> [(each["start"], each["stop"]) for each in with_range(first, 4, 6, {"torch": "1"})]
     [(0, 6)]
-    >>> [(each["start"], each["stop"]) for each in _with_range(first, 3, 6, {"torch": "2"})]
+    >>> [(each["start"], each["stop"]) for each in with_range(first, 3, 6, {"torch": "2"})]
     [(0, 3), (3, 6)]
     """
     before = [each | {"stop": min(each["stop"], start)} for each in made if each["start"] < start]
     if before and before[-1]["stop"] == start and before[-1]["versions"] == versions:
         return [*before[:-1], before[-1] | {"stop": stop}]
     return [*before, {"start": start, "stop": stop, "versions": dict(versions)}]
-
-
-class _Sums:
-    """Of the rows that are done: those of each array, and of their images in images.csv."""
-
-    def __init__(self, described: Mapping):
-        done, known = described["rows_done"], described.get("sums", {})
-        self._arrays: dict[tuple[str, str], RowSums] = {}
-        for network, name, _ in _arrays_of(described):
-            # a recording of before there were sums is taken as it is
-            sums = known.get("arrays", {}).get(network, {}).get(name)
-            self._arrays[network, name] = RowSums(sums or (), done if sums else 0)
-        self._images: tuple[int, int] = (known.get("images", 0), done if "images" in known else 0)
-
-    def of(self, network: str, name: str) -> RowSums:
-        return self._arrays[network, name]
-
-    def add_images(self, images: pd.DataFrame, start: int, stop: int) -> None:
-        before, listed = self._images
-        if listed != start:
-            before, start = 0, 0
-        self._images = (_images_sum(images, start, stop, before), stop)
-
-    def images_differ(self, images: pd.DataFrame) -> bool:
-        """Whether the images of the rows that are done are others than those that were added."""
-        added, listed = self._images
-        return _images_sum(images, 0, listed, 0) != added
-
-    def of_rows(self, done: int, arrays: Mapping, images: pd.DataFrame) -> dict:
-        """As recording.json has them, of the rows that are done: writing may have been left at any statement."""
-        if self._images[1] != done:
-            self.add_images(images, 0, done)
-        said: dict[str, dict] = {}
-        for (network, name), sums in self._arrays.items():
-            if sums.rows != done:
-                sums.settle(done, arrays[network, name])
-            said.setdefault(network, {})[name] = sums.sums
-        return {"arrays": said, "images": self._images[0]}
-
-
-def _images_sum(images: pd.DataFrame, start: int, stop: int, before: int) -> int:
-    for row in images[list(IMAGE_COLUMNS)].iloc[start:stop].itertuples(index=False):
-        if not row[-1]:  # as in recordings of before contents were kept
-            row = row[:-1]
-        before = zlib.crc32("\x1f".join(map(str, row)).encode("utf-8", "surrogateescape"), before)
-    return before
 
 
 @contextmanager
@@ -548,327 +460,17 @@ def open_recording(folder: Path | str) -> Recording:
 
 def open_any(folder: Path | str) -> Recording:
     """A recording to be read, finished or not, whole or a part."""
-    folder = _folder_of(Path(folder))
-    described = _read_json(folder)
-    return _opened(folder, described, _read_images(folder, described))
+    folder = folder_of(Path(folder))
+    described = read_described(folder)
+    return opened(folder, described, read_images(folder, described))
 
 
-def _opened(folder: Path, described: dict, images: pd.DataFrame) -> Recording:
+def opened(folder: Path, described: dict, images: pd.DataFrame) -> Recording:
     """A recording whose arrays are compared with their sums when they are first asked for."""
-    recording = Recording(described, images, _open_arrays(folder, described), folder)
+    recording = Recording(described, images, open_arrays(folder, described), folder)
     if recording._sums.images_differ(images):
         raise RunError(
             f"the recording in `{folder}` is damaged: images.csv does not list the images that were recorded; record "
             f"again in another folder"
         )
     return recording
-
-
-def begun_with(folder: Path | str) -> dict:
-    """What recording.json says of a recording that was begun in a folder; nothing where none was."""
-    return _read_json(Path(folder)) if (Path(folder) / "recording.json").is_file() else {}
-
-
-def _folder_of(folder: Path) -> Path:
-    for each in (folder, folder / "recording"):
-        if (each / "recording.json").is_file():
-            return each
-    raise UsageError(f"no recording in `{folder}` (no recording.json); `gelens record` makes one")
-
-
-def _folders(networks: Mapping) -> dict[str, str]:
-    """A folder's name for each network."""
-    folders: dict[str, str] = {}
-    for label in networks:
-        base = file_name(label).lstrip(".") or "network"
-        name, number = base, 1
-        while name in (*folders.values(), "images.csv", "recording.json"):
-            number += 1
-            name = f"{base}-{number}"
-        folders[label] = name
-    return folders
-
-
-def _on_disk(folder: Path, described: dict, images: pd.DataFrame, resume: bool) -> Recording:
-    _refuse_others(folder, described)  # before a lock is written among them
-    lock = _locked(folder)
-    try:
-        recording = _begun(folder, described, images, resume)
-    except BaseException:
-        lock.close()
-        raise
-    recording._lock = lock
-    return recording
-
-
-def _begun(folder: Path, described: dict, images: pd.DataFrame, resume: bool) -> Recording:
-    """A recording in a folder that no other process writes."""
-    clear_unfinished(folder)
-    if (folder / "recording.json").is_file():
-        before = _read_json(folder)
-        if not resume:
-            raise UsageError(f"`{folder}` holds a recording already: add --resume to go on, or choose another folder")
-        check_same(folder, before, described)
-        return _resumed(folder, before, described, images)
-    for network in described["folders"].values():  # of a process that was killed as it began
-        shutil.rmtree(folder / network, ignore_errors=True)
-    _make_arrays(folder, described)
-    recording = Recording(described, images, _open_arrays(folder, described), folder)
-    recording.flush()
-    return recording
-
-
-def _refuse_others(folder: Path, described: dict) -> None:
-    """A folder of something else is not written into; one that was locked for a recording holds the beginning of it."""
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if "recording.json" in names:
-        return
-    begun = set(described["folders"].values()) | {"images.csv"} if ".lock" in names else set()
-    if any(name not in begun and not name.startswith(".") for name in names):
-        raise UsageError(f"`{folder}` is not empty and holds no recording; choose another folder")
-
-
-def _resumed(folder: Path, before: dict, described: dict, images: pd.DataFrame) -> Recording:
-    """An unfinished recording to go on with; images after those that are done may have been taken out meanwhile."""
-    done = before["rows_done"]
-    if before["finished"] and before["images"] != len(images):
-        raise UsageError(f"`{folder}` is of {before['images']} images, now {len(images)}; choose another folder")
-    recorded = _read_images(folder, before, len(images))
-    check_same_images(folder, recorded[:done], images[:done])
-    _check_contents(folder, before.get("sample") or {}, described.get("sample") or {})
-    recording = _opened(folder, before, recorded)
-    if not before["finished"]:
-        recording.check()
-    for column in ("label", "class", "content"):
-        images.loc[: done - 1, column] = recorded[column].iloc[:done].to_numpy()
-    if before.get("versions") != described.get("versions"):
-        log.warning("the recording in %s was begun with other versions: %s", folder, before.get("versions"))
-    kept = ("rows_done", "finished", "folders", "classes", "sums", "chosen", "made")
-    described = described | {name: before[name] for name in kept if name in before}
-    if done and "made" not in before and "versions" in before:  # of an older version
-        described["made"] = _with_range([], 0, done, before["versions"])
-    if before["images"] != len(images):
-        _shorten(folder, before, described, images)
-    resumed = Recording(described, images, _open_arrays(folder, described), folder)
-    resumed._trusted = recording._trusted
-    return resumed
-
-
-def check_same_images(folder: Path, recorded: pd.DataFrame, images: pd.DataFrame) -> None:
-    """Raise a RunError where images that a folder has recorded are others now, as far as they are known already."""
-    for column in OTHERS:
-        then, now = (each[column].to_numpy() for each in (recorded, images))
-        if column == "label" and (now == -1).all():
-            continue  # not known before they are read
-        differ = len(then) != len(now) or then != now
-        if column == "content" and len(then) == len(now):
-            differ &= (then != "") & (now != "")
-        if np.any(differ):
-            raise RunError(others_now(folder, len(recorded), OTHERS[column]))
-
-
-def others_now(folder: Path | str | None, images: int, what: str) -> str:
-    """That images, which a recording has already, are others by now."""
-    recorded = f"the {images} images that `{folder}` has recorded already"
-    return f"{recorded} are others now: {what}; begin again in another folder"
-
-
-def _check_contents(folder: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Images whose content was sampled both times, as `gelens.data.contents` does, show the same."""
-    for name, content in before.items():
-        if now.get(name, content) != content:
-            raise UsageError(
-                f"`{folder}` holds a recording of something else: the content of image `{name}` has changed; choose "
-                f"another folder"
-            )
-
-
-def _shorten(folder: Path, before: dict, described: dict, images: pd.DataFrame) -> None:
-    """Arrays for another number of images, with the rows that are done, beside the old ones until they are whole."""
-    taken = set(before["folders"].values())
-    described["folders"] = {label: f"{name}-" for label, name in before["folders"].items()}
-    if taken & set(described["folders"].values()):
-        described["folders"] = {label: f"{name}--" for label, name in before["folders"].items()}
-    _make_arrays(folder, described)
-    old, done = _open_arrays(folder, before), described["rows_done"]
-    for key, array in _open_arrays(folder, described).items():
-        for start in range(0, done, _ROWS):
-            _write_at(array, start, old[key][start : min(start + _ROWS, done)])
-        to_disk(array.path)
-    _write_images(folder, images)
-    _write_json(folder, described)
-    for name in taken:
-        shutil.rmtree(folder / name, ignore_errors=True)
-
-
-def check_same(folder: Path, before: dict, now: dict, others: Collection[str] = ()) -> None:
-    """What a folder holds is a recording of the same.
-
-    Args:
-        others: what may be another, beside what is done.
-    """
-    progress = {"rows_done", "finished", "images", "data", "versions", "made", "folders", "sums", "sample", "chosen"}
-    progress |= {"answers", *others}
-    if not now.get("labels_known", True):  # classes come with the labels
-        progress.add("classes")
-    for key in dict.fromkeys([*now, *before]):
-        if key not in progress and before.get(key) != now.get(key):
-            raise UsageError(
-                f"`{folder}` holds a recording of something else: {difference(key, before.get(key), now.get(key))}; "
-                f"choose another folder"
-            )
-    if changed := differing_answers(before.get("answers", {}), now.get("answers", {})):
-        raise UsageError(
-            f"`{folder}` holds a recording of something else: {changed} answers the same images of noise otherwise "
-            f"than it did, though its weights and code are the same: it depends on something else, such as a file that "
-            f"its factory reads; choose another folder"
-        )
-
-
-def _locked(folder: Path) -> ExitStack:
-    lock = ExitStack()
-    lock.enter_context(only_writer(folder))
-    return lock
-
-
-def _make_arrays(folder: Path, described: dict) -> None:
-    """Files of zeros with all their space reserved: a full disk must not kill the process as it writes."""
-    needed = predicted_bytes(described)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise RunError(
-            f"the recording would take {needed / 2**30:.2f} GiB in `{folder}`, which has {free / 2**30:.2f} GiB free: "
-            f"fewer blocks, taps or images, or another disk"
-        )
-    try:
-        for network, name, kept in _arrays_of(described):
-            path = folder / described["folders"][network] / f"{name}.npy"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shape = (described["images"], *kept["shape"])
-            array = np.lib.format.open_memmap(path, "w+", np.dtype(kept["dtype"]), shape)
-            del array
-            if hasattr(os, "posix_fallocate") and path.stat().st_size:  # not on macOS
-                with path.open("r+b") as file:
-                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    except OSError as error:
-        for network in described["folders"].values():
-            shutil.rmtree(folder / network, ignore_errors=True)
-        raise RunError(f"cannot write the recording in `{folder}`: {error.strerror or error}") from error
-
-
-def predicted_bytes(described: Mapping) -> int:
-    """What the arrays of a recording take."""
-    each_image = sum(Kept(**kept).bytes_an_image for _, _, kept in _arrays_of(described))
-    return described["images"] * each_image
-
-
-def kept_of(described: Mapping) -> dict[str, list[Kept]]:
-    """By network, what a recording keeps of each image."""
-    return {
-        network: [Kept(each["name"], tuple(each["shape"]), each["dtype"]) for each in several]
-        for network, several in described["arrays"].items()
-    }
-
-
-def _arrays_of(described: Mapping):
-    for network, several in described["arrays"].items():
-        for kept in several:
-            yield network, kept["name"], kept
-
-
-def _open_arrays(folder: Path, described: dict) -> dict[tuple[str, str], StoredRows]:
-    arrays = {}
-    for network, name, kept in _arrays_of(described):
-        path = folder / described["folders"][network] / f"{name}.npy"
-        shape = (described["images"], *kept["shape"])
-        try:
-            array = StoredRows(path)
-        except (OSError, ValueError) as error:
-            raise _unreadable(folder, path.name, network, error) from error
-        if array.shape != shape or array.dtype != np.dtype(kept["dtype"]):
-            raise RunError(
-                f"the recording in `{folder}` is damaged: `{path.name}` of {network} is {array.dtype} {array.shape}, "
-                f"expected {kept['dtype']} {shape}"
-            )
-        arrays[network, name] = array
-    return arrays
-
-
-def _write_json(folder: Path, described: dict) -> None:
-    with atomic_path(folder / "recording.json") as temporary:
-        summed = described | {"sum": _sum_of(described)}
-        text = json.dumps(summed, indent=2, ensure_ascii=False) + "\n"
-        temporary.write_text(text, "utf-8", "backslashreplace")
-
-
-def _sum_of(described: Mapping) -> str:
-    """A hash of what recording.json says beside it."""
-    said = {name: value for name, value in described.items() if name != "sum"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _read_json(folder: Path) -> dict:
-    path = folder / "recording.json"
-    try:
-        described = read_json(path, Fields({"format": int}))
-        if described["format"] != FORMAT:
-            raise UsageError(
-                f"`{path}` is of format {described['format']}, this version reads format {FORMAT}: record again, or "
-                f"use the version that made it"
-            )
-        conform(described, RECORDING)
-        check_recording(described)
-        if described.pop("sum", None) not in (None, _sum_of(described)):
-            raise ValueError("it says something else than was written")
-    except UsageError:
-        raise
-    except OSError as error:
-        raise RunError(f"`{path}` cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise RunError(f"`{path}` is damaged: {error}") from error
-    return described
-
-
-def _write_images(folder: Path, images: pd.DataFrame) -> None:
-    with atomic_path(folder / "images.csv") as temporary:
-        images.to_csv(temporary, index=False)
-
-
-def _read_images(folder: Path, described: dict, others: int | None = None) -> pd.DataFrame:
-    """The table of images; it may be of `others` many where a recording was killed as it was shortened to them."""
-    path = folder / "images.csv"
-    try:
-        check_regular(path, LARGEST_TEXT)
-        text = {"identifier": str, "class": str, "content": object}
-        images = pd.read_csv(path, dtype=text, keep_default_na=False)
-        if list(images.columns) == list(IMAGE_COLUMNS[:-1]):  # of before contents were kept
-            images["content"] = pd.Series("", images.index, dtype=object)
-        if list(images.columns) != list(IMAGE_COLUMNS):
-            raise ValueError(f"columns {', '.join(images.columns)}, expected {', '.join(IMAGE_COLUMNS)}")
-        images = images.astype(dict.fromkeys(("row", "index", "label", "bytes"), np.int64))
-        check_images(images, described)
-    except FileNotFoundError as error:
-        raise RunError(f"the recording in `{folder}` is damaged: images.csv is missing") from error
-    except OSError as error:
-        raise RunError(f"`{path}` cannot be read: {error.strerror or error}") from error
-    except (ValueError, TypeError, OverflowError) as error:
-        raise RunError(f"the recording in `{folder}` is damaged: images.csv: {error}") from error
-    if len(images) not in (described["images"], others):
-        raise RunError(
-            f"the recording in `{folder}` is damaged: images.csv has {len(images)} images, recording.json "
-            f"{described['images']}"
-        )
-    return images
-
-
-def discard(folder: Path) -> None:
-    """Delete a recording."""
-    with suppress(UsageError, RunError):
-        described = _read_json(folder)
-        for name in described["folders"].values():
-            shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("recording.json", "images.csv"):
-        (folder / name).unlink(missing_ok=True)
-    remove_lock(folder)
-    with suppress(OSError):
-        folder.rmdir()

@@ -41,7 +41,8 @@ from ..probes.predictions import Predictions
 from ..probes.probe import Moment, Probe, Tuned
 from ..progress import progress_bar
 from ..recording import Kept, Recording
-from ..recording.store import begun_with, others_now
+from ..recording.beginning import begun_with
+from ..recording.same import others_now
 from .finite import LOGITS, NotFinite, check_rows, check_weights, first_strange_module
 from .rehearsal import Plan, Rehearsed
 from .sharing import Announced, Shard, parts_folder, record_together, some_of

@@ -34,7 +34,8 @@ from gelens.files import RowSums
 from gelens.networks import load_network, mindspore
 from gelens.networks.checkpoints import read_checkpoint
 from gelens.recording import Kept, Recording, open_recording
-from gelens.recording.store import _images_sum, _sum_of, discard
+from gelens.recording.format import discard, sum_of
+from gelens.recording.sums import images_sum
 from gelens.results.run import read_record
 from gelens.tables.selectivity import Statistics, read_groups, selectivity_tables
 from tests.conftest import make_data, make_network
@@ -464,9 +465,9 @@ def with_sums(files: Files) -> Files:
             dtype=dict.fromkeys(("identifier", "class", "content"), str),
             na_filter=False,
         )
-        described["sums"]["images"] = _images_sum(table, 0, len(table), 0)
+        described["sums"]["images"] = images_sum(table, 0, len(table), 0)
     with suppress(Exception):
-        described["sum"] = _sum_of(described)
+        described["sum"] = sum_of(described)
     return files | {"r/recording.json": json.dumps(described).encode()}
 
 

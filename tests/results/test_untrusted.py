@@ -17,7 +17,7 @@ from gelens.data.manifests import read_manifest
 from gelens.errors import RunError, UsageError, plain
 from gelens.figures.drawing import draw
 from gelens.recording import Kept, Recording, open_recording
-from gelens.recording.store import discard
+from gelens.recording.format import discard
 from gelens.results.run import Run, read_record, read_table
 from gelens.tables.evaluation import evaluation_table
 from gelens.untrusted import Fields, Listed, Named, StoredRows, Whose, conform, map_array, parse_json, read_arrays
