@@ -21,6 +21,7 @@ _HOMES = {
     "images_for": ".api",
     "selectivity": ".api",
     "pruning": ".api",
+    **dict.fromkeys(("gates", "taps", "lesions", "levels", "rarefaction", "match", "ask"), ".api"),
     "train": ".training",
     "record": ".api",
     "merge": ".recording.merging",

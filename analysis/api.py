@@ -1,20 +1,16 @@
 """For people: networks and images in, a recording or tables out."""
 
-import inspect
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
-from functools import wraps
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import nn
 
-from .analyses.analysis import Analysis
-from .analyses.pruning import Pruning
+from .analyses import Evaluation, Gates, Lesions, Levels, Match, Pruning, Rarefaction, Selectivity, Taps
+from .analyses.asking import ask, function_of, with_options
 from .analyses.requests import Request, record_requests
-from .analyses.running import asked
 from .anatomy.sites import resolve_blocks
 from .choices import ORDERS, RATIOS
 from .data import load_data, preprocessing_for
@@ -27,31 +23,12 @@ from .recording import Recording
 from .statistics import PERMUTATIONS, REPLICATES
 from .subjects import Networks, fit_classes, label_networks
 from .sweep.passing import SweepOptions, network_input, prepared, settle_format
-from .tables.evaluation import chance_sentences, evaluation_table
-from .tables.pruning import pruning_table
-from .tables.selectivity import Statistics, selectivity_tables
+from .tables.evaluation import chance_sentences
 
 log = logging.getLogger(__name__)
 
 
-def _takes_options(function: Callable) -> Callable:
-    """An argument that belongs into `options` is refused with the way to give it."""
-    own = {each.name for each in fields(SweepOptions)}
-
-    @wraps(function)
-    def checked_call(*args, **arguments):
-        if misplaced := [name for name in arguments if name in own - inspect.signature(function).parameters.keys()]:
-            given = ", ".join(f"{name}={arguments[name]!r}" for name in misplaced)
-            raise TypeError(
-                f"{function.__name__}() takes {', '.join(misplaced)} in its options: "
-                f"options=gelens.SweepOptions({given})"
-            )
-        return function(*args, **arguments)
-
-    return checked_call
-
-
-@_takes_options
+@with_options
 def record(
     networks: Networks,
     data,
@@ -87,31 +64,32 @@ def record(
     return record_requests(requests, data, options, out, resume)
 
 
-@_takes_options
+@with_options
 def evaluate(
-    networks: Networks, data, options: SweepOptions | None = None, classes_by_position: bool = False
+    networks: Networks | Recording | Path,
+    data=None,
+    options: SweepOptions | None = None,
+    classes_by_position: bool = False,
 ) -> pd.DataFrame:
     """Top-1 and top-5 error of networks on data: the columns of `evaluation.csv`, errors in percent.
 
     Args:
-        networks: a network or reference, several, or a mapping from labels.
+        networks: a network or reference, several, or a mapping from labels; or a recording, or its folder's Path.
         data: a reference, or a torch Dataset or sequential DataLoader of (image, label).
-        options: how the pass is run.
+        options: how the pass is run; its fields, such as `device`, can be given as they are, too.
         classes_by_position: class k of the images is output k, whatever it is called.
     """
-    labelled = label_networks(networks)
-    data = fit_classes(labelled.values(), load_data(data), classes_by_position)
-    recording = record_requests({label: Request(each) for label, each in labelled.items()}, data, options)
-    table = evaluation_table(recording)
-    for sentence in chance_sentences(recording, table):
+    result = ask(Evaluation(), networks, data, options, classes_by_position)
+    assert result.recording is not None
+    for sentence in chance_sentences(result.recording, result["evaluation"]):
         log.warning("%s", sentence)
-    return table
+    return result["evaluation"]
 
 
-@_takes_options
+@with_options
 def selectivity(
-    networks: Networks,
-    data,
+    networks: Networks | Recording | Path,
+    data=None,
     stage: int | None = None,
     blocks: Sequence[str] | None = None,
     options: SweepOptions | None = None,
@@ -139,16 +117,22 @@ def selectivity(
         rectify: take the positive part of signed activities.
     """
     names = [indices] if isinstance(indices, str) else list(dict.fromkeys(indices))
-    statistics = Statistics(seed, permutations, replicates, names)
-    recording = record(networks, data, stage, blocks, rectify=rectify, options=options)
-    tables = selectivity_tables(recording, statistics)
-    return tables.indices if names else tables.units
+    analysis = Selectivity(
+        stage=stage,
+        blocks=blocks or (),
+        rectify=rectify,
+        indices=tuple(names),
+        seed=seed,
+        permutations=permutations,
+        replicates=replicates,
+    )
+    return ask(analysis, networks, data, options)["selectivity_indices" if names else "selectivity"]
 
 
-@_takes_options
+@with_options
 def pruning(
-    networks: Networks,
-    data,
+    networks: Networks | Recording | Path,
+    data=None,
     stage: int | None = None,
     blocks: Sequence[str] | None = None,
     options: SweepOptions | None = None,
@@ -192,17 +176,7 @@ def pruning(
         rows=rows,
         compiled=compiled,
     )
-    return pruning_table(_recorded(analysis, networks, data, options, classes_by_position))
-
-
-def _recorded(
-    analysis: Analysis, networks: Networks, data, options: SweepOptions | None, classes_by_position: bool
-) -> Recording:
-    """What an analysis needs of networks and images, in memory."""
-    labelled = label_networks(networks)
-    images = fit_classes(labelled.values(), load_data(data), classes_by_position)
-    options = options or SweepOptions()
-    return record_requests(asked(analysis, labelled, images, options), images, options)
+    return ask(analysis, networks, data, options, classes_by_position)["pruning"]
 
 
 def describe(network: nn.Module | str) -> pd.Series:
@@ -246,3 +220,11 @@ def images_for(
             with prepared(loaded, where):
                 memory_format = settle_format(loaded, pixels[:2])
         yield pixels.contiguous(memory_format=memory_format), batch.labels.to(where)
+
+
+gates = function_of(Gates, __name__)
+taps = function_of(Taps, __name__)
+lesions = function_of(Lesions, __name__)
+levels = function_of(Levels, __name__)
+rarefaction = function_of(Rarefaction, __name__)
+match = function_of(Match, __name__)
