@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..names import paper_name, pretty
+from ..results.columns import INDEX_TITLES
 from .drawn import Drawn
-from .fig2_selectivity import INDEX_TITLES
 from .stored import StoredRun
 from .style import (
     NAME_SIZE,

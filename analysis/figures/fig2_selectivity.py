@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 
 from ..errors import unknown
 from ..names import paper_name, pretty
+from ..results.columns import INDEX_TITLES
 from ..statistics import INDICES
 from .drawn import Drawn
 from .stored import StoredRun
@@ -31,13 +32,6 @@ from .style import (
 
 NEEDS = ("selectivity.csv",)
 BINS = 40
-INDEX_TITLES = {
-    "csi": "Class selectivity index",
-    "precision": "Precision of the top images",
-    "ccmas": "Class-conditional mean activity selectivity",
-    "auc": "Best area under a ROC curve",
-    "mi": "Mutual information of class and activity (bits)",
-}
 
 
 @styled

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..names import file_name, paper_name, pretty, unique_label
+from ..results.columns import INDEX_TITLES
 from .drawn import Drawn
-from .fig2_selectivity import INDEX_TITLES
 from .stored import StoredRun
 from .style import (
     PALETTE,

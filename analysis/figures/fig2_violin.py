@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..names import pretty
+from ..results.columns import INDEX_TITLES
 from .drawn import Drawn
-from .fig2_selectivity import INDEX_TITLES
 from .stored import StoredRun
 from .style import Look, block_ticks, colors_of, in_rows, named, need, panels, styled, width_for
 

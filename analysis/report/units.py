@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..figures.pruning_curves import ORDER_LINES, curve, curve_scores
+from ..results.columns import HEADS
 from .sources import Source
 
 UNIT = ["network", "block", "unit"]
@@ -13,23 +14,9 @@ MOST_UNITS = 40_000
 """Units that the views hold; of more, a random choice."""
 IMAGES_NAMED = 3
 
-TITLES = {
-    "csi": "Selectivity index",
-    "csi_null": "Null",
-    "csi_crossfit": "Cross-fitted index",
-    "csi_corrected": "Corrected index",
-    "active_fraction": "Active share",
-    "mu_max": "Mean on top class",
-    "gate_mean": "Mean gate",
-    "gate_class_share": "Gate by class",
-    "loss": "Loss if dropped",
-    "loss_own": "Loss on own class",
-}
-"""By column, what it is in a few words, as axes and heads of columns have it; in this order."""
-
 _INDEX = "index_"
 _TABLES = {
-    "selectivity.csv": {name: name for name in TITLES} | {"top_class_name": "top_class"},
+    "selectivity.csv": {name: name for name in HEADS} | {"top_class_name": "top_class"},
     "gates_units.csv": {
         **{"csi": "csi", "csi_null": "csi_null", "csi_corrected": "csi_corrected", "top_class_name": "top_class"},
         **{"mean": "gate_mean", "class_share": "gate_class_share"},
@@ -50,14 +37,14 @@ def units_of(sources: Sequence[Source]) -> pd.DataFrame:
     units = pd.concat(found, ignore_index=True)
     for column in ("top_class", "images"):
         units[column] = units[column].fillna("") if column in units else ""
-    measures = [name for name in TITLES if name in units]
+    measures = [name for name in HEADS if name in units]
     others = [name for name in units if name.startswith(_INDEX)]
     return units[[*UNIT, *measures, *others, "top_class", "images"]]
 
 
 def titles_of(units: pd.DataFrame) -> dict[str, str]:
     """By measure that the units have, what it is."""
-    titles = {name: title for name, title in TITLES.items() if name in units}
+    titles = {name: title for name, title in HEADS.items() if name in units}
     others = [name for name in units if name.startswith(_INDEX)]
     return titles | {name: f"Index {name.removeprefix(_INDEX)}" for name in others}
 

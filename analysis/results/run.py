@@ -18,21 +18,15 @@ import pandas as pd
 from ..errors import RunError, UsageError, difference, plain
 from ..files import atomic_path, clear_unfinished, file_hash, is_ours, only_writer, remove_lock
 from ..untrusted import LARGEST_TEXT, check_regular, conform, read_json
+from .columns import NAMES, check_table
 from .sealing import check_file, check_seal, fault_of, seal_of, sealed_files
-from .shapes import RECORD, check_table
+from .shapes import RECORD
 
 log = logging.getLogger(__name__)
 
 
 FORMAT = 2
 """Of `run.json`: the second has one hash of weights everywhere, and a seal once it is finished."""
-
-TEXTS = (
-    *("network", "reference", "block", "split", "top_class_name", "class_name", "identifier", "extent", "pool"),
-    *("score", "order", "scope", "fill", "gap", "operator", "part", "step", "tap", "from", "to", "gate", "damage"),
-    *("other", "other_block", "level", "dropped_at"),
-)
-"""Columns of names: what looks like a number there, or like a missing one, is a name still."""
 
 
 @cache
@@ -271,8 +265,8 @@ def read_table(folder: Path | str, name: str) -> pd.DataFrame:
         check_regular(path, LARGEST_TEXT)
         check_file(folder, name)
         columns = pd.read_csv(path, nrows=0).columns
-        names = {column: str for column in columns if column in TEXTS}
-        missing = {column: ["", "nan", "NaN"] for column in columns if column not in TEXTS}
+        names = {column: str for column in columns if column in NAMES}
+        missing = {column: ["", "nan", "NaN"] for column in columns if column not in NAMES}
         table = pd.read_csv(path, dtype=names, na_values=missing, keep_default_na=False)
         if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of rows
             raise ValueError("it has rows longer than its head")
