@@ -85,9 +85,10 @@ def check(arguments: list[str]) -> None:
     with main.make_context("gelens", words[:1]) as context:
         name, command, rest = main.resolve_command(context, words)
         with command.make_context(name, rest, parent=context) as parsed:
-            if "source" in parsed.params and not parsed.params["source"]:
-                for network in parsed.params["networks"]:  # with --from they are labels, so that click checks none
-                    NETWORK(network)
+            if "labels" in parsed.params and not parsed.params.get("source"):
+                for network in parsed.params["networks"]:  # or folders of recordings: click checks none
+                    if not Path(network).is_dir():
+                        NETWORK(network)
 
 
 def _stand_in(word: str) -> str:
