@@ -129,7 +129,10 @@ def test_an_image_that_was_replaced_in_a_recorded_shard_is_told_by_the_others_sa
     data = make_data(16)
     record_requests(requests, data, options("1/2"), tmp_path / "1")
     with monkeypatch.context() as patch:  # replaced after the look at some images, before the pass
-        patch.setattr("gelens.api.sampled_contents", lambda _: open_recording_part(tmp_path / "1").described["sample"])
+        patch.setattr(
+            "gelens.analyses.requests.sampled_contents",
+            lambda _: open_recording_part(tmp_path / "1").described["sample"],
+        )
         record_requests(requests, inverted(data, [12]), options("2/2"), tmp_path / "2")
     with pytest.raises(UsageError, match="show something else, such as `noise-12`"):
         gelens.merge([tmp_path / "1", tmp_path / "2"], tmp_path / "whole")
@@ -611,13 +614,13 @@ def test_names_that_differ_in_control_characters_alone_are_refused():
 def test_versions_are_kept_by_ranges_of_rows(requests, tmp_path, monkeypatch):
     data = make_data(16)
     interrupted(requests, data, tmp_path / "r", 8)
-    monkeypatch.setattr("gelens.api.versions", lambda: {"torch": "another"})
+    monkeypatch.setattr("gelens.analyses.requests.versions", lambda: {"torch": "another"})
     recording = record_requests(requests, data, options(), tmp_path / "r", resume=True)
     made = open_recording(tmp_path / "r").described["made"]
     assert [(each["start"], each["stop"]) for each in made] == [(0, 8), (8, 16)] and recording.finished
     assert made[1]["versions"] == {"torch": "another"} != made[0]["versions"]
     for shard in ("1/2", "2/2"):
-        monkeypatch.setattr("gelens.api.versions", lambda shard=shard: {"torch": shard})
+        monkeypatch.setattr("gelens.analyses.requests.versions", lambda shard=shard: {"torch": shard})
         record_requests(requests, data, options(shard), tmp_path / shard[0])
     whole = gelens.merge([tmp_path / "1", tmp_path / "2"], tmp_path / "whole")
     assert [(each["start"], each["stop"], each["versions"]["torch"]) for each in whole.described["made"]] == [

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from ..anatomy.sites import gate_values
+from ..choices import SCORES
 from ..errors import UsageError
 from ..randomness import hashes
 from .engine import Ablation
 
-MEAN_SCORES = ("gate", "activation", "gradient")
+MEAN_SCORES = tuple(score for score in SCORES if score not in ("random", "selectivity"))
 """Scores of an image, which have a mean over images."""
 
 _CHANNELS = 2**24

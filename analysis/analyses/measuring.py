@@ -145,7 +145,7 @@ def record_others(
     """
     others = checked(load_data(data), skip_unreadable)
     if shared := shared_images(others, images):
-        raise UsageError(f"{shared} images of {others}, which others are taken from, are measured; expected others")
+        raise UsageError(f"{shared} images of {others}, which means are taken from, are measured; expected others")
     by_position = isinstance(images, ImageData) and images.by_position
     others = fit_classes([each.network for each in requests.values()], others, by_position)
     if isinstance(others, ImageData):

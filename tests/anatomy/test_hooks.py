@@ -10,7 +10,7 @@ import gelens
 from gelens.anatomy.hooks import aside, evaluating, hooked
 from gelens.api import Request
 from gelens.errors import UsageError
-from gelens.probes.dropping import FeatureImportance
+from gelens.probes.dropping import FeatureImportance, dropping_at
 from tests.conftest import count_hooks, make_data, make_network, measure
 
 
@@ -91,7 +91,9 @@ def test_no_hook_is_left_when_a_network_fails_midway(what, error, quiet):
                     network(torch.randn(1, 3, 32, 32))
         else:
             blocks = ["layer3.0", "layer3.5"]
-            kept = {"selectivity": {"blocks": blocks}, "pruning": {"pruning": blocks}, "accuracy": {}}[what]
+            kept = {"selectivity": {"blocks": blocks}, "pruning": {"probes": [dropping_at(blocks)]}, "accuracy": {}}[
+                what
+            ]
             request = Request(network, **kept)
             measure({"it": request}, make_data(), quiet)
     assert count_hooks(network) == before

@@ -102,7 +102,7 @@ def test_bad_input_is_one_line(tmp_path, whole):
     (broken / "selectivity.csv").write_bytes(b"\x00\xff\x81,\n\x9c")
     for arguments, said in (
         ([tmp_path / "none"], "holds no run"),
-        ([nothing], "has no table to draw; figures are drawn from evaluation.csv"),
+        ([nothing], "has no table to draw; figures are drawn from"),
         ([broken], "selectivity.csv` cannot be read as a table"),
         ([nothing, "--blocks", "layer3.0"], "has no tables with blocks"),
         ([whole, "--blocks", "layer3.9"], "no block `layer3.9`; did you mean `layer3.1`? Valid: layer3.0, layer3.1"),

@@ -19,7 +19,8 @@ import torch.utils.flop_counter  # noqa: F401
 
 import cli
 from gelens import figures, files
-from gelens.commands import cache, pruning, record  # noqa: F401
+from gelens.analyses import running  # noqa: F401
+from gelens.commands import cache, record  # noqa: F401
 from gelens.data import cached
 from gelens.sweep import passing
 from gelens.training.loop import Loop
