@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from gelens.errors import RunError, UsageError
-from gelens.recording import Kept, Recording, open_recording, store
+from gelens.recording import Kept, Recording, beginning, format, open_recording
 
 ROOT = Path(__file__).parents[2]
 KEPT = {
@@ -185,7 +185,7 @@ def test_one_that_was_left_as_it_was_shortened_goes_on(tmp_path, monkeypatch):
     make(tmp_path / "r", done=3, finish=False)
     left = images().drop(index=4)
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(store, "_write_json", lambda *arguments: 1 / 0)
+        patch.setattr(beginning, "write_described", lambda *arguments: 1 / 0)
         Recording.create(KEPT, left, FACTS, tmp_path / "r", resume=True)
     assert len(pd.read_csv(tmp_path / "r" / "images.csv")) == 6
     recording = Recording.create(KEPT, left, FACTS, tmp_path / "r", resume=True)
@@ -379,10 +379,10 @@ def test_a_run_that_kept_one_is_as_good_as_its_folder(tmp_path):
 def test_what_the_disk_cannot_hold_is_refused_before_it_is_begun(tmp_path, monkeypatch):
     Usage = namedtuple("Usage", "total used free")
     needed = 7 * (3 * 4 + 3 * 4 + 5 * 4 + 4)
-    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: Usage(0, 0, needed - 1))
+    monkeypatch.setattr(format.shutil, "disk_usage", lambda path: Usage(0, 0, needed - 1))
     with pytest.raises(RunError, match=r"would take 0\.00 GiB in .*fewer blocks, taps or images, or another disk"):
         make(tmp_path / "r")
-    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: Usage(0, 0, needed))
+    monkeypatch.setattr(format.shutil, "disk_usage", lambda path: Usage(0, 0, needed))
     make(tmp_path / "r")  # in the same folder: nothing is left in the way
     assert open_recording(tmp_path / "r").finished
 
@@ -391,7 +391,7 @@ def test_a_disk_that_is_full_after_all_leaves_nothing_in_the_way(tmp_path, monke
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store.os, "posix_fallocate", full)
+    monkeypatch.setattr(format.os, "posix_fallocate", full)
     with pytest.raises(RunError, match=r"cannot write the recording .*No space left on device"):
         make(tmp_path / "r")
     monkeypatch.undo()
@@ -404,9 +404,10 @@ def test_what_a_killed_process_had_just_begun_is_begun_again(tmp_path):
     program = textwrap.dedent(f"""
         import os
         from pathlib import Path
+        import analysis
         from gelens.recording import store
         from tests.recording.test_store import make
-        store._write_json = lambda *arguments: os._exit(9)
+        store.write_described = lambda *arguments: os._exit(9)
         make(Path({str(folder)!r}))
     """)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
@@ -474,8 +475,8 @@ def test_another_process_that_writes_is_seen(tmp_path):
 def test_discarding_leaves_what_is_not_its_own(tmp_path):
     make(tmp_path / "r")
     (tmp_path / "r" / "notes.txt").write_text("mine")
-    store.discard(tmp_path / "r")
+    format.discard(tmp_path / "r")
     assert [path.name for path in (tmp_path / "r").iterdir()] == ["notes.txt"]
     make(tmp_path / "s")
-    store.discard(tmp_path / "s")
+    format.discard(tmp_path / "s")
     assert not (tmp_path / "s").exists()
