@@ -5,7 +5,7 @@
 
 import importlib
 import sys
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import InspectLoader, Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -45,4 +45,5 @@ class _Loader(Loader):
     def get_code(self, name):
         """For `python -m analysis`."""
         own = find_spec("gelens." + name.removeprefix(_PREFIX))
+        assert own is not None and isinstance(own.loader, InspectLoader)
         return own.loader.get_code(own.name)

@@ -68,14 +68,14 @@ class ActivityRecorder:
             raise UsageError("no forward pass was watched: `with recorder.watch():` goes around it")
         named = {f"{block}.output": features for block, features in self._features.items()}
         rows = {name: values.cpu().numpy() for name, values in {**named, **self._minima}.items()}
-        labels, indices = (np.asarray(each.cpu() if hasattr(each, "cpu") else each) for each in (labels, indices))
+        classes, images = (np.asarray(each.cpu() if hasattr(each, "cpu") else each) for each in (labels, indices))
         for name, values in rows.items():
-            if not len(values) == len(labels) == len(indices):
+            if not len(values) == len(classes) == len(images):
                 raise UsageError(
-                    f"{len(values)} images passed through {name}, but {len(labels)} labels and {len(indices)} indices "
+                    f"{len(values)} images passed through {name}, but {len(classes)} labels and {len(images)} indices "
                     f"are given"
                 )
-        self._rows.append((labels.astype(np.int64), indices.astype(np.int64), rows))
+        self._rows.append((classes.astype(np.int64), images.astype(np.int64), rows))
         self._features.clear()
 
     def recording(self, classes: Sequence[str] = ()) -> Recording:

@@ -149,7 +149,7 @@ def order_unknown(network: nn.Module, data, outputs: int) -> str:
 class _Fitted(NamedTuple):
     """The label that a network has for each class of some data, the names of its classes, and how that is known."""
 
-    labels: Sequence[int]
+    labels: Sequence[int] | np.ndarray
     classes: Sequence[str] = ()
     why: str = ""
 

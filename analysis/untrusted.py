@@ -152,8 +152,8 @@ class Whose:
 Shape = type | tuple | Fields | Listed | Named | Whose | None
 """What a JSON value must be: a type, None, a tuple of alternatives, or a class above. A float may be a whole number."""
 
-_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "a mapping"}
-_WORDS |= {list: "a list", None: "null", object: "anything"}
+_WORDS: dict[type | None, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+_WORDS |= {dict: "a mapping", list: "a list", None: "null", object: "anything"}
 
 
 def conform(value: object, shape: Shape, where: str = "") -> None:
@@ -223,7 +223,7 @@ def _is(value: object, kind: type) -> bool:
     if kind is float:
         return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
     if kind is int:
-        return isinstance(value, numbers.Integral) and not isinstance(value, bool) and abs(value) < 2**63
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool) and abs(int(value)) < 2**63
     return isinstance(value, kind)
 
 

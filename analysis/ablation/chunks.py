@@ -28,6 +28,12 @@ class ChunkSize:
     def __init__(self, rows: int | None = None):
         self.rows = rows
 
+    @property
+    def begun(self) -> int:
+        """The rows, once they are known."""
+        assert self.rows is not None  # `start` comes first
+        return self.rows
+
     def start(self, device: torch.device) -> None:
         """Begin on a device, where no size is given."""
         if self.rows is None:
@@ -41,5 +47,5 @@ class ChunkSize:
         """
         if self.rows == 1:
             raise RunError("not enough memory for a forward pass of one image; another device or precision might do")
-        self.rows //= 2
+        self.rows = self.begun // 2
         log.warning("out of memory: going on with chunks of %d images × variants", self.rows)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -31,6 +32,12 @@ class Variant:
         return [ranks >= count for ranks, count in zip(self.ranks, self.counts, strict=True)]
 
 
+class _Rows(Protocol):
+    """What is done to each site, a row for each image: as `Variant` says it, or another of its kind."""
+
+    def rows(self) -> Sequence[torch.Tensor]: ...
+
+
 class Tail:
     """A network from some blocks on, run with feature maps of theirs dropped, in one of the ways of `Ablation`.
 
@@ -43,9 +50,9 @@ class Tail:
         self.branches = [site.branch for site in sites]
         first, last = sites[0], sites[-1]
         self.block = find_module(network, first.block)
-        self.after = without_inputs(rest_after(network, last.block))
-        self.start = without_inputs(rest_from(network, first.block))
-        self.end = None
+        self.after: Callable[..., torch.Tensor] | None = without_inputs(rest_after(network, last.block))
+        self.start: Callable[..., torch.Tensor] | None = without_inputs(rest_from(network, first.block))
+        self.end: Callable[..., torch.Tensor] | None = None
         if len(sites) == 1 and first.branch == first.block:
             self.end = lambda features, *inputs: features
         elif len(sites) == 1 and not is_join(first.branch):
@@ -65,6 +72,7 @@ class Tail:
 
     def ended(self, kept: Sequence[torch.Tensor], branch: torch.Tensor, arriving: torch.Tensor) -> torch.Tensor:
         """The output of the only block, from its branch."""
+        assert self.end is not None
         return self.end(select(kept[0], branch, self.fills[0]), repeated(arriving, len(kept[0])))
 
     def without_branch(self, whole: torch.Tensor, arriving: torch.Tensor) -> torch.Tensor:
@@ -73,12 +81,15 @@ class Tail:
         return self.output([nothing], arriving) if self.end is None else self.ended([nothing], whole, arriving)
 
     def selection(self, kept: Sequence[torch.Tensor], whole: torch.Tensor, shortcut: torch.Tensor) -> torch.Tensor:
+        assert self.after is not None
         return self.after(select(kept[0], whole, shortcut))
 
     def ending(self, kept: Sequence[torch.Tensor], branch: torch.Tensor, arriving: torch.Tensor) -> torch.Tensor:
+        assert self.after is not None
         return self.after(self.ended(kept, branch, arriving))
 
     def replay(self, kept: Sequence[torch.Tensor], arriving: torch.Tensor) -> torch.Tensor:
+        assert self.start is not None
         with self._dropping(kept):
             return self.start(repeated(arriving, len(kept[0])))
 
@@ -135,7 +146,9 @@ class Ablation:
         self.exact: Tail | None = None
         self.tail: Tail | None = None
         self.promised: torch.Tensor | None = None
-        self.whole = self.branch = self.arriving = None
+        self.whole: torch.Tensor | None = None
+        self.branch: torch.Tensor | None = None
+        self.arriving: torch.Tensor | None = None
 
     @contextmanager
     def watch(self, enter: Callable, leave: Callable, ready: Callable[[], None]) -> Iterator[None]:
@@ -183,7 +196,7 @@ class Ablation:
         ):
             yield
 
-    def logits(self, variants: Sequence[Variant], images: torch.Tensor | None = None) -> Iterator[torch.Tensor]:
+    def logits(self, variants: Sequence[_Rows], images: torch.Tensor | None = None) -> Iterator[torch.Tensor]:
         """Logits (N, K) of each variant, in order.
 
         Args:
@@ -191,14 +204,15 @@ class Ablation:
         """
         if not variants:
             return
+        assert self.tail is not None and self.way is not None  # settled
         way, maps = self._way(self.tail, self.way, images)
         rows, done = len(variants[0].rows()[0]), 0
         while done < len(variants):
-            together = min(max(self.chunk.rows // rows, 1), len(variants))
+            together = min(max(self.chunk.begun // rows, 1), len(variants))
             rounds = -(-(len(variants) - done) // together)
             if not self.compiled:  # of about the same size, so that none is small
                 together = -(-(len(variants) - done) // rounds)
-            chunk = variants[done : done + together]
+            chunk = list(variants[done : done + together])
             padding = chunk[-1:] * (together - len(chunk))  # a compiled network is compiled for one size
             kept = [torch.cat(each) for each in zip(*(variant.rows() for variant in chunk + padding), strict=True)]
             result = self._if_it_fits(lambda: self._run(way, kept, maps))  # noqa: B023, called at once
@@ -208,7 +222,7 @@ class Ablation:
 
     def batch(self, images: torch.Tensor | None = None) -> tuple[int, torch.device]:
         """How many images the batch at hand has, and where they are."""
-        maps = self.whole if images is None else images
+        maps = at_hand(self.whole if images is None else images)
         return len(maps), maps.device
 
     def keep_promise(self, intact: torch.Tensor) -> bool:
@@ -226,10 +240,12 @@ class Ablation:
 
         In float32, whatever the autocast, by one forward and backward pass of what follows, in chunks of images.
         """
+        assert self.exact is not None  # settled
         run = self.exact.start if images is None else self.network
-        maps = self.arriving if images is None else images
+        assert run is not None  # else there are images
+        maps = at_hand(self.arriving if images is None else images)
         while True:
-            parts = maps.tensor_split(-(-len(maps) // self.chunk.rows))
+            parts = maps.tensor_split(-(-len(maps) // self.chunk.begun))
             results = self._if_it_fits(lambda: [self._gradients(run, part) for part in parts])  # noqa: B023
             if results is not None:
                 return [torch.cat(each) for each in zip(*results, strict=True)]
@@ -249,7 +265,7 @@ class Ablation:
             torch.enable_grad(),
             torch.autocast(maps.device.type, enabled=False),
             float32_as("fp32"),
-            at_places(self.network, [(branch, keep(number)) for number, branch in enumerate(self.exact.branches)]),
+            at_places(self.network, [(site.branch, keep(number)) for number, site in enumerate(self.sites)]),
         ):
             logits = run(maps.float().clone().requires_grad_())
             predicted, branches = logits.amax(1).sum(), [seen[number] for number in range(len(self.sites))]
@@ -258,7 +274,7 @@ class Ablation:
 
     def _run(self, way: Callable, kept: list[torch.Tensor], maps: Sequence[torch.Tensor]) -> torch.Tensor:
         """The logits of a chunk; a batch that is larger than a chunk goes through in pieces."""
-        pieces = -(-len(maps[0]) // self.chunk.rows) if len(kept[0]) == len(maps[0]) else 1
+        pieces = -(-len(maps[0]) // self.chunk.begun) if len(kept[0]) == len(maps[0]) else 1
         results = []
         for piece in range(pieces):
             part = [each.tensor_split(pieces)[piece] for each in (*kept, *maps)] if pieces > 1 else [*kept, *maps]
@@ -278,11 +294,14 @@ class Ablation:
 
     def _way(self, tail: Tail, way: str, images: torch.Tensor | None = None) -> tuple[Callable, list[torch.Tensor]]:
         """What runs a chunk, and the maps that it takes."""
-        maps = {
-            "selection": lambda: [self.whole, tail.without_branch(self.whole, self.arriving)],
-            "ending": lambda: [self.branch, self.arriving],
-            "replay": lambda: [self.arriving],
-            "passes": lambda: [images],
+        maps: dict[str, Callable[[], list[torch.Tensor]]] = {
+            "selection": lambda: [
+                at_hand(self.whole),
+                tail.without_branch(at_hand(self.whole), at_hand(self.arriving)),
+            ],
+            "ending": lambda: [at_hand(self.branch), at_hand(self.arriving)],
+            "replay": lambda: [at_hand(self.arriving)],
+            "passes": lambda: [at_hand(images)],
         }
         return getattr(tail, way), maps[way]()
 
@@ -290,7 +309,8 @@ class Ablation:
         """On the first batch, find the least that has to be run again, by trying it on every other channel."""
         if self.way is not None:
             return
-        images, device = len(self.whole), self.whole.device
+        whole = at_hand(self.whole)
+        images, device = len(whole), whole.device
         self.chunk.start(device)
         self.fills = [to_device(fill, device) for fill in self.fills]
         exact = self.exact = self.tail = Tail(self.network, self.sites, self.fills)
@@ -301,19 +321,20 @@ class Ablation:
         if exact.start is None:
             log.info("%s: what follows cannot be separated; full passes", self.name)
             return
-        self.way = "replay"
+        self.way, arriving = "replay", at_hand(self.arriving)
         if len(self.sites) == 1 and exact.after is not None:
-            truth = exact.output(half, self.arriving)
-            if exact.end is not None and torch.equal(exact.ended(half, self.branch, self.arriving), truth):
+            branch, truth = at_hand(self.branch), exact.output(half, arriving)
+            if exact.end is not None and torch.equal(exact.ended(half, branch, arriving), truth):
                 self.way = "ending"
-            if (self.way == "ending" or exact.end is None) and self.whole.shape == self.branch.shape:
-                shortcut = exact.without_branch(self.whole, self.arriving)
-                if torch.equal(select(half[0], self.whole, shortcut), truth):
+            if (self.way == "ending" or exact.end is None) and whole.shape == branch.shape:
+                shortcut = exact.without_branch(whole, arriving)
+                if torch.equal(select(half[0], whole, shortcut), truth):
                     self.way = "selection"
         if self.way == "replay":
-            self.promised = exact.start(self.arriving.clone())
+            self.promised = exact.start(arriving.clone())
         else:
-            self.promised = exact.after(self.whole.clone())
+            assert exact.after is not None
+            self.promised = exact.after(whole.clone())
         log.debug("%s: %s", self.name, self.way)
         if self.faster is not None:
             self._try_faster(exact, half)
@@ -321,6 +342,7 @@ class Ablation:
             self.tail.compile()
 
     def _try_faster(self, exact: Tail, kept: Sequence[torch.Tensor]) -> None:
+        assert self.faster is not None and self.way is not None
         fast = Tail(self.faster(), self.sites, self.fills)
         if any(getattr(exact, part) is not None and getattr(fast, part) is None for part in ("after", "start", "end")):
             return
@@ -332,6 +354,12 @@ class Ablation:
             self.tail = fast
         else:
             log.warning("%s: folding batch norm moves logits by %.2g of their spread; left unfolded", self.name, apart)
+
+
+def at_hand(maps: torch.Tensor | None) -> torch.Tensor:
+    """Maps that are there in the way that is taken."""
+    assert maps is not None
+    return maps
 
 
 def _nearly_equal(x: torch.Tensor, y: torch.Tensor) -> bool:

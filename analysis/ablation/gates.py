@@ -8,7 +8,7 @@ from torch import nn
 
 from ..anatomy.operations import at_places
 from ..anatomy.sites import Site
-from .engine import Ablation, Tail
+from .engine import Ablation, Tail, at_hand
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,10 @@ class GateAblation(Ablation):
         """On the first batch, find out whether what follows the blocks can be run alone."""
         if self.way is not None:
             return
-        self.chunk.start(self.whole.device)
-        self.exact = self.tail = GateTail(self.network, self.sites)
-        self.way = "passes" if self.exact.start is None or self.arriving is None else "replay"
-        if self.way == "replay":
-            self.promised = self.exact.start(self.arriving.clone())
+        self.chunk.start(at_hand(self.whole).device)
+        exact = self.exact = self.tail = GateTail(self.network, self.sites)
+        if exact.start is None or self.arriving is None:
+            self.way = "passes"
+        else:
+            self.way = "replay"
+            self.promised = exact.start(self.arriving.clone())

@@ -81,7 +81,7 @@ class Importance:
         return [self._seen[score][number] for number in range(len(self.ablation.sites))]
 
 
-def random_scores(seed: int, block: str, indices: torch.Tensor, channels: int) -> torch.Tensor:
+def random_scores(seed: int, block: str, indices: torch.Tensor | Sequence[int], channels: int) -> torch.Tensor:
     """(N, C) int64 on the host, a hash of seed, block, image and channel."""
     places = np.asarray(indices).astype(np.int64)[:, None] * _CHANNELS + np.arange(channels)
     return torch.from_numpy((hashes(seed, f"drop order {block}", places) >> np.uint64(1)).astype(np.int64))

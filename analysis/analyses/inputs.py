@@ -11,7 +11,7 @@ from torch import nn
 from ..anatomy.recognition import INPUT, StatedParts
 from ..data import ImageData, adapted, checked, load_data, preprocessing_for
 from ..errors import UsageError
-from ..networks import card_of
+from ..networks.card import card_of, write_card
 from ..networks.groups import weights_files
 from ..networks.preprocessing import Stated
 from ..networks.references import Reference, parse
@@ -72,7 +72,7 @@ class Inputs:
         described = adapted(images)
         by_name = networks if isinstance(networks, Mapping) else {card_of(each).reference: each for each in networks}
         for name, network in by_name.items():
-            network.preprocessing = preprocessing_for(network, described, self.stated(), name)
+            write_card(network, preprocessing=preprocessing_for(network, described, self.stated(), name))
         return fit_classes(by_name.values(), images, self.classes_by_position)
 
     def load_networks(self) -> dict[str, nn.Module]:

@@ -81,7 +81,11 @@ def batch_norm_pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[str
 
 
 def _folds(module: nn.Module) -> bool:
-    return type(module) in (nn.BatchNorm2d, BatchNormAct2d) and module.track_running_stats
+    return (
+        isinstance(module, nn.BatchNorm2d)
+        and type(module) in (nn.BatchNorm2d, BatchNormAct2d)
+        and module.track_running_stats
+    )
 
 
 def folded(network: nn.Module, pairs: Sequence[tuple[str, str]], dtype: torch.dtype | None = None) -> nn.Module:
@@ -92,8 +96,9 @@ def folded(network: nn.Module, pairs: Sequence[tuple[str, str]], dtype: torch.dt
     """
     fast = copy.deepcopy(network)
     for convolution, norm in pairs:
-        module = fast.get_submodule(norm)
-        fast.set_submodule(convolution, fuse_conv_bn_eval(fast.get_submodule(convolution), module))
+        before, module = fast.get_submodule(convolution), fast.get_submodule(norm)
+        assert isinstance(before, nn.Conv2d) and isinstance(module, nn.BatchNorm2d)
+        fast.set_submodule(convolution, fuse_conv_bn_eval(before, module))
         activation = nn.Sequential(module.drop, module.act) if isinstance(module, BatchNormAct2d) else nn.Identity()
         fast.set_submodule(norm, activation.eval())
     for module in fast.modules():

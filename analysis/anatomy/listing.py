@@ -56,11 +56,11 @@ def layer_table(network: nn.Module, image_size: int | None = None) -> pd.DataFra
     stages = {block: stage for stage, blocks in block_names(network).items() for block in blocks}
     outputs = _outputs(network, list(stages) or _opened(network), (3, size, size))
     if not stages:
-        rows = [
+        modules = [
             (block, type(network.get_submodule(block)).__name__, each.units, each.form, _signed(each))
             for block, each in outputs.items()
         ]
-        return _whole(pd.DataFrame(rows, columns=["block", "type", "units", "map", "signed"]))
+        return _whole(pd.DataFrame(modules, columns=["block", "type", "units", "map", "signed"]))
     sites = _sites(network, [block for block, each in outputs.items() if each.is_map], (3, size, size))
     rows = []
     for block, each in outputs.items():

@@ -137,7 +137,9 @@ class Recorder(TorchFunctionMode):
             operation.outputs.append(value)
             self._set(tensor, value)
             if _overwrites(name) and tensor._is_view():  # what it is a view of is changed as well
-                self._set(tensor._base, Value(tensor._base.clone(), operation, operation.name, traced))
+                whole = tensor._base
+                assert whole is not None
+                self._set(whole, Value(whole.clone(), operation, operation.name, traced))
         if given:
             self.operations.append(operation)
         return result

@@ -195,9 +195,9 @@ class _Reading:
         if any(value.name == UNSEEN for value in _behind(self.output)):
             raise _Unknown("part of what it computes is not seen: scripted or compiled code, or a tensor of its own")
         kind = _kind(operation)
-        if kind == ADD and len(_distinct(operation.inputs)) == 2:
+        if operation is not None and kind == ADD and len(_distinct(operation.inputs)) == 2:
             return self._addition(operation)
-        if kind == CONCATENATE:
+        if operation is not None and kind == CONCATENATE:
             return self._concatenation(operation)
         if self.stated.branch or self.stated.shortcut:
             raise UsageError(f"block `{self.block}` ends in no addition, so that it has neither branch nor shortcut")
@@ -313,6 +313,7 @@ class _Reading:
         name = self._gate_name(gate)
         place = gate.operation.place
         values = self._values_name(gate.operation.inputs[gate.values]) or f"{place}.{gate.values}"
+        assert found.site is not None
         site = replace(found.site, gate=name, values=values, ungated=f"{place}.{1 - gate.values}")
         if gate in inside:
             channels = gate.operation.outputs[0].tensor.shape[1]
@@ -390,13 +391,13 @@ class _Reading:
         if pattern == INPUT:
             return next(value for value in _behind(self.output) if value.name == "input 0")
         below = {call.module.removeprefix(f"{self.block}."): call.y for call in self.recorder.calls}
-        found = [name for name in below if fnmatchcase(name, pattern) and below[name] is not None]
+        found = [value for name, value in below.items() if fnmatchcase(name, pattern) and value is not None]
         if len(found) != 1:
             known = ", ".join(name for name in below if name != self.block)
             raise UsageError(
                 f"block `{self.block}` has {len(found)} modules `{pattern}` for its {what}; expected one of {known}"
             )
-        return below[found[0]]
+        return found[0]
 
 
 def _is_among(pattern: str, modules: Sequence[str]) -> bool:

@@ -212,6 +212,10 @@ class _Watcher:
         constants = {**dict(self.network.named_parameters()), **dict(self.network.named_buffers())}
         recorder: Recorder | None = None
 
+        def begun() -> Recorder:
+            assert recorder is not None, "a module within the block is called before the block"
+            return recorder
+
         def begin(module, args):
             nonlocal recorder
             recorder = Recorder(self.block, constants)
@@ -220,6 +224,7 @@ class _Watcher:
             recorder.__enter__()
 
         def end(module, args, output):
+            recorder = begun()
             recorder.__exit__(None, None, None)
             if not isinstance(output, torch.Tensor) or output.ndim != 4:
                 what = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
@@ -228,10 +233,10 @@ class _Watcher:
             self.found.append(recognise(recorder, recorder.value(output), self.stated))
 
         def entering(name: str):
-            return lambda module, args: recorder.enter(name, args)
+            return lambda module, args: begun().enter(name, args)
 
         def leaving(name: str):
-            return lambda module, args, output: recorder.leave(name, output)
+            return lambda module, args, output: begun().leave(name, output)
 
         inner = [
             (f"{self.block}.{name}", each)
@@ -265,7 +270,9 @@ def gate_values(network: nn.Module, site: Site, x: torch.Tensor) -> torch.Tensor
     Returns:
         (N, C).
     """
-    entry, seen = network.get_submodule(site.entry), []
+    assert site.values is not None
+    seen: list[torch.Tensor] = []
+    entry = network.get_submodule(site.entry)
     with (
         aside(),
         at_places(network, [(site.values, seen.append)]),

@@ -8,7 +8,7 @@ from torch import fx, nn
 log = logging.getLogger(__name__)
 
 
-def rest_after(network: nn.Module, block: str) -> nn.Module | None:
+def rest_after(network: nn.Module, block: str) -> fx.GraphModule | None:
     """What follows a block: from the block's output, and the network's own input where it is needed, to the output.
 
     Only the modules that hold the block are looked into; the rest may do inside what cannot be traced. Parameters are
@@ -21,12 +21,12 @@ def rest_after(network: nn.Module, block: str) -> nn.Module | None:
     return _cut(network, block, lambda call: call)
 
 
-def rest_from(network: nn.Module, block: str) -> nn.Module | None:
+def rest_from(network: nn.Module, block: str) -> fx.GraphModule | None:
     """The block and what follows it, from the block's input; otherwise as `rest_after`."""
     return _cut(network, block, lambda call: call.args[0] if len(call.args) == 1 and not call.kwargs else None)
 
 
-def _cut(network: nn.Module, block: str, where: Callable[[fx.Node], fx.Node | None]) -> nn.Module | None:
+def _cut(network: nn.Module, block: str, where: Callable[[fx.Node], object]) -> fx.GraphModule | None:
     class Tracer(fx.Tracer):
         def is_leaf_module(self, module: nn.Module, name: str) -> bool:
             return not block.startswith(f"{name}.")
@@ -62,7 +62,7 @@ def _ancestors(output: fx.Node, stop: fx.Node) -> set[fx.Node]:
     return seen
 
 
-def without_inputs(rest: nn.Module | None) -> nn.Module | None:
+def without_inputs(rest: fx.GraphModule | None) -> fx.GraphModule | None:
     """The rest, if it needs nothing of the network's input."""
     if rest is None:
         return None

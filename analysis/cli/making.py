@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from ..errors import plain
 from . import options as shared
@@ -109,7 +110,7 @@ def supplementary(networks, seed, keep, out, resume, **options):
     from ..commands.supplementary import shipped_networks
     from ..errors import UsageError
 
-    if not networks and click.get_current_context().get_parameter_source("data").name == "DEFAULT":
+    if not networks and click.get_current_context().get_parameter_source("data") is ParameterSource.DEFAULT:
         raise UsageError(
             "the networks that come with gelens know CIFAR-10: give --data cifar10, or parquet:DIR with its files, or "
             "name NETWORKs; `gelens demo` takes digits"

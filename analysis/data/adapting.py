@@ -17,6 +17,7 @@ from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from ..errors import UsageError
+from ..networks.preprocessing import Geometry
 from ..randomness import hashes
 from .classes import distinct
 from .datasets import ImageData, reason
@@ -54,7 +55,7 @@ class Images:
     indices: np.ndarray = field(repr=False)
     shape: tuple[int, ...] | None = None
     normalised: bool = False
-    geometry: tuple[int, float, str] | None = None
+    geometry: Geometry | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -115,7 +116,7 @@ def adapted(data) -> Images:
         )
     labels, indices = known_labels(data), known_indices(data)
     image = _first_image(data) if len(indices) else None
-    tensor = isinstance(image, torch.Tensor)
+    tensor = image if isinstance(image, torch.Tensor) else None
     return Images(
         data,
         type(_inner(data)).__name__,
@@ -123,8 +124,8 @@ def adapted(data) -> Images:
         labels,
         tuple(known_classes(data)),
         indices,
-        shape=tuple(image.shape) if tensor else None,
-        normalised=tensor and image.dtype != torch.uint8,
+        shape=None if tensor is None else tuple(tensor.shape),
+        normalised=tensor is not None and tensor.dtype != torch.uint8,
     )
 
 
@@ -154,7 +155,8 @@ def known_labels(data) -> np.ndarray | None:
         return None if labels is None else labels[np.asarray(dataset.indices, dtype=np.int64)]
     if isinstance(dataset, ConcatDataset):
         parts = [known_labels(part) for part in dataset.datasets]
-        return None if any(part is None for part in parts) else np.concatenate(parts)
+        known = [part for part in parts if part is not None]
+        return np.concatenate(known) if len(known) == len(parts) else None
     if isinstance(dataset, TensorDataset) and len(dataset.tensors) > 1:
         return _whole_numbers(dataset.tensors[1].cpu(), "the labels (second tensor) of the TensorDataset")
     for name in ("labels", "targets"):
@@ -274,8 +276,10 @@ def whole_label(label, name: str) -> int:
     Raises:
         UsageError: it is none.
     """
-    if isinstance(label, numbers.Integral) or (isinstance(label, numbers.Real) and float(label).is_integer()):
+    if isinstance(label, numbers.Integral):
         return int(label)
+    if isinstance(label, numbers.Real) and float(label).is_integer():
+        return int(float(label))
     if isinstance(label, np.ndarray | torch.Tensor | list | tuple):
         values = np.asarray(label)
         if values.size == 1:

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -50,7 +51,12 @@ class CachedData(ImageData):
 
     def __init__(
         self,
-        *arguments,
+        name: str,
+        split: str,
+        classes: Sequence[str],
+        labels: Sequence[int] | np.ndarray,
+        identifiers: Sequence[str],
+        *,
         geometry: Geometry,
         path: Path | None = None,
         pixels: np.ndarray | None = None,
@@ -62,14 +68,14 @@ class CachedData(ImageData):
         self.path, self.geometry, self.sums = path, geometry, sums
         if pixels is not None:
             self.pixels = pixels
-        super().__init__(*arguments, read=self._picture, **settings)
+        super().__init__(name, split, classes, labels, identifiers, self._picture, **settings)
         self.rows = np.arange(len(self)) if rows is None else rows
-        unknown = known_contents is None
-        self.known_contents = np.zeros((len(self), DIGEST), np.uint8) if unknown else known_contents
+        self.known_contents = np.zeros((len(self), DIGEST), np.uint8) if known_contents is None else known_contents
         self.checked = True
 
     @cached_property
-    def pixels(self) -> "_StoredRows":
+    def pixels(self) -> "_StoredRows | np.ndarray":
+        assert self.path is not None  # else they are in memory
         try:
             return _StoredRows(self.path)
         except (OSError, ValueError) as error:
@@ -109,10 +115,10 @@ class CachedData(ImageData):
     def _rows(self, row: int) -> np.ndarray:
         return self.pixels[row : row + 1]
 
-    def subset(self, positions) -> "CachedData":
+    def subset(self, positions: Sequence[int] | np.ndarray) -> Self:
         chosen = super().subset(positions)
-        positions = np.asarray(positions, dtype=np.int64)
-        chosen.rows, chosen.known_contents = self.rows[positions], self.known_contents[positions]
+        places = np.asarray(positions, dtype=np.int64)
+        chosen.rows, chosen.known_contents = self.rows[places], self.known_contents[places]
         chosen.read = chosen._picture
         return chosen
 
@@ -149,9 +155,9 @@ def decoded_in_memory(data: ImageData, geometry: Geometry, workers: int = 0, pro
         for batch in batches(data, [geometry], 256, workers):
             pixels[batch.positions.numpy()] = batch.images[geometry].permute(0, 2, 3, 1).numpy()
             bar.update(len(batch))
-    described = {"indices": data.indices, "note": data.note, "sizes": data.sizes}
     names = (data.name, data.split, data.classes, data.labels, data.identifiers)
-    return CachedData(*names, geometry=tuple(geometry), pixels=pixels, **described)
+    known: dict[str, Any] = {"indices": data.indices, "note": data.note, "sizes": data.sizes}
+    return CachedData(*names, geometry=geometry, pixels=pixels, **known)
 
 
 def write_cache(
@@ -183,7 +189,7 @@ def write_cache(
 
 def _write_cache(data: ImageData, geometry: Geometry, out: Path, workers: int, resume: bool, progress: bool) -> None:
     manifest, part = _beside(out, ".json"), _beside(out, ".part.json")
-    head = {"data": data.name, "split": data.split, "geometry": list(geometry), "parts": data.parts}
+    head: dict[str, Any] = {"data": data.name, "split": data.split, "geometry": list(geometry), "parts": data.parts}
     head["contents"] = sampled_contents(data)
     sums, contents = RowSums(each=1), []
     shape = (len(data), geometry[0], geometry[0], 3)
@@ -208,6 +214,7 @@ def _write_cache(data: ImageData, geometry: Geometry, out: Path, workers: int, r
             for batch in batches(data, [geometry], 64, workers, start=sums.rows):
                 pixels = batch.images[geometry].permute(0, 2, 3, 1).contiguous().numpy()
                 _write_rows(out, rows, sums.rows, pixels)
+                assert batch.contents is not None  # of images there are always some
                 contents[sums.rows :] = in_hex(batch.contents)
                 sums.add(pixels)
                 bar.update(len(batch))
@@ -407,7 +414,8 @@ def _of_folder(folder: Path, split: str) -> CachedData:
     caches = [load_cache(str(path)) for path in files]
     fitting = [cache for cache in caches if cache.split == split]
     if len(fitting) != 1:
-        have = ", ".join(f"{cache.path.name} ({cache.split or 'no split'})" for cache in caches) or "none"
+        each = (f"{path.name} ({cache.split or 'no split'})" for path, cache in zip(files, caches, strict=True))
+        have = ", ".join(each) or "none"
         raise UsageError(
             f"`{folder}` has {len(fitting)} caches of the split `{split}`; expected one. Its caches: {have}"
         )

@@ -8,6 +8,7 @@ from copy import copy
 from functools import partial
 from html import escape
 from pathlib import PurePath
+from typing import Self
 
 import numpy as np
 from PIL import Image
@@ -57,12 +58,12 @@ class ImageData(Dataset):
         name: str,
         split: str,
         classes: Sequence[str],
-        labels: Sequence[int],
+        labels: Sequence[int] | np.ndarray,
         identifiers: Sequence[str],
         read: Callable[[int], Image.Image],
-        indices: Sequence[int] | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
         note: str = "",
-        sizes: Sequence[int] = (),
+        sizes: Sequence[int] | np.ndarray = (),
         faults: Mapping[str, str] | None = None,
         label: str | None = None,
         by_name: bool = False,
@@ -165,14 +166,14 @@ class ImageData(Dataset):
             chosen = chosen[turn[chosen] < per_class]
         return self.subset(np.sort(chosen[:images]))
 
-    def subset(self, positions: Sequence[int]) -> "ImageData":
+    def subset(self, positions: Sequence[int] | np.ndarray) -> Self:
         """The images at these positions; each keeps its index."""
-        positions = np.asarray(positions, dtype=np.int64)
+        places = np.asarray(positions, dtype=np.int64)
         chosen = copy(self)
-        chosen.labels, chosen.indices = self.labels[positions], self.indices[positions]
-        chosen.identifiers = self.identifiers.take(positions)
-        chosen.sizes = self.sizes[positions] if len(self.sizes) else self.sizes
-        chosen.read = partial(read_chosen, self.read, positions)
+        chosen.labels, chosen.indices = self.labels[places], self.indices[places]
+        chosen.identifiers = self.identifiers.take(places)
+        chosen.sizes = self.sizes[places] if len(self.sizes) else self.sizes
+        chosen.read = partial(read_chosen, self.read, places)
         return chosen
 
     def without(self, bad: Mapping[str, str]) -> "ImageData":
@@ -205,7 +206,7 @@ class ImageData(Dataset):
             raise UsageError(f"{self} has the class `{strange[0]}`, which is not among {listed} … ({len(classes)})")
         return self.relabelled([places[name] for name in self.classes], classes)
 
-    def relabelled(self, labels: Sequence[int], classes: Sequence[str]) -> "ImageData":
+    def relabelled(self, labels: Sequence[int] | np.ndarray, classes: Sequence[str]) -> "ImageData":
         """The same images with other labels.
 
         Args:

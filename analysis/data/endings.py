@@ -11,8 +11,10 @@ from .pictures import FORMATS
 
 log = logging.getLogger(__name__)
 
-BESIDE = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".html")
-BESIDE += (".mat", ".db", ".ini", ".cls")
+BESIDE = (
+    *(".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".html"),
+    *(".mat", ".db", ".ini", ".cls"),
+)
 """Endings of what ordinarily lies beside images."""
 _OF_SYSTEMS = ("__MACOSX", "@eaDir")
 """Folders that macOS and network drives put beside files, with images in them that are no photographs."""

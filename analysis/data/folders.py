@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from ..errors import RunError, UsageError
@@ -89,7 +88,9 @@ def imagenet_folder(location: str, named: str, split: str) -> ImageData:
     """
     root, split, _ = _splits_of("imagenet", location, named, split)
     root = root / split
-    found, folders, others, flat = _Found(root), [], [], False
+    found, flat = _Found(root), False
+    folders: list[str] = []
+    others: list[str] = []
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
         if found.passes(entry):
             continue
@@ -106,10 +107,10 @@ def imagenet_folder(location: str, named: str, split: str) -> ImageData:
             found.walk(root / name, label)
     elif tiny_imagenet.has_annotations(root):
         found.walk(root / tiny_imagenet.IMAGES, 0)
-        found.labels = imagenet.labels_of(tiny_imagenet.classes_of(found.names, root), location)
+        found.labels = imagenet.labels_of(tiny_imagenet.classes_of(found.names, root), location).tolist()
     elif flat:
         found.walk(root, 0)
-        found.labels = imagenet.validation_labels(root, found.names)
+        found.labels = imagenet.validation_labels(root, found.names).tolist()
     elif whole_numbers(others) or any(imagenet.candidates(others)):
         for name, label in zip(others, imagenet.labels_by_name(others, location), strict=True):
             found.walk(root / name, label)
@@ -163,7 +164,7 @@ class _Found:
     def __init__(self, root: Path):
         self.root = root
         self.names: list[str] = []
-        self.labels: list[int] | np.ndarray = []
+        self.labels: list[int] = []
         self.sizes: list[int] = []
         self.faults: dict[str, str] = {}
         self.left_out = LeftOut()

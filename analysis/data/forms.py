@@ -5,10 +5,11 @@ Each form is a function of what follows the colon, the split that was named, and
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from PIL import Image
@@ -24,6 +25,14 @@ from .names import Names
 
 _LOOKED_AT = 1000
 """Files of a folder that tell what it holds."""
+
+
+@overload
+def load_data(reference: str, split: str = "val") -> ImageData: ...
+
+
+@overload
+def load_data(reference: Dataset, split: str = "val") -> Dataset: ...
 
 
 def load_data(reference: "str | Dataset", split: str = "val") -> "ImageData | Dataset":
@@ -173,7 +182,7 @@ def _cache(location: str, named: str, split: str) -> ImageData:
     return load_cache(location, named, split)
 
 
-FORMS = {
+FORMS: dict[str, Callable[[str, str, str], ImageData]] = {
     "digits": _digits,
     "cifar10": partial(_torchvision, "CIFAR10", "cifar10"),
     "cifar100": partial(_torchvision, "CIFAR100", "cifar100"),

@@ -162,12 +162,12 @@ def labels_by_name(names: Sequence[str], where: str) -> np.ndarray:
         if len(labels) > 1:
             known = ", ".join(synsets()[label] for label in sorted(labels))
             raise UsageError(f"`{name}` of `{where}` is the name of {len(labels)} classes of ImageNet: say {known}")
-    labels = [label for each in found for label in each]
-    for label, times in Counter(labels).items():
+    alone = [label for each in found for label in each]
+    for label, times in Counter(alone).items():
         if times > 1:
-            same = " and ".join(f"`{name}`" for name, each in zip(names, labels, strict=True) if each == label)
+            same = " and ".join(f"`{name}`" for name, each in zip(names, alone, strict=True) if each == label)
             raise UsageError(f"{same} of `{where}` are the same class of ImageNet, {synsets()[label]}")
-    return np.array(labels, dtype=np.int64)
+    return np.array(alone, dtype=np.int64)
 
 
 def labels_of(names: Sequence[str], where: str) -> np.ndarray:
@@ -224,8 +224,8 @@ def _read_truth(path: Path, names: Sequence[str]) -> np.ndarray:
     if len(words[0]) > 1:  # name and label
         if short := [row[0] for row in words if len(row) < 2]:
             raise ValueError(f"it has no class of `{short[0]}`")
-        rows = {Path(row[0]).name: row[1] for row in words}
-        truth = [rows[name] for name in names]
+        told = {Path(row[0]).name: row[1] for row in words}
+        truth = [told[name] for name in names]
     else:  # one line for each image, in the order of their numbers
         truth = _by_number(words, names)
     if not truth[0].isdecimal():

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,7 +17,9 @@ from ..errors import RunError, UsageError
 from ..networks.preprocessing import CENTER, Geometry, described
 from .adapting import check_image, checked_batch, known_indices, pair_of, whole_label
 from .contents import content_of
-from .datasets import ImageData
+
+if TYPE_CHECKING:
+    from .cached import CachedData
 
 WAIT_SECONDS = 600
 """For one batch of processes that read: after it, what they read from is taken not to answer."""
@@ -58,9 +61,6 @@ class _Prepared(Dataset):
     def __init__(self, data: Dataset, geometries: Sequence[Geometry]):
         self.data, self.geometries = data, list(geometries)
 
-    def __len__(self) -> int:
-        return len(self.data)
-
     def __getitem__(self, position: int):
         name = type(self.data).__name__
         image, label = pair_of(self.data[position], name)
@@ -75,7 +75,7 @@ class _Prepared(Dataset):
 class _Decoded(Dataset):
     """Whole batches of images that are decoded already (`gelens.data.cached`): item i is batch i."""
 
-    def __init__(self, data: ImageData, batch_size: int, start: int):
+    def __init__(self, data: "CachedData", batch_size: int, start: int):
         self.data, self.starts = data, range(start, len(data), batch_size)
 
     def __len__(self) -> int:
@@ -87,6 +87,11 @@ class _Decoded(Dataset):
         labels = torch.from_numpy(self.data.labels[start:stop])
         contents = torch.from_numpy(self.data.known_contents[start:stop])
         return [self.data.decoded(start, stop)], labels, torch.arange(start, stop), contents
+
+
+def _decoded(data) -> "CachedData | None":
+    """Data of which the images are decoded already."""
+    return data if getattr(data, "geometry", None) else None
 
 
 def _as_bytes(content: bytes) -> torch.Tensor:
@@ -120,19 +125,19 @@ def batches(
         with reading_errors_told(data.num_workers > 0):
             yield from _foreign_batches(data, geometries, indices, start)
         return
-    if made := getattr(data, "geometry", None):
+    if (cached := _decoded(data)) is not None:
         for geometry in geometries:
-            if tuple(geometry) != tuple(made):
+            if tuple(geometry) != tuple(cached.geometry):
                 raise UsageError(
-                    f"the cache of {data} was made as {described(made)}, but {described(geometry)} is asked for; make "
-                    f"another with `gelens cache`, or measure the images themselves"
+                    f"the cache of {data} was made as {described(cached.geometry)}, but {described(geometry)} is asked "
+                    f"for; make another with `gelens cache`, or measure the images themselves"
                 )
         loader = DataLoader(
-            _Decoded(data, batch_size, start), None, pin_memory=pin_memory, **reading_processes(workers)
+            _Decoded(cached, batch_size, start), None, pin_memory=pin_memory, **reading_processes(workers)
         )
     else:
         loader = DataLoader(
-            Subset(_Prepared(data, geometries), range(start, len(data))),
+            Subset(_Prepared(data, geometries), range(start, len(indices))),
             batch_size,
             pin_memory=pin_memory,
             collate_fn=default_collate,
@@ -221,7 +226,7 @@ def _check_sequential(loader: DataLoader) -> None:
     inner = sampler.sampler if type(sampler) is BatchSampler else sampler
     if not isinstance(inner, SequentialSampler):
         raise UsageError(f"the DataLoader draws by {type(inner).__name__}; expected a sequential one (shuffle=False)")
-    if loader.drop_last and len(loader.dataset) % loader.batch_size:
+    if loader.drop_last and loader.batch_size and len(known_indices(loader)) % loader.batch_size:
         raise UsageError("the DataLoader leaves the last images out; expected one with drop_last=False")
 
 

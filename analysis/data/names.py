@@ -33,8 +33,6 @@ class Names(Sequence):
     def __eq__(self, other) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
-    __hash__ = None
-
     def take(self, positions: Iterable[int]) -> "Names":
         return Names(self[position] for position in positions)
 

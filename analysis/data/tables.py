@@ -31,8 +31,10 @@ SAFE = "5.2.0"
 IMAGES = ("image", "img", "jpg", "image_bytes")
 LABELS = ("label", "labels", "cls", "fine_label")
 """Names of columns, the better first, of tables that do not say what their columns are."""
-_BUILDERS = ("arrow", "audiofolder", "cache", "csv", "generator", "imagefolder", "json", "pandas", "parquet", "spark")
-_BUILDERS += ("sql", "text", "videofolder", "webdataset", "xml")
+_BUILDERS = (
+    *("arrow", "audiofolder", "cache", "csv", "generator", "imagefolder", "json", "pandas", "parquet", "spark"),
+    *("sql", "text", "videofolder", "webdataset", "xml"),
+)
 
 
 def parquet(location: str, named: str, split: str) -> ImageData:

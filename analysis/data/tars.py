@@ -4,7 +4,7 @@ import os
 import posixpath
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -96,7 +96,7 @@ def members(path: Path) -> Iterator[Member]:
         with open_regular(path) as file, _opened_tar(file, path, (heads := _Heads(file))) as archive:
             whole, before = os.fstat(file.fileno()).st_size, -1
             for member in archive:
-                archive.members = []  # else every member is remembered
+                archive.members = []  # type: ignore[attr-defined]  # not in the stubs; else every member is remembered
                 heads.read_of_one = 0
                 if member.offset <= before:  # a size below 0 leads back: round and round
                     raise tarfile.ReadError(f"a member at {member.offset} follows one at {before}")
@@ -115,7 +115,7 @@ def _opened_tar(file: BinaryIO, path: Path, heads: "_Heads") -> tarfile.TarFile:
     file.seek(0)
     if unpack := next((unpack for magic, unpack in COMPRESSED.items() if head.startswith(magic)), None):
         raise RunError(f"`{path}` is no uncompressed tar; images are read where they lie in one: unpack it by {unpack}")
-    return tarfile.open(fileobj=heads, mode="r:")
+    return tarfile.open(fileobj=heads, mode="r:")  # type: ignore[call-overload]  # the stubs ask for writing as well
 
 
 _PADDING, _MOST_PADDING = 20 * tarfile.BLOCKSIZE, 2**20
@@ -192,22 +192,24 @@ def tar(location: str, named: str, split: str) -> ImageData:
     path = Path(location)
     if not path.is_file():
         raise UsageError(f"no file `{location}`; expected tar:FILE with one folder of images for each class in it")
-    found, faults, left_out = [], {}, LeftOut()
+    members_found: list[tuple[list[str], int, int]] = []
+    faults: dict[str, str] = {}
+    left_out = LeftOut()
     for name, offset, size, fault in members(path):
         if left_out.hides(name) or not left_out.takes(name):
             continue
         if fault:
             faults[name] = fault
         else:
-            found.append((posixpath.normpath(name).split("/"), offset, size))
-    have = _splits_among([parts for parts, *_ in found], named)
-    found = [(*_in_split(parts, have), offset, size) for parts, offset, size in found]
+            members_found.append((posixpath.normpath(name).split("/"), offset, size))
+    have = _splits_among([parts for parts, _, _ in members_found], named)
+    found = [(*_in_split(parts, have), offset, size) for parts, offset, size in members_found]
     if (named or have) and (named or split) not in have:
         raise UsageError(f"tar `{location}` has no split `{named or split}`; it has {', '.join(have) or 'none'}")
     if not have and split != "val":
         raise UsageError(f"tar `{location}` has no folder `{split}`; expected train and val in it")
     split = (named or split) if have else ""
-    around = 0 if have else _folders_around([parts for _, parts, *_ in found])
+    around = 0 if have else _folders_around([parts for _, parts, _, _ in found])
     described, seen = [], set()
     for where, parts, offset, size in found:
         name = "/".join(parts := parts[around:])
@@ -280,7 +282,8 @@ def webdataset(location: str, named: str, split: str) -> ImageData:
     """
     paths = files_of(location, "webdataset:GLOB of tar files, such as webdataset:shards/val-*.tar", named, split)
     note = tested_instead(named or split, paths[0].name) if Path(location).is_dir() else ""
-    names, told, places, faults, left_out = [], [], [], {}, LeftOut()
+    names, told, places, left_out = [], [], [], LeftOut()
+    faults: dict[str, str] = {}
     for number, path in enumerate(paths):
         with _opened(path) as file:
             for key, fields in _samples(path, faults, left_out).items():
@@ -421,11 +424,11 @@ def _numbered(told: Sequence[int | str]) -> tuple[list[int], list[str], set[int]
     return [numbers[str(each)] for each in told], classes, set()
 
 
-def _classes_by_key(names: Iterable[str], labels: Sequence[int]) -> list[str]:
+def _classes_by_key(names: Sequence[str], labels: Sequence[int]) -> list[str]:
     """ImageNet's synsets where keys carry them and agree with the labels, else the labels themselves."""
-    found = [re.search(r"(?:^|[/_])(n\d{8})(?=[/_])", name) for name in names]
-    if names and all(found) and {each[1] for each in found} <= set(imagenet.synsets()):
-        expected = imagenet.labels_of([each[1] for each in found], "webdataset")
+    found = [match[1] for name in names if (match := re.search(r"(?:^|[/_])(n\d{8})(?=[/_])", name))]
+    if names and len(found) == len(names) and set(found) <= set(imagenet.synsets()):
+        expected = imagenet.labels_of(found, "webdataset")
         if np.array_equal(expected, labels):
             return list(imagenet.synsets())
     return [str(label) for label in range(max(labels, default=-1) + 1)]

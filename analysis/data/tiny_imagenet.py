@@ -33,7 +33,7 @@ def annotations(folder: Path) -> dict[str, str]:
         RunError: the list cannot be read.
     """
     path = folder / ANNOTATIONS
-    found = {}
+    found: dict[str, str] = {}
     for number, line in enumerate(_lines(path), 1):
         words = line.split("\t")
         if len(words) < 2 or not words[0] or not words[1]:

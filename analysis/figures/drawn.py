@@ -1,6 +1,6 @@
 """What a figure's function returns, told in a line where it ends a cell of a notebook."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,7 +10,7 @@ class Drawn(NamedTuple):
     """A figure and its axes: `figure, axes = gelens.figures.selectivity(table)`."""
 
     figure: Figure
-    axes: object
+    axes: Any  # one, or an array of them, as matplotlib's `subplots` gives them
 
     def __repr__(self) -> str:
         number = np.size(self.axes)

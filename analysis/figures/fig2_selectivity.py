@@ -1,6 +1,7 @@
 """Figure 2: distributions of the class selectivity index, block by block; and the like of every other index."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,14 +68,14 @@ def selectivity(
     others = [label for label in labels if label != reference] or [reference]
     colors = colors_of(dict.fromkeys([reference, *others]))
     highest = float(np.nanmax([table[column].max(), 0.1])) if index == "mi" else 1.0
-    edges = np.linspace(0, highest, (bins or BINS) + 1)
+    edges = np.linspace(0, highest, (bins or BINS) + 1).tolist()
     handles = [Patch(facecolor=(*color, 0.45), edgecolor=color, label=pretty(label)) for label, color in colors.items()]
     lines, columns = in_rows(len(blocks), width, 0.85)
     if table[column].isna().any():
         which = ", of the first network/of the second" if len(labels) > 1 else ""
         note = f"“dead”: units without activity, which have no index{which}. {note}"
     title = INDEX_TITLES.get(index, index)
-    shared = {"sharex": True, "sharey": True, "xlabel": title, "ylabel": "Share of units"}
+    shared: dict[str, Any] = {"sharex": True, "sharey": True, "xlabel": title, "ylabel": "Share of units"}
     figure, axes = panels(len(others) * lines, columns, width, 1.3, handles, note, **shared)
     values = {key: rows[column].to_numpy() for key, rows in table.groupby(["network", "block"], sort=False)}
     for number, other in enumerate(others):
@@ -93,7 +94,7 @@ def selectivity(
     return Drawn(figure, axes)
 
 
-def _overlay(ax: Axes, values: Mapping[str, np.ndarray], colors: Mapping, edges: np.ndarray) -> None:
+def _overlay(ax: Axes, values: Mapping[str, np.ndarray], colors: Mapping, edges: list[float]) -> None:
     """Histograms of indices with the units without one counted in the corner."""
     dead = []
     for label, all_units in values.items():

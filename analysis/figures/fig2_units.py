@@ -1,6 +1,7 @@
 """Contact sheets: a block's most selective units, and the images that drive them most."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -75,7 +76,7 @@ def contact_sheet(
     title = f"{pretty(units['network'].iloc[0])}, {paper_name(units['block'].iloc[0])}"
     title = f"{title}: most selective units, and the images that drive them most"
     if side_by_side:
-        ratios = {"width_ratios": (width - room - _AXIS, room)}
+        ratios: dict[str, Any] = {"width_ratios": (width - room - _AXIS, room)}
         figure, axes = panels(1, 2, width, max(tall, 2.2), _rank_keys(units), note, title=title, **ratios)
     else:
         figure, axes = panels(
@@ -119,13 +120,13 @@ def _known(units: pd.DataFrame, column: str) -> bool:
     return column in units and bool(units[column].notna().any())
 
 
-_LINES = {
+_LINES: dict[str, dict[str, Any]] = {
     "csi_null": {"marker": ".", "linestyle": "", "color": "0.65", "markersize": 2},
     "csi_crossfit": {"marker": ".", "linestyle": "", "color": PALETTE[2], "markersize": 2},
     "csi_corrected": {"marker": ".", "linestyle": "", "color": PALETTE[3], "markersize": 2},
     "csi": {"color": PALETTE[0]},
 }
-_SHOWN = {"marker": "v", "linestyle": "", "color": "black", "markersize": 4}
+_SHOWN: dict[str, Any] = {"marker": "v", "linestyle": "", "color": "black", "markersize": 4}
 
 
 def _rank_keys(units: pd.DataFrame) -> list:

@@ -68,7 +68,7 @@ def pruning(
     colors = colors_of(curved)
     stars = dict(zip((label for label in labels if label not in curved), cycle("*PXD"), strict=False))
     handles = [key(pretty(label), color=color) for label, color in colors.items()]
-    handles += curves.order_handles(score) if curved else []
+    handles += curves.order_handles(score) if score is not None and curved else []
     handles += [
         key(f"{pretty(label)}, trained separately" if curved else pretty(label), color="black", marker=marker, ls="")
         for label, marker in stars.items()
@@ -81,6 +81,7 @@ def pruning(
     for ax, block in zip(axes.flat, blocks, strict=False):
         here = table[table["block"] == block]
         for label in curved:
+            assert score is not None  # else there are no curves
             mine, several = here[here["network"] == label], each_training(trainings, label, block)
             _curves(ax, mine, score, colors[label], several)
         for label, marker in stars.items():
@@ -127,7 +128,8 @@ def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
     if table.empty:
         return
     table, each = curves.group_means(run, table)
-    first, *others = curves.curve_scores(table) or [None]
+    scores: list[str | None] = [*curves.curve_scores(table)]
+    first, *others = scores or [None]
     yield "fig3_pruning", pruning(table, run.caption(), first, look.width, each)[0]
     for score in others:
         yield f"fig3_pruning_{score}", pruning(table, run.caption(), score, look.width, each)[0]

@@ -1,6 +1,7 @@
 """Figure 4: diagrams of Gather-Excite operators, from the table of their steps."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -59,7 +60,7 @@ def _diagram(ax: Axes, given: dict, steps: Sequence[dict], longest: int) -> None
     for number, step in enumerate(steps):
         y = -number * spread
         _arrow(ax, (centre, before), (centre, y + 0.33))
-        look = {"facecolor": _COLORS[step["part"]], "edgecolor": "0.4", "linewidth": 0.7}
+        look: dict[str, Any] = {"facecolor": _COLORS[step["part"]], "edgecolor": "0.4", "linewidth": 0.7}
         ax.add_patch(Rectangle((centre - 2.4, y - 0.33), 4.8, 0.66, **look))
         ax.text(centre, y + 0.13, step["step"], ha="center", va="center", fontsize=5.3 if len(step["step"]) > 26 else 6)
         ax.text(centre, y - 0.16, _size(step), ha="center", va="center", fontsize=5.5, color="0.3")

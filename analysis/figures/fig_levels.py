@@ -1,6 +1,7 @@
 """Mean class selectivity at the levels of a hierarchy of classes."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,7 +60,7 @@ def selectivity_by_level(
     said = "Bars: 95 % intervals over images." if table["mean_csi_se"].notna().any() else ""
     labels = {"xlabel": "Level: groups of classes", "ylabel": "Mean class selectivity"}
     title = pretty(table["network"].iloc[0])
-    shared = {"sharex": True, "sharey": True, "title": title}
+    shared: dict[str, Any] = {"sharex": True, "sharey": True, "title": title}
     figure, axes = panels(rows, columns, width, 1.6, handles, f"{said} {note}", **shared, **labels)
     room = panel_width(width, columns)
     places = np.arange(len(levels))

@@ -5,10 +5,11 @@ A figure is as wide as it is asked to be: what does not fit in one row goes on i
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from itertools import accumulate, cycle
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,7 +32,7 @@ PALETTE = sns.color_palette("colorblind")
 MARKERS = "os^Dv<>pPX"
 LEGEND_SIZE, NAME_SIZE, NOTE_SIZE = 7.5, 8, 6.5
 
-STYLE = {
+STYLE: dict[Any, object] = {
     "axes.grid": True,
     "grid.alpha": 0.3,
     "axes.spines.top": False,
@@ -50,7 +51,7 @@ STYLE = {
     "svg.hashsalt": "gelens",
 }
 
-THIN = {"linewidth": 0.6, "alpha": 0.55}
+THIN: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.55}
 """Each training's line beside the mean of its group."""
 
 MEANS = "Means over trainings."
@@ -90,7 +91,7 @@ def named(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{name: table[name].astype(str) for name in texts})
 
 
-def colors_of(labels: Sequence[str]) -> dict[str, tuple]:
+def colors_of(labels: Iterable[str]) -> dict[str, tuple]:
     """A colour for each label, of a palette that the colour-blind can tell apart."""
     return dict(zip(labels, cycle(PALETTE), strict=False))
 
@@ -247,9 +248,12 @@ def legend_above(figure: Figure, handles: Sequence, title: str = "") -> float:
         )
         box = legend.get_tightbbox()
         # letters are set on whole pixels, so that at a file's resolution they may take more
+        assert box is not None
+        taken = box.height / figure.dpi
         if columns == 1 or box.width / figure.dpi * 1.04 <= width - 0.1:
-            return box.height / figure.dpi
+            break
         legend.remove()
+    return taken
 
 
 def hide_rest(axes: np.ndarray, used: int) -> None:
@@ -299,7 +303,7 @@ def epoch_axis(ax: Axes, epochs: pd.Series) -> None:
         ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=all(epoch % 1 == 0 for epoch in found)))
 
 
-def block_ticks(ax: Axes, positions: Sequence[float], blocks: Sequence[str], inches: float) -> None:
+def block_ticks(ax: Axes, positions: Sequence[float] | np.ndarray, blocks: Sequence[str], inches: float) -> None:
     """The blocks' names under their positions: level where they fit side by side, else slanted, and thinned out."""
     names = [wrapped(paper_name(block), NAME_SIZE, 1.3, lines=1) for block in blocks]
     room = inches / max(len(names), 1)

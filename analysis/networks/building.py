@@ -1,6 +1,8 @@
 """How networks of the catalogue are built."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from timm.layers import SEModule
 from torch import nn
@@ -9,12 +11,12 @@ from ..errors import UsageError
 from .catalogue import FAMILIES, NAMES, resolve
 from .gather_excite import GatherExcite
 from .references import Reference
-from .resnet import residual_network
+from .resnet import Gate, residual_network
 from .shufflenet import ShuffleNet
 
 _small_resnet = partial(residual_network, widths=(8, 16, 32, 64))
 
-BUILDERS = {
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "resnet50": partial(residual_network, depths=(3, 4, 6, 3)),
     "resnet101": partial(residual_network, depths=(3, 4, 23, 3)),
     "mini_resnet": partial(_small_resnet, depths=(1, 1, 6, 1)),
@@ -32,13 +34,14 @@ def build(reference: Reference, **defaults) -> nn.Module:
     """Build a catalogue network with fresh weights; `defaults` are settings that the reference may override."""
     settings = resolve(reference, **defaults)
     family, gate = NAMES[reference.name]
-    backbone = {key: settings.pop(key) for key in ("classes", "size", "stride_in") if key in settings}
+    backbone: dict[str, Any] = {key: settings.pop(key) for key in ("classes", "size", "stride_in") if key in settings}
     if FAMILIES[family].small_images:
         backbone["small_stem"] = FAMILIES[family].small_stem(backbone["size"])
     if settings.get("port") == "mindspore" and backbone["stride_in"] != "3x3":
         raise UsageError(f"`{reference}`: port=mindspore has its strides in the 3x3 convolution")
     if "port" in settings:
         settings["port"] = backbone["port"] = "" if settings["port"] == "none" else settings["port"]
+    make_gate: Gate
     if not gate:
         make_gate = lambda channels, map_size: None
     elif gate == "se":

@@ -1,11 +1,12 @@
 """What is known of a network beside its weights: read off a module here, once, and nowhere else."""
 
 from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
 
 from torch import nn
 
 from ..names import UNTRAINED
-from .preprocessing import Stated, stated_by
+from .preprocessing import Preprocessing, Stated, stated_by
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,24 @@ class Card:
     def untrained(self) -> bool:
         """Whether it was loaded without weights."""
         return UNTRAINED in self.notes
+
+
+class Known(TypedDict, total=False):
+    """Attributes of a network that its card is read off."""
+
+    reference: str
+    preprocessing: Preprocessing
+    notes: list[str]
+    layout: str
+    training_seed: int | str | None
+    group: str
+    class_names: tuple[str, ...]
+
+
+def write_card(network: nn.Module, **known: Unpack[Known]) -> None:
+    """Set what `card_of` reads, as attributes of the network."""
+    for name, value in known.items():
+        setattr(network, name, value)
 
 
 def card_of(network: nn.Module) -> Card:

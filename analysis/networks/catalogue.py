@@ -1,10 +1,11 @@
 """The catalogue of networks by name: which settings each takes, and what was published of it. No torch is needed."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, unknown
 from ..paper import PORTED_ERRORS, PUBLISHED_ERRORS, PUBLISHED_GMACS
@@ -112,7 +113,7 @@ def check_name(reference: Reference) -> None:
     raise unknown("network", name, NAMES)
 
 
-def settings_of(name: str) -> dict[str, object]:
+def settings_of(name: str) -> dict[str, Any]:
     """The settings that a catalogue name takes, with their defaults.
 
     >>> settings_of("mini_resnet_ge_theta_minus")
@@ -123,7 +124,7 @@ def settings_of(name: str) -> dict[str, object]:
     """
     check_name(Reference(name))
     family, gate = NAMES[name]
-    settings: dict[str, object] = {"classes": FAMILIES[family].classes, "size": FAMILIES[family].size}
+    settings: dict[str, Any] = {"classes": FAMILIES[family].classes, "size": FAMILIES[family].size}
     settings |= dict(FAMILIES[family].settings)
     if gate == "se":
         settings["bias"] = True
@@ -136,7 +137,7 @@ def settings_of(name: str) -> dict[str, object]:
     return settings
 
 
-_PARSERS = {
+_PARSERS: dict[str, Callable[[str, str], object]] = {
     "classes": partial(_whole, MOST_CLASSES),
     "size": partial(_whole, LARGEST_SIZE),
     "extent": partial(_choice, EXTENTS),
@@ -148,7 +149,7 @@ _PARSERS = {
 }
 
 
-def resolve(reference: Reference, **defaults) -> dict[str, object]:
+def resolve(reference: Reference, **defaults) -> dict[str, Any]:
     """Every setting of a reference, parsed: the reference's own over `defaults` over the catalogue's.
 
     Raises:
@@ -180,7 +181,7 @@ def published_gmacs(reference: Reference) -> float | None:
     return PUBLISHED_GMACS.get(reference.name) if whole and not ported else None
 
 
-def _as_published(reference: Reference) -> dict[str, object] | None:
+def _as_published(reference: Reference) -> dict[str, Any] | None:
     """A network's settings where it is of its family's own classes and size."""
     if reference.name not in NAMES:
         return None

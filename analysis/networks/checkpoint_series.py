@@ -55,7 +55,8 @@ def checkpoint_files(folder: Path | str) -> dict[float, Path]:
     Raises:
         UsageError: there are none, or two are of one epoch.
     """
-    folder, series = Path(folder), {}
+    folder = Path(folder)
+    series: dict[float, Path] = {}
     if not folder.is_dir():
         raise UsageError(f"no folder `{folder}`; expected one with a training's checkpoints")
     for path in sorted(folder.iterdir()):

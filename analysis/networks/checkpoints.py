@@ -47,8 +47,10 @@ PREPROCESSING = Fields(
 CLASS_NAMES = Listed(str)
 """What the names of a network's classes are as JSON."""
 
-_NUMBERS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-_NUMBERS += (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
+_NUMBERS = (
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+)
 """The types of numbers that weights may have."""
 
 
@@ -153,8 +155,10 @@ _SCALARS = "?bhilqBHILQefdU"
 
 def _load_tensors(path: Path) -> object:
     # training scripts save their arguments, best scores and epochs beside the state: plain values in these wrappings
-    scalar = np.float64(0).__reduce__()[0]
-    harmless = [argparse.Namespace, np.dtype, *(type(np.dtype(kind)) for kind in _SCALARS), scalar]
+    reduced = np.float64(0).__reduce__()
+    assert isinstance(reduced, tuple)
+    scalar: Callable = reduced[0]
+    harmless: list[Callable] = [argparse.Namespace, np.dtype, *(type(np.dtype(kind)) for kind in _SCALARS), scalar]
     allowed = torch.serialization.safe_globals([*harmless, (scalar, "numpy.core.multiarray.scalar")])
     with allowed, path.open("rb") as opened:  # an open file: torch judges a path by its suffix
         return torch.load(opened, map_location="cpu", weights_only=True)
@@ -323,7 +327,7 @@ class Layout:
 
 
 def _renamed(state: State, *rules: tuple[str, str]) -> State:
-    result = {}
+    result: State = {}
     for key, value in state.items():
         for pattern, replacement in rules:
             key = re.sub(pattern, replacement, key)
@@ -378,7 +382,10 @@ def _from_caffe(state: State) -> Checkpoint:
     """
     layers: dict[str, dict[int, torch.Tensor]] = {}
     for key, value in state.items():
-        layer, blob = _CAFFE_BLOB.match(key).groups()
+        parts = _CAFFE_BLOB.match(key)
+        if parts is None:  # it has lines
+            raise ValueError(f"layer `{plain(key)}` is not of a Caffe SENet or GENet")
+        layer, blob = parts.groups()
         layer = re.sub(r"^(conv\d_\d+)_", r"\1/", layer)
         number = int(blob) if blob and blob.isdigit() else _CAFFE_ORDER[blob or "weight"]
         _put(layers.setdefault(layer, {}), number, value)

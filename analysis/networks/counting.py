@@ -1,6 +1,7 @@
 """The size of a network: learnable parameters and multiply–accumulates."""
 
 import copy
+from collections.abc import Sequence
 
 import pandas as pd
 import torch
@@ -22,13 +23,15 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
-def count_gmacs(network: nn.Module, shape: tuple[int, int, int] | None = None) -> float:
+def count_gmacs(network: nn.Module, shape: Sequence[int] | None = None) -> float:
     """Multiply–accumulates for one image, in 10⁹: convolutions and matrix products, as torch's FlopCounterMode counts.
 
     Args:
         shape: (C, H, W) of the input; by default three channels of the network's own size.
     """
-    shape = shape or (3, *[preprocessing_of(network).size] * 2)
+    if not shape:
+        size = preprocessing_of(network).size
+        shape = 3, size, size
     probe = copy.deepcopy(network).eval().to("meta")
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         probe(torch.empty(1, *shape, device="meta"))

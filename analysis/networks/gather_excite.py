@@ -136,7 +136,7 @@ class GatherExcite(nn.Module):
             if variant == "theta_minus"
             else self._parametric(channels, size, extent, port)
         )
-        self.excite = nn.Identity()
+        self.excite: nn.Module = nn.Identity()
         if variant == "theta_plus":
             hidden = make_divisible(channels / reduction, 8, round_limit=0.0)
             bottleneck = [

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..errors import RunError, UsageError, unknown
 from . import building, catalogue, factories, published, shipped
-from .card import UNTRAINED, card_of
+from .card import UNTRAINED, card_of, write_card
 from .checkpoints import Checkpoint, State, read_checkpoint, spelled
 from .preprocessing import (
     HALF,
@@ -56,7 +56,7 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
         return unwrapped(reference)
     reference = parse(reference)
     library, _, name = reference.name.partition("/")
-    foreign = library in ("timm", "torchvision") and name
+    foreign = library in ("timm", "torchvision") and name != ""
     if foreign:
         _check_library_name(library, name, reference)
     checkpoint = _checkpoint(reference)
@@ -67,13 +67,14 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
     else:
         network = _catalogue_network(reference, checkpoint, defaults)
     if checkpoint is not None:
-        _finish(network, checkpoint, reference, bool(foreign))
+        _finish(network, checkpoint, reference, foreign)
     elif ".py:" not in reference.name:
-        network.notes = [UNTRAINED]
+        write_card(network, notes=[UNTRAINED])
     if "size" in dict(reference.settings) and not foreign:
-        network.preprocessing = replace(network.preprocessing, size=int(dict(reference.settings)["size"]))
+        size = int(dict(reference.settings)["size"])
+        write_card(network, preprocessing=replace(preprocessing_of(network), size=size))
     if reference.group is not None:
-        network.group, network.training_seed = reference.group, reference.seed
+        write_card(network, group=reference.group, training_seed=reference.seed)
     network.eval()  # somebody's own may return nothing
     return network
 
@@ -88,15 +89,14 @@ def _finish(network: nn.Module, checkpoint: Checkpoint, reference: Reference, fo
             raise UsageError(f"weights `{reference.weights}` are of {trained}, not of {reference.name}")
         state, checkpoint.layout = spelled(checkpoint.raw, network.state_dict()), reference.name
     _load_strictly(network, state, checkpoint, reference, hint=not foreign)
-    network.layout, network.notes = checkpoint.layout, checkpoint.notes
-    network.training_seed = checkpoint.metadata.get("seed")
-    network.class_names = checkpoint.class_names
+    write_card(network, layout=checkpoint.layout, notes=checkpoint.notes)
+    write_card(network, training_seed=checkpoint.metadata.get("seed"), class_names=checkpoint.class_names)
     if checkpoint.preprocessing is not None:
-        network.preprocessing = checkpoint.preprocessing
+        write_card(network, preprocessing=checkpoint.preprocessing)
     elif not foreign or ".py:" not in reference.name:
         checkpoint.notes.append(
-            f"the file does not tell its preprocessing: taken to be {network.preprocessing}; --image-size, --crop-pct, "
-            f"--interpolation, --mean and --std say otherwise"
+            f"the file does not tell its preprocessing: taken to be {preprocessing_of(network)}; --image-size, "
+            f"--crop-pct, --interpolation, --mean and --std say otherwise"
         )
     log.info("%s: names of %s", reference, checkpoint.layout)
     for note in checkpoint.notes:
@@ -136,11 +136,11 @@ def _catalogue_network(reference: Reference, checkpoint: Checkpoint | None, defa
     settings = catalogue.resolve(reference, **defaults)
     network = building.build(reference, **defaults)
     full = Reference(reference.name, tuple((key, str(value).lower()) for key, value in settings.items()))
-    network.reference = str(full)
     if catalogue.FAMILIES[catalogue.NAMES[reference.name][0]].small_images:
-        network.preprocessing = Preprocessing(settings["size"], 1.0, "bilinear", HALF, HALF)
+        preprocessing = Preprocessing(settings["size"], 1.0, "bilinear", HALF, HALF)
     else:
-        network.preprocessing = Preprocessing(settings["size"], 0.875, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
+        preprocessing = Preprocessing(settings["size"], 0.875, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
+    write_card(network, reference=str(full), preprocessing=preprocessing)
     if checkpoint is not None and not checkpoint.published and "reference" not in checkpoint.metadata:
         own = dict(reference.settings)
         if "stride_in" in settings and "stride_in" not in own:
@@ -199,23 +199,23 @@ def _library_network(library: str, name: str, reference: Reference) -> nn.Module
         import timm
 
         network = timm.create_model(name)
-        network.preprocessing = from_timm(network)
+        preprocessing = from_timm(network)
     else:
         import torchvision
 
         network = torchvision.models.get_model(name)
         first, *_ = torchvision.models.get_model_weights(name)  # the others' resizing differs, its crop rarely
-        network.preprocessing = from_torchvision(first)
-    network.reference = reference.name
+        preprocessing = from_torchvision(first)
+    write_card(network, reference=reference.name, preprocessing=preprocessing)
     return network
 
 
 def _factory_network(reference: Reference) -> nn.Module:
     network = factories.run_factory(reference)
-    network.reference = reference.architecture
+    write_card(network, reference=reference.architecture)
     if reference.weights is None:
         why = factories.why_random(reference, network)
-        network.notes = [factories.OWN_WEIGHTS] if why is None else [UNTRAINED, why]
+        write_card(network, notes=[factories.OWN_WEIGHTS] if why is None else [UNTRAINED, why])
     return network
 
 

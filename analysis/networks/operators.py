@@ -63,7 +63,8 @@ def operator_steps(module: GatherExcite, size: tuple[int, int]) -> list[tuple[st
 
         return hook
 
-    parts = {"gather": [module.gather], "excite": [module.excite, module.interpolate, module.gate]}
+    excite: list[nn.Module] = [module.excite, module.interpolate, module.gate]
+    parts: dict[str, list[nn.Module]] = {"gather": [module.gather], "excite": excite}
     device = next((parameter.device for parameter in module.parameters()), "cpu")
     with ExitStack() as after, torch.no_grad():
         after.callback(module.train, module.training)

@@ -42,10 +42,10 @@ def choices(reference: Reference) -> dict[str, tuple[str, str]]:
         for full in timm.list_pretrained(f"{network}.*"):
             result[full] = ("timm", full)
             result.setdefault(full.partition(".")[2], ("timm", full))
-    network = name if library == "torchvision" else TORCHVISION_NETWORKS.get(reference.name)
-    if network:
-        for weights in torchvision.models.get_model_weights(network):
-            result[weights.name] = ("torchvision", network)
+    theirs = name if library == "torchvision" else TORCHVISION_NETWORKS.get(reference.name)
+    if theirs:
+        for weights in torchvision.models.get_model_weights(theirs):
+            result[weights.name] = ("torchvision", theirs)
     return result
 
 
@@ -68,7 +68,8 @@ def _from_timm(reference: Reference, full: str) -> Checkpoint:
     from timm.data import resolve_data_config
 
     config = timm.get_pretrained_cfg(full)
-    address = config.url or f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors"
+    assert config is not None  # the name is of timm's own list
+    address = str(config.url or f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors")
     preprocessing = from_config(resolve_data_config(config.to_dict()))
     log.info("fetching %s", address)
     hub = logging.getLogger("huggingface_hub")

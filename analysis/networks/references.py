@@ -102,7 +102,9 @@ def parse(text: "str | Reference") -> Reference:
     if isinstance(text, Reference):
         return text
     label, text = split_label(text)
-    head, at, weights = _HEAD.fullmatch(text).groups()
+    parts = _HEAD.fullmatch(text)
+    assert parts is not None  # it has room for any text
+    head, at, weights = parts.groups()
     if at and not weights:
         raise UsageError(f"network reference `{text}` ends in @; expected a file or a published name after it")
     factory = re.fullmatch(r"(.+?\.py:\w+)(?::(.*))?", head)

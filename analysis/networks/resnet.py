@@ -1,6 +1,7 @@
 """Residual networks on timm's ResNet, with a gate at the end of each block's branch."""
 
 from collections.abc import Callable
+from typing import Any
 
 from timm.layers import Conv2dSame, create_pool2d
 from timm.models.resnet import Bottleneck, ResNet
@@ -40,12 +41,14 @@ def residual_network(
     """
     # He initialisation throughout, as published: a last batch norm of zero would slow a short training
     # timm takes other widths of the stem only of its deep one, whose convolutions make way for ours
-    narrow = {} if stem == 64 else {"stem_type": "deep", "stem_width": stem // 2}
-    network = ResNet(Bottleneck, depths, num_classes=classes, channels=widths, zero_init_last=False, **narrow)
+    narrow: dict[str, Any] = {} if stem == 64 else {"stem_type": "deep", "stem_width": stem // 2}
+    block_type: Any = Bottleneck  # timm's annotation asks for a block, and means its class
+    network = ResNet(block_type, depths, num_classes=classes, channels=widths, zero_init_last=False, **narrow)
     if small_stem:
-        network.conv1 = nn.Conv2d(3, stem, 3, stride=small_stem, padding=1, bias=False)
-        network.maxpool = nn.Identity()
-        nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+        first = nn.Conv2d(3, stem, 3, stride=small_stem, padding=1, bias=False)
+        network.add_module("conv1", first)
+        network.add_module("maxpool", nn.Identity())
+        nn.init.kaiming_normal_(first.weight, mode="fan_out", nonlinearity="relu")
     if stride_in == "1x1":
         _stride_in_first(network)
     if port:
@@ -59,7 +62,7 @@ def residual_network(
 
 
 def _stride_in_first(network: ResNet) -> None:
-    network.maxpool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    network.add_module("maxpool", nn.MaxPool2d(3, stride=2, ceil_mode=True))
     for stage in STAGES[1:]:
         block = getattr(network, stage)[0]
         block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
@@ -68,14 +71,16 @@ def _stride_in_first(network: ResNet) -> None:
 def _pad_same(network: ResNet) -> None:
     """SAME padding as MindSpore's and TensorFlow's: what is odd of it goes below and to the right."""
     network.bn1.eps = 1e-4
-    network.maxpool = create_pool2d("max", 3, stride=2, padding="same")
-    network.conv1 = _same(network.conv1)
+    network.add_module("maxpool", create_pool2d("max", 3, stride=2, padding="same"))
+    network.add_module("conv1", _same(network.get_submodule("conv1")))
     for stage in STAGES[1:]:
         block = getattr(network, stage)[0]
         block.conv2 = _same(block.conv2)
 
 
-def _same(conv: nn.Conv2d) -> Conv2dSame:
-    same = Conv2dSame(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, bias=False)
+def _same(conv: nn.Module) -> Conv2dSame:
+    assert isinstance(conv, nn.Conv2d)
+    (height, width), (down, across) = conv.kernel_size, conv.stride
+    same = Conv2dSame(conv.in_channels, conv.out_channels, (height, width), (down, across), bias=False)
     same.load_state_dict(conv.state_dict())
     return same

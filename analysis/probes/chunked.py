@@ -8,8 +8,11 @@ from ..ablation.engine import Ablation
 
 
 class _Target(Protocol):
-    name: str
-    ablation: Ablation
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def ablation(self) -> Ablation: ...
 
 
 class Chunked:

@@ -62,7 +62,12 @@ class ClassSelectivity(SavedMetric):
     [0.5]
     """
 
-    double = True
+    sums: torch.Tensor
+    counts: torch.Tensor
+    active: torch.Tensor
+    not_finite: torch.Tensor
+    strange_labels: torch.Tensor
+    minimum: torch.Tensor
 
     def __init__(self, classes: int, units: int, seed: int = 0, rectify: bool = False, name: str = "features"):
         super().__init__()

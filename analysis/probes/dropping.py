@@ -164,7 +164,7 @@ class DroppedMaps(Chunked):
         sites = find_sites(network, blocks, shape)
         targets = [[site] for site in sites] if dropping.scope == "block" else [sites]
         self.folding = None if dropping.exact else Folding(network, example_images(network, shape))
-        self._targets = [_Target(self, target) for target in targets]
+        self._targets: list[_Target] = [_Target(self, target) for target in targets]
         self.points = [point for target in self._targets for point in target.points]
         ungated = [site.block for site in sites if site.gate is None]
         if ungated and "gate" in dropping.scores:
@@ -270,6 +270,11 @@ class FeatureImportance(SavedMetric):
     Raises:
         UsageError: as of `DroppedMaps`.
     """
+
+    images: torch.Tensor
+    top1: torch.Tensor
+    top5: torch.Tensor
+    correct: torch.Tensor
 
     def __init__(
         self,

@@ -54,7 +54,7 @@ class Lesions(Chunked):
         folding = Folding(network, example_images(network, shape))
         faster = folding.copy if folding.pairs else None
         self._units = {block: list(map(int, channels)) for block, channels in units.items()}
-        self._targets = []
+        self._targets: list[_Target] = []
         for block, channels in self._units.items():
             if not len(channels) or min(channels) < 0 or max(channels) >= widths[block]:
                 raise UsageError(
@@ -116,7 +116,7 @@ class ClassLesions(Chunked):
     def __init__(self, network: nn.Module, orders: Mapping[str, np.ndarray], counts: Sequence[int], seed: int = 0):
         self.network, self.counts, self.seed = network, list(counts), seed
         self._orders = {block: np.asarray(order) for block, order in orders.items()}
-        self._targets = []
+        self._targets: list[_Target] = []
         for block, order in self._orders.items():
             classes, width = order.shape
             if max(counts) > width or min(counts) < 1:

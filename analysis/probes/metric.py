@@ -7,8 +7,6 @@ class SavedMetric(Metric):
     """A torchmetrics metric of sums whose persistent state can be saved, loaded and computed from."""
 
     full_state_update = False
-    double = False
-    """Whether its sums are float64: on the host where the device has none."""
 
     def __init__(self):
         super().__init__(compute_with_cache=False)

@@ -88,7 +88,8 @@ class StaticGates(Chunked):
             if site.block not in known:
                 raise UsageError(f"block `{site.block}`: nothing is known of its gate on other images")
         every = [sites] if len(sites) > 1 else []
-        self._targets = [_Target(network, each, known, classes, seed) for each in [[site] for site in sites] + every]
+        groups = [[site] for site in sites] + every
+        self._targets: list[_Target] = [_Target(network, each, known, classes, seed) for each in groups]
         self.points = [("", INTACT)] + [(target.name, kind) for target in self._targets for kind in SUBSTITUTES]
         self._known = {site.block: known[site.block].fingerprint for site in sites}
 

@@ -22,6 +22,7 @@ from ..devices import float32_as, is_accelerator, pins_memory
 from ..errors import RunError, UsageError, difference
 from ..files import atomic_path
 from ..networks import save_weights
+from ..networks.preprocessing import preprocessing_of
 from ..networks.weights import load_tensors, save_tensors
 from ..progress import TimeLeft, progress_bar
 from ..randomness import hashes
@@ -66,13 +67,14 @@ class Loop:
         progress = progress and processes.is_first()
         self.recipe, self.progress, self.workers = recipe, progress, workers
         self.validation = _own_part(validation)
-        self.preprocessing = network.preprocessing
+        self.preprocessing = preprocessing_of(network)
         self.accelerator, self.precision = _accelerator(device, precision), precision
         on = self.accelerator.device
-        self.reader = training_batches(training, recipe, network.preprocessing, on, workers, progress)
+        self.reader = training_batches(training, recipe, self.preprocessing, on, workers, progress)
         if recipe.padding is not None:  # what is small is decoded once, for validation too
-            self.validation = decoded_in_memory(self.validation, network.preprocessing.geometry, workers, progress)
-        network.to(on, memory_format=torch.channels_last)  # before the optimizer: moving may make other parameters
+            self.validation = decoded_in_memory(self.validation, self.preprocessing.geometry, workers, progress)
+        # before the optimizer: moving may make other parameters
+        network.to(on, memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs have no such pair
         optimizer = torch.optim.SGD(
             param_groups_weight_decay(network, recipe.weight_decay),
             recipe.learning_rate,
@@ -84,7 +86,8 @@ class Loop:
         # the step alone: validation goes through the network itself, whose state and names are as ever
         self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
         self.schedule = Schedule(recipe, self.optimizer.optimizer, len(self.reader))
-        outputs = network(torch.zeros(2, 3, network.preprocessing.size, network.preprocessing.size).to(on)).shape[1]
+        side = self.preprocessing.size
+        outputs = network(torch.zeros(2, 3, side, side).to(on)).shape[1]
         self.metrics = MetricCollection(
             {
                 "top1_error": MulticlassAccuracy(outputs, top_k=1, average="micro", validate_args=False),
@@ -144,7 +147,8 @@ class Loop:
                 self._save(checkpoint, history, of)
                 after_epoch(history)
                 if bar.disable:  # a log file shows no bar
-                    log.info("%s", _told(*history[-2:], of=self.recipe.epochs, left=left.after(epoch - done)))
+                    trained, validated = history[-2:]
+                    log.info("%s", _told(trained, validated, self.recipe.epochs, left.after(epoch - done)))
         return history
 
     def _epoch(self, epoch: int, bar, keep: "KeptEpochs") -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:

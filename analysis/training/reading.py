@@ -33,7 +33,7 @@ class _Augmented(Dataset):
             scale=recipe.crop_area,
             ratio=recipe.crop_aspect,
             hflip=recipe.flip,
-            color_jitter=None,
+            color_jitter=None,  # type: ignore[arg-type]  # timm takes None for none
             interpolation=preprocessing.interpolation,
             mean=preprocessing.mean,
             std=preprocessing.std,
@@ -109,6 +109,7 @@ class PaddedCrops:
     def epoch(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Images (N, 3, size, size) and labels (N,) on the device, in channels-last order."""
         recipe, size = self.recipe, self.recipe.batch_size
+        assert recipe.padding is not None  # else they are `CroppedAreas`
         places = 2 * recipe.padding + 1
         row, column, chance = (
             hashes(recipe.seed, f"training {what}", self.indices, epoch) >> np.uint64(11)

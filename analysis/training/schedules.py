@@ -19,8 +19,8 @@ class Schedule:
     """
 
     def __init__(self, recipe: Recipe, optimizer: Optimizer, steps: int):
-        self.by_error = recipe.schedule == "plateau"
-        if self.by_error:
+        self.scheduler: ReduceLROnPlateau | MultiStepLR | OneCycleLR
+        if recipe.schedule == "plateau":
             least = LEAST * recipe.learning_rate
             self.scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=recipe.patience, min_lr=least)
         elif recipe.schedule == "step":
@@ -35,7 +35,7 @@ class Schedule:
         return self.scheduler.last_epoch
 
     def after_step(self) -> None:
-        if not self.by_error:
+        if not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
 
     def after_epoch(self, error: float) -> None:
@@ -43,7 +43,7 @@ class Schedule:
         Args:
             error: of the validation images, in percent.
         """
-        if self.by_error:
+        if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(error)
 
     def go_on(self, done: int, errors: Iterable[float]) -> None:
@@ -52,7 +52,7 @@ class Schedule:
         Args:
             errors: of the validation images after each of its epochs.
         """
-        if self.by_error:
+        if isinstance(self.scheduler, ReduceLROnPlateau):
             for error in errors:
                 self.scheduler.step(error)
         else:
