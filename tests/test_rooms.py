@@ -90,7 +90,8 @@ def test_the_walk_sees_an_import_inside_a_function(tmp_path):
 
 
 def loaded_by(program: str) -> set[str]:
-    command = f"import sys\n{program}\nimport json; print(json.dumps(list(sys.modules)))"
+    # first of all the folder's own name: so `gelens` is that of this clone, whatever is installed
+    command = f"import sys, analysis\n{program}\nimport json; print(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, cwd=ROOT, check=True)
     return {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
 

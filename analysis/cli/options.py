@@ -342,7 +342,10 @@ def check_there(*folders: Path) -> None:
             raise UsageError(f"`{folder}` holds no run and no recording: there is no such folder")
 
 
-OF_A_PASS = ("data", "limit", "per_class_limit", "skip_unreadable", "image_size", "processes", "shard")
+OF_A_PASS = (
+    *("data", "limit", "per_class_limit", "skip_unreadable", "classes_by_position", "untrained", "processes", "shard"),
+    *("image_size", "crop_pct", "interpolation", "crop_mode", "mean", "std"),
+)
 
 
 def refuse_unread(*names: str) -> None:
