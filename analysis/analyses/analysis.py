@@ -7,6 +7,7 @@ be said of them. One mechanism (`running`) runs every analysis, on networks and 
 Nothing heavy is imported here: `gelens --help` lists the analyses.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -39,12 +40,11 @@ class Option:
         flags: instead of the field's name.
         choices: what it may be.
         least: the smallest that it may be.
-        kind: "data", "file" or "folder", for text that names one.
+        kind: "data" or "file", for text that names one.
         metavar: what stands for the value in the help.
         section: of the help.
         several: whether it may be given several times.
         of_a_pass: whether a recording has answered it already, so that it is refused there.
-        usual: what the help says of the default, where the default itself doesn't.
     """
 
     help: str
@@ -56,7 +56,6 @@ class Option:
     section: str = OWN
     several: bool = False
     of_a_pass: bool = False
-    usual: str = ""
 
 
 def option(default: Any, help: str, *flags: str, **settings: Any) -> Any:
@@ -75,7 +74,7 @@ def default_of(each: Field) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Analysis:
+class Analysis(ABC):
     """What a person may ask of networks; a new one is a subclass with fields made by `option`, and these methods.
 
     The first line of its docstring is what the list of commands says, the rest what its help says.
@@ -99,6 +98,7 @@ class Analysis:
 
     def check(self, networks: "Mapping[str, nn.Module]", images: "ImageData") -> None:
         """Before the pass: raise a UsageError for what can be seen not to work."""
+        return None
 
     def others(self) -> Any:
         """The data of other images of which something must be known before the pass; None where nothing must."""
@@ -108,6 +108,7 @@ class Analysis:
         """What is kept of those other images, by label."""
         return {}
 
+    @abstractmethod
     def requests(
         self, networks: "Mapping[str, nn.Module]", images: "ImageData", others: "Recording | None" = None
     ) -> "dict[str, Request]":
@@ -117,11 +118,10 @@ class Analysis:
             images: that will be measured.
             others: what was recorded of other images.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def results(self, recording: "Recording") -> Results:
         """Tables and arrays by file name, of all networks of a finished recording; those without rows are left out."""
-        raise NotImplementedError
 
     def facts(self, recording: "Recording") -> dict:
         """What run.json says beside what it says of every analysis."""

@@ -143,8 +143,9 @@ def function_of(kind: type[Analysis], module: str) -> Callable[..., Result]:
 
 def _documented(kind: type[Analysis], options: Mapping) -> str:
     """A docstring as those of functions that are written by hand."""
-    first, _, rest = inspect.cleandoc(kind.__doc__ or "").partition("\n")
-    lines = [first, *([rest.rstrip().replace("A RUN", "A recording")] if rest.strip() else []), "", "Args:"]
+    first, *paragraphs = inspect.cleandoc(kind.__doc__ or "").split("\n\n")
+    told = [each for each in paragraphs if "A RUN is" not in each]  # which is the command line's
+    lines = ["\n\n".join([first, *told]), "", "Args:"]
     lines += [
         "    networks: a network or reference, several, or a mapping from labels; or a recording, or its Path.",
         "    data: a reference, or a torch Dataset or sequential DataLoader of (image, label).",
