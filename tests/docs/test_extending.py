@@ -75,7 +75,7 @@ def test_an_index(copy):
     assert "sparseness" in gelens(copy, "indices")
     few = [*FEW, "--permutations", "2", "--replicates", "2", "--index", "sparseness"]
     gelens(copy, "selectivity", "mini_resnet", *few, "--out", "run")
-    assert (copy / "run" / "figures" / "fig2_selectivity_sparseness.png").is_file()
+    assert (copy / "run" / "figures" / "fig2_sparseness.png").is_file()
 
 
 @pytest.mark.slow
