@@ -1,15 +1,12 @@
 """The class selectivity index against depth, as violins."""
 
-from collections.abc import Iterator
-
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..names import pretty
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
 from .fig2_selectivity import INDEX_TITLES
 from .stored import StoredRun
 from .style import Look, block_ticks, colors_of, in_rows, named, need, panels, styled, width_for
@@ -68,7 +65,7 @@ def _violins(ax: Axes, units: pd.DataFrame, blocks: list[str], colors: dict[str,
     )
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     units = run.table("selectivity.csv")
     if len(units) and units["csi"].notna().any():
         yield "fig2_violin", selectivity_by_depth(units, run.caption(), look.width)[0]

@@ -1,18 +1,16 @@
 """Figure 3: feature-importance curves, block by block."""
 
-from collections.abc import Iterator
 from itertools import cycle
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from ..names import paper_name, pretty
+from ..names import pretty
 from . import pruning_curves as curves
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
+from .facets import facets
 from .stored import StoredRun
 from .style import (
-    NAME_SIZE,
     THIN,
     WIDTH,
     Look,
@@ -20,16 +18,12 @@ from .style import (
     bars_said,
     colors_of,
     each_training,
-    hide_rest,
-    in_rows,
     key,
-    named,
+    keys,
     need,
-    panel_width,
-    panels,
+    reach,
     styled,
     width_for,
-    wrapped,
 )
 
 NEEDS = ("pruning.csv",)
@@ -58,39 +52,33 @@ def pruning(
         width: inches.
         trainings: where networks are groups, rows of each training, `network` its group's and `training` its own label.
     """
-    need(pruning, "pruning")
-    table = named(pruning)
+    table = need(pruning, "pruning")
     if score is not None or curves.curve_scores(table):
         score = curves.score_of(table, score)
-    labels, blocks = list(table["network"].unique()), list(table["block"].unique())
-    width = width or width_for(len(blocks), 2.1)
+    labels = table["network"].unique()
+    width = width or width_for(table["block"].nunique(), 2.1)
     curved = curves.curved_networks(table, score)
     colors = colors_of(curved)
     stars = dict(zip((label for label in labels if label not in curved), cycle("*PXD"), strict=False))
-    handles = [key(pretty(label), color=color) for label, color in colors.items()]
-    handles += curves.order_handles(score) if curved else []
+    handles = keys(colors) + (curves.order_handles(score) if curved else [])
     handles += [
         key(f"{pretty(label)}, trained separately" if curved else pretty(label), color="black", marker=marker, ls="")
         for label, marker in stars.items()
     ]
     bands = bars_said(BANDS, curved, trainings)
     said = [_said(curved, stars), bands if curved else "", curves.ratios_said(table), curves.places_said(table), note]
-    rows, columns = in_rows(len(blocks), width, 1.3 if width < WIDTH else 2.0)
-    axis_labels = {"xlabel": curves.ratio_title(table), "ylabel": "Top-1 accuracy"}
-    figure, axes = panels(rows, columns, width, 1.6, handles, " ".join(said), sharex=True, sharey=True, **axis_labels)
-    for ax, block in zip(axes.flat, blocks, strict=False):
-        here = table[table["block"] == block]
+    axis_labels = {"xlabel": curves.ratio_title(table), "ylabel": "Top-1 accuracy", "sharex": True}
+    grid = facets(table, "block", 1.3 if width < WIDTH else 2.0, 1.6, handles, " ".join(said), width, **axis_labels)
+    for ax, block, here in grid:
         for label in curved:
             mine, several = here[here["network"] == label], each_training(trainings, label, block)
             _curves(ax, mine, score, colors[label], several)
         for label, marker in stars.items():
             mine = here[(here["network"] == label) & (here["order"] == "none")]
             ax.plot(mine["ratio"], mine["top1"], marker, color="black", markersize=7, clip_on=False, zorder=4)
-        ax.set_title(wrapped(paper_name(block), NAME_SIZE, panel_width(width, columns), 2))
-    accuracy_axis(axes[0, 0])
-    curves.ratio_axis(axes[0, 0])
-    hide_rest(axes, len(blocks))
-    return Drawn(figure, axes)
+    accuracy_axis(grid.axes[0, 0])
+    curves.ratio_axis(grid.axes[0, 0])
+    return Drawn(grid.figure, grid.axes)
 
 
 def _curves(ax: Axes, rows: pd.DataFrame, score: str, color: tuple, trainings: list[pd.DataFrame]) -> None:
@@ -103,7 +91,7 @@ def _curves(ax: Axes, rows: pd.DataFrame, score: str, color: tuple, trainings: l
         if trainings:
             continue
         if len(points) == 1:
-            errors = [points["top1"] - points["top1_low"], points["top1_high"] - points["top1"]]
+            errors = reach(points["top1"], points["top1_low"], points["top1_high"])
             ax.errorbar(points["ratio"], points["top1"], errors, color=color, capsize=2, linestyle="")
         else:
             band = (points["top1_low"], points["top1_high"])
@@ -121,7 +109,7 @@ def _said(curved: list[str], stars: dict[str, str]) -> str:
     return f"No curves: these networks have {why}. Black: {ends}."
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     """The first score's curves, and the others' with the score in the name."""
     table = run.table("pruning.csv")
     if table.empty:

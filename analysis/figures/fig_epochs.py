@@ -1,13 +1,10 @@
 """Class selectivity over a training."""
 
-from collections.abc import Iterator
-
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..names import paper_name
 from ..statistics.samples import half_width
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
 from .stored import StoredRun
 from .style import (
     WIDTH,
@@ -17,9 +14,8 @@ from .style import (
     epoch_axis,
     hide_rest,
     in_rows,
-    key,
+    keys,
     marker_of,
-    named,
     need,
     panels,
     styled,
@@ -48,16 +44,14 @@ def selectivity_over_training(
         note: what the images are.
         width: inches.
     """
-    need(epochs, "selectivity over training")
-    epochs, width = named(epochs), width or WIDTH
+    epochs, width = need(epochs, "selectivity over training"), width or WIDTH
     colors = colors_by_depth(epochs["block"].unique())
     measures = _measures(epochs)
     errors = [f"{column}_se" for column in measures if f"{column}_se" in epochs]
     if epochs[errors].notna().any(axis=None):
         note = f"Bands: 95 % intervals over the sampling of images, not of trainings. {note}"
-    handles = [key(paper_name(block), color=color) for block, color in colors.items()]
     rows, columns = in_rows(len(measures) + 1, width, 1.3)
-    figure, axes = panels(rows, columns, width, 1.9, handles, note)
+    figure, axes = panels(rows, columns, width, 1.9, keys(colors, paper_name), note)
     marker = marker_of(epochs["epoch"].nunique())
     for ax, (column, title) in zip(axes.flat, measures.items(), strict=False):
         for block, color in colors.items():
@@ -89,7 +83,7 @@ def _measures(epochs: pd.DataFrame) -> dict[str, str]:
     return {column: MEASURES[column] for column in there or ["mean_csi"]}
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     epochs = run.table("selectivity_epochs.csv")
     if len(epochs):
         yield "fig_epochs", selectivity_over_training(epochs, run.replicates, run.caption(), look.width)[0]
