@@ -26,7 +26,7 @@ class Facets:
         names: in their order.
         table: with rows of all names.
         by: the column.
-        lines: rows of panels that the names take once.
+        rows: of panels that the names take once.
     """
 
     figure: Figure
@@ -35,16 +35,16 @@ class Facets:
     names: Sequence[str]
     table: pd.DataFrame
     by: str
-    lines: int
+    rows: int
 
     def __iter__(self) -> Iterator[tuple[Axes, str, pd.DataFrame]]:
         """Each panel, its name, and the table's rows with that."""
-        for ax, name in self.again(0):
+        for ax, name in self.panels():
             yield ax, name, self.table[self.table[self.by] == name]
 
-    def again(self, number: int) -> Iterable[tuple[Axes, str]]:
-        """Each panel and its name, of a grid where the names come several times, below one another."""
-        mine = self.axes[number * self.lines : (number + 1) * self.lines]
+    def panels(self, time: int = 0) -> Iterable[tuple[Axes, str]]:
+        """Each panel and its name; where the names come several times, below one another, those of one time."""
+        mine = self.axes[time * self.rows : (time + 1) * self.rows]
         return zip(mine.flat, self.names, strict=False)
 
 
@@ -66,7 +66,7 @@ def facets(
 
     Args:
         table: with a row or several for each name.
-        by: the column.
+        by: the column; read for rows and for names without titles.
         least: inches of width that a panel needs.
         height: inches of a row of panels.
         handles: of the legend above.
@@ -87,8 +87,8 @@ def facets(
     room = panel_width(width, columns)
     figure, axes = panels(rows * times, columns, width, height, handles, note, **{"sharey": True} | options)
     grid = Facets(figure, axes, room, list(titles), table, by, rows)
-    for number in range(times):
-        hide_rest(axes[number * rows : (number + 1) * rows], len(titles))
-        for ax, name in grid.again(number) if number == 0 or rows > 1 else ():
+    for time in range(times):
+        hide_rest(axes[time * rows : (time + 1) * rows], len(titles))
+        for ax, name in grid.panels(time) if time == 0 or rows > 1 else ():
             ax.set_title(wrapped(titles[name], NAME_SIZE, room, lines) if lines else titles[name])
     return grid

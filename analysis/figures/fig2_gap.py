@@ -73,10 +73,10 @@ def gap_panels(grid: Facets) -> Iterator[tuple[Axes, str, pd.DataFrame]]:
     """The panels of a grid, with a line at no gap and the blocks' names at their depths."""
     for ax, network, mine in grid:
         ax.axhline(0, color="0.4", linewidth=0.8)
-        yield ax, network, mine
         places = mine.drop_duplicates("block")
         block_ticks(ax, places["depth"], places["block"], grid.room - 0.5)
         ax.set_xlim(places["depth"].min() - 0.5, places["depth"].max() + 0.5)
+        yield ax, network, mine
 
 
 def _kinds(gaps: pd.DataFrame) -> dict[str, Kind]:

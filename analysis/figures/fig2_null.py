@@ -32,7 +32,7 @@ def selectivity_against_null(selectivity: pd.DataFrame, note: str = "", width: f
     height = min(panel_width(width, in_rows(len(blocks), width, 0.85)[1]), 2.2) + 0.2
     grid = facets(table, "block", 0.85, height, handles, note, width, times=len(colors), sharex=True, **labels)
     for number, (label, color) in enumerate(colors.items()):
-        for ax, block in grid.again(number):
+        for ax, block in grid.panels(number):
             units = known[(known["network"] == label) & (known["block"] == block)]
             ax.plot([0, 1], [0, 1], color="0.4", linewidth=0.8)
             ax.plot(units["csi_null"], units["csi"], ".", color=color, markersize=2, alpha=0.5, rasterized=True)

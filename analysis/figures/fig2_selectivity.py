@@ -66,7 +66,7 @@ def selectivity(
     grid = facets(table, "block", 0.85, 1.3, handles, note, width, times=len(others), **shared)
     values = {key: rows[column].to_numpy() for key, rows in table.groupby(["network", "block"], sort=False)}
     for number, other in enumerate(others):
-        for ax, block in grid.again(number):
+        for ax, block in grid.panels(number):
             pair = dict.fromkeys((reference, other))
             _overlay(ax, {each: values[each, block] for each in pair if (each, block) in values}, colors, edges)
     ax = grid.axes[0, 0]

@@ -48,21 +48,9 @@ def selectivity_by_depth(selectivity: pd.DataFrame, note: str = "", width: float
 
 
 def _violins(ax: Axes, units: pd.DataFrame, blocks: list[str], colors: dict[str, tuple]) -> None:
-    sns.violinplot(
-        units,
-        x="block",
-        y="csi",
-        hue="network",
-        order=blocks,
-        hue_order=list(colors),
-        palette=colors,
-        cut=0,
-        density_norm="width",
-        inner="quart",
-        linewidth=0.7,
-        legend=False,
-        ax=ax,
-    )
+    order = {"order": blocks, "hue_order": list(colors), "palette": colors}
+    look = {"cut": 0, "density_norm": "width", "inner": "quart", "linewidth": 0.7, "legend": False}
+    sns.violinplot(units, x="block", y="csi", hue="network", ax=ax, **order, **look)
 
 
 def pictures(run: StoredRun, look: Look) -> Pictures:

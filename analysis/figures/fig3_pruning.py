@@ -10,21 +10,7 @@ from . import pruning_curves as curves
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
-from .style import (
-    THIN,
-    WIDTH,
-    Look,
-    accuracy_axis,
-    bars_said,
-    colors_of,
-    each_training,
-    key,
-    keys,
-    need,
-    reach,
-    styled,
-    width_for,
-)
+from .style import THIN, WIDTH, Look, accuracy_axis, bars_said, colors_of, each_training, key, keys, need, reach, styled
 
 NEEDS = ("pruning.csv",)
 BANDS = "Bands: Wilson 95 % intervals."
@@ -55,11 +41,11 @@ def pruning(
     table = need(pruning, "pruning")
     if score is not None or curves.curve_scores(table):
         score = curves.score_of(table, score)
-    labels = table["network"].unique()
-    width = width or width_for(table["block"].nunique(), 2.1)
     curved = curves.curved_networks(table, score)
     colors = colors_of(curved)
-    stars = dict(zip((label for label in labels if label not in curved), cycle("*PXD"), strict=False))
+    stars = dict(
+        zip((label for label in table["network"].unique() if label not in curved), cycle("*PXD"), strict=False)
+    )
     handles = keys(colors) + (curves.order_handles(score) if curved else [])
     handles += [
         key(f"{pretty(label)}, trained separately" if curved else pretty(label), color="black", marker=marker, ls="")
@@ -67,8 +53,9 @@ def pruning(
     ]
     bands = bars_said(BANDS, curved, trainings)
     said = [_said(curved, stars), bands if curved else "", curves.ratios_said(table), curves.places_said(table), note]
-    axis_labels = {"xlabel": curves.ratio_title(table), "ylabel": "Top-1 accuracy", "sharex": True}
-    grid = facets(table, "block", 1.3 if width < WIDTH else 2.0, 1.6, handles, " ".join(said), width, **axis_labels)
+    labels = {"xlabel": curves.ratio_title(table), "ylabel": "Top-1 accuracy", "sharex": True}
+    least = 1.3 if width and width < WIDTH else 2.0
+    grid = facets(table, "block", least, 1.6, handles, " ".join(said), width, 2.1, **labels)
     for ax, block, here in grid:
         for label in curved:
             mine, several = here[here["network"] == label], each_training(trainings, label, block)
