@@ -43,9 +43,8 @@ def pruning(
         score = curves.score_of(table, score)
     curved = curves.curved_networks(table, score)
     colors = colors_of(curved)
-    stars = dict(
-        zip((label for label in table["network"].unique() if label not in curved), cycle("*PXD"), strict=False)
-    )
+    apart = [label for label in table["network"].unique() if label not in curved]
+    stars = dict(zip(apart, cycle("*PXD"), strict=False))
     handles = keys(colors) + (curves.order_handles(score) if curved else [])
     handles += [
         key(f"{pretty(label)}, trained separately" if curved else pretty(label), color="black", marker=marker, ls="")
