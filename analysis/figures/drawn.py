@@ -1,9 +1,13 @@
-"""What a figure's function returns, told in a line where it ends a cell of a notebook."""
+"""What a figure's function returns, told in a line where it ends a cell of a notebook; and what its file yields."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+
+Pictures = Iterator[tuple[str, Figure]]
+"""Figures and the names of their files."""
 
 
 class Drawn(NamedTuple):

@@ -1,27 +1,14 @@
 """Figure 1: optimisation curves."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from ..names import family_and_gate, pretty
-from .drawn import Drawn
+from ..names import family_and_gate
+from .drawn import Drawn, Pictures
+from .facets import facets
 from .stored import StoredRun
-from .style import (
-    THIN,
-    WIDTH,
-    Look,
-    colors_of,
-    epoch_axis,
-    in_rows,
-    key,
-    marker_of,
-    named,
-    need,
-    panels,
-    styled,
-)
+from .style import THIN, Look, colors_of, epoch_axis, keys, marker_of, need, styled
 
 NEEDS = ("training.csv",)
 SPLITS = {"train": "Training set", "val": "Validation set"}
@@ -37,30 +24,25 @@ def optimisation(training: pd.DataFrame, note: str = "", width: float | None = N
         note: what the images are, put under the axes.
         width: inches.
     """
-    need(training, "training")
-    training = named(training)
+    training = need(training, "training")
     if "group" not in training:
         training = training.assign(group=training["network"])
-    width = width or WIDTH
     colors = colors_of(training["group"].unique())
-    handles = [key(pretty(label), color=color) for label, color in colors.items()]
-    rows, columns = in_rows(len(SPLITS), width, 1.3)
-    figure, axes = panels(rows, columns, width, 2.1, handles, note, ylabel="Top-1 error (%)", sharey=True)
-    for ax, (split, title) in zip(axes.flat, SPLITS.items(), strict=True):
-        mine = training[training["split"] == split]
+    said: dict[str, Any] = {"ylabel": "Top-1 error (%)", "titles": SPLITS, "lines": 0}
+    grid = facets(training, "split", 1.3, 2.1, keys(colors), note, width, **said)
+    for ax, _, mine in grid:
         for label, several in mine.groupby("group", sort=False):
             each = [curve for _, curve in several.groupby("network", sort=False)]
             for curve in each if len(each) > 1 else []:
                 ax.plot(curve["epoch"], curve["top1_error"], color=colors[label], **THIN)
             mean = several.groupby("epoch")["top1_error"].mean()
             ax.plot(mean.index, mean, color=colors[label], marker=marker_of(len(mean)), markersize=3)
-        ax.set_title(title)
         epoch_axis(ax, training["epoch"])
-    axes[0, 0].set_ylim(0, 100)
-    return Drawn(figure, axes)
+    grid.axes[0, 0].set_ylim(0, 100)
+    return Drawn(grid.figure, grid.axes)
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     """Of a supplementary run, the ShuffleNets that the paper has here; of another, every network trained."""
     training = run.table("training.csv")
     if training.empty:

@@ -1,41 +1,27 @@
 """The gap in mean selectivity to the reference, against depth."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ..names import pretty
 from ..statistics.samples import half_width
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
+from .facets import Facets, facets
 from .stored import StoredRun
-from .style import (
-    NAME_SIZE,
-    PALETTE,
-    Look,
-    block_ticks,
-    hide_rest,
-    in_rows,
-    key,
-    named,
-    need,
-    panel_width,
-    panels,
-    styled,
-    width_for,
-    wrapped,
-)
+from .style import PALETTE, Kind, Look, block_ticks, named, need, reach, styled
 
 NEEDS = ("selectivity_gap.csv",)
 KINDS = {
-    "corrected": ("corrected index", PALETTE[3], "D"),
-    "mean": ("index", PALETTE[0], "o"),
-    "excess": ("index − null", PALETTE[1], "s"),
-    "crossfit": ("cross-fitted", PALETTE[2], "^"),
+    "corrected": Kind("corrected index", PALETTE[3], "D"),
+    "mean": Kind("index", PALETTE[0], "o"),
+    "excess": Kind("index − null", PALETTE[1], "s"),
+    "crossfit": Kind("cross-fitted", PALETTE[2], "^"),
 }
-"""By the columns' first part: what it is called, colour, marker. The first there is, is the headline."""
+"""By the columns' first part; the first there is, is the headline."""
 
 
 @styled
@@ -58,35 +44,43 @@ def selectivity_gap(
         trends: rows of `selectivity_trend.csv`, whose slopes are written below each panel.
         width: inches.
     """
-    need(gaps, "selectivity gap")
-    gaps = named(gaps)
-    networks, kinds = list(gaps["network"].unique()), _kinds(gaps)
-    width = width or width_for(len(networks), 3.4)
-    handles = [key(name, color=color, marker=marker, markersize=3.5) for name, color, marker in kinds.values()]
+    gaps = need(gaps, "selectivity gap")
+    kinds = _kinds(gaps)
     known = gaps[[f"{kind}_gap_se" for kind in kinds if f"{kind}_gap_se" in gaps]].notna().any(axis=None)
     said = "95 % intervals over the sampling of images, not of trainings." if known else "No standard errors."
-    rows, columns = in_rows(len(networks), width, 2.4)
-    room = panel_width(width, columns)
-    height = 2.3 + (0.3 + 0.12 * len(kinds) if trends is not None and len(trends) else 0)
-    labels = {"ylabel": "Gap in mean class selectivity"}
-    handles = handles if len(kinds) > 1 else []
-    figure, axes = panels(rows, columns, width, height, handles, f"{said} {note}", sharey=True, **labels)
-    for ax, network in zip(axes.flat, networks, strict=False):
-        mine = gaps[gaps["network"] == network]
-        ax.axhline(0, color="0.4", linewidth=0.8)
+    sloped = trends is not None and len(trends)
+    handles = [kind.key for kind in kinds.values()] if len(kinds) > 1 else []
+    grid = gap_facets(gaps, handles, f"{said} {note}", width, height=2.3 + (0.3 + 0.12 * len(kinds) if sloped else 0))
+    for ax, network, mine in gap_panels(grid):
         for place, kind in enumerate(kinds):
             _line(ax, mine, kind, 0.24 * (place / max(len(kinds) - 1, 1) - 0.5), half_width(replicates))
-        block_ticks(ax, mine["depth"], mine["block"], room - 0.5)
-        ax.set_xlim(mine["depth"].min() - 0.5, mine["depth"].max() + 0.5)
-        title = f"{pretty(network)}\nminus {pretty(mine['reference'].iloc[0])}"
-        ax.set_title(wrapped(title, NAME_SIZE, room, 4))
-        if trends is not None and len(trends):
+        if sloped:
             ax.set_xlabel(_slopes(named(trends), network, kinds), fontsize=6.5)
-    hide_rest(axes, len(networks))
-    return Drawn(figure, axes)
+    return Drawn(grid.figure, grid.axes)
 
 
-def _kinds(gaps: pd.DataFrame) -> dict[str, tuple]:
+def gap_facets(gaps: pd.DataFrame, handles: Sequence, note: str, width: float | None, height: float = 2.3) -> Facets:
+    """A panel for each network, titled by it and its reference, and their numbers of trainings where they are known."""
+    titles = {}
+    for row in gaps.drop_duplicates("network").to_dict("records"):
+        count = row.get("trainings")
+        each = "" if count is None else f", {count} training{'' if count == 1 else 's'} each"
+        titles[row["network"]] = f"{pretty(row['network'])}\nminus {pretty(row['reference'])}{each}"
+    labels: dict[str, Any] = {"ylabel": "Gap in mean class selectivity", "titles": titles, "lines": 4}
+    return facets(gaps, "network", 2.4, height, handles, note, width, 3.4, **labels)
+
+
+def gap_panels(grid: Facets) -> Iterator[tuple[Axes, str, pd.DataFrame]]:
+    """The panels of a grid, with a line at no gap and the blocks' names at their depths."""
+    for ax, network, mine in grid:
+        ax.axhline(0, color="0.4", linewidth=0.8)
+        places = mine.drop_duplicates("block")
+        block_ticks(ax, places["depth"], places["block"], grid.room - 0.5)
+        ax.set_xlim(places["depth"].min() - 0.5, places["depth"].max() + 0.5)
+        yield ax, network, mine
+
+
+def _kinds(gaps: pd.DataFrame) -> dict[str, Kind]:
     """Of the measures those that the table has; with a corrected gap, that and the plain one alone."""
     there = [kind for kind in KINDS if f"{kind}_gap" in gaps and gaps[f"{kind}_gap"].notna().any()]
     if "corrected" in there:
@@ -94,29 +88,18 @@ def _kinds(gaps: pd.DataFrame) -> dict[str, tuple]:
     return {kind: KINDS[kind] for kind in there}
 
 
-def _line(ax: Axes, rows: pd.DataFrame, kind: str, shift: float, reach: float) -> None:
-    name, color, marker = KINDS[kind]
+def _line(ax: Axes, rows: pd.DataFrame, kind: str, shift: float, half: float) -> None:
     gap = rows[f"{kind}_gap"]
     if f"{kind}_low" in rows:
-        errors = np.stack([gap - rows[f"{kind}_low"], rows[f"{kind}_high"] - gap]).clip(min=0)
+        errors = reach(gap, rows[f"{kind}_low"], rows[f"{kind}_high"])
     else:
-        errors = reach * rows[f"{kind}_gap_se"]  # NaN, where there are no errors, draws no bar
-    headline = kind in ("corrected",) or (kind == "mean" and "corrected_gap" not in rows)
-    ax.errorbar(
-        rows["depth"] + shift,
-        gap,
-        errors,
-        marker=marker,
-        markersize=3.5,
-        linewidth=1.4 if headline else 0.9,
-        linestyle="-" if headline else "--",
-        capsize=2,
-        color=color,
-        label=name,
-    )
+        errors = half * rows[f"{kind}_gap_se"]  # NaN, where there are no errors, draws no bar
+    headline = kind == "corrected" or (kind == "mean" and "corrected_gap" not in rows)
+    look = KINDS[kind].look | ({"linewidth": 1.4} if headline else {"linewidth": 0.9, "linestyle": "--"})
+    ax.errorbar(rows["depth"] + shift, gap, errors, capsize=2, **look)
 
 
-def _slopes(trends: pd.DataFrame, network: str, kinds: dict[str, tuple]) -> str:
+def _slopes(trends: pd.DataFrame, network: str, kinds: dict[str, Kind]) -> str:
     mine = trends[trends["network"] == network].set_index("gap")
     lines = ["slope per block:"]
     for kind, (name, *_) in kinds.items():
@@ -127,7 +110,7 @@ def _slopes(trends: pd.DataFrame, network: str, kinds: dict[str, tuple]) -> str:
     return "\n".join(lines) if len(lines) > 1 else ""
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     gaps = run.table("selectivity_gap.csv")
     if run.has("selectivity_gap_trainings.csv"):  # those of two groups have a figure of their own
         gaps = gaps[[not (run.group(row.network) and run.group(row.reference)) for row in gaps.itertuples()]]

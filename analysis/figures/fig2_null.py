@@ -1,30 +1,14 @@
 """The class selectivity index of every unit against its null."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from ..names import paper_name, pretty
 from ..results.columns import INDEX_TITLES
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
+from .facets import facets
 from .stored import StoredRun
-from .style import (
-    NAME_SIZE,
-    Look,
-    colors_of,
-    hide_rest,
-    in_rows,
-    key,
-    named,
-    need,
-    panel_width,
-    panels,
-    styled,
-    unit_ticks,
-    width_for,
-    wrapped,
-)
+from .style import Look, colors_of, in_rows, key, keys, named, need, panel_width, styled, unit_ticks, width_for
 
 NEEDS = ("selectivity.csv",)
 
@@ -43,33 +27,26 @@ def selectivity_against_null(selectivity: pd.DataFrame, note: str = "", width: f
     table = named(selectivity)
     known = table.dropna(subset=["csi", "csi_null"])
     need(known, "selectivity against null")
-    blocks, colors = list(table["block"].unique()), colors_of(table["network"].unique())
+    blocks, colors = table["block"].unique(), colors_of(table["network"].unique())
     width = width or width_for(len(blocks), 1.06)
-    handles = [key(pretty(label), color=color, marker="o", linestyle="") for label, color in colors.items()]
-    handles.append(key("index = null", color="0.4", linewidth=0.8))
-    lines, columns = in_rows(len(blocks), width, 0.85)
-    labels = {"xlabel": "Null: mean index under permuted labels", "ylabel": INDEX_TITLES["csi"]}
-    height = min(panel_width(width, columns), 2.2) + 0.2
-    rows = len(colors) * lines
-    figure, axes = panels(rows, columns, width, height, handles, note, sharex=True, sharey=True, **labels)
+    handles = [*keys(colors, marker="o", linestyle=""), key("index = null", color="0.4", linewidth=0.8)]
+    labels: dict[str, Any] = {"xlabel": "Null: mean index under permuted labels", "ylabel": INDEX_TITLES["csi"]}
+    height = min(panel_width(width, in_rows(len(blocks), width, 0.85)[1]), 2.2) + 0.2
+    grid = facets(table, "block", 0.85, height, handles, note, width, times=len(colors), sharex=True, **labels)
     for number, (label, color) in enumerate(colors.items()):
-        mine = axes[number * lines : (number + 1) * lines]
-        hide_rest(mine, len(blocks))
-        for ax, block in zip(mine.flat, blocks, strict=False):
+        for ax, block in grid.panels(number):
             units = known[(known["network"] == label) & (known["block"] == block)]
             ax.plot([0, 1], [0, 1], color="0.4", linewidth=0.8)
             ax.plot(units["csi_null"], units["csi"], ".", color=color, markersize=2, alpha=0.5, rasterized=True)
             ax.set_aspect("equal")
-            if number == 0 or lines > 1:
-                ax.set_title(wrapped(paper_name(block), NAME_SIZE, panel_width(width, columns), 2))
-    reach = 0.5 if known[["csi", "csi_null"]].max(axis=None) < 0.5 else 1
-    axes[0, 0].set(xlim=(0, reach), ylim=(0, reach))
-    for axis in (axes[0, 0].xaxis, axes[0, 0].yaxis):
-        unit_ticks(axis, reach, panel_width(width, columns))
-    return Drawn(figure, axes)
+    reach, ax = 0.5 if known[["csi", "csi_null"]].max(axis=None) < 0.5 else 1, grid.axes[0, 0]
+    ax.set(xlim=(0, reach), ylim=(0, reach))
+    for axis in (ax.xaxis, ax.yaxis):
+        unit_ticks(axis, reach, grid.room)
+    return Drawn(grid.figure, grid.axes)
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     units = run.table("selectivity.csv")
     if len(units) and len(units.dropna(subset=["csi", "csi_null"])):
         yield "fig2_null", selectivity_against_null(units, run.caption(), look.width)[0]

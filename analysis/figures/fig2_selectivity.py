@@ -1,35 +1,21 @@
 """Figure 2: distributions of the class selectivity index, block by block; and the like of every other index."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..errors import unknown
-from ..names import paper_name, pretty
+from ..names import pretty
 from ..results.columns import INDEX_TITLES
 from ..statistics import INDICES
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
+from .facets import facets
 from .stored import StoredRun
-from .style import (
-    NAME_SIZE,
-    Look,
-    colors_of,
-    hide_rest,
-    in_rows,
-    named,
-    need,
-    panel_width,
-    panels,
-    styled,
-    unit_ticks,
-    width_for,
-    wrapped,
-)
+from .style import Look, colors_of, need, styled, unit_ticks
 
 NEEDS = ("selectivity.csv",)
 BINS = 40
@@ -57,11 +43,9 @@ def selectivity(
         bins: of equal width, 40 by default.
         width: inches.
     """
-    need(selectivity, "selectivity")
-    table = named(selectivity)
+    table = need(selectivity, "selectivity")
     column = "csi" if index == "csi" else "value"
-    labels, blocks = list(table["network"].unique()), list(table["block"].unique())
-    width = width or width_for(len(blocks), 1.06)
+    labels = list(table["network"].unique())
     reference = reference or labels[0]
     if reference not in labels:
         raise unknown("network", reference, labels)
@@ -70,28 +54,27 @@ def selectivity(
     highest = float(np.nanmax([table[column].max(), 0.1])) if index == "mi" else 1.0
     edges = np.linspace(0, highest, (bins or BINS) + 1).tolist()
     handles = [Patch(facecolor=(*color, 0.45), edgecolor=color, label=pretty(label)) for label, color in colors.items()]
-    lines, columns = in_rows(len(blocks), width, 0.85)
     if table[column].isna().any():
         which = ", of the first network/of the second" if len(labels) > 1 else ""
         note = f"“dead”: units without activity, which have no index{which}. {note}"
-    title = INDEX_TITLES.get(index, index)
-    shared: dict[str, Any] = {"sharex": True, "sharey": True, "xlabel": title, "ylabel": "Share of units"}
-    figure, axes = panels(len(others) * lines, columns, width, 1.3, handles, note, **shared)
+    shared: dict[str, Any] = {
+        "each": 1.06,
+        "sharex": True,
+        "xlabel": INDEX_TITLES.get(index, index),
+        "ylabel": "Share of units",
+    }
+    grid = facets(table, "block", 0.85, 1.3, handles, note, width, times=len(others), **shared)
     values = {key: rows[column].to_numpy() for key, rows in table.groupby(["network", "block"], sort=False)}
     for number, other in enumerate(others):
-        mine = axes[number * lines : (number + 1) * lines]
-        hide_rest(mine, len(blocks))
-        for place, ax in enumerate(mine.flat[: len(blocks)]):
+        for ax, block in grid.panels(number):
             pair = dict.fromkeys((reference, other))
-            shown = {label: values[label, blocks[place]] for label in pair if (label, blocks[place]) in values}
-            _overlay(ax, shown, colors, edges)
-            if number == 0 or lines > 1:
-                ax.set_title(wrapped(paper_name(blocks[place]), NAME_SIZE, panel_width(width, columns), 2))
-    axes[0, 0].set_xlim(0, highest)
-    unit_ticks(axes[0, 0].xaxis, highest, panel_width(width, columns))
+            _overlay(ax, {each: values[each, block] for each in pair if (each, block) in values}, colors, edges)
+    ax = grid.axes[0, 0]
+    ax.set_xlim(0, highest)
+    unit_ticks(ax.xaxis, highest, grid.room)
     if table[column].isna().any():  # a strip for the counts, so that no bar runs into them
-        axes[0, 0].set_ylim(0, 1.25 * max(axes[0, 0].get_ylim()[1], 0.01))
-    return Drawn(figure, axes)
+        ax.set_ylim(0, 1.25 * max(ax.get_ylim()[1], 0.01))
+    return Drawn(grid.figure, grid.axes)
 
 
 def _overlay(ax: Axes, values: Mapping[str, np.ndarray], colors: Mapping, edges: list[float]) -> None:
@@ -108,7 +91,7 @@ def _overlay(ax: Axes, values: Mapping[str, np.ndarray], colors: Mapping, edges:
         ax.text(0.97, 0.95, text, transform=ax.transAxes, ha="right", va="top", fontsize=6)
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     units = run.table("selectivity.csv")
     if units.empty:
         return

@@ -1,29 +1,18 @@
 """Contact sheets: a block's most selective units, and the images that drive them most."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..names import file_name, paper_name, pretty, unique_label
 from ..results.columns import INDEX_TITLES
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
 from .stored import StoredRun
-from .style import (
-    PALETTE,
-    WIDTH,
-    Look,
-    key,
-    named,
-    need,
-    panels,
-    styled,
-    wrapped,
-)
+from .style import PALETTE, WIDTH, Look, key, named, need, panels, styled, wrapped
 
 NEEDS = ("selectivity.csv", "selectivity_images.csv", "selectivity_thumbnails.npz")
 UNITS_SHOWN = 8
@@ -165,7 +154,7 @@ def _picture(sheet: Axes, left: float, top: float, pixels: np.ndarray | None) ->
     sheet.imshow(pixels, extent=(left + 0.05, left + 0.95, top + 0.95, top + 0.05))
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     """For every network, its deepest block with thumbnails."""
     units, images = run.table("selectivity.csv"), run.table("selectivity_images.csv")
     thumbnails = run.arrays("selectivity_thumbnails.npz")

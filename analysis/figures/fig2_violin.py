@@ -1,16 +1,15 @@
 """The class selectivity index against depth, as violins."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..names import pretty
 from ..results.columns import INDEX_TITLES
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
 from .stored import StoredRun
 from .style import Look, block_ticks, colors_of, in_rows, named, need, panels, styled, width_for
 
@@ -51,24 +50,12 @@ def selectivity_by_depth(selectivity: pd.DataFrame, note: str = "", width: float
 
 
 def _violins(ax: Axes, units: pd.DataFrame, blocks: list[str], colors: dict[str, tuple]) -> None:
-    sns.violinplot(
-        units,
-        x="block",
-        y="csi",
-        hue="network",
-        order=blocks,
-        hue_order=list(colors),
-        palette=colors,
-        cut=0,
-        density_norm="width",
-        inner="quart",
-        linewidth=0.7,
-        legend=False,
-        ax=ax,
-    )
+    order: dict[str, Any] = {"order": blocks, "hue_order": list(colors), "palette": colors}
+    look: dict[str, Any] = {"cut": 0, "density_norm": "width", "inner": "quart", "linewidth": 0.7, "legend": False}
+    sns.violinplot(units, x="block", y="csi", hue="network", ax=ax, **order, **look)
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     units = run.table("selectivity.csv")
     if len(units) and units["csi"].notna().any():
         yield "fig2_violin", selectivity_by_depth(units, run.caption(), look.width)[0]

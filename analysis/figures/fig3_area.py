@@ -1,26 +1,13 @@
 """The area between the curves of the two orders, block by block."""
 
-from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..names import pretty
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
 from .stored import StoredRun
-from .style import (
-    MARKERS,
-    PALETTE,
-    Look,
-    block_ticks,
-    key,
-    named,
-    need,
-    panels,
-    styled,
-    width_for,
-)
+from .style import MARKERS, PALETTE, THIN, Look, block_ticks, key, need, panels, reach, styled, width_for
 
 NEEDS = ("pruning_summary.csv",)
 
@@ -39,8 +26,7 @@ def pruning_areas(summary: pd.DataFrame, note: str = "", width: float | None = N
         note: what the images are.
         width: inches.
     """
-    need(summary, "pruning summary")
-    table = named(summary)
+    table = need(summary, "pruning summary")
     if "group" not in table:
         table = table.assign(group=table["network"])
     blocks, lines = list(table["block"].unique()), list(table.groupby(["group", "score"], sort=False))
@@ -50,25 +36,22 @@ def pruning_areas(summary: pd.DataFrame, note: str = "", width: float | None = N
     looks = [{"color": PALETTE[n % len(PALETTE)], "marker": MARKERS[n % len(MARKERS)]} for n in range(len(lines))]
     names = [f"{pretty(label)}, {score}" if several else pretty(label) for (label, score), _ in lines]
     handles = [key(name, markersize=4, **look) for name, look in zip(names, looks, strict=True)]
-    title = {"ylabel": "Area between least and\nmost important first"}
     if grouped:
         note = f"Means over trainings; thin: each training. {note}"
     elif table["area_low"].notna().any():
         note = f"95 % intervals over images, not over trainings. {note}"
-    figure, axes = panels(1, 1, width, 2.1, handles, note, **title)
+    figure, axes = panels(1, 1, width, 2.1, handles, note, ylabel="Area between least and\nmost important first")
     ax = axes[0, 0]
     ax.axhline(0, color="0.4", linewidth=0.8)
     for number, (_, rows) in enumerate(lines):
         shift = 0.3 * (number - (len(lines) - 1) / 2) / max(len(lines), 2)
         if grouped:
             for _, each in rows.groupby("network", sort=False):
-                ax.plot(
-                    _places(each, blocks, shift), each["area"], linewidth=0.6, alpha=0.55, color=looks[number]["color"]
-                )
+                ax.plot(_places(each, blocks, shift), each["area"], color=looks[number]["color"], **THIN)
             rows = rows.groupby("block", sort=False)["area"].mean().reset_index()
-        errors = None if grouped else _errors(rows)
-        places = _places(rows, blocks, shift)
-        ax.errorbar(places, rows["area"], errors, markersize=4, linewidth=1, capsize=2, **looks[number])
+        errors = None if grouped else reach(rows["area"], rows["area_low"], rows["area_high"])
+        look: dict[str, Any] = {"markersize": 4, "linewidth": 1, "capsize": 2} | looks[number]
+        ax.errorbar(_places(rows, blocks, shift), rows["area"], errors, **look)
     block_ticks(ax, range(len(blocks)), blocks, width - 0.8)
     ax.set_xlim(-0.5, len(blocks) - 0.5)
     missing = int(table["area"].isna().sum())
@@ -85,11 +68,7 @@ def _places(rows: pd.DataFrame, blocks: list[str], shift: float) -> list[float]:
     return [blocks.index(block) + shift for block in rows["block"]]
 
 
-def _errors(rows: pd.DataFrame) -> np.ndarray:
-    return np.stack([rows["area"] - rows["area_low"], rows["area_high"] - rows["area"]]).clip(min=0)
-
-
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     summary = run.table("pruning_summary.csv")
     if len(summary):
         grouped = summary.assign(group=run.by_group(summary)["network"])

@@ -1,31 +1,16 @@
 """Feature-importance curves, network by network."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..names import paper_name, pretty
 from . import pruning_curves as curves
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
+from .facets import facets
 from .stored import StoredRun
-from .style import (
-    MEANS,
-    NAME_SIZE,
-    Look,
-    accuracy_axis,
-    colors_by_depth,
-    hide_rest,
-    in_rows,
-    key,
-    named,
-    need,
-    panel_width,
-    panels,
-    styled,
-    width_for,
-    wrapped,
-)
+from .style import MEANS, Look, accuracy_axis, colors_by_depth, keys, need, styled
 
 NEEDS = ("pruning.csv",)
 
@@ -65,34 +50,27 @@ def by_network(
         title: of the vertical axis.
         heights: of a curve's points, from them and all rows of their network and block.
     """
-    need(pruning, "pruning")
-    table = named(pruning)
+    table = need(pruning, "pruning")
     score = curves.score_of(table, score)
     networks = curves.curved_networks(table, score)
-    width = width or width_for(len(networks), 3.4)
-    blocks = list(table.loc[table["network"].isin(networks), "block"].unique())
-    colors = colors_by_depth(blocks)
-    handles = [key(paper_name(block), color=color) for block, color in colors.items()] + curves.order_handles(score)
-    rows, columns = in_rows(len(networks), width, 2.0)
-    labels = {"xlabel": curves.ratio_title(table), "ylabel": title}
+    colors = colors_by_depth(table.loc[table["network"].isin(networks), "block"].unique())
+    handles = keys(colors, paper_name) + curves.order_handles(score)
+    labels: dict[str, Any] = {"xlabel": curves.ratio_title(table), "ylabel": title, "sharex": True}
     note = f"{curves.ratios_said(table)} {curves.places_said(table)} {note}"
-    figure, axes = panels(rows, columns, width, 2.0, handles, note, sharex=True, sharey=True, **labels)
-    for ax, label in zip(axes.flat, networks, strict=False):
-        mine = table[table["network"] == label]
+    titles = {label: pretty(label) for label in networks}
+    grid = facets(table, "network", 2.0, 2.0, handles, note, width, 3.4, titles, **labels)
+    for ax, _, mine in grid:
         for block, here in mine.groupby("block", sort=False):
             for order, line in curves.ORDER_LINES.items():
                 points = curves.curve(here, score, order)
                 if len(points):
-                    height = heights(points, here)
-                    look = {"color": colors[block], "linewidth": 1.2} | curves.marker_for(points)
-                    ax.plot(points["ratio"], height, line, **look)
-        ax.set_title(wrapped(pretty(label), NAME_SIZE, panel_width(width, columns), 3))
-    curves.ratio_axis(axes[0, 0])
-    hide_rest(axes, len(networks))
-    return Drawn(figure, axes)
+                    look: dict[str, Any] = {"color": colors[block], "linewidth": 1.2} | curves.marker_for(points)
+                    ax.plot(points["ratio"], heights(points, here), line, **look)
+    curves.ratio_axis(grid.axes[0, 0])
+    return Drawn(grid.figure, grid.axes)
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     table = run.table("pruning.csv")
     if len(table) and curves.curve_scores(table):
         table, each = curves.group_means(run, table)

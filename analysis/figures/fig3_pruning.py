@@ -1,36 +1,17 @@
 """Figure 3: feature-importance curves, block by block."""
 
-from collections.abc import Iterator
 from itertools import cycle
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from ..names import paper_name, pretty
+from ..names import pretty
 from . import pruning_curves as curves
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
+from .facets import facets
 from .stored import StoredRun
-from .style import (
-    NAME_SIZE,
-    THIN,
-    WIDTH,
-    Look,
-    accuracy_axis,
-    bars_said,
-    colors_of,
-    each_training,
-    hide_rest,
-    in_rows,
-    key,
-    named,
-    need,
-    panel_width,
-    panels,
-    styled,
-    width_for,
-    wrapped,
-)
+from .style import THIN, WIDTH, Look, accuracy_axis, bars_said, colors_of, each_training, key, keys, need, reach, styled
 
 NEEDS = ("pruning.csv",)
 BANDS = "Bands: Wilson 95 % intervals."
@@ -58,28 +39,24 @@ def pruning(
         width: inches.
         trainings: where networks are groups, rows of each training, `network` its group's and `training` its own label.
     """
-    need(pruning, "pruning")
-    table = named(pruning)
+    table = need(pruning, "pruning")
     if score is not None or curves.curve_scores(table):
         score = curves.score_of(table, score)
-    labels, blocks = list(table["network"].unique()), list(table["block"].unique())
-    width = width or width_for(len(blocks), 2.1)
     curved = curves.curved_networks(table, score)
     colors = colors_of(curved)
-    stars = dict(zip((label for label in labels if label not in curved), cycle("*PXD"), strict=False))
-    handles = [key(pretty(label), color=color) for label, color in colors.items()]
-    handles += curves.order_handles(score) if score is not None and curved else []
+    apart = [label for label in table["network"].unique() if label not in curved]
+    stars = dict(zip(apart, cycle("*PXD"), strict=False))
+    handles = keys(colors) + (curves.order_handles(score) if score is not None and curved else [])
     handles += [
         key(f"{pretty(label)}, trained separately" if curved else pretty(label), color="black", marker=marker, ls="")
         for label, marker in stars.items()
     ]
     bands = bars_said(BANDS, curved, trainings)
     said = [_said(curved, stars), bands if curved else "", curves.ratios_said(table), curves.places_said(table), note]
-    rows, columns = in_rows(len(blocks), width, 1.3 if width < WIDTH else 2.0)
-    axis_labels = {"xlabel": curves.ratio_title(table), "ylabel": "Top-1 accuracy"}
-    figure, axes = panels(rows, columns, width, 1.6, handles, " ".join(said), sharex=True, sharey=True, **axis_labels)
-    for ax, block in zip(axes.flat, blocks, strict=False):
-        here = table[table["block"] == block]
+    labels: dict[str, Any] = {"xlabel": curves.ratio_title(table), "ylabel": "Top-1 accuracy", "sharex": True}
+    least = 1.3 if width and width < WIDTH else 2.0
+    grid = facets(table, "block", least, 1.6, handles, " ".join(said), width, 2.1, **labels)
+    for ax, block, here in grid:
         for label in curved:
             assert score is not None  # else there are no curves
             mine, several = here[here["network"] == label], each_training(trainings, label, block)
@@ -87,11 +64,9 @@ def pruning(
         for label, marker in stars.items():
             mine = here[(here["network"] == label) & (here["order"] == "none")]
             ax.plot(mine["ratio"], mine["top1"], marker, color="black", markersize=7, clip_on=False, zorder=4)
-        ax.set_title(wrapped(paper_name(block), NAME_SIZE, panel_width(width, columns), 2))
-    accuracy_axis(axes[0, 0])
-    curves.ratio_axis(axes[0, 0])
-    hide_rest(axes, len(blocks))
-    return Drawn(figure, axes)
+    accuracy_axis(grid.axes[0, 0])
+    curves.ratio_axis(grid.axes[0, 0])
+    return Drawn(grid.figure, grid.axes)
 
 
 def _curves(ax: Axes, rows: pd.DataFrame, score: str, color: tuple, trainings: list[pd.DataFrame]) -> None:
@@ -104,7 +79,7 @@ def _curves(ax: Axes, rows: pd.DataFrame, score: str, color: tuple, trainings: l
         if trainings:
             continue
         if len(points) == 1:
-            errors = [points["top1"] - points["top1_low"], points["top1_high"] - points["top1"]]
+            errors = reach(points["top1"], points["top1_low"], points["top1_high"])
             ax.errorbar(points["ratio"], points["top1"], errors, color=color, capsize=2, linestyle="")
         else:
             band = (points["top1_low"], points["top1_high"])
@@ -122,7 +97,7 @@ def _said(curved: list[str], stars: dict[str, str]) -> str:
     return f"No curves: these networks have {why}. Black: {ends}."
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     """The first score's curves, and the others' with the score in the name."""
     table = run.table("pruning.csv")
     if table.empty:

@@ -1,14 +1,11 @@
 """Feature-importance curves less those of a random order."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..errors import UsageError
 from . import pruning_curves as curves
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
 from .fig3_networks import by_network
 from .stored import StoredRun
 from .style import MEANS, Look, percent_axis, styled
@@ -46,7 +43,7 @@ def _above_random(points: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
     return points["top1"].to_numpy() - chance.reindex(points["ratio"]).to_numpy()
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     table = run.table("pruning.csv")
     scores = curves.curve_scores(table) if len(table) else []
     if "random" in scores and len(scores) > 1:

@@ -1,27 +1,16 @@
 """Figure 4: diagrams of Gather-Excite operators, from the table of their steps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
+from .facets import facets
 from .stored import StoredRun
-from .style import (
-    NAME_SIZE,
-    WIDTH,
-    Look,
-    hide_rest,
-    in_rows,
-    need,
-    panel_width,
-    panels,
-    styled,
-    wrapped,
-)
+from .style import Look, need, styled
 
 NEEDS = ("operators.csv",)
 _COLORS = {"gather": "#d9e8f5", "excite": "#fbe5cf"}
@@ -36,18 +25,14 @@ def operators(steps: pd.DataFrame, width: float | None = None) -> Drawn:
             ("gather" or "excite"): `step` in words, `channels`, `height` and `width` of the map.
         width: inches.
     """
-    need(steps, "operators")
-    titles = list(steps["operator"].unique())
-    drawn = {title: steps[steps["operator"] == title].to_dict("records") for title in titles}
-    longest = max(len(rows) - 1 for rows in drawn.values())
-    width = width or max(WIDTH, 1.0)
-    rows, columns = in_rows(len(titles), width, 1.5)
-    figure, axes = panels(rows, columns, width, 0.36 * longest + 1.6)
-    for ax, (title, layers) in zip(axes.flat, drawn.items(), strict=False):
-        ax.set_title(wrapped(str(title), NAME_SIZE, panel_width(width, columns), 3), fontweight="bold")
-        _diagram(ax, layers[0], layers[1:], longest)
-    hide_rest(axes, len(titles))
-    return Drawn(figure, list(axes.flat[: len(titles)]))
+    steps = need(steps, "operators")
+    longest = int(steps["operator"].value_counts().max()) - 1
+    grid = facets(steps, "operator", 1.5, 0.36 * longest + 1.6, width=width, sharey=False)
+    for ax, _, layers in grid:
+        ax.title.set_fontweight("bold")
+        given, *after = layers.to_dict("records")
+        _diagram(ax, given, after, longest)
+    return Drawn(grid.figure, list(grid.axes.flat[: len(grid.names)]))
 
 
 def _diagram(ax: Axes, given: dict, steps: Sequence[dict], longest: int) -> None:
@@ -93,11 +78,11 @@ def _size(step: dict) -> str:
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    look = {"arrowstyle": "-|>", "color": "0.3", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    look: dict[str, Any] = {"arrowstyle": "-|>", "color": "0.3", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
     ax.annotate("", end, start, arrowprops=look)
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     steps = run.table("operators.csv")
     if len(steps):
         yield "fig4_operators", operators(steps, look.width)[0]

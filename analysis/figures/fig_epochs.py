@@ -1,29 +1,15 @@
 """Class selectivity over a training."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..names import paper_name
 from ..statistics.samples import half_width
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
+from .facets import facets
 from .stored import StoredRun
-from .style import (
-    WIDTH,
-    Look,
-    accuracy_axis,
-    colors_by_depth,
-    epoch_axis,
-    hide_rest,
-    in_rows,
-    key,
-    marker_of,
-    named,
-    need,
-    panels,
-    styled,
-)
+from .style import Look, accuracy_axis, colors_by_depth, epoch_axis, keys, marker_of, need, styled
 
 NEEDS = ("selectivity_epochs.csv",)
 MEASURES = {
@@ -48,37 +34,32 @@ def selectivity_over_training(
         note: what the images are.
         width: inches.
     """
-    need(epochs, "selectivity over training")
-    epochs, width = named(epochs), width or WIDTH
-    colors = colors_by_depth(epochs["block"].unique())
-    measures = _measures(epochs)
+    epochs = need(epochs, "selectivity over training")
+    colors, measures = colors_by_depth(epochs["block"].unique()), _measures(epochs)
     errors = [f"{column}_se" for column in measures if f"{column}_se" in epochs]
     if epochs[errors].notna().any(axis=None):
         note = f"Bands: 95 % intervals over the sampling of images, not of trainings. {note}"
-    handles = [key(paper_name(block), color=color) for block, color in colors.items()]
-    rows, columns = in_rows(len(measures) + 1, width, 1.3)
-    figure, axes = panels(rows, columns, width, 1.9, handles, note)
-    marker = marker_of(epochs["epoch"].nunique())
-    for ax, (column, title) in zip(axes.flat, measures.items(), strict=False):
+    shared: dict[str, Any] = {"titles": measures | {"top1": "top-1 accuracy"}, "lines": 0, "sharey": False}
+    grid = facets(epochs, "measure", 1.3, 1.9, keys(colors, paper_name), note, width, **shared)
+    first = grid.axes[0, 0]
+    look: dict[str, Any] = {"marker": marker_of(epochs["epoch"].nunique()), "markersize": 3}
+    for ax, column in grid.panels():
+        epoch_axis(ax, epochs["epoch"])
+        if column == "top1":
+            once = epochs.drop_duplicates("epoch")
+            ax.plot(once["epoch"], 1 - once["top1_error"] / 100, color="black", **look)
+            accuracy_axis(ax)
+            continue
         for block, color in colors.items():
             mine = epochs[epochs["block"] == block]
-            ax.plot(mine["epoch"], mine[column], color=color, marker=marker, markersize=3)
+            ax.plot(mine["epoch"], mine[column], color=color, **look)
             if f"{column}_se" in mine:
                 half = half_width(replicates) * mine[f"{column}_se"]
                 ax.fill_between(mine["epoch"], mine[column] - half, mine[column] + half, color=color, alpha=0.2, lw=0)
-        ax.set_title(title)
-        if ax is not axes.flat[0]:
-            ax.sharey(axes.flat[0])
-        epoch_axis(ax, epochs["epoch"])
-    axes[0, 0].set_ylabel("Mean class selectivity")
-    once = epochs.drop_duplicates("epoch")
-    last = axes.flat[len(measures)]
-    last.plot(once["epoch"], 1 - once["top1_error"] / 100, color="black", marker=marker, markersize=3)
-    last.set_title("top-1 accuracy")
-    accuracy_axis(last)
-    epoch_axis(last, epochs["epoch"])
-    hide_rest(axes, len(measures) + 1)
-    return Drawn(figure, axes)
+        if ax is not first:
+            ax.sharey(first)
+    first.set_ylabel("Mean class selectivity")
+    return Drawn(grid.figure, grid.axes)
 
 
 def _measures(epochs: pd.DataFrame) -> dict[str, str]:
@@ -89,7 +70,7 @@ def _measures(epochs: pd.DataFrame) -> dict[str, str]:
     return {column: MEASURES[column] for column in there or ["mean_csi"]}
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     epochs = run.table("selectivity_epochs.csv")
     if len(epochs):
         yield "fig_epochs", selectivity_over_training(epochs, run.replicates, run.caption(), look.width)[0]

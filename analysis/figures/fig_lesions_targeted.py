@@ -1,30 +1,13 @@
 """Class-targeted lesions: accuracy lost against how many of a class's most selective units are dropped."""
 
-from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from ..names import paper_name, pretty
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
+from .facets import facets
 from .stored import StoredRun
-from .style import (
-    THIN,
-    WIDTH,
-    Look,
-    bars_said,
-    colors_of,
-    each_training,
-    hide_rest,
-    in_rows,
-    key,
-    named,
-    need,
-    panels,
-    percent_axis,
-    styled,
-)
+from .style import THIN, Look, bars_said, colors_of, each_training, key, keys, need, percent_axis, reach, styled
 
 NEEDS = ("lesions_targeted.csv",)
 
@@ -43,38 +26,29 @@ def targeted_lesions(
         width: inches.
         trainings: where networks are groups, rows of each training, `network` its group's and `training` its own label.
     """
-    need(targeted, "targeted lesions")
-    targeted = named(targeted)
-    blocks = list(targeted["block"].unique())
-    width = width or WIDTH
-    colors = colors_of(targeted["network"].unique())
-    handles = [key(pretty(label), color=color) for label, color in colors.items()]
-    handles += [key("own class", color="0.3"), key("another class", color="0.3", linestyle="--")]
-    rows, columns = in_rows(len(blocks), width, 1.5)
-    labels = {"xlabel": "Units dropped", "ylabel": "Accuracy lost"}
-    figure, axes = panels(rows, columns, width, 1.7, handles, note, sharex=True, sharey=True, **labels)
-    for ax, block in zip(axes.flat, blocks, strict=False):
+    targeted = need(targeted, "targeted lesions")
+    colors, ticks = colors_of(targeted["network"].unique()), sorted(targeted["k"].unique())
+    handles = [*keys(colors), key("own class", color="0.3"), key("another class", color="0.3", linestyle="--")]
+    labels: dict[str, Any] = {"xlabel": "Units dropped", "ylabel": "Accuracy lost", "lines": 0, "sharex": True}
+    grid = facets(targeted, "block", 1.5, 1.7, handles, note, width, **labels)
+    for ax, block, here in grid:
         ax.axhline(0, color="0.4", linewidth=0.8)
         for label, color in colors.items():
-            mine = targeted[(targeted["block"] == block) & (targeted["network"] == label)]
-            several = each_training(trainings, label, block)
+            mine, several = here[here["network"] == label], each_training(trainings, label, block)
             for of, line in (("own", "-"), ("another", "--")):
-                reach = np.stack([mine[of] - mine[f"{of}_low"], mine[f"{of}_high"] - mine[of]])
-                style = {"color": color, "linestyle": line, "linewidth": 1, "capsize": 1.5}
-                ax.errorbar(mine["k"], mine[of], None if several else reach, **style)
+                look: dict[str, Any] = {"color": color, "linestyle": line}
+                errors = None if several else reach(mine[of], mine[f"{of}_low"], mine[f"{of}_high"])
+                ax.errorbar(mine["k"], mine[of], errors, linewidth=1, capsize=1.5, **look)
                 for each in several:
-                    ax.plot(each["k"], each[of], color=color, linestyle=line, **THIN)
+                    ax.plot(each["k"], each[of], **look, **THIN)
         ax.set_xscale("log", base=2)
-        ticks = sorted(targeted["k"].unique())
         ax.set_xticks(ticks, [str(tick) for tick in ticks])
         ax.minorticks_off()
         percent_axis(ax.yaxis)
-        ax.set_title(paper_name(block))
-    hide_rest(axes, len(blocks))
-    return Drawn(figure, axes)
+    return Drawn(grid.figure, grid.axes)
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     """One for all networks."""
     targeted = run.table("lesions_targeted.csv")
     if len(targeted):

@@ -1,32 +1,16 @@
 """Two networks on the same images: how alike their blocks are, and their units' best matches."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ..names import paper_name, pretty
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
+from .facets import facets
 from .stored import StoredRun
-from .style import (
-    COLUMN,
-    NAME_SIZE,
-    PALETTE,
-    Look,
-    block_ticks,
-    hide_rest,
-    in_rows,
-    key,
-    named,
-    need,
-    panel_width,
-    panels,
-    styled,
-    width_for,
-    wrapped,
-)
+from .style import COLUMN, NAME_SIZE, PALETTE, Look, block_ticks, key, need, panels, styled, wrapped
 
 NEEDS = ("match_blocks.csv",)
 UNITS = "match_units.csv"
@@ -34,8 +18,8 @@ WRITTEN = 0.3
 """Inches of a cell in which its value is written."""
 
 
-def _named(table: pd.DataFrame) -> pd.DataFrame:
-    table = named(table)
+def _need(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    table = need(table, name)
     return table.assign(**{name: table[name].astype(str) for name in ("other", "other_block") if name in table})
 
 
@@ -48,8 +32,7 @@ def block_similarity(table: pd.DataFrame, note: str = "", width: float | None = 
         note: what the images are.
         width: inches.
     """
-    need(table, "similarity of blocks")
-    table = _named(table)
+    table = _need(table, "similarity of blocks")
     rows, columns = list(table["block"].unique()), list(table["other_block"].unique())
     values = table.pivot(index="block", columns="other_block", values="cka").loc[rows, columns].to_numpy(float)
     width = width or COLUMN
@@ -98,41 +81,31 @@ def unit_matches(table: pd.DataFrame, note: str = "", width: float | None = None
         width: inches.
         bins: of the distributions.
     """
-    need(table, "matches of units")
-    table = _named(table)
-    blocks, networks = list(table["block"].unique()), list(table["network"].unique())
-    colors = dict(zip(networks, PALETTE, strict=False))
-    width = width or width_for(len(blocks), 1.4)
-    rows, columns = in_rows(len(blocks), width, 1.25)
-    styles = dict(zip(networks, ("-", "--"), strict=False))
-    handles = [
-        key(f"{pretty(name)} in {pretty(_other(table, name))}", color=colors[name], linestyle=styles[name])
-        for name in networks
-    ]
+    table = _need(table, "matches of units")
+    others = table.drop_duplicates("network").set_index("network")["other"]
+    drawn = [{"color": color, "linestyle": line} for color, line in zip(PALETTE, ("-", "--"), strict=False)]
+    looks: dict[str, dict[str, Any]] = dict(zip(others.index, drawn, strict=False))
+    handles = [key(f"{pretty(name)} in {pretty(others[name])}", **look) for name, look in looks.items()]
     said = "Match chosen on one half of the images, measured on the other. Dotted: means."
-    labels = {"xlabel": "Correlation with the best match over images", "ylabel": "Share of units"}
-    figure, axes = panels(rows, columns, width, 1.5, handles, f"{said} {note}", sharex=True, sharey=True, **labels)
+    labels: dict[str, Any] = {
+        "xlabel": "Correlation with the best match over images",
+        "ylabel": "Share of units",
+        "sharex": True,
+    }
+    grid = facets(table, "block", 1.25, 1.5, handles, f"{said} {note}", width, 1.4, **labels)
     lowest = min(np.floor(table["correlation"].min() * 5) / 5, 0.0) if table["correlation"].notna().any() else 0.0
-    edges = np.linspace(lowest, 1, (bins or 20) + 1)
-    for ax, block in zip(axes.flat, blocks, strict=False):
-        for name, color in colors.items():
-            values = table.loc[(table["block"] == block) & (table["network"] == name), "correlation"].dropna()
+    edges = np.linspace(lowest, 1, (bins or 20) + 1).tolist()
+    for ax, _, here in grid:
+        for name, look in looks.items():
+            values = here.loc[here["network"] == name, "correlation"].dropna()
             if len(values):
                 share = np.full(len(values), 1 / len(values))
-                ax.hist(
-                    values, edges, weights=share, histtype="step", color=color, linewidth=1.2, linestyle=styles[name]
-                )
-                ax.axvline(values.mean(), color=color, linestyle=":", linewidth=1)
-        ax.set_title(wrapped(paper_name(block), NAME_SIZE, panel_width(width, columns), 2))
-    hide_rest(axes, len(blocks))
-    return Drawn(figure, axes)
+                ax.hist(values, edges, weights=share, histtype="step", linewidth=1.2, **look)
+                ax.axvline(values.mean(), color=look["color"], linestyle=":", linewidth=1)
+    return Drawn(grid.figure, grid.axes)
 
 
-def _other(table: pd.DataFrame, network: str) -> str:
-    return table.loc[table["network"] == network, "other"].iloc[0]
-
-
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     blocks = run.table(NEEDS[0])
     if blocks.empty:
         return

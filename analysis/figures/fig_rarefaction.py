@@ -1,36 +1,22 @@
 """Mean class selectivity against the number of images of each class."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from ..names import file_name, paper_name, pretty, unique_label
-from .drawn import Drawn
-from .stored import StoredRun
-from .style import (
-    NAME_SIZE,
-    PALETTE,
-    Look,
-    hide_rest,
-    in_rows,
-    key,
-    named,
-    need,
-    panel_width,
-    panels,
-    styled,
-    width_for,
-    wrapped,
-)
+from ..names import pretty
+from .drawn import Drawn, Pictures
+from .facets import facets
+from .stored import StoredRun, each_network
+from .style import PALETTE, Kind, Look, need, styled
 
 NEEDS = ("selectivity_rarefaction.csv",)
 KINDS = {
-    "corrected": ("corrected index", PALETTE[3], "D", "-"),
-    "csi": ("index", PALETTE[0], "o", "--"),
-    "null": ("index, labels permuted", "0.5", "x", ":"),
+    "corrected": Kind("corrected index", PALETTE[3], "D"),
+    "csi": Kind("index", PALETTE[0], "o", "--"),
+    "null": Kind("index, labels permuted", "0.5", "x", ":"),
 }
 
 
@@ -43,32 +29,21 @@ def rarefaction(table: pd.DataFrame, note: str = "", width: float | None = None)
         note: what the images are.
         width: inches.
     """
-    need(table, "rarefaction")
-    table = named(table)
-    blocks = list(table["block"].unique())
-    width = width or width_for(len(blocks), 1.4)
-    rows, columns = in_rows(len(blocks), width, 1.25)
-    handles = [
-        key(name, color=color, marker=marker, markersize=3.5, linestyle=line)
-        for name, color, marker, line in KINDS.values()
-    ]
-    said = "Bars: standard deviations over draws of images."
-    labels = {"xlabel": "Images of each class", "ylabel": "Mean class selectivity"}
-    title = pretty(table["network"].iloc[0])
-    figure, axes = panels(rows, columns, width, 1.6, handles, f"{said} {note}", sharey=True, title=title, **labels)
-    for ax, block in zip(axes.flat, blocks, strict=False):
-        mine = table[table["block"] == block]
-        for kind, (_, color, marker, line) in KINDS.items():
-            spread = mine[f"mean_{kind}_sd"].fillna(0)
-            style = {"color": color, "marker": marker, "markersize": 3.5, "linestyle": line, "linewidth": 1.2}
-            ax.errorbar(mine["images_per_class"], mine[f"mean_{kind}"], spread, capsize=1.5, **style)
+    table = need(table, "rarefaction")
+    handles = [kind.key for kind in KINDS.values()]
+    note = f"Bars: standard deviations over draws of images. {note}"
+    labels: dict[str, Any] = {"xlabel": "Images of each class", "ylabel": "Mean class selectivity"}
+    labels["title"] = pretty(table["network"].iloc[0])
+    grid = facets(table, "block", 1.25, 1.6, handles, note, width, 1.4, **labels)
+    for ax, _, mine in grid:
+        for name, kind in KINDS.items():
+            spread = mine[f"mean_{name}_sd"].fillna(0)
+            ax.errorbar(mine["images_per_class"], mine[f"mean_{name}"], spread, capsize=1.5, linewidth=1.2, **kind.look)
         ax.set_xscale("log")
-        _number(ax, mine["images_per_class"], panel_width(width, columns))
-        ax.set_title(wrapped(paper_name(block), NAME_SIZE, panel_width(width, columns), 2))
+        _number(ax, mine["images_per_class"], grid.room)
     highest = max((table[f"mean_{kind}"] + table[f"mean_{kind}_sd"].fillna(0)).max() for kind in KINDS)
-    axes[0, 0].set_ylim(0, 1.05 * highest if highest > 0 else 1)
-    hide_rest(axes, len(blocks))
-    return Drawn(figure, axes)
+    grid.axes[0, 0].set_ylim(0, 1.05 * highest if highest > 0 else 1)
+    return Drawn(grid.figure, grid.axes)
 
 
 def _number(ax, numbers: pd.Series, inches: float) -> None:
@@ -84,9 +59,6 @@ def _number(ax, numbers: pd.Series, inches: float) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
-    table = run.table(NEEDS[0])
-    taken: list[str] = []
-    for network, rows in table.groupby("network", sort=False) if len(table) else ():
-        taken.append(unique_label(f"fig_rarefaction_{file_name(network)}", taken))
-        yield taken[-1], rarefaction(rows, run.caption(), look.width)[0]
+def pictures(run: StoredRun, look: Look) -> Pictures:
+    for name, rows in each_network(run.table(NEEDS[0]), "fig_rarefaction"):
+        yield name, rarefaction(rows, run.caption(), look.width)[0]

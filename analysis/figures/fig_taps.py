@@ -1,29 +1,14 @@
 """Where selectivity arises: the mean index of each block from tap to tap."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from ..names import paper_name, pretty
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
+from .facets import facets
 from .stored import StoredRun
-from .style import (
-    THIN,
-    WIDTH,
-    Look,
-    bars_said,
-    colors_of,
-    each_training,
-    hide_rest,
-    in_rows,
-    key,
-    named,
-    need,
-    panels,
-    styled,
-)
+from .style import THIN, Look, bars_said, colors_of, each_training, key, keys, need, styled
 
 NEEDS = ("taps_blocks.csv",)
 ORDER = ("branch", "gated", "sum", "output")
@@ -46,39 +31,31 @@ def selectivity_by_tap(
         width: inches.
         trainings: where networks are groups, rows of each training, `network` its group's and `training` its own label.
     """
-    need(taps, "taps")
-    taps = named(taps)
-    blocks = list(taps["block"].unique())
+    taps = need(taps, "taps")
     there = [tap for tap in ORDER if tap in set(taps["tap"])]
-    width = width or WIDTH
     colors = colors_of(taps["network"].unique())
-    handles = [key(pretty(label), color=color) for label, color in colors.items()]
-    handles += [key("corrected index", color="0.3"), key("index", color="0.3", linestyle=":")]
-    rows, columns = in_rows(len(blocks), width, 1.3)
-    figure, axes = panels(
-        rows, columns, width, 1.8, handles, note, ylabel="Mean class selectivity", sharey=True, sharex=True
-    )
-    for ax, block in zip(axes.flat, blocks, strict=False):
+    handles = [*keys(colors), key("corrected index", color="0.3"), key("index", color="0.3", linestyle=":")]
+    labels: dict[str, Any] = {"ylabel": "Mean class selectivity", "lines": 0, "sharex": True}
+    grid = facets(taps, "block", 1.3, 1.8, handles, note, width, **labels)
+    for ax, block, here in grid:
         for shift, (label, color) in zip(np.linspace(-0.1, 0.1, len(colors)), colors.items(), strict=True):
-            mine = taps[(taps["block"] == block) & (taps["network"] == label)].set_index("tap").reindex(there)
+            mine = here[here["network"] == label].set_index("tap").reindex(there)
             places = np.arange(len(there)) + shift
             known = mine["mean_csi"].notna().to_numpy()
             for column, line in LINES.items():
                 ax.plot(places[known], mine[column][known], color=color, linestyle=line, linewidth=1.1)
             several = each_training(trainings, label, block)
-            reach = None if several else 1.96 * mine["mean_corrected_se"]
-            ax.errorbar(places, mine["mean_corrected"], reach, fmt="o", color=color, markersize=2.5, capsize=1.5)
+            errors = None if several else 1.96 * mine["mean_corrected_se"]
+            ax.errorbar(places, mine["mean_corrected"], errors, fmt="o", color=color, markersize=2.5, capsize=1.5)
             for each in several:
                 heights = each.set_index("tap").reindex(there)["mean_corrected"].to_numpy()
                 ax.plot(places[known], heights[known], color=color, **THIN)
         ax.set_xticks(range(len(there)), there, rotation=45, ha="right", rotation_mode="anchor")
-        ax.set_title(paper_name(block))
-    axes[0, 0].set_ylim(bottom=0)
-    hide_rest(axes, len(blocks))
-    return Drawn(figure, axes)
+    grid.axes[0, 0].set_ylim(bottom=0)
+    return Drawn(grid.figure, grid.axes)
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     """One for all networks."""
     taps = run.table("taps_blocks.csv")
     if len(taps):

@@ -1,6 +1,6 @@
 """What a run's folder holds that figures are drawn from: tables, arrays, and some words of `run.json`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import UsageError, plain, unknown
-from ..names import paper_name
+from ..names import file_name, paper_name, unique_label
 from ..results.run import read_record, read_table
 from ..results.sealing import check_file
 from ..untrusted import read_arrays
@@ -155,6 +155,22 @@ class StoredRun:
         if role in roles:
             return [label for label in labels if label in roles[role]]
         return [label for label in labels if otherwise(self.architecture(label))]
+
+
+def each_network(table: pd.DataFrame, name: str, numbered: bool = False) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Of each network in a table the name of its figure's file, and its rows.
+
+    Args:
+        table: with a column `network`.
+        name: of all those files, which the network's follows.
+        numbered: a number follows instead, unless there is one network only.
+    """
+    several = list(table.groupby("network", sort=False)) if len(table) else []
+    taken: list[str] = []
+    for number, (network, rows) in enumerate(several, 1):
+        alone = numbered and len(several) == 1
+        taken.append(name if alone else unique_label(f"{name}_{number if numbered else file_name(network)}", taken))
+        yield taken[-1], rows
 
 
 def _without_folders(name: str) -> str:

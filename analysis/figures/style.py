@@ -5,11 +5,11 @@ A figure is as wide as it is asked to be: what does not fit in one row goes on i
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from itertools import accumulate, cycle
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..errors import UsageError
-from ..names import paper_name
+from ..names import paper_name, pretty
 
 COLUMN, WIDTH = 3.3, 7.0
 """Inches: a figure in one column, and across both."""
@@ -79,10 +79,11 @@ def styled(draw: Callable) -> Callable:
     return in_style
 
 
-def need(table: pd.DataFrame, name: str) -> None:
-    """Raise a UsageError for a table without rows."""
+def need(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The table with names as text; a UsageError is raised for one without rows."""
     if table.empty:
         raise UsageError(f"the {name} table is empty: nothing to draw")
+    return named(table)
 
 
 def named(table: pd.DataFrame) -> pd.DataFrame:
@@ -235,17 +236,10 @@ def legend_above(figure: Figure, handles: Sequence, title: str = "") -> float:
         return 0.0
     width = figure.get_figwidth()
     labels = [wrapped(handle.get_label(), LEGEND_SIZE, width - 0.75) for handle in handles]
+    look: dict[str, Any] = {"title": wrapped(title, NAME_SIZE, width - 0.3, 3) or None, "title_fontsize": NAME_SIZE}
+    look |= {"frameon": False, "loc": "outside upper center", "borderaxespad": 0.2}
     for columns in range(min(len(handles), 6), 0, -1):
-        legend = figure.legend(
-            handles=handles,
-            labels=labels,
-            title=wrapped(title, NAME_SIZE, width - 0.3, 3) or None,
-            title_fontsize=NAME_SIZE,
-            frameon=False,
-            loc="outside upper center",
-            ncols=columns,
-            borderaxespad=0.2,
-        )
+        legend = figure.legend(handles=handles, labels=labels, ncols=columns, **look)
         box = legend.get_tightbbox()
         # letters are set on whole pixels, so that at a file's resolution they may take more
         assert box is not None
@@ -323,6 +317,35 @@ def marker_of(points: int) -> str:
 def key(label: str, **look) -> Line2D:
     """A line of a legend."""
     return Line2D([], [], label=label, **look)
+
+
+def keys(colors: Mapping[str, tuple], name: Callable[[str], str] = pretty, **look) -> list[Line2D]:
+    """The legend's lines for labels by colour: networks, or what else `name` makes words of."""
+    return [key(name(label), color=color, **look) for label, color in colors.items()]
+
+
+class Kind(NamedTuple):
+    """One of several measures in a panel: in words, its colour, marker and line."""
+
+    name: str
+    color: object
+    marker: str
+    line: str = "-"
+
+    @property
+    def look(self) -> dict:
+        """As options of matplotlib's lines."""
+        return {"color": self.color, "marker": self.marker, "linestyle": self.line, "markersize": 3.5}
+
+    @property
+    def key(self) -> Line2D:
+        """The legend's line for it."""
+        return key(self.name, **self.look)
+
+
+def reach(values: pd.Series, low: pd.Series, high: pd.Series) -> np.ndarray:
+    """How far bars reach below and above their values, (2, N)."""
+    return np.stack([values - low, high - values]).clip(min=0)
 
 
 def bars_said(bars: str, networks: Collection[str], trainings: pd.DataFrame | None) -> str:

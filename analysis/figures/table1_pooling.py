@@ -1,14 +1,12 @@
 """Table 1: errors of parameter-free Gather-Excite by extent and pooling."""
 
 import re
-from collections.abc import Iterator
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..names import family_and_gate, pretty
 from ..paper import of_pooling_table, pooling_errors
-from .drawn import Drawn
+from .drawn import Drawn, Pictures
 from .stored import StoredRun
 from .style import WIDTH, Look, named, need, panels, styled, text_width, wrapped
 
@@ -88,7 +86,7 @@ def _fitted(header: list[str], rows: list[list[str]], width: float) -> tuple[flo
     return size, [min(wanted[0], left), *wanted[1:]]
 
 
-def pictures(run: StoredRun, look: Look) -> Iterator[tuple[str, Figure]]:
+def pictures(run: StoredRun, look: Look) -> Pictures:
     """Of an evaluation all networks; of other runs those of the paper's table, if one has its gate."""
     table = run.table("evaluation.csv").dropna(subset="top1_error")
     if table.empty:
