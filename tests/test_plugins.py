@@ -5,7 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+
+from gelens.analyses.analysis import Analysis
+from gelens.analyses.running import OnRecordings
+from gelens.recording.given import recording_from
+from gelens.results.run import Run
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "gate_entropy"
@@ -29,6 +36,7 @@ def test_the_example_is_short():
     assert len((EXAMPLE / "gate_entropy.py").read_text().splitlines()) <= 60
 
 
+@pytest.mark.slow
 def test_an_installed_analysis_has_its_command_tables_and_figures(site, tmp_path):
     assert "gate-entropy" in gelens(site, "--help").stdout
     assert "--bits" in gelens(site, "gate-entropy", "--help").stdout
@@ -54,3 +62,21 @@ def test_what_cannot_be_loaded_is_left_out(tmp_path):
     assert done.returncode == 0 and "selectivity" in done.stdout
     assert "nowhere:Nothing` of the entry points gelens.analyses cannot be loaded" in done.stderr
     assert "json:loads` of the entry points gelens.analyses is of another kind" in done.stderr
+
+
+def test_an_analysis_may_have_no_figures(tmp_path):
+    class Sizes(Analysis):
+        """How many images there are."""
+
+        name = "sizes"
+
+        def requests(self, networks, images, others=None):
+            return {}
+
+        def results(self, recording):
+            return {"sizes.csv": pd.DataFrame({"images": [len(recording.images)]})}
+
+    recording_from({"b": np.ones((4, 2))}, [0, 1, 0, 1], folder=tmp_path / "r")
+    with Run(tmp_path / "run", "sizes", {}) as run:
+        assert OnRecordings(Sizes(), [tmp_path / "r"]).run(run) == []
+        assert run.path("sizes.csv").is_file()

@@ -13,6 +13,7 @@ from ..data import ImageData, checked, load_data
 from ..data.datasets import image_differences
 from ..devices import resolve_device
 from ..errors import RunError, UsageError
+from ..figures.drawing import is_drawable
 from ..networks.weights import network_card
 from ..recording import Recording, open_recording
 from ..recording.format import discard
@@ -91,12 +92,17 @@ class Measuring:
         """Draw what the tables allow; let the recording go unless it is to be kept."""
         run.save()
         with run.timed("figures"):
-            drawn = figures.draw(run.folder)
+            drawn = draw_what_there_is(run.folder)
         if not self.keep:
             recording = open_recording(run.path(RECORDING))
             run.write_arrays(IMAGES, {"contents": np.array(recording.contents, dtype=str)})
             discard(run.path(RECORDING))
         return drawn
+
+
+def draw_what_there_is(folder: Path) -> list[Path]:
+    """The figures of a run's tables; an analysis of another package may have none."""
+    return figures.draw(folder) if is_drawable(folder) else []
 
 
 def accuracy_of(recording: Recording) -> dict[str, pd.DataFrame]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
-from .. import figures, processes
+from .. import processes
 from ..errors import UsageError
 from ..files import file_hash
 from ..names import unique_label
@@ -19,7 +19,7 @@ from ..results.sealing import check_file
 from ..sweep.passing import SweepOptions
 from .analysis import Analysis, Results, options_of
 from .inputs import Inputs
-from .measuring import OF_OTHERS, Measuring, Recorded, accuracy_of, record_others
+from .measuring import OF_OTHERS, Measuring, Recorded, accuracy_of, draw_what_there_is, record_others
 from .requests import Request, shown_in
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class OnRecordings:
         if self.analysis.tells_accuracy:
             write_results(run, accuracy_of(recordings[0]))
         _leave(run, self.analysis, results, *recordings)
-        return figures.draw(run.folder)
+        return draw_what_there_is(run.folder)
 
     def _opened(self) -> list[Recording]:
         opened = [open_recording(folder) for folder in self.recordings]

@@ -84,6 +84,12 @@ def draw(
     return paths
 
 
+def is_drawable(folder: Path | str) -> bool:
+    """Whether a run has tables that a figure is drawn from."""
+    run = StoredRun.open(folder)
+    return any(run.has(*module.NEEDS) for module in figure_modules())
+
+
 def drawn_by(module: ModuleType, run: StoredRun, look: Look, target: Path, formats: Sequence[str]) -> list[Path]:
     """The pictures of one file of this room, saved.
 
