@@ -161,6 +161,7 @@ def test_a_group_without_files_is_refused(tmp_path):
     assert result.exit_code and "no file matches `nowhere/*.pth`" in result.output
 
 
+@pytest.mark.slow
 def test_groups_of_finished_runs_are_compared(weights, tmp_path):
     """Each training measured by itself, then compared: the same as all in one pass."""
     few = ("--limit", 40, "--permutations", 3, "--replicates", 6, "--blocks", "layer3.5", "--no-keep")
@@ -182,6 +183,7 @@ def test_groups_of_finished_runs_are_compared(weights, tmp_path):
     assert result.exit_code and "no run's folder matches" in result.output
 
 
+@pytest.mark.slow
 def test_the_supplement_of_groups(weights, tmp_path):
     """Every part takes all trainings of a group; curves are those beside the weights."""
     for name in ("mini_shufflenet", "mini_shufflenet_ge_theta"):

@@ -155,6 +155,7 @@ def nothing_again(log: Path) -> None:
             assert int(number) > saved, line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_killed_command_goes_on_to_the_same_end(server, whole, tmp_path, command):
     killed(server, whole, command, 0, 2, tmp_path)

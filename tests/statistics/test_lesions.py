@@ -50,6 +50,7 @@ def test_agreement_is_one_where_index_and_damage_order_units_alike_but_for_noise
     assert all(row["low"] <= row["correlation"] <= row["high"] for row in rows)
 
 
+@pytest.mark.slow
 def test_no_relation_is_claimed_rarely_where_there_is_none():
     """Damage that knows nothing of the index: the mean correlation is about 0, and 95 % intervals over units leave 0
     out in at most 15 % of 40 repeats."""
@@ -58,6 +59,7 @@ def test_no_relation_is_claimed_rarely_where_there_is_none():
     assert np.mean([row["low"] > 0 or row["high"] < 0 for row in rows]) <= 0.15
 
 
+@pytest.mark.slow
 def test_a_mistaken_class_alone_makes_index_and_own_damage_agree():
     """As the docstring warns: the same units' damage on their own class, whose size knows nothing of the index."""
     rows = agreement_of(np.random.default_rng(1), 0.0, 40)

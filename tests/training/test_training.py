@@ -108,6 +108,7 @@ def test_bad_recipes(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_network_learns_the_digits(tmp_path):
     """The demo's recipe on its smallest network; `make demo` trains them all."""
     table = train("mini_shufflenet", "digits", tmp_path / "run", "small")
