@@ -1,6 +1,5 @@
 """How every analysis is run: on networks and images, or on what was recorded of them."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +20,6 @@ from .analysis import Analysis, Results, options_of
 from .inputs import Inputs
 from .measuring import OF_OTHERS, Measuring, Recorded, accuracy_of, draw_what_there_is, record_others
 from .requests import Request, shown_in
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Class selectivity of every unit: figure 2 and its like."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,6 @@ from typing import ClassVar
 from ..choices import INDICES
 from ..errors import RunError, UsageError
 from .analysis import MEASURED, STATISTIC, Activities, Results, Selective, option
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """`gelens record`: what networks do with every image, kept in a folder that anyone can open."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,6 @@ from ..analyses.requests import Request, record_requests
 from ..anatomy.sites import resolve_blocks
 from ..recording import Recording
 from ..sweep.passing import SweepOptions
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
