@@ -30,7 +30,7 @@ PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 RECIPES = ("small", "cifar", "photographs64", "imagenet", "imagenet_long", "imagenet_plateau")
 """How a network is trained; see `gelens.training.recipes`."""
 
-INDICES = ("csi", "precision", "ccmas", "auc", "mi")
+INDICES = ("csi", "sparseness", "precision", "ccmas", "auc", "mi")
 """Indices of selectivity; see `gelens.statistics.registry`."""
 
 FORMATS = ("png", "pdf", "svg")

@@ -144,19 +144,21 @@ class Pruning(OfBlocks, Analysis):
 
     def results(self, recording) -> Results:
         from ..statistics.curves import areas, class_curves, differences, point_tests
-        from ..statistics.trainings import groups_of, training_areas
+        from ..statistics.trainings import curve_claims, groups_of, training_areas
         from ..tables.pruning import CORRECTNESS, correctness, curves_of, pruning_table
 
         table = pruning_table(recording)
         if not len(table):
             raise UsageError("no feature maps were dropped: `gelens pruning NETWORK…` does it")
         curves = curves_of(recording)
+        groups = groups_of(recording.networks)
         results = {"pruning.csv": table, CORRECTNESS: correctness(recording)} | with_rows(
             {
                 "pruning_tests.csv": point_tests(curves),
                 "pruning_summary.csv": areas(curves, self.seed),
                 "pruning_differences.csv": differences(curves, self.seed),
-                "pruning_summary_trainings.csv": training_areas(curves, groups_of(recording.networks), self.seed),
+                "pruning_summary_trainings.csv": training_areas(curves, groups, self.seed),
+                "pruning_claims.csv": curve_claims(curves, groups, self.seed),
             }
         )
         return results | ({"pruning_classes.csv": class_curves(curves)} if self.per_class else {})
@@ -166,8 +168,8 @@ class Pruning(OfBlocks, Analysis):
         from ..statistics.trainings import groups_of
 
         yield from (f"{sentence}." for sentence in dropped_elsewhere(results["pruning.csv"]))
-        if "pruning_summary_trainings.csv" in results:
-            yield from training_curve_sentences(results["pruning_summary_trainings.csv"])
+        if "pruning_claims.csv" in results:
+            yield from training_curve_sentences(results["pruning_claims.csv"])
         if "pruning_summary.csv" in results:
             grouped = {label for trainings in groups_of(cards).values() for label in trainings.values()}
             alone = results["pruning_summary.csv"]

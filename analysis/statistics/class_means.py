@@ -122,10 +122,16 @@ def noise_of_means(sums: np.ndarray, squares: np.ndarray, counts: np.ndarray) ->
     number = counts[present, None]
     if number.max(initial=0) < 2:
         return np.full(sums.shape[1], np.nan)
-    scatter = np.maximum(squares[present] - sums[present] ** 2 / number, 0)
+    return noise_by_class(sums[present], squares[present], counts[present]).mean(0)
+
+
+def noise_by_class(sums: np.ndarray, squares: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(K, U) of what `noise_of_means` averages; every class has images, and one of them has two."""
+    number = counts[:, None]
+    scatter = np.maximum(squares - sums**2 / number, 0)
     pooled = scatter.sum(0) / (number - 1).sum()
     own = np.divide(scatter, number - 1, out=np.broadcast_to(pooled, scatter.shape).copy(), where=number > 1)
-    return (own / number).mean(0)
+    return own / number
 
 
 def means_of(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -11,18 +11,28 @@ from ..errors import UsageError
 from ..names import paper_name, pretty
 from .matching import matching_weights
 from .samples import half_width, over_units, spread
+from .sparseness import mean_sparseness
 
 log = logging.getLogger(__name__)
 
 COLUMNS = {"mean": "csi", "crossfit": "csi_crossfit", "corrected": "csi_corrected", "null": "csi_null"}
 """Of selectivity.csv, by kind."""
 
-SAMPLES = {"mean": "csi", "crossfit": "crossfit", "corrected": "corrected", "null": "null"}
+SAMPLES = {
+    "mean": "csi",
+    "crossfit": "crossfit",
+    "corrected": "corrected",
+    "null": "null",
+    "sparseness": "sparseness",
+}
 """Of `UnitStatistics.samples`, by kind."""
 
-KINDS = ("mean", "excess", "crossfit", "corrected", "matched")
-"""The index as it is, less its null, cross-fitted, corrected for noise, which is the one that is spoken of, and that of
-units which are active on as many images."""
+KINDS = ("mean", "excess", "crossfit", "corrected", "matched", "sparseness")
+"""The index as it is, less its null, cross-fitted, corrected for noise, and that of units which are active on as many
+images; and the sparseness of class means, which is the one that is spoken of."""
+
+FEWEST_UNITS = 10
+"""With fewer in a block nothing is said of its mean."""
 
 Samples = Mapping[tuple[str, str], Mapping[str, np.ndarray]]
 """By (network, block): `UnitStatistics.samples`."""
@@ -35,10 +45,11 @@ def selectivity_gaps(
 
     A gap is the mean over units of the network less that of the reference. Standard errors are over bootstrap
     replicates of the images, drawn alike for both networks; that of an excess gap adds the variance of the mean null
-    over its permutations. They cover the sampling of images, not of trainings. The gap of the corrected index is the
-    one to go by: that of the index itself grows with the sparsity of units, and that of the excess shrinks with it. The
-    matched gap is that of the corrected index over units weighted so that both networks' are active on as many images
-    (`matching_weights`); matched_overlap says how much of the two the weights can match.
+    over its permutations. They cover the sampling of images, not of trainings. The gap of sparseness is the one to
+    go by: that of the index itself grows with the sparsity of units, that of the excess shrinks with it, and that of
+    the corrected index has a bias that no number of units cures. The matched gap is that of the corrected index over
+    units weighted so that both networks' are active on as many images (`matching_weights`); matched_overlap says how
+    much of the two the weights can match.
     Wasserstein-1 and Kolmogorov–Smirnov distances describe the two distributions of units, without p-values, since
     units are not independent; the columns ending in `_halves` hold the same distance between two halves of the
     network's own images, a floor that is too low: two trainings of one architecture are about three times as far apart.
@@ -53,10 +64,13 @@ def selectivity_gaps(
         `selectivity_gap.csv`: block, depth, network, reference, mean_gap, mean_gap_se, excess_gap, excess_gap_se,
         crossfit_gap, crossfit_gap_se, wasserstein, wasserstein_halves, ks, ks_halves, corrected_gap, corrected_gap_se,
         corrected_low, corrected_high (95 % over images, by t), matched_gap, matched_gap_se, matched_overlap,
+        sparseness_gap, sparseness_gap_se, sparseness_low, sparseness_high, fewest_units (that are alive, of the two),
         stage_blocks, reference_stage_blocks (how many blocks of this one's stage were measured of each network: other
         numbers mean other depths).
         `selectivity_trend.csv`: network, reference, gap (of `KINDS`), slope (per block of depth), slope_se, slope_low,
-        slope_high (95 %, by t); nothing of networks that have blocks of equal name at other depths.
+        slope_high (95 %, by t), early and late (mean gap of the earlier and the later half of the blocks, without the
+        middle one of an odd number), growth (late − early), growth_se, growth_low, growth_high; nothing of networks
+        that have blocks of equal name at other depths.
 
     Raises:
         UsageError: the reference was not measured.
@@ -96,6 +110,7 @@ class Pair:
         self._both = (mine, theirs)
         self.gaps = {kind: self._gap(column) for kind, column in COLUMNS.items()}
         self.gaps["excess"] = self.gaps["mean"] - self.gaps["null"]
+        self.gaps["sparseness"] = mean_sparseness(mine[0]) - mean_sparseness(theirs[0])
         self.draws = {kind: self._draws(sample) for kind, sample in SAMPLES.items()}
         self.draws["excess"] = self.draws["mean"]
         *weights, self.overlap = matching_weights(*(_activity(rows) for rows, _ in self._both))
@@ -107,14 +122,19 @@ class Pair:
         for kind in ("mean", "excess", "crossfit"):
             row |= self._estimate(kind)
         row |= self._distances()
-        row |= self._estimate("corrected")
-        reach = half_width(len(self.draws["corrected"])) * row["corrected_gap_se"]
-        row |= {"corrected_low": row["corrected_gap"] - reach, "corrected_high": row["corrected_gap"] + reach}
-        return row | self._estimate("matched") | {"matched_overlap": self.overlap}
+        row |= self._estimate("corrected") | self._interval("corrected")
+        row |= self._estimate("matched") | {"matched_overlap": self.overlap}
+        row |= self._estimate("sparseness") | self._interval("sparseness")
+        return row | {"fewest_units": min(int(rows["csi"].notna().sum()) for rows, _ in self._both)}
 
     def _estimate(self, kind: str) -> dict[str, float]:
         null = self.draws["null"] if kind == "excess" else None
         return {f"{kind}_gap": self.gaps[kind], f"{kind}_gap_se": error_of(self.draws[kind], null)}
+
+    def _interval(self, kind: str) -> dict[str, float]:
+        gap, error = self._estimate(kind).values()
+        reach = half_width(len(self.draws[kind])) * error
+        return {f"{kind}_low": gap - reach, f"{kind}_high": gap + reach}
 
     def _gap(self, column: str) -> float:
         mine, theirs = (rows[column].mean() if column in rows else np.nan for rows, _ in self._both)
@@ -187,19 +207,35 @@ def slope_weights(depth: np.ndarray) -> np.ndarray:
     return centred / (centred**2).sum()
 
 
+def half_weights(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What gaps are weighted by in the mean of the earlier half of the blocks, and of the later half.
+
+    >>> early, late = half_weights(np.array([1, 2, 3]))
+    >>> early.tolist(), late.tolist()
+    ([1.0, 0.0, 0.0], [0.0, 0.0, 1.0])
+    """
+    order = np.argsort(depth)
+    half = len(depth) // 2
+    early, late = np.zeros(len(depth)), np.zeros(len(depth))
+    early[order[:half]] = 1 / half
+    late[order[len(depth) - half :]] = 1 / half
+    return early, late
+
+
 def _trend(kind: str, depth: np.ndarray, pairs: Sequence[Pair]) -> dict:
-    weights = slope_weights(depth)
-    slope = float(np.array([pair.gaps[kind] for pair in pairs]) @ weights)
-    draws = {name: np.stack([pair.draws[name] for pair in pairs], 1) @ weights for name in (kind, "null")}
-    error = error_of(draws[kind], draws["null"] if kind == "excess" else None)
-    reach = error * half_width(len(draws[kind]))
-    return {
-        "gap": kind,
-        "slope": slope,
-        "slope_se": error,
-        "slope_low": slope - reach,
-        "slope_high": slope + reach,
-    }
+    gaps = np.array([pair.gaps[kind] for pair in pairs])
+    draws = {name: np.stack([pair.draws[name] for pair in pairs], 1) for name in (kind, "null")}
+
+    def contrast(name: str, weights: np.ndarray) -> dict[str, float]:
+        value = float(gaps @ weights)
+        error = error_of(draws[kind] @ weights, draws["null"] @ weights if kind == "excess" else None)
+        reach = error * half_width(len(draws[kind]))
+        return {name: value, f"{name}_se": error, f"{name}_low": value - reach, f"{name}_high": value + reach}
+
+    early, late = half_weights(depth)
+    row = {"gap": kind} | contrast("slope", slope_weights(depth))
+    row |= {"early": float(gaps @ early), "late": float(gaps @ late)}
+    return row | contrast("growth", late - early)
 
 
 def sentences(gaps: pd.DataFrame, replicates: int, trends: pd.DataFrame | None = None) -> list[str]:
@@ -213,13 +249,14 @@ def sentences(gaps: pd.DataFrame, replicates: int, trends: pd.DataFrame | None =
         replicates: of the bootstrap.
         trends: rows of `selectivity_trend.csv`.
     """
-    return [
-        f"{pretty(network)} against {pretty(reference)}: "
-        + "; ".join([*_said(rows, replicates), *_trend_said(network, reference, trends)])
-        + "."
-        + (" One training each, so nothing about the architecture." if rows["corrected_low"].notna().any() else "")
-        for (network, reference), rows in gaps.groupby(["network", "reference"], sort=False)
-    ]
+    said = []
+    for (network, reference), rows in gaps.groupby(["network", "reference"], sort=False):
+        parts = [*_said(rows, replicates), *_growth_said(network, reference, trends)]
+        said.append(
+            f"In these two networks, {pretty(network)} against {pretty(reference)} (one training each, so nothing "
+            f"about the architecture): {'; '.join(parts)}."
+        )
+    return said
 
 
 def at_other_depths(gaps: pd.DataFrame) -> pd.DataFrame:
@@ -241,39 +278,77 @@ def _said(rows: pd.DataFrame, replicates: int) -> Iterator[str]:
     others = at_other_depths(rows)
     yield from without_claim(others)
     rows = rows.drop(others.index)
-    known = rows[rows["corrected_low"].notna()]
-    higher = known[known["corrected_low"] > 0]
-    lower = known[known["corrected_high"] < 0]
-    for some in (higher, lower):
-        if len(some):
-            yield f"corrected gap {_range(some)} in {joined_blocks(some)}"
-    if len(open_ := known.drop(higher.index).drop(lower.index)):
-        reach = np.abs(open_[["corrected_low", "corrected_high"]]).to_numpy().max()
-        yield f"not resolved (|gap| below {rounded_up(reach)}) in {joined_blocks(open_)}"
+    known = rows[:0]
+    if "sparseness_low" in rows:
+        known = rows[rows["sparseness_low"].notna() & (rows["fewest_units"] >= FEWEST_UNITS)]
+        yield from gap_parts(known.rename(columns=SHORT), "images")
     if len(unknown := rows.drop(known.index)):
         yield f"{_why_unknown(unknown, replicates)}, so no claim about {joined_blocks(unknown)}"
 
 
-def _trend_said(network: str, reference: str, trends: pd.DataFrame | None) -> Iterator[str]:
-    """How the corrected gap changes with depth, if that is known."""
-    if trends is None or not len(trends):
+SHORT = {f"sparseness_{end}": end for end in ("gap", "low", "high")}
+
+
+def gap_parts(rows: pd.DataFrame, over: str) -> Iterator[str]:
+    """What is said of gaps of sparseness: where they are resolved and in which direction, then where they are not.
+
+    Args:
+        rows: block, depth, gap, low, high.
+        over: what the intervals are over.
+    """
+    higher, lower = rows[rows["low"] > 0], rows[rows["high"] < 0]
+    for word, some in (("higher", higher), ("lower", lower)):
+        if len(some):
+            yield f"{word} sparseness of class means (S) in {joined_blocks(some)}: {_from_to(some, over)}"
+    if len(open_ := rows.drop(higher.index).drop(lower.index)):
+        reach = np.abs(open_[["low", "high"]]).to_numpy().max()
+        yield f"no difference of S resolved in {joined_blocks(open_)} (it is below {rounded_up(reach)} there)"
+
+
+def _from_to(rows: pd.DataFrame, over: str) -> str:
+    """The gap of the one block, or the least and the greatest with their own intervals."""
+    by_size = rows.loc[rows["gap"].abs().sort_values(kind="stable").index]
+    ends = [by_size.iloc[0]] if len(rows) == 1 else [by_size.iloc[0], by_size.iloc[-1]]
+    words = [
+        f"{end['gap']:+.3f} in {paper_name(end['block'])} (95 % over {over} {end['low']:+.3f} … {end['high']:+.3f})"
+        for end in ends
+    ]
+    return " to ".join(words)
+
+
+def _growth_said(network: str, reference: str, trends: pd.DataFrame | None) -> Iterator[str]:
+    """How the gap of sparseness changes with depth, if that is known."""
+    if trends is None or "growth_low" not in trends:
         return
-    mine = trends[(trends["network"] == network) & (trends["reference"] == reference) & (trends["gap"] == "corrected")]
-    for row in mine.dropna(subset=["slope_low", "slope_high"]).itertuples():
-        interval = f"95 % over images {row.slope_low:+.4f} … {row.slope_high:+.4f}"
-        if row.slope_low <= 0 <= row.slope_high:
-            yield f"no trend with depth is resolved ({interval} a block)"
-        else:
-            yield f"it changes by {row.slope:+.4f} a block of depth ({interval})"
+    mine = trends[(trends["network"] == network) & (trends["reference"] == reference) & (trends["gap"] == "sparseness")]
+    for row in mine.dropna(subset=["growth_low", "growth_high"]).itertuples():
+        yield growth_part(row.early, row.late, row.growth, row.growth_low, row.growth_high, "images")
 
 
-def _range(rows: pd.DataFrame) -> str:
-    """The gaps of some blocks, and what their intervals span."""
-    low, high = rows["corrected_low"].min(), rows["corrected_high"].max()
-    least, most = rows["corrected_gap"].min(), rows["corrected_gap"].max()
-    if len(rows) == 1:
-        return f"{least:+.3f} (95 % over images {low:+.3f} … {high:+.3f})"
-    return f"{least:+.3f} … {most:+.3f} (95 % intervals over images, each by itself, within {low:+.3f} … {high:+.3f})"
+def growth_part(
+    early: float, late: float, growth: float, low: float, high: float, over: str, resolved: bool | None = None
+) -> str:
+    """How a gap changes from the earlier to the later half of the blocks, in words, with both ends.
+
+    Args:
+        early, late: mean gaps.
+        growth, low, high: late − early and its 95 % interval.
+        over: what the interval is over.
+        resolved: whether the change is; by the interval where not given.
+
+    >>> growth_part(-0.03, -0.01, 0.02, 0.015, 0.025, "images").partition(" in the later half")[0]
+    'the gap closes with depth, from -0.030 in the earlier half of the blocks to -0.010'
+    """
+    change = f"change {growth:+.3f}, 95 % over {over} {low:+.3f} … {high:+.3f}"
+    if resolved is None:
+        resolved = not low <= 0 <= high
+    if not resolved:
+        return f"no change of the gap with depth is resolved ({change})"
+    verb = "grows" if abs(late) > abs(early) else "closes"
+    if early * late < 0:
+        verb = "changes its sign"
+    halves = f"from {early:+.3f} in the earlier half of the blocks to {late:+.3f} in the later half"
+    return f"the gap {verb} with depth, {halves} ({change})"
 
 
 def rounded_up(value: float) -> str:
@@ -292,8 +367,12 @@ def rounded_up(value: float) -> str:
 def _why_unknown(rows: pd.DataFrame, replicates: int) -> str:
     if rows["mean_gap"].isna().all():
         return "no living units to compare"
-    if rows["corrected_gap"].isna().all():
-        return "no corrected index (it needs two images of a class, and a run that measured it)"
+    if "sparseness_gap" not in rows:
+        return "this run has no sparseness of class means (`gelens selectivity RUN` measures it from the recording)"
+    if (rows["fewest_units"] < FEWEST_UNITS).all():
+        return f"fewer than {FEWEST_UNITS} living units"
+    if rows["sparseness_gap"].isna().all():
+        return "too few images on which units are active for the sparseness of class means (more images a class help)"
     if replicates < 2:
         return f"no standard errors with {replicates} bootstrap replicates"
     return "no standard errors (some class has a single image, or a unit is dead in every replicate)"

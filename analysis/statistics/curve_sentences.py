@@ -3,8 +3,7 @@
 import pandas as pd
 
 from ..names import paper_name, pretty
-from .curves import CURVE
-from .trainings import LEVEL
+from .trainings import CURVE_KEYS, LEAST
 
 ORDERS = {"area": "least important first", "area_random": "a random order"}
 """By the quantity, the order that is held against most important first."""
@@ -37,56 +36,65 @@ def dropped_elsewhere(pruning: pd.DataFrame) -> list[str]:
 
 
 def curve_sentences(areas: pd.DataFrame) -> list[str]:
-    """In how many blocks another order leaves more images right than most important first: a line for each score.
+    """In which blocks another order leaves more images right than most important first: a line for each score.
 
     Args:
         areas: rows of `pruning_summary.csv`.
     """
-    kinds = [
-        areas[[*CURVE, f"{name}_low", f"{name}_high"]]
-        .rename(columns={f"{name}_low": "low", f"{name}_high": "high"})
-        .assign(quantity=name, mean=areas[name])
-        for name in ORDERS
-    ]
-    rows = pd.concat(kinds, ignore_index=True).dropna(subset=["low", "high"])
-    sign = (rows["low"] > 0).astype(int) - (rows["high"] < 0)
-    return _lines(rows.assign(sign=sign), "95 % over images, each block by itself; one training")
-
-
-def training_curve_sentences(areas: pd.DataFrame) -> list[str]:
-    """The same of groups of trainings, after Holm's correction.
-
-    Args:
-        areas: rows of `pruning_summary_trainings.csv`.
-    """
     said = []
-    for number, rows in areas[areas["quantity"].isin(ORDERS)].dropna(subset="p_holm").groupby("trainings"):
-        sign = ((rows["low"] > 0).astype(int) - (rows["high"] < 0)) * (rows["p_holm"] < 1 - LEVEL)
-        over = f"over {number} trainings and images, after Holm's correction over blocks and networks"
-        said += _lines(rows.assign(sign=sign), over)
+    for (network, _, _, score, _), of in areas.groupby(CURVE_KEYS, sort=False):
+        parts = [_against_most(of, quantity, order) for quantity, order in ORDERS.items()]
+        if any(parts):
+            rests = "In this network (one training, so nothing about the architecture)"
+            what = f"{pretty(network)}, maps dropped by {score}"
+            said.append(f"{rests}, {what}: {'; '.join(filter(None, parts))}.")
     return said
 
 
-def _lines(rows: pd.DataFrame, over: str) -> list[str]:
-    """A line for each network and score.
+def _against_most(areas: pd.DataFrame, quantity: str, order: str) -> str:
+    """Where an order leaves more images right than most important first, and where fewer; empty if it is not known."""
+    known = areas.dropna(subset=[f"{quantity}_low", f"{quantity}_high"])
+    if not len(known):
+        return ""
+    more, fewer = known[f"{quantity}_low"] > 0, known[f"{quantity}_high"] < 0
+    parts = [f"more images right in {_where(known[more], quantity)}"] if more.any() else []
+    parts += [f"fewer in {_where(known[fewer], quantity)}"] if fewer.any() else []
+    parts += [f"no difference resolved in {_names(known[~more & ~fewer])}"] if (~more & ~fewer).any() else []
+    return f"{order} leaves, against most important first, {', '.join(parts)}"
+
+
+def _where(rows: pd.DataFrame, quantity: str) -> str:
+    """The blocks, and the greatest area between the curves with its own interval."""
+    top = rows.loc[rows[quantity].abs().idxmax()]
+    most = f"up to {top[quantity]:+.3f} in {paper_name(top['block'])}"
+    interval = f"95 % over images {top[f'{quantity}_low']:+.3f} … {top[f'{quantity}_high']:+.3f}"
+    return f"{_names(rows)} (area between the curves {most}, {interval})"
+
+
+def _names(rows: pd.DataFrame) -> str:
+    return ", ".join(paper_name(block) for block in rows["block"])
+
+
+def training_curve_sentences(claims: pd.DataFrame) -> list[str]:
+    """What the order is worth over trainings: a line for each network and score.
 
     Args:
-        rows: with CURVE's columns, quantity, mean, and sign: of what is resolved, else 0.
-        over: what the intervals are over.
+        claims: rows of `pruning_claims.csv`.
     """
     said = []
-    one = [name for name in CURVE if name != "block"]
-    for (network, scope, _, score, _), of in rows.groupby(one, sort=False):
+    for (network, scope, _, score, _), of in claims.groupby(CURVE_KEYS, sort=False):
+        number, blocks = of["trainings"].iloc[0], of["blocks"].iloc[0]
+        rests = f"Over {number} training{'' if number == 1 else 's'} of {pretty(network)}, maps dropped by {score}"
+        rests += f" in {'all blocks at once' if scope == 'stage' else f'one block at a time ({blocks} blocks)'}"
+        known = of[of["low"].notna()]
+        if not len(known):
+            said.append(f"{rests}: no claim (it takes {LEAST} trainings).")
+            continue
         parts = []
-        for quantity, order in ORDERS.items():
-            its = of[of["quantity"] == quantity]
-            if len(its):
-                more, fewer = (int((its["sign"] == sign).sum()) for sign in (1, -1))
-                reach = f"area between the curves {its['mean'].min():+.3f} … {its['mean'].max():+.3f}"
-                counts = f"more right in {more} of {len(its)} {scope}s, fewer in {fewer}"
-                if open_ := len(its) - more - fewer:
-                    counts += f", unresolved in {open_}"
-                parts.append(f"{order} leaves {counts} ({reach})")
-        dropped = f"{pretty(network)}, maps dropped by {score}, against most important first"
-        said.append(f"{dropped}: {'; '.join(parts)} ({over}).")
+        for row in known.itertuples():
+            what = row.statistic.removesuffix(", mean over blocks")
+            interval = f"95 % over trainings and images {row.low:+.4f} … {row.high:+.4f}, p = {row.p_holm:.2g}"
+            state = "not resolved: " if row.verdict == "not resolved" else ""
+            parts.append(f"{what} {state}{row.mean:+.4f} ({interval})")
+        said.append(f"{rests}, share of images right over all ratios: {'; '.join(parts)}; p after Holm's correction.")
     return said

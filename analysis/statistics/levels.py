@@ -9,10 +9,11 @@ from scipy import sparse
 
 from ..errors import UsageError
 from ..randomness import hashes
-from .class_means import index_alone, means_of
+from .class_means import index_alone, means_of, noise_by_class
 from .resampling import PERMUTATIONS, Resampling
 from .samples import mean, over_units, spread
 from .selectivity import blocks_of_units, check_values
+from .sparseness import is_resolved, mean_resolved, sparseness
 from .sums import class_sums
 
 CLASS = "class"
@@ -59,10 +60,11 @@ def level_statistics(
         Of the block, means over units with an index at the level: level, groups, largest (classes in the largest
         group), units, mean_csi and mean_csi_se over images; mean_null, null_sd, null_low and null_high, mean, standard
         deviation, 2.5 % and 97.5 % quantile over random placings of that mean; mean_label_null; share_above, the share
-        of units whose p is at most 0.05: about that by chance.
+        of units whose p is at most 0.05: about that by chance; mean_sparseness and mean_sparseness_se over images, and
+        mean_sparseness_null over placings, of the groups' means (NaN where they are not known well enough).
 
         Of a unit: csi; null and null_sd over random placings; excess, csi − null; p, the share of placings with as high
-        an index, its own among them. At the level of classes a placing changes nothing: NaN.
+        an index, its own among them; sparseness. At the level of classes a placing changes nothing: NaN.
 
     Raises:
         UsageError: no level, groups of another number of classes, or fewer than two groups with images.
@@ -96,7 +98,9 @@ def _chosen(levels: Mapping[str, np.ndarray], resampling: Resampling, present: n
 
 
 def _of_units(activity: np.ndarray, drawn: Resampling, levels: Mapping[str, np.ndarray], maps: int) -> dict[str, dict]:
-    """By level: csi (1, u), null (maps, u), label_null (permutations, u) and replicates (R, u)."""
+    """By level: csi (1, u), null (maps, u), label_null (permutations, u) and replicates (R, u); and of sparseness the
+    same but label_null.
+    """
     sums = class_sums(np.ascontiguousarray(activity, dtype=np.float32), drawn)
     present = drawn.counts > 0
     means = means_of(sums.halves.sum(0), drawn.counts)
@@ -105,6 +109,9 @@ def _of_units(activity: np.ndarray, drawn: Resampling, levels: Mapping[str, np.n
     if not drawn.has_errors:
         replicates = []
     orders = [_placing(drawn, present, number) for number in range(maps)]
+    noise = np.full(means.shape, np.nan)
+    if drawn.has_null:
+        noise[present] = noise_by_class(sums.halves.sum(0)[present], sums.squares[present], drawn.counts[present])
     found = {}
     for level, groups in levels.items():
         placed = orders if level != CLASS else []
@@ -113,6 +120,17 @@ def _of_units(activity: np.ndarray, drawn: Resampling, levels: Mapping[str, np.n
             "null": [_index(means[order], groups, present) for order in placed],
             "label_null": [_index(means_of(each, drawn.counts), groups, present) for each in permuted],
             "replicates": [_index(means_of(each, weights), groups, weights > 0) for each, weights in replicates],
+        }
+        # images of a replicate are drawn from drawn images: their noise is in the means twice
+        drawn_again = [
+            _sparseness(means_of(each, weights), 2 * noise, groups, weights > 0, checked=False)
+            for each, weights in replicates
+        ]
+        unresolved = np.isnan(_sparseness(means, noise, groups, present))
+        of |= {
+            "sparseness": [_sparseness(means, noise, groups, present)],
+            "sparseness_null": [_sparseness(means[order], noise[order], groups, present) for order in placed],
+            "sparseness_replicates": [np.where(unresolved, np.nan, each) for each in drawn_again],
         }
         found[level] = {kind: np.array(values).reshape(-1, activity.shape[1]) for kind, values in of.items()}
     return found
@@ -129,12 +147,38 @@ def _placing(drawn: Resampling, present: np.ndarray, number: int) -> np.ndarray:
 def _index(means: np.ndarray, groups: np.ndarray, present: np.ndarray) -> np.ndarray:
     """(U,) of groups' means, over classes with images; NaN with one group alone."""
     classes = np.flatnonzero(present)
-    _, own = np.unique(groups[classes], return_inverse=True)
-    sizes = np.bincount(own)
-    if len(sizes) < 2:
+    members = _members(groups[classes])
+    if members.shape[0] < 2:
         return np.full(means.shape[1], np.nan)
-    members = sparse.csr_array((1 / sizes[own], (own, np.arange(len(own)))), shape=(len(sizes), len(own)))
-    return index_alone(members @ means[classes], np.ones(len(sizes), bool))
+    return index_alone(members @ means[classes], np.ones(members.shape[0], bool))
+
+
+def _sparseness(
+    means: np.ndarray, noise: np.ndarray, groups: np.ndarray, present: np.ndarray, checked: bool = True
+) -> np.ndarray:
+    """(U,) of groups' means, whose noise is that of their classes' means; NaN with one group, or where not resolved.
+
+    Args:
+        noise: (K, U) of each class's mean.
+        checked: whether units that are not resolved are left out.
+    """
+    classes = np.flatnonzero(present)
+    members = _members(groups[classes])
+    if members.shape[0] < 2:
+        return np.full(means.shape[1], np.nan)
+    of_groups = members @ means[classes]
+    variance = (members.power(2) @ noise[classes]).mean(0)
+    value, _ = sparseness(of_groups, variance)
+    if checked:
+        value = np.where(is_resolved(of_groups.mean(0), variance, len(of_groups)), value, np.nan)
+    return value
+
+
+def _members(groups: np.ndarray) -> sparse.csr_array:
+    """(groups, classes): the share of each class in its group's mean."""
+    _, own = np.unique(groups, return_inverse=True)
+    sizes = np.bincount(own)
+    return sparse.csr_array((1 / sizes[own], (own, np.arange(len(own)))), shape=(len(sizes), len(own)))
 
 
 def _unit_table(found: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -144,7 +188,7 @@ def _unit_table(found: Mapping[str, np.ndarray]) -> pd.DataFrame:
     above = (null >= index - 1e-9).sum(0)
     share = np.where(dead | (len(null) == 0), np.nan, (1 + above) / (1 + len(null)))
     table = pd.DataFrame({"unit": np.arange(len(index)), "csi": index, "null": mean(null), "null_sd": spread(null)})
-    return table.assign(excess=table["csi"] - table["null"], p=share)
+    return table.assign(excess=table["csi"] - table["null"], p=share, sparseness=found["sparseness"][0])
 
 
 def _summary(table: pd.DataFrame, found: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -162,4 +206,7 @@ def _summary(table: pd.DataFrame, found: Mapping[str, np.ndarray]) -> dict[str, 
         "null_high": float(ends[1]),
         "mean_label_null": float(mean(over_units(found["label_null"], alive))),
         "share_above": float((known <= ALPHA).mean()) if len(known) else np.nan,
+        "mean_sparseness": mean_resolved(found["sparseness"][0], alive),
+        "mean_sparseness_se": float(spread(over_units(found["sparseness_replicates"], alive))),
+        "mean_sparseness_null": float(mean(over_units(found["sparseness_null"], alive))),
     }

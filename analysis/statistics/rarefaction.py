@@ -11,6 +11,7 @@ from ..randomness import hashes, permuted_labels
 from .class_means import corrected_index, index_alone, means_of, noise_of_means
 from .samples import mean, over_units, spread
 from .selectivity import check_values
+from .sparseness import is_resolved, mean_resolved, sparseness
 
 DRAWS = 10
 """Of images, at each number of them."""
@@ -18,7 +19,7 @@ DRAWS = 10
 ACTIVITY_BYTES = 2**27
 """What the activities of the units that are worked on at a time may take."""
 
-_KINDS = ("csi", "null", "corrected", "reliability")
+_KINDS = ("csi", "null", "corrected", "reliability", "sparseness")
 
 
 def rarefied_sizes(fewest: int) -> list[int]:
@@ -54,8 +55,9 @@ def rarefied(
     Returns:
         A row for each number of images: images_per_class; draws; units, how many had an index on average (a unit may
         be silent on few images); mean_csi, mean_null (the index under one permutation of the labels a draw),
-        mean_corrected and mean_reliability, means over these units and over draws; and of each its standard deviation
-        over draws, …_sd. That is no standard error: draws of nearly all images are nearly the same.
+        mean_corrected, mean_reliability and mean_sparseness (NaN where many units have none), means over these units
+        and over draws; and of each its standard deviation over draws, …_sd. That is no standard error: draws of nearly
+        all images are nearly the same.
 
     Raises:
         UsageError: fewer than two classes, a class with a single image, or no draw.
@@ -108,7 +110,9 @@ def _indices(activity: np.ndarray, own: sparse.csr_array, permuted: sparse.csr_a
     means = means_of(sums, counts)
     corrected, reliability = corrected_index(means, noise, present)
     null = index_alone(means_of(permuted @ activity, counts), present)
-    return np.stack([index_alone(means, present), null, corrected, reliability])
+    resolved = is_resolved(means.mean(0), noise, len(means))
+    breadth = np.where(resolved, sparseness(means, noise)[0], np.nan)
+    return np.stack([index_alone(means, present), null, corrected, reliability, breadth])
 
 
 def _row(size: int, draws: list[np.ndarray]) -> dict:
@@ -116,6 +120,8 @@ def _row(size: int, draws: list[np.ndarray]) -> dict:
     row = {"images_per_class": size, "draws": len(draws), "units": np.mean([each.sum() for each in alive])}
     for place, kind in enumerate(_KINDS):
         each = np.concatenate([over_units(values[[place]], some) for values, some in zip(draws, alive, strict=True)])
+        if kind == "sparseness":
+            each = np.array([mean_resolved(values[place], some) for values, some in zip(draws, alive, strict=True)])
         row |= {f"mean_{kind}": float(mean(each)), f"mean_{kind}_sd": float(spread(each))}
     return row
 

@@ -11,6 +11,7 @@ from ..errors import unknown
 from .class_means import selectivity_index
 from .ranks import INFORMATION_GROUPS, areas, information, joint_counts, quantile_groups
 from .samples import mean, spread
+from .sparseness import sparseness
 from .sums import null_sums
 from .top_images import PRECISION_IMAGES, first_of, precision
 from .units import Units
@@ -59,6 +60,22 @@ class ClassSelectivityIndex:
     def measure(self, units: Units) -> Measured:
         value, _, _, top = selectivity_index(units.means, units.resampling.counts > 0)
         return Measured(value, top, units.samples["null"], units.samples["csi"])
+
+
+@dataclass(frozen=True)
+class Sparseness:
+    definition: str = (
+        "S = (1 − A / Q) / (1 − 1 / K), Q the mean of the squared class means less the noise of a mean, A the square "
+        "of their mean less that noise / K; none where the means are not known well enough for it"
+    )
+    source: str = "Treves and Rolls, Network 1991; Vinje and Gallant, Science 2000; the noise taken out by gelens"
+    range: str = "0 … 1, but for noise"
+
+    def measure(self, units: Units) -> Measured:
+        value, _ = sparseness(units.means, units.noise, units.resampling.counts > 0)
+        value = np.where(units.unresolved, np.nan, value)
+        samples = units.samples
+        return Measured(value, np.full(units.number, -1), samples["sparseness_null"], samples["sparseness"])
 
 
 @dataclass(frozen=True)
@@ -162,6 +179,7 @@ class MutualInformation:
 
 INDICES: Mapping[str, Index] = {
     "csi": ClassSelectivityIndex(),
+    "sparseness": Sparseness(),
     "precision": Precision(),
     "ccmas": ClassConditionalMeanActivity(),
     "auc": AreaUnderCurve(),

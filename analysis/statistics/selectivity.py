@@ -13,6 +13,7 @@ from .class_means import corrected_index, crossfitted_index, means_of, selectivi
 from .registry import check_indices, index_rows
 from .resampling import ROWS, Resampling
 from .samples import mean, over_units, spread
+from .sparseness import mean_sparseness, sparseness
 from .top_images import KEPT, top_images_table
 from .units import Units
 
@@ -30,8 +31,9 @@ class UnitStatistics:
 
     Args:
         table: a row for each unit, the columns of selectivity.csv from `unit` on (see `unit_statistics`).
-        samples: what errors and comparisons are computed from, each (…, U): `csi`, `crossfit` and `corrected` of every
-            bootstrap replicate, `null` of every permutation, `halves` the index of each half of the images.
+        samples: what errors and comparisons are computed from, each (…, U): `csi`, `crossfit`, `corrected` and
+            `sparseness` of every bootstrap replicate, `null` and `sparseness_null` of every permutation, `halves` the
+            index of each half of the images.
         means: (K, U) class-conditional means, 0 for classes without images.
         counts: (K,) images of each class.
         others: a row for each named index and unit: index, unit, value, se, null, null_sd, top_class, resolution.
@@ -70,9 +72,11 @@ def unit_statistics(
     csi_corrected (`corrected_index`) and csi_corrected_se; reliability, the share B of the variance of the class means
     that is not noise; variation, the standard error of a class mean relative to the mean of the class means,
     √(mean over classes of s²_k / n_k) / mean of μ_k: the coefficient of variation within classes over √n, which is what
-    drives the bias of csi; and rectified, where it is.
+    drives the bias of csi; sparseness, S of the class means, with sparseness_se, sparseness_null and
+    sparseness_null_sd, and effective_classes, K_eff (`gelens.statistics.sparseness`); and rectified, where it is.
 
-    A dead unit's indices are NaN and its top_class −1. There is no null where no class has two images, since it would
+    A dead unit's indices are NaN and its top_class −1. So are sparseness and effective_classes of a unit whose class
+    means are not known well enough (`is_resolved`). There is no null where no class has two images, since it would
     equal the index, nor a corrected index; no standard error where a class has a single image.
 
     Raises:
@@ -105,6 +109,7 @@ def block_means(table: pd.DataFrame, samples: dict[str, np.ndarray]) -> dict[str
     Standard errors are the standard deviation of the block's mean over bootstrap replicates of the images.
     """
     alive = table["csi"].notna().to_numpy()
+    sparse = mean_sparseness(table)
     return {
         "units": len(table),
         "dead": int((~alive).sum()),
@@ -117,6 +122,11 @@ def block_means(table: pd.DataFrame, samples: dict[str, np.ndarray]) -> dict[str
         "mean_corrected_se": float(spread(over_units(samples["corrected"], alive))),
         "mean_reliability": table["reliability"].mean(),
         "mean_variation": table["variation"].mean(),
+        "sparseness_units": int(table["sparseness"].notna().sum()),
+        "mean_sparseness": sparse,
+        "mean_sparseness_se": float(spread(over_units(samples["sparseness"], alive))) if sparse == sparse else np.nan,
+        "mean_sparseness_null": mean_sparseness(table, "sparseness_null"),
+        "mean_effective_classes": mean_sparseness(table, "effective_classes"),
     }
 
 
@@ -142,6 +152,7 @@ def _table(units: Units) -> pd.DataFrame:
     samples = units.samples
     index, maximum, rest, top = selectivity_index(units.means, present)
     corrected, reliability = corrected_index(units.means, units.noise, present)
+    sparse, effective = sparseness(units.means, units.noise, present)
     average = units.means[present].mean(0)
     variation = np.divide(np.sqrt(units.noise), average, out=np.full(units.number, np.nan), where=average > 0)
     with np.errstate(invalid="ignore"):
@@ -163,6 +174,11 @@ def _table(units: Units) -> pd.DataFrame:
                 "csi_corrected_se": spread(samples["corrected"]),
                 "reliability": reliability,
                 "variation": variation,
+                "sparseness": np.where(units.unresolved, np.nan, sparse),
+                "sparseness_se": spread(samples["sparseness"]),
+                "sparseness_null": mean(samples["sparseness_null"]),
+                "sparseness_null_sd": spread(samples["sparseness_null"]),
+                "effective_classes": np.where(units.unresolved, np.nan, effective),
             }
         )
 

@@ -15,8 +15,9 @@ from .comparison import (
     Samples,
     at_other_depths,
     error_of,
-    joined_blocks,
-    rounded_up,
+    gap_parts,
+    growth_part,
+    half_weights,
     slope_weights,
     stage_sizes,
     without_claim,
@@ -27,6 +28,9 @@ Groups = Mapping[str, Mapping[int, str]]
 """By a group's label, by seed, the labels of its trainings in tables."""
 
 LEVEL = 0.95
+
+LEAST = 3
+"""Trainings of a network without which nothing is said of it: two can agree by accident."""
 
 
 def groups_of(cards: Mapping[str, Mapping]) -> dict[str, dict[int, str]]:
@@ -46,20 +50,20 @@ def groups_of(cards: Mapping[str, Mapping]) -> dict[str, dict[int, str]]:
 
 
 def over_trainings(values: np.ndarray, image_errors: np.ndarray, replicates: int) -> pd.DataFrame:
-    """Means over trainings, with intervals over trainings and images.
+    """Means over the trainings of one network, with intervals over trainings and images.
 
     The variance of a mean is that over trainings, divided by their number, plus that of the mean over images, which all
     trainings share and which therefore does not get less with their number. The interval's reach is the root of the
-    two reaches' squares, each with its own quantile of t (Zou and Donner, Statistics in Medicine, 2008), and p is the
-    level at which it reaches 0.
+    two reaches' squares, each with its own quantile of t (MOVER: Zou and Donner, Statistics in Medicine, 2008), and p
+    is the level at which it reaches 0.
 
-    With Satterthwaite's degrees of freedom, which are told too, 95 % intervals are only a little short (cover 88 %
-    with two trainings, 93 % with three), but the small p that Holm's correction asks for come far too often: where
-    nothing differs and trainings vary ten times as much as images do, p < 0.001 in 5.5, 1.5, 0.4 % of cases with 2, 3,
-    5 trainings. Here the share below p is at most p, to the simulation's accuracy (400,000 repeats, 2 to 10 trainings,
+    With Satterthwaite's degrees of freedom over both parts, which are told too, 95 % intervals are a little short
+    (cover 93 % with three trainings), but the small p that Holm's correction asks for come far too often: where nothing
+    differs and trainings vary ten times as much as images do, p < 0.001 in 1.5 and 0.4 % of cases with 3 and 5
+    trainings. Here the share below p is at most p, to the simulation's accuracy (400,000 repeats, 3 to 10 trainings,
     ratios of the two standard deviations from 0.1 to 100, p from 0.05 to 0.001). The price is power where images matter
-    as much as trainings or more: at ratios of 0.3 to 1, p < 0.05 in 1.4 to 1.8 % of cases with two trainings, 2.4 to
-    4.1 % with three, 3.8 to 4.6 % with five, and smaller p rarer still.
+    as much as trainings or more: at ratios of 0.3 to 1, p < 0.05 in 2.4 to 4.1 % of cases with three trainings, 3.8 to
+    4.6 % with five, and smaller p rarer still.
 
     Args:
         values: (trainings, quantities), each training's estimate.
@@ -68,36 +72,81 @@ def over_trainings(values: np.ndarray, image_errors: np.ndarray, replicates: int
 
     Returns:
         A row for each quantity: trainings, mean, se, se_trainings, se_images, df (Satterthwaite's, of se), low, high
-        (95 %), p (of 0). All but the mean are NaN with fewer than two trainings.
+        (95 %), p (of 0). All but the mean are NaN with fewer than three trainings.
     """
-    values, image_errors = np.asarray(values, dtype=float), np.asarray(image_errors, dtype=float)
-    number, mean = len(values), values.mean(0)
-    of_trainings = values.var(0, ddof=1) / number if number > 1 else np.full(values.shape[1], np.nan)
-    of_images = np.where(np.isnan(of_trainings), np.nan, image_errors**2)
-    freedoms = max(number - 1, 1), max(replicates - 1, 1)
+    values = np.asarray(values, dtype=float)
+    number = len(values)
+    of_trainings = _variance_of_mean(values)
+    freedom = np.full(values.shape[1], max(number - 1, 1))
+    table = _intervals(values.mean(0), of_trainings, freedom, image_errors, replicates)
+    table.insert(0, "trainings", number)
+    return table
 
-    def reach(p: np.ndarray, of_trainings: np.ndarray, of_images: np.ndarray) -> np.ndarray:
-        first, second = (stats.t.isf(p / 2, freedom) for freedom in freedoms)
+
+def between_trainings(gaps: np.ndarray, image_errors: np.ndarray, replicates: int) -> pd.DataFrame:
+    """Gaps between the trainings of two networks, with intervals over the trainings of both and over images.
+
+    Trainings are not paired: those of one seed have nothing in common that counts. The variance over trainings is
+    Welch's, the sum of the two networks', with Welch's degrees of freedom; it comes together with that over images as
+    in `over_trainings`. A gap need not be a difference: each training counts with its mean gap to all of the other
+    network's.
+
+    Args:
+        gaps: (trainings, reference's trainings, quantities), of each training to each.
+        image_errors: (quantities,), the standard error over images of the mean gap.
+        replicates: of the bootstrap that the errors are of.
+
+    Returns:
+        trainings, reference_trainings, then the columns of `over_trainings`.
+    """
+    gaps = np.asarray(gaps, dtype=float)
+    numbers = gaps.shape[:2]
+    parts = [_variance_of_mean(gaps.mean(1)), _variance_of_mean(gaps.mean(0))]
+    of_trainings = parts[0] + parts[1]
+    least = sum(part**2 / max(number - 1, 1) for part, number in zip(parts, numbers, strict=True))
+    freedom = np.full(len(of_trainings), float(max(min(numbers) - 1, 1)))
+    np.divide(of_trainings**2, least, out=freedom, where=least > 0)
+    table = _intervals(gaps.mean((0, 1)), of_trainings, freedom, image_errors, replicates)
+    table.insert(0, "trainings", numbers[0])
+    table.insert(1, "reference_trainings", numbers[1])
+    return table
+
+
+def _variance_of_mean(values: np.ndarray) -> np.ndarray:
+    """Of (trainings, quantities), over trainings; NaN of fewer than `LEAST`."""
+    if len(values) < LEAST:
+        return np.full(values.shape[1], np.nan)
+    return values.var(0, ddof=1) / len(values)
+
+
+def _intervals(
+    mean: np.ndarray, of_trainings: np.ndarray, freedom: np.ndarray, image_errors: np.ndarray, replicates: int
+) -> pd.DataFrame:
+    of_images = np.where(np.isnan(of_trainings), np.nan, np.asarray(image_errors, dtype=float) ** 2)
+    over_images = max(replicates - 1, 1)
+
+    def reach(p, of_trainings, of_images, freedom) -> np.ndarray:
+        first, second = stats.t.isf(p / 2, freedom), stats.t.isf(p / 2, over_images)
         return np.sqrt(first**2 * of_trainings + second**2 * of_images)
 
-    def beyond(exponent: np.ndarray, size: np.ndarray, *variances: np.ndarray) -> np.ndarray:
-        return reach(10**exponent, *variances) - size
+    def beyond(exponent: np.ndarray, size: np.ndarray, *parts: np.ndarray) -> np.ndarray:
+        return reach(10**exponent, *parts) - size
 
-    interval = reach(np.array(1 - LEVEL), of_trainings, of_images)
+    parts = of_trainings, of_images, freedom
+    interval = reach(np.array(1 - LEVEL), *parts)
     variance = of_trainings + of_images
     # where nothing varies there is no p; below 1e-100 it is 0
-    found = elementwise.find_root(beyond, (-100, 0), args=(np.abs(mean), of_trainings, of_images))
+    found = elementwise.find_root(beyond, (-100, 0), args=(np.abs(mean), *parts))
     p = np.where(found.success, 10**found.x, np.where(variance > 0, 0, np.nan))
     with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = variance**2 / (of_trainings**2 / freedoms[0] + of_images**2 / freedoms[1])
+        of_both = variance**2 / (of_trainings**2 / freedom + of_images**2 / over_images)
     return pd.DataFrame(
         {
-            "trainings": number,
             "mean": mean,
             "se": np.sqrt(variance),
             "se_trainings": np.sqrt(of_trainings),
             "se_images": np.sqrt(of_images),
-            "df": freedom,
+            "df": of_both,
             "low": mean - interval,
             "high": mean + interval,
             "p": p,
@@ -135,23 +184,21 @@ def pooled(
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
-def paired(groups: Groups, group: str, reference: str) -> list[tuple[int, str, str]]:
-    """The trainings of two groups that have the same seed: (seed, label, reference's label).
+def check_group(groups: Groups, name: str) -> Mapping[int, str]:
+    """The trainings of a group.
 
     Raises:
         UsageError: no group of that name.
     """
-    for each in (group, reference):
-        if each not in groups:
-            raise UsageError(f"no group `{each}` among those measured: {', '.join(groups)}")
-    mine, theirs = groups[group], groups[reference]
-    return [(seed, mine[seed], theirs[seed]) for seed in sorted(mine.keys() & theirs.keys())]
+    if name not in groups:
+        raise UsageError(f"no group `{name}` among those measured: {', '.join(groups)}")
+    return groups[name]
 
 
 def training_gaps(
     selectivity: pd.DataFrame, blocks: pd.DataFrame, samples: Samples, groups: Groups, reference: str
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The gaps between groups of trainings, paired by seed, block by block, and their trends with depth.
+) -> dict[str, pd.DataFrame]:
+    """The gaps between groups of trainings, block by block, and how they change with depth.
 
     Args:
         selectivity: rows of `selectivity.csv`, of all trainings.
@@ -161,76 +208,126 @@ def training_gaps(
         reference: the group that others are compared with.
 
     Returns:
+        By file name, empty where there is nothing to tell:
+
         `selectivity_gap_trainings.csv`: network, reference (groups), gap (of `KINDS`), block, depth, then the columns
-        of `over_trainings`, stage_blocks, reference_stage_blocks (as of `selectivity_gaps`) and p_holm (over the blocks
-        and networks of a kind of gap).
+        of `between_trainings`, stage_blocks, reference_stage_blocks (as of `selectivity_gaps`) and p_holm (over the
+        networks, for each block and kind of gap).
         `selectivity_trend_trainings.csv`: network, reference, gap, the same of the slope per block of depth; nothing
         of groups that have blocks of equal name at other depths.
-        `selectivity_gap_seeds.csv`: network, reference, gap, block, depth, seed, value: each pair of trainings.
+        `selectivity_gap_seeds.csv`: network, reference, gap, block, depth, seed, value: trainings of equal seeds.
+        `selectivity_claims.csv`: the one number that answers whether a gap of sparseness emerges with depth, for each
+        network: claim, network, reference, statistic, early, late (mean gap of the earlier and the later half of the
+        blocks), the columns of `between_trainings` of late − early, p_holm (over the networks), verdict (agree, where
+        it is resolved and the later gap is the larger one, disagree where it is the smaller, else not resolved).
     """
     units = {key: rows.reset_index() for key, rows in selectivity.groupby(["network", "block"], sort=False)}
-    gaps, trends, seeds = [], [], []
-    for group in groups:
+    gaps, trends, seeds, claims = [], [], [], []
+    theirs = check_group(groups, reference)
+    for group, mine in groups.items():
         if group == reference:
             continue
-        couples = paired(groups, group, reference)
-        depths = _depths(units, blocks, couples)
+        depths = _depths(units, blocks, [*mine.values(), *theirs.values()])
         if not depths:
             continue
-        places = np.array(list(depths.values()))
-        pairs = [
-            [Pair(*((units[name, block], samples[name, block]) for name in both)) for block in depths]
-            for _, *both in couples
-        ]
+        couples = _Couples(units, samples, list(mine.values()), list(theirs.values()), list(depths))
         named = {"network": group, "reference": reference}
+        about = pd.DataFrame({"block": list(depths), "depth": list(depths.values())})
+        sizes = pd.DataFrame([stage_sizes(units, block, couples.mine[0], couples.theirs[0]) for block in depths])
+        places = np.array(list(depths.values()))
         for kind in KINDS:
-            values, draws, null = _gathered(pairs, kind)
-            about = pd.DataFrame({"block": list(depths), "depth": places})
-            sizes = pd.DataFrame([stage_sizes(units, block, *couples[0][1:]) for block in depths])
-            errors = np.array([error_of(draws[:, place], _of(null, place)) for place in range(len(places))])
-            table = over_trainings(values, errors, len(draws))
-            gaps.append(pd.concat([about, table, sizes], axis=1).assign(**named, gap=kind))
-            each = zip(couples, values, strict=True)
-            seeds += [about.assign(**named, gap=kind, seed=seed, value=mine) for (seed, *_), mine in each]
+            each = np.eye(len(places))
+            gaps.append(pd.concat([about, couples.compared(kind, each), sizes], axis=1).assign(**named, gap=kind))
+            for seed in sorted(mine.keys() & theirs.keys()):
+                value = couples.gaps(kind)[couples.mine.index(mine[seed]), couples.theirs.index(theirs[seed])]
+                seeds.append(about.assign(**named, gap=kind, seed=seed, value=value))
             if len(places) > 1 and not len(at_other_depths(sizes)):
-                weights = slope_weights(places)
-                error = error_of(draws @ weights, None if null is None else null @ weights)
-                slope = over_trainings(values @ weights[:, None], np.array([error]), len(draws))
-                trends.append(slope.assign(**named, gap=kind))
+                trends.append(couples.compared(kind, slope_weights(places)[:, None]).assign(**named, gap=kind))
+        if len(places) > 1 and not len(at_other_depths(sizes)):
+            claims.append(_emergence(couples, places).assign(**named, claim="F2", statistic=EMERGENCE))
     first = ["network", "reference", "gap"]
-    each = pd.concat(seeds, ignore_index=True)[[*first, "block", "depth", "seed", "value"]] if seeds else pd.DataFrame()
-    return _finished(gaps, [*first, "block", "depth"]), _finished(trends, first), each
+    tables = {
+        "selectivity_gap_trainings.csv": _finished(gaps, [*first, "block", "depth"], ["gap", "block"]),
+        "selectivity_trend_trainings.csv": _finished(trends, first, ["gap"]),
+        "selectivity_gap_seeds.csv": _finished(seeds, [*first, "block", "depth"]),
+        "selectivity_claims.csv": _finished(claims, ["claim", "network", "reference", "statistic"], ["claim"]),
+    }
+    if len(claims):
+        tables["selectivity_claims.csv"]["verdict"] = _verdicts(tables["selectivity_claims.csv"])
+    return tables
 
 
-def _of(null: np.ndarray | None, place: int) -> np.ndarray | None:
-    return None if null is None else null[:, place]
+EMERGENCE = "gap of sparseness, later half of the blocks less earlier half"
+
+Blocks = Mapping[tuple[str, str], pd.DataFrame]
 
 
-def _depths(units: Mapping, blocks: pd.DataFrame, couples: Sequence[tuple[int, str, str]]) -> dict[str, int]:
+class _Couples:
+    """Every training of one group with every one of another.
+
+    Args:
+        units: by (training, block), rows of units.
+        samples: by (training, block).
+        mine, theirs: labels of trainings.
+        blocks: that all of them have.
+    """
+
+    def __init__(
+        self, units: Blocks, samples: Samples, mine: Sequence[str], theirs: Sequence[str], blocks: Sequence[str]
+    ):
+        self.mine, self.theirs = mine, theirs
+        self._pairs = [
+            [
+                [Pair(*((units[label, block], samples[label, block]) for label in (one, other))) for block in blocks]
+                for other in theirs
+            ]
+            for one in mine
+        ]
+
+    def gaps(self, kind: str) -> np.ndarray:
+        """(trainings, reference's trainings, blocks)."""
+        return np.array([[[pair.gaps[kind] for pair in blocks] for blocks in row] for row in self._pairs])
+
+    def compared(self, kind: str, weights: np.ndarray) -> pd.DataFrame:
+        """`between_trainings` of sums of blocks' gaps, weighted by (blocks, quantities)."""
+        draws = self._draws(kind) @ weights
+        null = self._draws("null") @ weights if kind == "excess" else None
+        errors = [
+            error_of(draws[:, place], None if null is None else null[:, place]) for place in range(weights.shape[1])
+        ]
+        return between_trainings(self.gaps(kind) @ weights, np.array(errors), len(draws))
+
+    def _draws(self, name: str) -> np.ndarray:
+        """(draws, blocks) of the mean gap."""
+        each = [np.stack([pair.draws[name] for pair in blocks], 1) for row in self._pairs for blocks in row]
+        return np.mean(each, axis=0)
+
+
+def _emergence(couples: _Couples, depths: np.ndarray) -> pd.DataFrame:
+    early, late = half_weights(depths)
+    gaps = couples.gaps("sparseness").mean((0, 1))
+    table = couples.compared("sparseness", (late - early)[:, None])
+    return table.assign(early=gaps @ early, late=gaps @ late)
+
+
+def _verdicts(claims: pd.DataFrame) -> np.ndarray:
+    resolved = claims["p_holm"] < 1 - LEVEL
+    larger = claims["late"].abs() > claims["early"].abs()
+    return np.where(resolved, np.where(larger, "agree", "disagree"), "not resolved")
+
+
+def _depths(units: Blocks, blocks: pd.DataFrame, labels: Sequence[str]) -> dict[str, int]:
     """The blocks that every training has."""
-    if not couples:
-        return {}
-    labels = [label for _, *both in couples for label in both]
     mine = blocks[blocks["network"] == labels[0]]
     return {row.block: row.depth for row in mine.itertuples() if all((label, row.block) in units for label in labels)}
 
 
-def _gathered(pairs: Sequence[Sequence[Pair]], kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Each training's gaps (trainings, blocks), and the mean gap's replicates and permutations (draws, blocks)."""
-    values = np.array([[pair.gaps[kind] for pair in several] for several in pairs])
-    draws = _mean_draws(pairs, kind)
-    return values, draws, _mean_draws(pairs, "null") if kind == "excess" else None
-
-
-def _mean_draws(pairs: Sequence[Sequence[Pair]], name: str) -> np.ndarray:
-    return np.mean([np.stack([pair.draws[name] for pair in several], 1) for several in pairs], axis=0)
-
-
-def _finished(tables: Sequence[pd.DataFrame], first: Sequence[str]) -> pd.DataFrame:
-    """The tables below each other, with Holm's correction over each kind of gap."""
+def _finished(tables: Sequence[pd.DataFrame], first: Sequence[str], family: Sequence[str] = ()) -> pd.DataFrame:
+    """The tables below each other, with Holm's correction over the rows that have the same values in some columns."""
     if not tables:
         return pd.DataFrame()
-    return _first(with_holm(pd.concat(tables, ignore_index=True), "gap"), first)
+    table = pd.concat(tables, ignore_index=True)
+    return _first(with_holm(table, list(family)) if family else table, first)
 
 
 def _first(table: pd.DataFrame, first: Sequence[str]) -> pd.DataFrame:
@@ -238,8 +335,8 @@ def _first(table: pd.DataFrame, first: Sequence[str]) -> pd.DataFrame:
     return table[[*first, *(name for name in table if name not in first)]]
 
 
-def with_holm(table: pd.DataFrame, family: str) -> pd.DataFrame:
-    """The table with p_holm: p corrected over all rows that have the same value in the column `family`."""
+def with_holm(table: pd.DataFrame, family: str | list[str]) -> pd.DataFrame:
+    """The table with p_holm: p corrected over all rows that have the same value in the columns `family`."""
     table["p_holm"] = np.nan
     for _, rows in table[table["p"].notna()].groupby(family):
         table.loc[rows.index, "p_holm"] = holm(rows["p"].to_numpy())
@@ -256,7 +353,8 @@ def training_areas(curves: Curves, groups: Groups, seed: int = 0, replicates: in
 
     Returns:
         network (group), block, scope, fill, score, per_image, quantity (drop_all, area or area_random, as of
-        `areas`), then the columns of `over_trainings` and p_holm (over the blocks and networks of a quantity).
+        `areas`), then the columns of `over_trainings` and p_holm (over the networks, scores and ways, for each block
+        and quantity: blocks describe, `curve_claims` answers).
     """
     of = {label: group for group, trainings in groups.items() for label in trainings.values()}
     found: dict[tuple, list[np.ndarray]] = {}
@@ -274,11 +372,56 @@ def training_areas(curves: Curves, groups: Groups, seed: int = 0, replicates: in
     ]
     about = pd.DataFrame(list(found), columns=[*CURVE, "quantity"])
     table = pd.concat([about, pd.concat(tables, ignore_index=True)], axis=1)
-    return with_holm(table, "quantity")
+    return with_holm(table, ["quantity", "block"])
+
+
+CURVE_CLAIMS = {
+    "area": "area between the two orders, mean over blocks",
+    "area_random": "a random order less most important first, mean over blocks",
+    "area_least": "least important first less a random order, mean over blocks",
+}
+"""By quantity, the statistic that answers what an order is worth."""
+
+CURVE_KEYS = [name for name in CURVE if name != "block"]
+
+
+def curve_claims(curves: Curves, groups: Groups, seed: int = 0, replicates: int = BOOTSTRAP) -> pd.DataFrame:
+    """Whether the order in which maps are dropped matters, one number a question: `pruning_claims.csv`.
+
+    Args:
+        curves, groups, seed, replicates: as of `training_areas`.
+
+    Returns:
+        claim, network (group), scope, fill, score, per_image, statistic, then the columns of `over_trainings`, blocks
+        (whose mean it is), p_holm (over the networks, scores and ways of one statistic) and verdict (agree, where the
+        number is resolved and above 0, disagree where it is below, else not resolved).
+    """
+    of = {label: group for group, trainings in groups.items() for label in trainings.values()}
+    found: dict[tuple, dict[str, list[np.ndarray]]] = {}
+    for (network, _, *about), each in quantities(curves):
+        if network in of:
+            worth = {"area": each["area"], "area_random": each["area_random"]}
+            worth["area_least"] = each["area"] - each["area_random"]
+            for name, values in worth.items():
+                found.setdefault((of[network], *about, name), {}).setdefault(network, []).append(values)
+    rows = []
+    for (*about, name), of_training in found.items():
+        values = np.stack([np.mean(blocks, axis=0) for blocks in of_training.values()])
+        if np.isnan(values).any():
+            continue
+        (error,) = (each["_se"] for each in bootstrapped([values.mean(0)], curves.indices, seed, replicates))
+        table = over_trainings(values.mean(1, keepdims=True), np.array([error]), replicates)
+        told = dict(zip(CURVE_KEYS, about, strict=True)) | {"blocks": len(next(iter(of_training.values())))}
+        rows.append(table.assign(claim="F3", statistic=CURVE_CLAIMS[name], **told))
+    table = _finished(rows, ["claim", *CURVE_KEYS, "statistic"], ["statistic"])
+    if len(table):
+        sign = np.where(table["mean"] > 0, "agree", "disagree")
+        table["verdict"] = np.where(table["p_holm"] < 1 - LEVEL, sign, "not resolved")
+    return table
 
 
 def training_errors(right: Mapping[str, np.ndarray], groups: Groups, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """By how much the errors of groups of trainings differ, paired by seed, in percent of the images.
+    """By how much the errors of groups of trainings differ, in percent of the images.
 
     Args:
         right: by training, bool (images,): whether it was right.
@@ -286,44 +429,41 @@ def training_errors(right: Mapping[str, np.ndarray], groups: Groups, pairs: Sequ
         pairs: of groups: (one, the other that it is compared with).
 
     Returns:
-        A row for each pair: network, reference, then the columns of `over_trainings` of the first one's error less the
-        other's, and p_holm (over the pairs). The standard error over images is that of the mean over trainings of what
-        they differ by on each image.
+        A row for each pair: network, reference, then the columns of `between_trainings` of the first one's error less
+        the other's, and p_holm (over the pairs). The standard error over images is that of what the two groups' mean
+        correctness differs by on each image.
     """
     rows = []
     for network, reference in pairs:
-        couples = paired(groups, network, reference)
-        if not couples:
-            continue
-        # each image's error of the one less that of the other, for each seed
-        differences = np.stack([right[theirs].astype(float) - right[mine] for _, mine, theirs in couples])
-        images = differences.shape[1]
-        error = 100 * differences.mean(0).std(ddof=1) / np.sqrt(images)
-        table = over_trainings(100 * differences.mean(1, keepdims=True), np.array([error]), images)
-        rows.append(table.assign(network=network, reference=reference))
-    if not rows:
-        return pd.DataFrame()
-    table = pd.concat(rows, ignore_index=True).assign(p_holm=np.nan)
-    known = table["p"].notna()
-    table.loc[known, "p_holm"] = holm(table.loc[known, "p"].to_numpy())
-    return _first(table, ["network", "reference"])
+        mine, theirs = (
+            np.stack([right[label] for label in check_group(groups, name).values()]).astype(float)
+            for name in (network, reference)
+        )
+        images = mine.shape[1]
+        error = 100 * stats.sem(theirs.mean(0) - mine.mean(0))
+        gaps = 100 * (theirs.mean(1)[None] - mine.mean(1)[:, None])
+        table = between_trainings(gaps[:, :, None], np.array([error]), images)
+        rows.append(table.assign(network=network, reference=reference, what="error"))
+    return _finished(rows, ["network", "reference"], ["what"]).drop(columns="what", errors="ignore")
 
 
-def training_sentences(gaps: pd.DataFrame, trends: pd.DataFrame) -> list[str]:
-    """What the corrected gaps between groups say of architectures, a line for each group, no more than they do.
+def training_sentences(gaps: pd.DataFrame, claims: pd.DataFrame) -> list[str]:
+    """What the gaps of sparseness between groups say of architectures, a line for each group, no more than they do.
 
     Args:
         gaps: rows of `selectivity_gap_trainings.csv`.
-        trends: rows of `selectivity_trend_trainings.csv`.
+        claims: rows of `selectivity_claims.csv`.
     """
     if not len(gaps):
         return []
     said = []
-    for (network, reference), rows in gaps[gaps["gap"] == "corrected"].groupby(["network", "reference"], sort=False):
-        parts = [*_of_blocks(rows), *_of_trend(trends, network, reference)]
-        number = rows["trainings"].iloc[0]
-        each = f"{number} training{'' if number == 1 else 's'} each"
-        said.append(f"{pretty(network)} against {pretty(reference)}, {each}: {'; '.join(parts)}.")
+    for (network, reference), rows in gaps[gaps["gap"] == "sparseness"].groupby(["network", "reference"], sort=False):
+        parts = [*_growth(claims, network, reference), *_of_blocks(rows)]
+        numbers = rows[["trainings", "reference_trainings"]].iloc[0].tolist()
+        said.append(
+            f"Over {numbers[0]} training{'' if numbers[0] == 1 else 's'} of {pretty(network)} and {numbers[1]} of "
+            f"{pretty(reference)}: {'; '.join(parts)}."
+        )
     return said
 
 
@@ -333,28 +473,22 @@ def _of_blocks(rows: pd.DataFrame) -> Iterator[str]:
     rows = rows.drop(others.index)
     if not len(rows):
         return
-    known = rows[rows["p_holm"].notna()]
+    if rows["trainings"].min() < LEAST or rows["reference_trainings"].min() < LEAST:
+        yield f"no claim (it takes {LEAST} trainings of each network)"
+        return
+    known = rows[rows["low"].notna()].rename(columns={"mean": "gap_", "gap": "kind"}).rename(columns={"gap_": "gap"})
     if not len(known):
-        yield "no claim (it takes two trainings with the same seeds, and standard errors over images)"
+        yield "no claim (sparseness or its standard errors over images are not known)"
         return
-    for sign in (1, -1):
-        found = known[(known["p_holm"] < 1 - LEVEL) & (np.sign(known["mean"]) == sign)]
-        if len(found):
-            values = " … ".join(f"{value:+.3f}" for value in sorted({found["mean"].min(), found["mean"].max()}))
-            yield (
-                f"corrected gap {values} in {joined_blocks(found)} (95 % intervals over trainings and images within "
-                f"{found['low'].min():+.3f} … {found['high'].max():+.3f})"
-            )
-    open_ = known[known["p_holm"] >= 1 - LEVEL]
-    if len(open_):
-        reach = np.abs(open_[["low", "high"]]).to_numpy().max()
-        yield f"not resolved (|gap| below {rounded_up(reach)}) in {joined_blocks(open_)}"
+    yield "block by block, each interval by itself: " + "; ".join(gap_parts(known, "trainings and images"))
 
 
-def _of_trend(trends: pd.DataFrame, network: str, reference: str) -> Iterator[str]:
-    if not len(trends):
+def _growth(claims: pd.DataFrame, network: str, reference: str) -> Iterator[str]:
+    """The answer to the one question that has a p."""
+    if not len(claims):
         return
-    mine = trends[(trends["gap"] == "corrected") & (trends["network"] == network) & (trends["reference"] == reference)]
+    mine = claims[(claims["network"] == network) & (claims["reference"] == reference)]
     for row in mine[mine["low"].notna()].itertuples():
-        interval = f"{row.mean:+.4f} per block of depth (95 % {row.low:+.4f} … {row.high:+.4f})"
-        yield f"trend {interval}" if row.p_holm < 1 - LEVEL else f"trend not resolved: {interval}"
+        resolved = row.verdict != "not resolved"
+        said = growth_part(row.early, row.late, row.mean, row.low, row.high, "trainings and images", resolved)
+        yield f"{said}, p = {row.p_holm:.2g} after Holm's correction over networks"

@@ -15,6 +15,7 @@ from .class_means import (
 )
 from .ranks import Ranking
 from .resampling import Resampling
+from .sparseness import is_resolved, sparseness
 from .sums import ClassSums, class_sums
 from .top_images import PRECISION_IMAGES, strongest, tie_breakers
 
@@ -55,39 +56,64 @@ class Units:
         return noise_of_means(self.sums.halves.sum(0), self.sums.squares, self.resampling.counts)
 
     @cached_property
-    def samples(self) -> dict[str, np.ndarray]:
-        """The index (csi), `crossfit` and `corrected` of each replicate, `null` of each permutation, `halves`."""
+    def permuted_noise(self) -> np.ndarray:
+        """(u,) variance of a class mean where labels are permuted: each class is a sample of all images."""
         drawn = self.resampling
-        result: dict[str, list[np.ndarray]] = {"csi": [], "crossfit": [], "null": [], "halves": [], "corrected": []}
+        total, squares = self.sums.halves.sum(0).sum(0), self.sums.squares.sum(0)
+        variance = np.maximum(squares - total**2 / drawn.images, 0) / max(drawn.images - 1, 1)
+        return variance * (1 / drawn.counts[drawn.counts > 0]).mean()
+
+    @cached_property
+    def unresolved(self) -> np.ndarray:
+        """(u,) bool: of which nothing is said about sparseness."""
+        present = self.resampling.counts > 0
+        return ~is_resolved(self.means[present].mean(0), self.noise, int(present.sum()))
+
+    @cached_property
+    def samples(self) -> dict[str, np.ndarray]:
+        """Of each replicate the index (csi), `crossfit`, `corrected` and `sparseness`; of each permutation `null` and
+        `sparseness_null`; of each half of the images the index, `halves`.
+        """
+        drawn = self.resampling
+        of_replicates = ("csi", "crossfit", "corrected", "sparseness")
+        result: dict[str, list[np.ndarray]] = {name: [] for name in of_replicates}
+        result |= {"null": [], "sparseness_null": [], "halves": []}
         for sums, weights in zip(self.sums.replicates, drawn.replicate_weights, strict=True):
-            csi, crossfit, corrected = self._replicate(sums, weights)
-            result["csi"].append(csi)
-            result["crossfit"].append(crossfit)
-            result["corrected"].append(corrected)
+            for name, values in zip(of_replicates, self._replicate(sums, weights), strict=True):
+                result[name].append(values)
         for sums in self.sums.null:
             result["null"].append(self._index_of(sums, drawn.counts if drawn.has_null else 0 * drawn.counts))
+            result["sparseness_null"].append(self._sparseness_of(sums, drawn.counts, self.permuted_noise))
         for sums, counts in zip(self.sums.halves, drawn.half_counts, strict=True):
             result["halves"].append(self._index_of(sums, counts))
         return {name: np.array(values).reshape(-1, self.number) for name, values in result.items()}
+
+    def _sparseness_of(self, sums: np.ndarray, counts: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        value, _ = sparseness(means_of(sums, counts), noise, counts > 0)
+        return np.where(self.unresolved, np.nan, value)
 
     def _index_of(self, sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
         if (counts > 0).sum() < 2:
             return np.full(self.number, np.nan)
         return index_alone(means_of(sums, counts), counts > 0)
 
-    def _replicate(self, sums: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Index, cross-fitted and corrected index of one bootstrap replicate; a class of weight zero is left out."""
+    def _replicate(self, sums: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Of one bootstrap replicate index, cross-fitted and corrected index, and sparseness; a class of weight zero is
+        left out.
+        """
         total = weights.sum(0)
         present = total > 0
         if present.sum() < 2 or not self.resampling.has_errors:
             nothing = np.full(self.number, np.nan)
-            return nothing, nothing, nothing
+            return nothing, nothing, nothing, nothing
         kept = sums.sum(0)[present] / total[present, None]
         maximum = kept.max(0)
         rest = (kept.sum(0) - maximum) / (len(kept) - 1)
         # the images of a replicate are drawn from images that were drawn: their noise is in its means twice
-        corrected, _ = corrected_contrast(maximum, rest, variance_over_classes(kept), 2 * self.noise, len(kept))
-        return contrast(maximum, rest), crossfitted_index(means_of(sums, weights), weights > 0), corrected
+        noise = 2 * self.noise
+        corrected, _ = corrected_contrast(maximum, rest, variance_over_classes(kept), noise, len(kept))
+        crossfitted = crossfitted_index(means_of(sums, weights), weights > 0)
+        return contrast(maximum, rest), crossfitted, corrected, self._sparseness_of(sums.sum(0), total, noise)
 
     @cached_property
     def rankings(self) -> list[Ranking]:

@@ -35,9 +35,7 @@ def comparison(
         )
     if len(tables.get("selectivity_gap.csv", ())) and len(groups) > 1:
         chosen = cards[reference].get("group") or next(iter(groups))
-        names = ("gap_trainings", "trend_trainings", "gap_seeds")
-        found = training_gaps(units, blocks, samples, groups, chosen)
-        tables |= {f"selectivity_{name}.csv": table for name, table in zip(names, found, strict=True)}
+        tables |= training_gaps(units, blocks, samples, groups, chosen)
     trend = tables.pop("selectivity_trend.csv", None)
     tables = {name: table for name, table in tables.items() if len(table)}
     if trend is not None and "selectivity_gap.csv" in tables:
@@ -58,7 +56,7 @@ def comparison_sentences(
     with blocks_as_in_papers(known):
         said = []
         if len(over_trainings):
-            said = training_sentences(over_trainings, tables.get("selectivity_trend_trainings.csv", empty))
+            said = training_sentences(over_trainings, tables.get("selectivity_claims.csv", empty))
         if said:
             grouped = {label for trainings in groups_of(cards).values() for label in trainings.values()}
             gaps = gaps[~gaps["network"].isin(grouped) | ~gaps["reference"].isin(grouped)]

@@ -21,7 +21,8 @@ SHOWN_UNITS, SHOWN_CLASSES = 50, 5
 SHARES = ("share_channel", "share_class", "share_image", "share_input")
 """Of the variance of gates, in `gates_blocks.csv`; the last is the two before together."""
 
-_OF_SELECTIVITY = ("csi", "csi_se", "csi_null", "csi_corrected", "top_class_name")
+_OF_SELECTIVITY = ("csi", "csi_se", "csi_null", "csi_corrected", "top_class_name", "sparseness")
+_SPARSENESS = ("mean_sparseness", "mean_sparseness_se")
 
 
 @dataclass
@@ -74,7 +75,7 @@ def _block(
     told = {"depth": summary["depth"], "units": gates.shape[1], "images": len(gates), "mean": float(gates.mean())}
     told |= {"below_tenth": float((gates < 0.1).mean()), "above_nine_tenths": float((gates > 0.9).mean())}
     told |= values.variance() | {"profile_reliability": values.profile_reliability()}
-    told |= {name: summary[name] for name in ("mean_csi", "mean_csi_se", "mean_null", "mean_corrected")}
+    told |= {name: summary[name] for name in ("mean_csi", "mean_csi_se", "mean_null", "mean_corrected", *_SPARSENESS)}
     for name in ("rank_correlation", "rank_correlation_within"):
         told[f"mean_{name}"] = units[name].mean() if name in units else np.nan
     profiles = gate_profiles(gates, recording.labels, *_shown(gates.shape[1], recording.labels, seed))

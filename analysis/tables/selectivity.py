@@ -109,7 +109,7 @@ def selectivity_tables(
 
 
 def blocks_over_trainings(blocks: pd.DataFrame, keys: Sequence[str], groups: Groups, replicates: int) -> pd.DataFrame:
-    """The mean index of blocks, plain and corrected, over the trainings of groups.
+    """The mean index of blocks, plain and corrected, and their mean sparseness, over the trainings of groups.
 
     Args:
         blocks: a row for each training and combination of the keys, with the columns of `selectivity_blocks.csv`.
@@ -120,7 +120,8 @@ def blocks_over_trainings(blocks: pd.DataFrame, keys: Sequence[str], groups: Gro
     Returns:
         The columns of `gelens.statistics.trainings.pooled`.
     """
-    errors = {name: f"{name}_se" for name in ("mean_csi", "mean_corrected") if f"{name}_se" in blocks}
+    means = ("mean_csi", "mean_corrected", "mean_sparseness")
+    errors = {name: f"{name}_se" for name in means if f"{name}_se" in blocks}
     return pooled(blocks, keys, errors, groups, replicates)
 
 
@@ -201,9 +202,10 @@ def _labels(recording: Recording, groups: Mapping[str, str] | None) -> tuple[np.
 
 def _without_correction(found) -> None:
     """Classes of a group differ: what varies within a group is not noise alone, so nothing is corrected for it."""
-    for column in ("csi_corrected", "csi_corrected_se", "reliability", "variation"):
-        found.table[column] = np.nan
-    found.samples["corrected"] = np.full_like(found.samples["corrected"], np.nan)
+    noisy = [column for column in found.table if column.startswith(("csi_corrected", "sparseness", "effective"))]
+    found.table[[*noisy, "reliability", "variation"]] = np.nan
+    for kind in ("corrected", "sparseness", "sparseness_null"):
+        found.samples[kind] = np.full_like(found.samples[kind], np.nan)
 
 
 def read_groups(path: Path | str) -> dict[str, str]:

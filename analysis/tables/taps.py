@@ -108,7 +108,7 @@ def _over_trainings(pairs: Sequence[tuple[dict, Pair]], groups: Mapping[str, Map
 
 
 def tap_sentences(gaps: pd.DataFrame) -> list[str]:
-    """What the corrected index gains at each step, over the blocks of each network, no more than was measured.
+    """What sparseness gains at each step, over the blocks of each network, no more than was measured.
 
     A step that changes nothing at all is left out: after a last ReLU the output is the positive part of the sum.
 
@@ -119,12 +119,15 @@ def tap_sentences(gaps: pd.DataFrame) -> list[str]:
     for network, rows in gaps.groupby("network", sort=False):
         parts = []
         for (before, after), steps in rows.groupby(["from", "to"], sort=False):
-            known = steps[steps["corrected_low"].notna()]
-            if known["corrected_gap"].any():
-                up, down = (known["corrected_low"] > 0).sum(), (known["corrected_high"] < 0).sum()
-                mean = known["corrected_gap"].mean()
-                where = f"higher in {up} of {len(known)} blocks, lower in {down}"
-                parts.append(f"{before} → {after} {mean:+.3f} in the mean ({where})")
+            known = steps[steps["sparseness_low"].notna()]
+            if known["sparseness_gap"].any():
+                up, down = (known["sparseness_low"] > 0).sum(), (known["sparseness_high"] < 0).sum()
+                mean = known["sparseness_gap"].mean()
+                where = f"higher in {up} of {len(known)} blocks, lower in {down}, by intervals over images"
+                parts.append(f"from {before} to {after} {mean:+.3f} in the mean ({where})")
         if parts:
-            said.append(f"{pretty(network)}, corrected index: {'; '.join(parts)} (over images; one training).")
+            said.append(
+                f"In this network (one training), {pretty(network)}, the sparseness of class means (S) changes: "
+                f"{'; '.join(parts)}."
+            )
     return said

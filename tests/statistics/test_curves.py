@@ -121,7 +121,7 @@ def test_holm_is_a_correction():
 
 
 def test_sentences_by_hand():
-    """Both orders are told, what is not measured is not, and of groups only what Holm's correction leaves."""
+    """What they rest on, then both orders, block by block; what is not measured is not told."""
     about = {"network": "se", "scope": "block", "fill": "zero", "score": "gate", "per_image": True}
     rows = [
         about | {"block": block, "area": area, "area_low": area - 0.1, "area_high": area + 0.1, "area_random": np.nan}
@@ -129,19 +129,29 @@ def test_sentences_by_hand():
     ]
     (said,) = curve_sentences(pd.DataFrame(rows).assign(area_random_low=np.nan, area_random_high=np.nan))
     assert said == (
-        "se, maps dropped by gate, against most important first: least important first leaves more right in 1 of 3 "
-        "blocks, fewer in 1, unresolved in 1 (area between the curves -0.300 … +0.200) (95 % over images, each block "
-        "by itself; one training)."
+        "In this network (one training, so nothing about the architecture), se, maps dropped by gate: least important "
+        "first leaves, against most important first, more images right in a (area between the curves up to +0.200 in "
+        "a, 95 % over images +0.100 … +0.300), fewer in c (area between the curves up to -0.300 in c, 95 % over images "
+        "-0.400 … -0.200), no difference resolved in b."
     )
-    each = {"quantity": "area_random", "trainings": 3, "mean": 0.2, "low": 0.1, "high": 0.3}
-    groups = [about | each | {"block": block, "p_holm": p} for block, p in (("a", 0.01), ("b", 0.2))]
-    (said,) = training_curve_sentences(pd.DataFrame(groups))
-    assert (
-        "a random order leaves more right in 1 of 2 blocks, fewer in 0, unresolved in 1" in said
-        and "over 3 trainings" in said
+
+
+def test_sentences_over_trainings_by_hand():
+    about = {"network": "se", "scope": "block", "fill": "zero", "score": "gate", "per_image": True, "blocks": 6}
+    found = {"trainings": 3, "mean": 0.02, "low": 0.01, "high": 0.03, "p_holm": 0.004, "verdict": "agree"}
+    statistic = "a random order less most important first, mean over blocks"
+    open_ = found | {"mean": 0.001, "low": -0.01, "p_holm": 0.5, "verdict": "not resolved", "statistic": "another"}
+    (said,) = training_curve_sentences(pd.DataFrame([about | found | {"statistic": statistic}, about | open_]))
+    assert said == (
+        "Over 3 trainings of se, maps dropped by gate in one block at a time (6 blocks), share of images right over "
+        "all ratios: a random order less most important first +0.0200 (95 % over trainings and images +0.0100 … "
+        "+0.0300, p = 0.004); another not resolved: +0.0010 (95 % over trainings and images -0.0100 … +0.0300, "
+        "p = 0.5); p after Holm's correction."
     )
-    groups = [about | each | {"block": "a", "trainings": 1, "p_holm": np.nan}]
-    assert training_curve_sentences(pd.DataFrame(groups)) == []
+    (few,) = training_curve_sentences(
+        pd.DataFrame([about | found | {"low": np.nan, "trainings": 2, "statistic": statistic}])
+    )
+    assert "Over 2 trainings of se" in few and "no claim (it takes 3 trainings)" in few and "0.02" not in few
 
 
 def test_orders_that_are_alike_are_told_apart_as_seldom_as_intervals_say():
