@@ -33,6 +33,11 @@ class Selectivity(Activities, Selective):
         section=MEASURED,
     )
     save_means: bool = option(False, "Also write the class-conditional means (npz).", section=MEASURED)
+    no_calibration: bool = option(
+        False,
+        "Leave out the simulation that finds bias and cover of block means, a minute for 50,000 images.",
+        section=STATISTIC,
+    )
     reference: str | None = option(
         None,
         "The network that others are compared with; the first by default.",
@@ -45,7 +50,8 @@ class Selectivity(Activities, Selective):
         from ..tables.selectivity import Statistics, read_groups
 
         groups = self.groups if self.groups is None or isinstance(self.groups, Mapping) else read_groups(self.groups)
-        return Statistics(self.seed, self.permutations, self.replicates, self.indices, groups)
+        calibrated = not self.no_calibration and groups is None
+        return Statistics(self.seed, self.permutations, self.replicates, self.indices, groups, calibrated)
 
     def arguments(self) -> dict:
         return super().arguments() | vars(self.statistics)

@@ -9,6 +9,7 @@ from scipy import stats
 
 from ..errors import UsageError
 from ..names import paper_name, pretty
+from .calibration import LEAST_COVER, STATISTICS, Calibration, combined, cover, stored
 from .matching import matching_weights
 from .samples import half_width, over_units, spread
 from .sparseness import mean_sparseness
@@ -33,6 +34,8 @@ images; and the sparseness of class means, which is the one that is spoken of.""
 
 FEWEST_UNITS = 10
 """With fewer in a block nothing is said of its mean."""
+
+NOT_CALIBRATED: Mapping[str, Calibration] = {}
 
 Samples = Mapping[tuple[str, str], Mapping[str, np.ndarray]]
 """By (network, block): `UnitStatistics.samples`."""
@@ -65,12 +68,13 @@ def selectivity_gaps(
         crossfit_gap, crossfit_gap_se, wasserstein, wasserstein_halves, ks, ks_halves, corrected_gap, corrected_gap_se,
         corrected_low, corrected_high (95 % over images, by t), matched_gap, matched_gap_se, matched_overlap,
         sparseness_gap, sparseness_gap_se, sparseness_low, sparseness_high, fewest_units (that are alive, of the two),
-        stage_blocks, reference_stage_blocks (how many blocks of this one's stage were measured of each network: other
-        numbers mean other depths).
+        sparseness_bias, sparseness_cover, corrected_bias, corrected_cover (by `gelens.statistics.calibration`, of runs
+        that are calibrated), stage_blocks, reference_stage_blocks (how many blocks of this one's stage were measured of
+        each network: other numbers mean other depths).
         `selectivity_trend.csv`: network, reference, gap (of `KINDS`), slope (per block of depth), slope_se, slope_low,
         slope_high (95 %, by t), early and late (mean gap of the earlier and the later half of the blocks, without the
-        middle one of an odd number), growth (late − early), growth_se, growth_low, growth_high; nothing of networks
-        that have blocks of equal name at other depths.
+        middle one of an odd number), growth (late − early), growth_se, growth_low, growth_high, slope_bias,
+        slope_cover, growth_bias, growth_cover; nothing of networks that have blocks of equal name at other depths.
 
     Raises:
         UsageError: the reference was not measured.
@@ -89,7 +93,8 @@ def selectivity_gaps(
             continue
         pairs = []
         for block, depth in depths.items():
-            pair = Pair(*((units[name, block], samples[name, block]) for name in (network, reference)))
+            mine, theirs = ((units[name, block], samples[name, block]) for name in (network, reference))
+            pair = Pair(mine, theirs, gap_calibrations(blocks, block, network, reference))
             row = {"block": block, "depth": depth, "network": network, "reference": reference}
             gaps.append(row | pair.columns() | stage_sizes(units, block, network, reference))
             pairs.append(pair)
@@ -99,15 +104,35 @@ def selectivity_gaps(
     return pd.DataFrame(gaps), pd.DataFrame(trends)
 
 
+def gap_calibrations(blocks: pd.DataFrame, block: str, network: str, reference: str) -> dict[str, Calibration]:
+    """By kind of gap, that of a block of two networks; nothing where one was not calibrated."""
+    rows = [blocks[(blocks["network"] == name) & (blocks["block"] == block)] for name in (network, reference)]
+    if not all(map(len, rows)):
+        return {}
+    found = {kind: [stored(each.iloc[0].to_dict(), kind) for each in rows] for kind in STATISTICS}
+    return {
+        kind: combined([mine, theirs], [1, -1])
+        for kind, (mine, theirs) in found.items()
+        if mine is not None and theirs is not None
+    }
+
+
 class Pair:
     """A block of two networks: their gap of each kind, and what it is under every replicate and permutation.
 
     Args:
         mine, theirs: rows of units, and their samples.
+        calibrations: by kind of gap, where the blocks are calibrated.
     """
 
-    def __init__(self, mine: tuple[pd.DataFrame, Mapping], theirs: tuple[pd.DataFrame, Mapping]):
+    def __init__(
+        self,
+        mine: tuple[pd.DataFrame, Mapping],
+        theirs: tuple[pd.DataFrame, Mapping],
+        calibrations: Mapping[str, Calibration] = NOT_CALIBRATED,
+    ):
         self._both = (mine, theirs)
+        self.calibrations = calibrations
         self.gaps = {kind: self._gap(column) for kind, column in COLUMNS.items()}
         self.gaps["excess"] = self.gaps["mean"] - self.gaps["null"]
         self.gaps["sparseness"] = mean_sparseness(mine[0]) - mean_sparseness(theirs[0])
@@ -125,7 +150,11 @@ class Pair:
         row |= self._estimate("corrected") | self._interval("corrected")
         row |= self._estimate("matched") | {"matched_overlap": self.overlap}
         row |= self._estimate("sparseness") | self._interval("sparseness")
-        return row | {"fewest_units": min(int(rows["csi"].notna().sum()) for rows, _ in self._both)}
+        row["fewest_units"] = min(int(rows["csi"].notna().sum()) for rows, _ in self._both)
+        for kind, found in self.calibrations.items():
+            row[f"{kind}_bias"] = found.bias[0]
+            row[f"{kind}_cover"] = cover(found, row[f"{kind}_gap_se"], len(self.draws[kind]))
+        return row
 
     def _estimate(self, kind: str) -> dict[str, float]:
         null = self.draws["null"] if kind == "excess" else None
@@ -230,7 +259,11 @@ def _trend(kind: str, depth: np.ndarray, pairs: Sequence[Pair]) -> dict:
         value = float(gaps @ weights)
         error = error_of(draws[kind] @ weights, draws["null"] @ weights if kind == "excess" else None)
         reach = error * half_width(len(draws[kind]))
-        return {name: value, f"{name}_se": error, f"{name}_low": value - reach, f"{name}_high": value + reach}
+        row = {name: value, f"{name}_se": error, f"{name}_low": value - reach, f"{name}_high": value + reach}
+        if kind in pairs[0].calibrations:
+            found = combined([pair.calibrations[kind] for pair in pairs], weights.tolist())
+            row |= {f"{name}_bias": found.bias[0], f"{name}_cover": cover(found, error, len(draws[kind]))}
+        return row
 
     early, late = half_weights(depth)
     row = {"gap": kind} | contrast("slope", slope_weights(depth))
@@ -281,7 +314,10 @@ def _said(rows: pd.DataFrame, replicates: int) -> Iterator[str]:
     known = rows[:0]
     if "sparseness_low" in rows:
         known = rows[rows["sparseness_low"].notna() & (rows["fewest_units"] >= FEWEST_UNITS)]
-        yield from gap_parts(known.rename(columns=SHORT), "images")
+        held = known.get("sparseness_cover", pd.Series(1.0, known.index)).fillna(1.0)
+        yield from gap_parts(known[held >= LEAST_COVER].rename(columns=SHORT), "images")
+        if len(short := known[held < LEAST_COVER]):
+            yield f"no claim about {joined_blocks(short)} ({_held(held.min())})"
     if len(unknown := rows.drop(known.index)):
         yield f"{_why_unknown(unknown, replicates)}, so no claim about {joined_blocks(unknown)}"
 
@@ -305,6 +341,10 @@ def gap_parts(rows: pd.DataFrame, over: str) -> Iterator[str]:
         yield f"no difference of S resolved in {joined_blocks(open_)} (it is below {rounded_up(reach)} there)"
 
 
+def _held(cover: float) -> str:
+    return f"intervals of networks simulated like these hold the truth in {cover:.0%} of cases instead of 95 %"
+
+
 def _from_to(rows: pd.DataFrame, over: str) -> str:
     """The gap of the one block, or the least and the greatest with their own intervals."""
     by_size = rows.loc[rows["gap"].abs().sort_values(kind="stable").index]
@@ -322,6 +362,9 @@ def _growth_said(network: str, reference: str, trends: pd.DataFrame | None) -> I
         return
     mine = trends[(trends["network"] == network) & (trends["reference"] == reference) & (trends["gap"] == "sparseness")]
     for row in mine.dropna(subset=["growth_low", "growth_high"]).itertuples():
+        if getattr(row, "growth_cover", 1.0) < LEAST_COVER:
+            yield f"no claim about its change with depth ({_held(row.growth_cover)})"
+            continue
         yield growth_part(row.early, row.late, row.growth, row.growth_low, row.growth_high, "images")
 
 

@@ -35,12 +35,16 @@ def sparseness(
     >>> sparseness(means, np.zeros(2))
     (array([0.8, 0. ]), array([1.6, 4. ]))
     """
-    kept = means if present is None or present.all() else means[present]
-    classes = len(kept)
-    above = kept.mean(0) ** 2 - noise / classes
-    below = np.square(kept).mean(0) - noise
+    above, below = moments(means, noise, present)
+    classes = len(means) if present is None else int(present.sum())
     share = np.divide(above, below, out=np.full(len(below), np.nan), where=(below > 0) & (above > 0))
     return (1 - share) / (1 - 1 / classes), classes * share
+
+
+def moments(means: np.ndarray, noise: np.ndarray, present: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """A and Q of `sparseness`, each (U,): both without bias."""
+    kept = means if present is None or present.all() else means[present]
+    return kept.mean(0) ** 2 - noise / len(kept), np.square(kept).mean(0) - noise
 
 
 def is_resolved(average: np.ndarray, noise: np.ndarray, classes: int) -> np.ndarray:

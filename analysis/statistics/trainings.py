@@ -9,12 +9,14 @@ from scipy.optimize import elementwise
 
 from ..errors import UsageError
 from ..names import pretty
+from .calibration import LEAST_COVER, Calibration, combined, cover
 from .comparison import (
     KINDS,
     Pair,
     Samples,
     at_other_depths,
     error_of,
+    gap_calibrations,
     gap_parts,
     growth_part,
     half_weights,
@@ -219,7 +221,8 @@ def training_gaps(
         `selectivity_claims.csv`: the one number that answers whether a gap of sparseness emerges with depth, for each
         network: claim, network, reference, statistic, early, late (mean gap of the earlier and the later half of the
         blocks), the columns of `between_trainings` of late − early, p_holm (over the networks), verdict (agree, where
-        it is resolved and the later gap is the larger one, disagree where it is the smaller, else not resolved).
+        it is resolved and the later gap is the larger one, disagree where it is the smaller, else not resolved), and
+        of calibrated runs bias and cover (`gelens.statistics.calibration`); nothing is resolved at a cover below 0.9.
     """
     units = {key: rows.reset_index() for key, rows in selectivity.groupby(["network", "block"], sort=False)}
     gaps, trends, seeds, claims = [], [], [], []
@@ -244,7 +247,8 @@ def training_gaps(
             if len(places) > 1 and not len(at_other_depths(sizes)):
                 trends.append(couples.compared(kind, slope_weights(places)[:, None]).assign(**named, gap=kind))
         if len(places) > 1 and not len(at_other_depths(sizes)):
-            claims.append(_emergence(couples, places).assign(**named, claim="F2", statistic=EMERGENCE))
+            claim = _emergence(couples, places, _bias(blocks, couples, list(depths)))
+            claims.append(claim.assign(**named, claim="F2", statistic=EMERGENCE))
     first = ["network", "reference", "gap"]
     tables = {
         "selectivity_gap_trainings.csv": _finished(gaps, [*first, "block", "depth"], ["gap", "block"]),
@@ -276,13 +280,12 @@ class _Couples:
         self, units: Blocks, samples: Samples, mine: Sequence[str], theirs: Sequence[str], blocks: Sequence[str]
     ):
         self.mine, self.theirs = mine, theirs
-        self._pairs = [
-            [
-                [Pair(*((units[label, block], samples[label, block]) for label in (one, other))) for block in blocks]
-                for other in theirs
-            ]
-            for one in mine
-        ]
+
+        def pair(one: str, other: str, block: str) -> Pair:
+            mine, theirs = ((units[label, block], samples[label, block]) for label in (one, other))
+            return Pair(mine, theirs)
+
+        self._pairs = [[[pair(one, other, block) for block in blocks] for other in theirs] for one in mine]
 
     def gaps(self, kind: str) -> np.ndarray:
         """(trainings, reference's trainings, blocks)."""
@@ -303,15 +306,39 @@ class _Couples:
         return np.mean(each, axis=0)
 
 
-def _emergence(couples: _Couples, depths: np.ndarray) -> pd.DataFrame:
+def _emergence(couples: _Couples, depths: np.ndarray, bias: Sequence[Calibration]) -> pd.DataFrame:
+    """Of the gap of sparseness: late − early over trainings, both ends, and bias and cover where they are known."""
     early, late = half_weights(depths)
     gaps = couples.gaps("sparseness").mean((0, 1))
     table = couples.compared("sparseness", (late - early)[:, None])
-    return table.assign(early=gaps @ early, late=gaps @ late)
+    table = table.assign(early=gaps @ early, late=gaps @ late)
+    if bias:
+        found = combined(bias, (late - early).tolist())
+        held = [cover(found, row.se, int(row.df) + 1 if row.df == row.df else 1) for row in table.itertuples()]
+        table = table.assign(bias=found.bias[0], cover=held)
+    return table
+
+
+def _bias(blocks: pd.DataFrame, couples: _Couples, names: Sequence[str]) -> list[Calibration]:
+    """Of each block's gap of sparseness, mean over trainings; nothing where one was not calibrated."""
+    found = []
+    for block in names:
+        each = [
+            gap_calibrations(blocks, block, one, other).get("sparseness")
+            for one in couples.mine
+            for other in couples.theirs
+        ]
+        known = [calibration for calibration in each if calibration is not None]
+        if len(known) < len(each):
+            return []
+        found.append(combined(known, [1 / len(known)] * len(known)))
+    return found
 
 
 def _verdicts(claims: pd.DataFrame) -> np.ndarray:
     resolved = claims["p_holm"] < 1 - LEVEL
+    if "cover" in claims:
+        resolved &= ~(claims["cover"] < LEAST_COVER)
     larger = claims["late"].abs() > claims["early"].abs()
     return np.where(resolved, np.where(larger, "agree", "disagree"), "not resolved")
 

@@ -11,6 +11,8 @@ import pandas as pd
 from ..errors import RunError, UsageError, unknown
 from ..recording import Recording
 from ..statistics import PERMUTATIONS, REPLICATES
+from ..statistics.calibration import calibrations
+from ..statistics.calibration import told as calibration_columns
 from ..statistics.registry import check_indices
 from ..statistics.resampling import Resampling
 from ..statistics.selectivity import block_means, unit_statistics
@@ -29,6 +31,7 @@ class Statistics:
         replicates: of the bootstrap over images.
         indices: names of other indices than csi.
         groups: by class, the group that it is in: the index of groups is computed instead of that of classes.
+        calibrated: whether bias and cover of the means of blocks are found by simulation.
     """
 
     seed: int = 0
@@ -36,6 +39,7 @@ class Statistics:
     replicates: int = REPLICATES
     indices: Sequence[str] = ()
     groups: Mapping[str, str] | None = None
+    calibrated: bool = False
 
     def __post_init__(self):
         for name in ("permutations", "replicates"):
@@ -99,6 +103,10 @@ def selectivity_tables(
                 rows["indices"].append(_placed(others, where, top_class_name=_named(others["top_class"], classes)))
             summary = where | {"depth": recording.described["depths"][network][block]}
             summary |= block_means(found.table, found.samples)
+            if statistics.calibrated:
+                activity, _ = measurable(recording, network, block, tap)
+                known = calibrations(activity, resampling, f"{network} {block}")
+                summary |= calibration_columns(known, summary, statistics.replicates)
             summary |= {"classes": int((found.counts > 0).sum()), "images": int(found.counts.sum())}
             order = ("network", "block", "depth", "units", "dead", "classes", "images")
             rows["blocks"].append(pd.DataFrame([{key: summary[key] for key in order} | summary]))

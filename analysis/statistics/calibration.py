@@ -1,0 +1,245 @@
+"""Calibration of a run: the bias of its block means, and how often their intervals hold the truth, by simulation.
+
+A block is simulated as it was measured: its classes and their images, and some of its units, each with its class
+profile, freed of noise, the share of images on which it is active, and the variation of its activity there. The truth
+of a simulated block is known, and with it what an estimate is wrong by. Units are also simulated twice and half as
+noisy, for what was measured of them is not known exactly either.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from ..randomness import hashes
+from .class_means import corrected_index, means_of, noise_of_means, variance_over_classes
+from .resampling import Resampling
+from .samples import spread
+from .sparseness import MOST, is_resolved, moments, sparseness
+from .sums import class_sums
+
+STATISTICS = ("sparseness", "corrected")
+"""Whose means are calibrated."""
+
+UNITS, REPEATS, REPLICATES = 32, 6, 20
+"""Of a block, how many units are simulated, how often, and by how many bootstrap replicates their errors are told."""
+
+SCALES = (1.0, 0.5, 2.0)
+"""By what the images on which a unit is active, or the inverse variance of its activity, are multiplied."""
+
+DENSE = 0.5
+"""A unit that is active on a larger share of images is as active in every class, and more so in some."""
+
+LEAST_COVER = 0.9
+"""What an interval holds the truth less often than is not said."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What simulation tells of the mean of a block's units.
+
+    Args:
+        bias: by `SCALES`, of the estimate; NaN where it is refused.
+        ratio: the spread of estimates over their standard error over images.
+    """
+
+    bias: tuple[float, ...]
+    ratio: float
+
+
+def told(found: Mapping[str, Calibration], summary: Mapping[str, float], replicates: int) -> dict[str, float]:
+    """Columns of `selectivity_blocks.csv`: of each statistic its bias at each of `SCALES`, error_ratio and cover.
+
+    Args:
+        found: of `calibrations`.
+        summary: the block's `block_means`.
+        replicates: of the bootstrap behind its standard errors.
+    """
+    row: dict[str, float] = {}
+    for name in STATISTICS:
+        own = found.get(name, Calibration((np.nan,) * len(SCALES), np.nan))
+        row |= {f"{name}_{kind}": value for kind, value in zip(_BIASES, own.bias, strict=True)}
+        row |= {f"{name}_error_ratio": own.ratio, f"{name}_cover": cover(own, summary[f"mean_{name}_se"], replicates)}
+    return row
+
+
+_BIASES = ("bias", "bias_half", "bias_twice")
+
+
+def stored(block: Mapping, name: str) -> Calibration | None:
+    """What `told` wrote of a block; None where it was not calibrated.
+
+    Args:
+        block: a row of `selectivity_blocks.csv`.
+    """
+    if np.isnan(block.get(f"{name}_error_ratio", np.nan)):
+        return None
+    return Calibration(tuple(block[f"{name}_{kind}"] for kind in _BIASES), block[f"{name}_error_ratio"])
+
+
+def combined(parts: Sequence[Calibration], weights: Sequence[float]) -> Calibration:
+    """Of a weighted sum of block means: the weighted bias, and the largest ratio."""
+    biases = np.array([part.bias for part in parts])
+    return Calibration(tuple(np.asarray(weights) @ biases), max(part.ratio for part in parts))
+
+
+def cover(calibration: Calibration, error: float, replicates: int) -> float:
+    """How often a 95 % interval by t holds the truth, at the worst of the scales that are known.
+
+    Args:
+        error: the standard error over images of the estimate.
+        replicates: of the bootstrap that it is of.
+
+    >>> round(cover(Calibration((0.0, 0.01, 0.0), 1.0), 0.01, 1000), 2)
+    0.83
+    """
+    bias = np.array(calibration.bias)
+    if np.isnan(bias[0]) or not error > 0 or np.isnan(calibration.ratio):
+        return np.nan
+    reach = stats.t.ppf(0.975, max(replicates - 1, 1))
+    away = bias[~np.isnan(bias)] / error
+    held = stats.norm.cdf((reach - away) / calibration.ratio) - stats.norm.cdf((-reach - away) / calibration.ratio)
+    return float(held.min())
+
+
+def calibrations(activity: np.ndarray, resampling: Resampling, name: str) -> dict[str, Calibration]:
+    """By statistic, what simulation tells of a block's mean.
+
+    Args:
+        activity: (N, U) mean activities; may be a memory-mapped file.
+        resampling: of the N images; of it the images, their labels and the seed count.
+        name: of the block: by it units are chosen, and what is random is drawn.
+
+    Returns:
+        Of each of `STATISTICS`; nothing where no unit is alive, or a class has a single image.
+    """
+    if not resampling.has_errors:
+        return {}
+    alive = np.flatnonzero((activity > 0).any(0))
+    chosen = alive[np.argsort(hashes(resampling.seed, f"calibrated units {name}", alive), kind="stable")[:UNITS]]
+    if not len(chosen):
+        return {}
+    drawn = [
+        Resampling(resampling.labels, resampling.indices, resampling.classes, resampling.seed, 0, replicates)
+        for replicates in (REPLICATES, 0)
+    ]
+    world = World.like(activity[:, np.sort(chosen)], drawn[1])
+    biases: dict[str, list[float]] = {statistic: [] for statistic in STATISTICS}
+    ratios: dict[str, float] = {}
+    for place, scale in enumerate(SCALES):
+        trials = []
+        for repeat in range(REPEATS):
+            seed = int(hashes(resampling.seed, f"calibration {name}", np.array([place]), repeat)[0])
+            values = world.drawn(scale, resampling.labels, np.random.default_rng(seed))
+            trials.append(_Trial(values, drawn[0 if place == 0 else 1], world))
+        for statistic in STATISTICS:
+            biases[statistic].append(_mean([trial.bias[statistic] for trial in trials]))
+            if place == 0:
+                ratios[statistic] = _ratio(trials, statistic)
+    return {name: Calibration(tuple(biases[name]), ratios[name]) for name in STATISTICS}
+
+
+def _ratio(trials: "Sequence[_Trial]", statistic: str) -> float:
+    """How far estimates of a unit scatter over trials, over their standard errors; of the units that all have one."""
+    errors = np.array([trial.errors[statistic] for trial in trials])
+    spreads = np.array([trial.spreads[statistic] for trial in trials])
+    known = ~np.isnan(errors).any(0) & ~np.isnan(spreads).any(0)
+    if not known.any():
+        return np.nan
+    return float(np.sqrt(errors[:, known].var(0, ddof=1).mean() / (spreads[:, known] ** 2).mean()))
+
+
+def _mean(trials: Sequence[np.ndarray]) -> float:
+    """Over units and trials; NaN where many units are refused."""
+    values = np.array(trials)
+    known = ~np.isnan(values)
+    return float(values[known].mean()) if known.mean() >= MOST else np.nan
+
+
+@dataclass(frozen=True)
+class World:
+    """What u units are like.
+
+    Args:
+        profile: (K, u) true class means, relative to their mean over classes; 0 for classes without images.
+        present: (K,) classes with images.
+        active: (u,) share of images on which a unit is active.
+        variation: (u,) squared coefficient of variation of its activity there.
+    """
+
+    profile: np.ndarray
+    present: np.ndarray
+    active: np.ndarray
+    variation: np.ndarray
+
+    @classmethod
+    def like(cls, activity: np.ndarray, resampling: Resampling) -> "World":
+        """As (N, u) activities are: the class means shrunk as far as their noise says, and kept from below 0."""
+        sums = class_sums(np.ascontiguousarray(activity, dtype=np.float32), resampling)
+        present = resampling.counts > 0
+        means = means_of(sums.halves.sum(0), resampling.counts)[present]
+        noise = noise_of_means(sums.halves.sum(0), sums.squares, resampling.counts)
+        variance = variance_over_classes(means)
+        share = np.divide(noise, variance, out=np.ones(len(noise)), where=variance > 0)
+        average = means.mean(0)
+        freed = np.sqrt(np.clip(1 - share, 0, 1)) * (means - average) / average
+        profile = np.zeros((len(present), len(average)))
+        profile[present] = np.maximum(1 + freed, 0)
+        profile /= profile[present].mean(0)
+        number = (activity > 0).sum(0)
+        mean = sums.halves.sum((0, 1)) / number
+        variation = np.clip(sums.squares.sum(0) / number / mean**2 - 1, 0.01, 100)
+        return cls(profile, present, number / len(activity), variation)
+
+    def drawn(self, scale: float, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(N, u) float32 activities of images of these labels, gamma-distributed where a unit is active.
+
+        A seldom active unit is more often active in the classes that it prefers, and more active, alike.
+        """
+        dense = self.active > DENSE
+        often = np.where(dense, self.active, np.minimum(scale * self.active, 1))
+        rates = np.minimum(often * np.where(dense, 1, np.sqrt(self.profile)), 1)
+        heights = np.divide(self.profile, rates, out=np.zeros_like(rates), where=rates > 0)
+        shape = 1 / np.where(dense, self.variation / scale, self.variation).astype(np.float32)
+        values = rng.standard_gamma(shape, (len(labels), len(shape)), dtype=np.float32)
+        values *= rng.random(values.shape, dtype=np.float32) < rates.astype(np.float32)[labels]
+        values *= (heights / shape).astype(np.float32)[labels]
+        return values
+
+
+class _Trial:
+    """What was estimated of simulated units, against the truth.
+
+    Attributes:
+        errors: by statistic, (u,) estimate − truth; NaN where it is refused.
+        bias: by statistic, (u,) of the same mean as `errors`, and less noise.
+        spreads: by statistic, (u,) standard errors over images, where there are replicates.
+    """
+
+    def __init__(self, values: np.ndarray, resampling: Resampling, world: World):
+        sums, counts, present = class_sums(values, resampling), resampling.counts, world.present
+        totals = sums.halves.sum(0)
+        noise = noise_of_means(totals, sums.squares, counts)
+        found = _statistics(totals, counts, noise)
+        truth = _statistics(world.profile, present.astype(int), np.zeros(len(noise)))
+        self.errors = {name: found[name] - truth[name] for name in STATISTICS}
+        average = means_of(totals, counts)[present].mean(0)
+        self.errors["sparseness"][~is_resolved(average, noise, int(present.sum()))] = np.nan
+        # A and Q have no bias: what they err by to first order is noise alone
+        above, below = moments(means_of(totals, counts), noise, present)
+        true_above, true_below = moments(world.profile, np.zeros(len(noise)), present)
+        first = (true_above / true_below * (below - true_below) - (above - true_above)) / true_below
+        self.bias = self.errors | {"sparseness": self.errors["sparseness"] - first / (1 - 1 / present.sum())}
+        again = [
+            _statistics(each, weights, 2 * noise)
+            for each, weights in zip(sums.replicates.sum(1), resampling.replicate_weights.sum(1), strict=True)
+        ]
+        draws = {name: [each[name] for each in again] for name in STATISTICS}
+        self.spreads = {name: spread(np.array(each).reshape(-1, len(noise))) for name, each in draws.items()}
+
+
+def _statistics(sums: np.ndarray, counts: np.ndarray, noise: np.ndarray) -> dict[str, np.ndarray]:
+    present = counts > 0
+    means = means_of(sums, counts)
+    return {"sparseness": sparseness(means, noise, present)[0], "corrected": corrected_index(means, noise, present)[0]}
