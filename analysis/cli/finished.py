@@ -7,7 +7,7 @@ import click
 from .. import choices
 from ..errors import plain
 from . import options as shared
-from .group import Choice
+from .group import Choice, is_chosen
 from .program import COMPUTE, main
 from .running import execute, say_recording
 
@@ -90,6 +90,29 @@ def verify(runs):
         click.echo(plain(fault), err=True)
     if faults:
         raise RunError(faults[0])
+
+
+@main.command(section=COMPUTE, example="gelens power runs/selectivity --out power.csv")
+@click.argument("run", type=shared.FOLDER)
+@shared.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="A csv to write as well.")
+@shared.as_json
+def power(run, out):
+    """How many trainings each claim of a finished run takes: its power with 3, 5, 8 and 10 of each network.
+
+    The run must have three trainings of each network at least. What they scatter by is taken for the truth.
+    """
+    shared.check_there(run)
+    from ..commands.power import power_of
+    from ..statistics.power import power_sentences
+
+    table = power_of(run)
+    if out is not None:
+        table.to_csv(out, index=False)
+    if is_chosen("json"):
+        click.echo(table.to_json(orient="records", indent=2))
+        return
+    for sentence in power_sentences(table):
+        click.echo(plain(sentence))
 
 
 @main.command(section=COMPUTE, example="gelens report runs/plain runs/se --out compared.html")
