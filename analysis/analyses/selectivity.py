@@ -32,6 +32,13 @@ class Selectivity(Activities, Selective):
         several=True,
         section=MEASURED,
     )
+    rotate: int | None = option(
+        None,
+        "Measure random directions of each block instead of its units, rotated by this seed: a control of the basis.",
+        least=0,
+        metavar="SEED",
+        section=MEASURED,
+    )
     save_means: bool = option(False, "Also write the class-conditional means (npz).", section=MEASURED)
     no_calibration: bool = option(
         False,
@@ -51,7 +58,7 @@ class Selectivity(Activities, Selective):
 
         groups = self.groups if self.groups is None or isinstance(self.groups, Mapping) else read_groups(self.groups)
         calibrated = not self.no_calibration and groups is None
-        return Statistics(self.seed, self.permutations, self.replicates, self.indices, groups, calibrated)
+        return Statistics(self.seed, self.permutations, self.replicates, self.indices, groups, calibrated, self.rotate)
 
     def arguments(self) -> dict:
         return super().arguments() | vars(self.statistics)

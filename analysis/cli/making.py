@@ -32,6 +32,22 @@ from .running import execute
 @shared.option(
     "--compile", "compiled", is_flag=True, help="Use torch.compile: a minute of compiling, then faster steps."
 )
+@shared.option(
+    "--selectivity",
+    type=float,
+    default=0.0,
+    metavar="ALPHA",
+    help="Take ALPHA times the batch's mean class selectivity index off the loss: above 0 selectivity is promoted, "
+    "below 0 it is held down.",
+)
+@shared.option(
+    "--of",
+    "selectivity_of",
+    multiple=True,
+    default=("layer3",),
+    show_default=True,
+    help="Stages or blocks that it is of.",
+)
 @shared.workers
 @shared.processes
 @shared.out
@@ -48,6 +64,7 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
         raise UsageError("--keep-epochs keeps every epoch's weights already: give it, or --keep")
     recipe = shared.take_recipe(options | {"recipe": recipe}, seed)
     how = shared.take(options, "device", "precision", "workers", "skip_unreadable", "limit", "compiled")
+    how |= shared.take(options, "selectivity", "selectivity_of")
     how["progress"] = not is_chosen("quiet")
     keep_freed_memory()
     kept = True if keep_epochs else keep

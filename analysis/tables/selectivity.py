@@ -15,6 +15,7 @@ from ..statistics.calibration import calibrations
 from ..statistics.calibration import told as calibration_columns
 from ..statistics.registry import check_indices
 from ..statistics.resampling import Resampling
+from ..statistics.rotation import rotated
 from ..statistics.selectivity import block_means, unit_statistics
 from ..statistics.trainings import Groups, pooled
 
@@ -32,6 +33,7 @@ class Statistics:
         indices: names of other indices than csi.
         groups: by class, the group that it is in: the index of groups is computed instead of that of classes.
         calibrated: whether bias and cover of the means of blocks are found by simulation.
+        rotation: of the seed of a random rotation of each block's units, which are then measured instead of them.
     """
 
     seed: int = 0
@@ -40,6 +42,7 @@ class Statistics:
     indices: Sequence[str] = ()
     groups: Mapping[str, str] | None = None
     calibrated: bool = False
+    rotation: int | None = None
 
     def __post_init__(self):
         for name in ("permutations", "replicates"):
@@ -104,7 +107,7 @@ def selectivity_tables(
             summary = where | {"depth": recording.described["depths"][network][block]}
             summary |= block_means(found.table, found.samples)
             if statistics.calibrated:
-                activity, _ = measurable(recording, network, block, tap)
+                activity, _ = measured_units(recording, network, block, tap, statistics.rotation)
                 known = calibrations(activity, resampling, f"{network} {block}")
                 summary |= calibration_columns(known, summary, statistics.replicates)
             summary |= {"classes": int((found.counts > 0).sum()), "images": int(found.counts.sum())}
@@ -151,11 +154,19 @@ def check_classes(labels: np.ndarray) -> None:
 
 
 def _block(recording: Recording, network: str, block: str, tap: str, resampling: Resampling, statistics: Statistics):
-    activity, rectified = measurable(recording, network, block, tap)
+    activity, rectified = measured_units(recording, network, block, tap, statistics.rotation)
     try:
         return unit_statistics(activity, resampling, statistics.indices, rectified, f"{network} {block}")
     except ValueError as error:
         raise RunError(str(error)) from error
+
+
+def measured_units(
+    recording: Recording, network: str, block: str, tap: str, rotation: int | None
+) -> tuple[np.ndarray, bool]:
+    """`measurable`, or the positive part of random directions of the same block."""
+    activity, rectified = measurable(recording, network, block, tap)
+    return (activity, rectified) if rotation is None else (rotated(activity, rotation, block), True)
 
 
 def measurable(recording: Recording, network: str, block: str, tap: str) -> tuple[np.ndarray, bool]:

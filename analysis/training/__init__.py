@@ -29,6 +29,7 @@ from ..results.following import open_run
 from ..results.run import Run, read_table
 from .loop import SCALED, KeptEpochs, Loop
 from .recipes import RECIPES, Recipe, check_recipe, recipe_of
+from .regularizer import Pressure
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ def train(
     limit: int | None = None,
     per_class: int | None = None,
     compiled: bool = False,
+    selectivity: float = 0.0,
+    selectivity_of: Sequence[str] = ("layer3",),
 ) -> pd.DataFrame:
     """Train a network and leave its weights, recipe and curves in a run's folder.
 
@@ -79,6 +82,9 @@ def train(
             by the recipe's seed.
         compiled: whether the step goes through torch.compile: a minute of compiling, then faster steps. Last bits
             differ from those of a training that is not compiled.
+        selectivity: α of the loss, cross-entropy − α · mean class selectivity index of the batch (Leavitt and Morcos
+            2020): above 0 it is promoted, below 0 held down. The loss told is the cross-entropy alone.
+        selectivity_of: the blocks whose units' index that is, or stages, such as layer3.
 
     Returns:
         `training.csv`: network, epoch, split ("train", "val"), loss, top1_error, top5_error (percent), learning_rate
@@ -103,6 +109,9 @@ def train(
         raise UsageError(
             f"training in fp16 needs a GPU ({', '.join(SCALED)}), not {target.type}; expected bf16 or fp32"
         )
+    if selectivity and compiled:
+        raise UsageError("a training with selectivity in its loss looks into blocks: it cannot be compiled")
+    pressure = Pressure(selectivity, tuple(selectivity_of)) if selectivity else None
     if workers is None:
         workers = processes.cores() if is_accelerator(target) and recipe.padding is None else 0
     training, validation = (load_data(data, split) for split in ("train", "val"))
@@ -120,6 +129,8 @@ def train(
     write_card(network, preprocessing=preprocessing_for(network, training), class_names=tuple(training.classes))
     arguments: dict[str, Any] = {"network": str(reference), "data": str(data), "recipe": asdict(recipe)}
     arguments |= {"precision": precision, "limit": limit, "per_class": per_class, "compiled": compiled}
+    if pressure is not None:  # else as before there was such a thing, so that older trainings go on
+        arguments |= {"selectivity": asdict(pressure)}
     arguments |= {"keep_epochs": keep_epochs if isinstance(keep_epochs, bool) else list(keep_epochs)}
     label = label or parsed.label or parsed.short
     with termination_raised(), open_run(out, "train", arguments, resume) as run:
@@ -136,7 +147,7 @@ def train(
         if before != now:
             log.warning("begun by %d processes and now %d: batch norm sees other images of each batch", before, now)
         run.save(device=str(target), precision=precision, seed=recipe.seed, data=described, of=of, processes=now)
-        loop = Loop(network, training, validation, recipe, target, precision, workers, progress, compiled)
+        loop = Loop(network, training, validation, recipe, target, precision, workers, progress, compiled, pressure)
         with run.timed("train"), _told_what_is_kept(run):
             kept = KeptEpochs(run.path("epochs"), keep_epochs)
             of_all = arguments | {"precision": precision} | of

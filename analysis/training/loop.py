@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from ..progress import TimeLeft, progress_bar
 from ..randomness import hashes
 from .reading import images_of, training_batches
 from .recipes import Recipe
+from .regularizer import Pressure, SelectivityTerm
 from .schedules import Schedule
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Loop:
         workers: int = 0,
         progress: bool = True,
         compiled: bool = False,
+        pressure: Pressure | None = None,
     ):
         if recipe.batch_size < 2 * processes.number():
             raise UsageError(
@@ -85,6 +88,7 @@ class Loop:
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
         # the step alone: validation goes through the network itself, whose state and names are as ever
         self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
+        self.term = SelectivityTerm(self.own_network, pressure) if pressure is not None else None
         self.schedule = Schedule(recipe, self.optimizer.optimizer, len(self.reader))
         side = self.preprocessing.size
         outputs = network(torch.zeros(2, 3, side, side).to(on)).shape[1]
@@ -155,10 +159,11 @@ class Loop:
         self.network.train()
         begun = (epoch - 1) * len(self.reader)
         for step, (images, labels) in enumerate(self.reader.epoch(epoch), begun + 1):
-            with self.accelerator.autocast():
+            with self.accelerator.autocast(), self.term.watch() if self.term else nullcontext():
                 logits = self.forward(images)
                 loss = nn.functional.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-            self.accelerator.backward(self._weighted(loss, len(labels), step - begun - 1))
+            pressed = loss + self.term.of(labels) if self.term else loss
+            self.accelerator.backward(self._weighted(pressed, len(labels), step - begun - 1))
             self.optimizer.step()
             self.schedule.after_step()
             self.optimizer.zero_grad()
