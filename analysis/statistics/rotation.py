@@ -14,7 +14,8 @@ def rotated(activity: np.ndarray, seed: int, name: str) -> np.ndarray:
     rotated maps. Of a direction the positive part of its deviation from its mean over the images is taken: activities
     are positive, and without this half of all directions would be positive on no image, and half on all of them.
     Directions know as much about classes as units do together; what units have more of alone, they owe to their basis
-    (Bau et al., CVPR 2017, ask so of units and concepts).
+    (Bau et al., CVPR 2017, ask so of units and concepts). Compare the two by an index that ranks images (auc, mi): csi
+    and S change with what is subtracted from an activity.
 
     Args:
         activity: (N, U); may be a memory-mapped file.
