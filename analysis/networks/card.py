@@ -1,17 +1,43 @@
-"""What is known of a network beside its weights: read off a module here, once, and nowhere else."""
+"""What is known of a network beside its weights.
 
-from dataclasses import dataclass, field
-from typing import TypedDict, Unpack
+People write it as attributes of their module, and find it there on networks that were loaded. Here it is read and
+written, and nowhere else.
+"""
+
+from dataclasses import dataclass, field, fields
 
 from torch import nn
 
 from ..names import UNTRAINED
-from .preprocessing import Preprocessing, Stated, stated_by
+from .preprocessing import ASSUMED, Stated, stated_by
+
+INPUT = "input"
+"""What somebody calls the block's own input, where it is the shortcut."""
+
+
+@dataclass(frozen=True)
+class StatedParts:
+    """What somebody says of the blocks of a network: names of modules below a block, in which * stands for any part.
+
+    It is verified like what is read off, and holds for the blocks that have such modules.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 1))
+    >>> network.anatomy = StatedParts(branch="conv3", shortcut="input")
+
+    Args:
+        branch: the module that the branch ends in.
+        shortcut: the module that gives the shortcut, or "input", the block's own input.
+        gate: the module that holds the gate.
+    """
+
+    branch: str | None = None
+    shortcut: str | None = None
+    gate: str | None = None
 
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a network beside its weights.
+    """What is known of a network beside its weights; the fields are called as the module's attributes are.
 
     Args:
         reference: the text that names it, with every setting, or the name of its class.
@@ -21,6 +47,7 @@ class Card:
         training_seed: of the training that made its weights, where it is known.
         group: the label of the several trainings that it is one of.
         class_names: of the classes that it was trained to tell apart, in the order of its outputs, where known.
+        anatomy: what somebody says of its blocks' parts.
     """
 
     reference: str
@@ -30,6 +57,7 @@ class Card:
     training_seed: int | str | None = None
     group: str | None = None
     class_names: tuple[str, ...] = ()
+    anatomy: StatedParts = field(default_factory=StatedParts)
 
     @property
     def untrained(self) -> bool:
@@ -37,22 +65,8 @@ class Card:
         return UNTRAINED in self.notes
 
 
-class Known(TypedDict, total=False):
-    """Attributes of a network that its card is read off."""
-
-    reference: str
-    preprocessing: Preprocessing
-    notes: list[str]
-    layout: str
-    training_seed: int | str | None
-    group: str
-    class_names: tuple[str, ...]
-
-
-def write_card(network: nn.Module, **known: Unpack[Known]) -> None:
-    """Set what `card_of` reads, as attributes of the network."""
-    for name, value in known.items():
-        setattr(network, name, value)
+ATTRIBUTES = tuple(each.name for each in fields(Card))
+"""Of a module, that its card is read off."""
 
 
 def card_of(network: nn.Module) -> Card:
@@ -61,10 +75,9 @@ def card_of(network: nn.Module) -> Card:
     >>> card_of(nn.Linear(3, 2)).reference
     'Linear'
     """
-    reference = getattr(network, "reference", None)
-    notes = getattr(network, "notes", None)
-    layout, seed, group = (getattr(network, name, None) for name in ("layout", "training_seed", "group"))
-    classes = getattr(network, "class_names", None)
+    own = {name: getattr(network, name, None) for name in ATTRIBUTES}
+    reference, notes, classes, anatomy = (own[name] for name in ("reference", "notes", "class_names", "anatomy"))
+    layout, seed, group = (own[name] for name in ("layout", "training_seed", "group"))
     return Card(
         reference=reference if isinstance(reference, str) else type(network).__name__,
         preprocessing=stated_by(network),
@@ -73,4 +86,17 @@ def card_of(network: nn.Module) -> Card:
         training_seed=seed if isinstance(seed, int | str) else None,
         group=group if isinstance(group, str) else None,
         class_names=tuple(map(str, classes)) if isinstance(classes, list | tuple) else (),
+        anatomy=anatomy if isinstance(anatomy, StatedParts) else StatedParts(),
     )
+
+
+def write_card(network: nn.Module, card: Card) -> None:
+    """Leave on a module what a card says, as attributes; `card_of` reads it again."""
+    before = card_of(network)
+    written = vars(card) | {"notes": list(card.notes), "preprocessing": card.preprocessing.completed(ASSUMED)}
+    if card.preprocessing == Stated():
+        del written["preprocessing"]
+    for name, value in written.items():
+        # an attribute that says the same already may be the network's own, of another kind
+        if getattr(card, name) != getattr(before, name) or not hasattr(network, name):
+            setattr(network, name, value)
