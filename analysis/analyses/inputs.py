@@ -1,7 +1,7 @@
 """What every measuring command is given: networks and images, and how the images are shown to the networks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -67,8 +67,7 @@ class Inputs:
         networks, images = self.load_networks(), self.load_data()
         described = adapted(images)
         for label, network in networks.items():
-            shown = Stated.all_of(preprocessing_for(network, described, self.stated(), label))
-            write_card(network, replace(card_of(network), preprocessing=shown))
+            write_card(network, preprocessing=preprocessing_for(network, described, self.stated(), label))
         return networks, fit_classes(networks.values(), images, self.classes_by_position)
 
     def load_data(self) -> ImageData:
@@ -113,7 +112,7 @@ class Inputs:
                 raise UsageError(f"no network has a module `{pattern}` below a block, which --{part} names")
         if stated != StatedParts():
             for network in networks.values():
-                write_card(network, replace(card_of(network), anatomy=stated))
+                write_card(network, anatomy=stated)
 
     def stated(self) -> Stated:
         """What is to be otherwise than in a network's own preprocessing."""

@@ -1,7 +1,6 @@
 """What looks things up: the catalogue, layers, indices, diagrams."""
 
 import json
-from dataclasses import replace
 
 import click
 
@@ -74,12 +73,12 @@ def inspect(network, stage, blocks, branch, shortcut, gate, image_size, as_json)
     from ..anatomy.listing import anatomy_table
     from ..anatomy.sites import resolve_blocks
     from ..networks import load_network
-    from ..networks.card import StatedParts, card_of, write_card
+    from ..networks.card import StatedParts, write_card
     from ..networks.checkpoints import check_side
 
     check_side(image_size)
     loaded = load_network(network)
-    write_card(loaded, replace(card_of(loaded), anatomy=StatedParts(branch, shortcut, gate)))
+    write_card(loaded, anatomy=StatedParts(branch, shortcut, gate))
     table = anatomy_table(loaded, resolve_blocks(loaded, stage, blocks), image_size)
     click.echo(table.to_json(orient="records", indent=2) if as_json else table.to_string(index=False))
 

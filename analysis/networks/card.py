@@ -4,12 +4,13 @@ People write it as attributes of their module, and find it there on networks tha
 written, and nowhere else.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
 
 from torch import nn
 
 from ..names import UNTRAINED
-from .preprocessing import ASSUMED, Stated, stated_by
+from .preprocessing import Preprocessing, Stated, stated_by
 
 INPUT = "input"
 """What somebody calls the block's own input, where it is the shortcut."""
@@ -65,8 +66,23 @@ class Card:
         return UNTRAINED in self.notes
 
 
-ATTRIBUTES = tuple(each.name for each in fields(Card))
-"""Of a module, that its card is read off."""
+class Known(TypedDict, total=False):
+    """Attributes of a module that its card is read off, as they are written."""
+
+    reference: str
+    preprocessing: Preprocessing
+    notes: list[str]
+    layout: str
+    training_seed: int | str | None
+    group: str
+    class_names: tuple[str, ...]
+    anatomy: StatedParts
+
+
+def write_card(network: nn.Module, **known: Unpack[Known]) -> None:
+    """Leave on a module, as attributes, what is found out of it or said by a person."""
+    for name, value in known.items():
+        setattr(network, name, value)
 
 
 def card_of(network: nn.Module) -> Card:
@@ -75,7 +91,7 @@ def card_of(network: nn.Module) -> Card:
     >>> card_of(nn.Linear(3, 2)).reference
     'Linear'
     """
-    own = {name: getattr(network, name, None) for name in ATTRIBUTES}
+    own = {name: getattr(network, name, None) for name in Known.__annotations__}
     reference, notes, classes, anatomy = (own[name] for name in ("reference", "notes", "class_names", "anatomy"))
     layout, seed, group = (own[name] for name in ("layout", "training_seed", "group"))
     return Card(
@@ -88,15 +104,3 @@ def card_of(network: nn.Module) -> Card:
         class_names=tuple(map(str, classes)) if isinstance(classes, list | tuple) else (),
         anatomy=anatomy if isinstance(anatomy, StatedParts) else StatedParts(),
     )
-
-
-def write_card(network: nn.Module, card: Card) -> None:
-    """Leave on a module what a card says, as attributes; `card_of` reads it again."""
-    before = card_of(network)
-    written = vars(card) | {"notes": list(card.notes), "preprocessing": card.preprocessing.completed(ASSUMED)}
-    if card.preprocessing == Stated():
-        del written["preprocessing"]
-    for name, value in written.items():
-        # an attribute that says the same already may be the network's own, of another kind
-        if getattr(card, name) != getattr(before, name) or not hasattr(network, name):
-            setattr(network, name, value)

@@ -11,15 +11,13 @@ from torch import nn
 
 from ..errors import RunError, UsageError, unknown
 from . import building, catalogue, factories, published, shipped
-from .card import UNTRAINED, Card, card_of, write_card
+from .card import UNTRAINED, Known, card_of, write_card
 from .checkpoints import Checkpoint, State, read_checkpoint, spelled
 from .preprocessing import (
-    ASSUMED,
     HALF,
     IMAGENET_MEAN,
     IMAGENET_STD,
     Preprocessing,
-    Stated,
     from_timm,
     from_torchvision,
     preprocessing_of,
@@ -63,26 +61,28 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
         _check_library_name(library, name, reference)
     checkpoint = _checkpoint(reference)
     if foreign:
-        network, card = _library_network(library, name, reference)
+        network, known = _library_network(library, name, reference)
     elif ".py:" in reference.name:
-        network, card = _factory_network(reference)
+        network, known = _factory_network(reference)
         foreign = True
     else:
-        network, card = _catalogue_network(reference, checkpoint, defaults)
+        network, known = _catalogue_network(reference, checkpoint, defaults)
     if checkpoint is not None:
-        card = _with_weights(network, card, checkpoint, reference, foreign)
+        known |= _with_weights(network, known, checkpoint, reference, foreign)
     if "size" in dict(reference.settings) and not foreign:
         size = int(dict(reference.settings)["size"])
-        card = replace(card, preprocessing=replace(card.preprocessing, size=size))
+        known["preprocessing"] = replace(known["preprocessing"], size=size)
     if reference.group is not None:
-        card = replace(card, group=reference.group, training_seed=reference.seed)
-    write_card(network, card)
+        known |= {"group": reference.group, "training_seed": reference.seed}
+    write_card(network, **known)
     network.eval()  # somebody's own may return nothing
     return network
 
 
-def _with_weights(network: nn.Module, card: Card, checkpoint: Checkpoint, reference: Reference, foreign: bool) -> Card:
-    """Load the weights; the card with what they are and what was assumed of them."""
+def _with_weights(
+    network: nn.Module, known: Known, checkpoint: Checkpoint, reference: Reference, foreign: bool
+) -> Known:
+    """Load the weights; what they tell of the network, and what was assumed of them."""
     state, layout = checkpoint.state, checkpoint.layout
     if foreign:
         # other libraries' networks have names of their own: no conversion, and no settings that they could not take
@@ -91,26 +91,21 @@ def _with_weights(network: nn.Module, card: Card, checkpoint: Checkpoint, refere
             raise UsageError(f"weights `{reference.weights}` are of {trained}, not of {reference.name}")
         state, layout = spelled(checkpoint.raw, network.state_dict()), reference.name
     _load_strictly(network, state, layout, reference, hint=not foreign)
-    notes = [*checkpoint.notes, *card.notes, *_halves(state, reference)]
-    preprocessing = card.preprocessing
+    found: Known = {"layout": layout, "training_seed": checkpoint.metadata.get("seed")}
+    if checkpoint.class_names:  # else somebody's factory may have named them
+        found["class_names"] = checkpoint.class_names
+    notes = found["notes"] = [*checkpoint.notes, *known["notes"], *_halves(state, reference)]
     if checkpoint.preprocessing is not None:
-        preprocessing = Stated.all_of(checkpoint.preprocessing)
+        found["preprocessing"] = checkpoint.preprocessing
     elif not foreign or ".py:" not in reference.name:
         notes.append(
-            f"the file does not tell its preprocessing: taken to be {preprocessing.completed(ASSUMED)}; --image-size, "
+            f"the file does not tell its preprocessing: taken to be {known['preprocessing']}; --image-size, "
             f"--crop-pct, --interpolation, --mean and --std say otherwise"
         )
     log.info("%s: names of %s", reference, layout)
     for note in notes:
         log.warning("%s: %s", reference, note)
-    return replace(
-        card,
-        preprocessing=preprocessing,
-        notes=tuple(notes),
-        layout=layout,
-        training_seed=checkpoint.metadata.get("seed"),
-        class_names=checkpoint.class_names or card.class_names,
-    )
+    return found
 
 
 def _same_network(name: str, other: str) -> bool:
@@ -139,7 +134,7 @@ def _checkpoint(reference: Reference) -> Checkpoint | None:
     return read_checkpoint(reference.weights)
 
 
-def _catalogue_network(reference: Reference, checkpoint: Checkpoint | None, defaults: dict) -> tuple[nn.Module, Card]:
+def _catalogue_network(reference: Reference, checkpoint: Checkpoint | None, defaults: dict) -> tuple[nn.Module, Known]:
     asked = reference
     if checkpoint is not None:
         reference = _with_settings_of(checkpoint, reference)
@@ -162,7 +157,7 @@ def _catalogue_network(reference: Reference, checkpoint: Checkpoint | None, defa
         if gate in ("", "ge_theta_minus") and "ge_theta_minus" in catalogue.FAMILIES[family].gates:
             gated = f"extent={settings['extent']}, pool={settings['pool']}" if gate else "none"
             notes.append(f"the names do not tell a gate without parameters: taken to be {gated}")
-    return network, Card(str(full), Stated.all_of(preprocessing), tuple(notes))
+    return network, {"reference": str(full), "preprocessing": preprocessing, "notes": notes, "class_names": ()}
 
 
 def _with_settings_of(checkpoint: Checkpoint, reference: Reference) -> Reference:
@@ -204,7 +199,7 @@ def _check_library_name(library: str, name: str, reference: Reference) -> None:
         raise unknown(f"{library} network", name, known)
 
 
-def _library_network(library: str, name: str, reference: Reference) -> tuple[nn.Module, Card]:
+def _library_network(library: str, name: str, reference: Reference) -> tuple[nn.Module, Known]:
     if library == "timm":
         import timm
 
@@ -216,17 +211,17 @@ def _library_network(library: str, name: str, reference: Reference) -> tuple[nn.
         network = torchvision.models.get_model(name)
         first, *_ = torchvision.models.get_model_weights(name)  # the others' resizing differs, its crop rarely
         preprocessing = from_torchvision(first)
-    notes = (UNTRAINED,) if reference.weights is None else ()
-    return network, Card(reference.name, Stated.all_of(preprocessing), notes)
+    notes = [UNTRAINED] if reference.weights is None else []
+    return network, {"reference": reference.name, "preprocessing": preprocessing, "notes": notes, "class_names": ()}
 
 
-def _factory_network(reference: Reference) -> tuple[nn.Module, Card]:
+def _factory_network(reference: Reference) -> tuple[nn.Module, Known]:
     network = factories.run_factory(reference)
-    notes: tuple[str, ...] = ()
+    notes = []
     if reference.weights is None:
         why = factories.why_random(reference, network)
-        notes = (factories.OWN_WEIGHTS,) if why is None else (UNTRAINED, why)
-    return network, replace(card_of(network), reference=reference.architecture, notes=notes)
+        notes = [factories.OWN_WEIGHTS] if why is None else [UNTRAINED, why]
+    return network, {"reference": reference.architecture, "notes": notes}
 
 
 def save_weights(network: nn.Module, path: Path, **metadata: str) -> None:

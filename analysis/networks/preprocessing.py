@@ -129,11 +129,6 @@ class Stated:
     std: tuple[float, ...] | None = None
     crop_mode: str | None = None
 
-    @classmethod
-    def all_of(cls, preprocessing: Preprocessing) -> "Stated":
-        """Every field of a preprocessing."""
-        return cls(**vars(preprocessing))
-
     def known(self) -> dict:
         return {name: value for name, value in vars(self).items() if value is not None}
 
@@ -162,7 +157,7 @@ def stated_by(network: nn.Module) -> Stated:
     """
     own = getattr(network, "preprocessing", None)
     if isinstance(own, Preprocessing):
-        return Stated.all_of(own)
+        return Stated(**vars(own))
     if isinstance(own, Mapping):
         return _of_mapping(own, type(network).__name__)
     if own is not None and not callable(own):

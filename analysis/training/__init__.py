@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,7 @@ from ..errors import RunError, UsageError, difference, unknown
 from ..files import atomic_path
 from ..interruption import termination_raised
 from ..networks import load_network, save_weights
-from ..networks.card import card_of, write_card
-from ..networks.preprocessing import Stated
+from ..networks.card import write_card
 from ..networks.references import parse
 from ..networks.weights import code_hash, network_card, weights_hash
 from ..results.following import open_run
@@ -118,8 +117,7 @@ def train(
     validation = validation.labelled_as(training.classes)
     set_seed(recipe.seed)
     network = load_network(parsed, classes=len(training.classes))
-    shown = Stated.all_of(preprocessing_for(network, training))
-    write_card(network, replace(card_of(network), preprocessing=shown, class_names=tuple(training.classes)))
+    write_card(network, preprocessing=preprocessing_for(network, training), class_names=tuple(training.classes))
     arguments: dict[str, Any] = {"network": str(reference), "data": str(data), "recipe": asdict(recipe)}
     arguments |= {"precision": precision, "limit": limit, "per_class": per_class, "compiled": compiled}
     arguments |= {"keep_epochs": keep_epochs if isinstance(keep_epochs, bool) else list(keep_epochs)}
@@ -158,7 +156,7 @@ def _leave(run: Run, table: pd.DataFrame, network: nn.Module, label: str, recipe
         save_weights(network, temporary, data=str(data), seed=str(recipe.seed))
     with atomic_path(run.path("recipe.json")) as temporary:
         temporary.write_text(json.dumps(asdict(recipe), indent=2) + "\n")
-    write_card(network, replace(card_of(network), notes=(), training_seed=recipe.seed))
+    write_card(network, notes=[], training_seed=recipe.seed)
     run.add_network(label, network_card(network))
     run.save()
     run.path("checkpoint.pt").unlink(missing_ok=True)
