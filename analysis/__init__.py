@@ -12,7 +12,7 @@ if __name__ == "analysis":
     become_gelens()
 
 _HOMES = {
-    "StatedParts": ".anatomy.recognition",
+    "StatedParts": ".networks.card",
     "capture": ".anatomy.hooks",
     "load_data": ".data",
     "load_network": ".networks",

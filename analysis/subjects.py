@@ -13,7 +13,7 @@ from .data import ImageData, adapted, imagenet, preprocessing_for
 from .data.adapting import known_classes
 from .data.classes import whole_numbers
 from .errors import UsageError
-from .networks import card_of, load_network
+from .networks import Card, card_of, load_network
 from .networks.groups import with_trainings
 from .networks.preprocessing import Preprocessing
 from .networks.references import Reference, labelled, parse
@@ -104,7 +104,7 @@ def fit_classes(networks: Iterable[nn.Module], data, by_position: bool = False):
     networks = list(networks)
     if not isinstance(data, ImageData):
         for network in networks:
-            _check_classes_of_ones_own(network, data)
+            _check_classes_of_ones_own(card_of(network), data)
         return data
     if by_position:
         return data.as_outputs()
@@ -134,9 +134,10 @@ def order_unknown(network: nn.Module, data, outputs: int) -> str:
         data: as `fit_classes` gives it.
         outputs: of the network.
     """
-    if not isinstance(data, ImageData) or data.by_position or card_of(network).untrained:
+    card = card_of(network)
+    if not isinstance(data, ImageData) or data.by_position or card.untrained:
         return ""
-    shown, trained = data.classes, _trained_classes(network)
+    shown, trained = data.classes, _trained_classes(card)
     if trained:
         others = shown != trained[: len(shown)] and len(shown) == outputs
         return f"it was trained on {_some(trained)}, and these images are of {_some(shown)}" if others else ""
@@ -156,19 +157,20 @@ class _Fitted(NamedTuple):
 
 def _fitted(network: nn.Module, data: ImageData) -> _Fitted:
     as_it_is = _Fitted(range(len(data.classes)))
-    reference, trained = card_of(network).reference, _trained_classes(network)
+    card = card_of(network)
+    trained = _trained_classes(card)
     if data.classes == trained[: len(data.classes)]:
         return as_it_is
     places = {name: label for label, name in enumerate(trained)}
     if len(places) == len(trained) and places.keys() >= set(data.classes):
-        return _Fitted([places[name] for name in data.classes], trained, f"by name, as those of {reference}")
+        return _Fitted([places[name] for name in data.classes], trained, f"by name, as those of {card.reference}")
     if data.synsets:
         if len(data.synsets) == 1000 or _outputs(network, data) != 1000:
-            _warn_of_other_classes(network, data.classes)
+            _warn_of_other_classes(card, data.classes)
             return as_it_is
         return _Fitted(imagenet.labels_of(data.synsets, data.name), imagenet.synsets(), _IMAGENET.format("synsets"))
     if not imagenet.is_whole(trained):
-        _warn_of_other_classes(network, data.classes)
+        _warn_of_other_classes(card, data.classes)
         if trained:
             return as_it_is
     if values := whole_numbers(data.classes):
@@ -206,33 +208,33 @@ def _outputs(network: nn.Module, data: ImageData) -> int:
     return outputs_and_units(network, (), image_shape(images, preprocessing_for(network, images)))[0]
 
 
-def _check_classes_of_ones_own(network: nn.Module, data) -> None:
+def _check_classes_of_ones_own(card: Card, data) -> None:
     """Somebody's own data set tells its labels itself: they cannot be changed here.
 
     Raises:
         UsageError: it has the classes that the network was trained on, with other labels.
     """
-    trained, shown = _trained_classes(network), known_classes(data)
+    trained, shown = _trained_classes(card), known_classes(data)
     if shown and set(shown) <= set(trained) and shown != trained[: len(shown)]:
         raise UsageError(
-            f"{card_of(network).reference} was trained on the classes {_some(trained)}, and these images have other "
+            f"{card.reference} was trained on the classes {_some(trained)}, and these images have other "
             f"labels for them: {_some(shown)}; let the data set number them as the network does"
         )
-    _warn_of_other_classes(network, shown)
+    _warn_of_other_classes(card, shown)
 
 
-def _trained_classes(network: nn.Module) -> list[str]:
+def _trained_classes(card: Card) -> list[str]:
     """The classes that a network was trained on, where known, as data name them."""
-    return imagenet.recognised(card_of(network).class_names)[0]
+    return imagenet.recognised(card.class_names)[0]
 
 
-def _warn_of_other_classes(network: nn.Module, shown: Sequence[str]) -> None:
-    trained = _trained_classes(network)
+def _warn_of_other_classes(card: Card, shown: Sequence[str]) -> None:
+    trained = _trained_classes(card)
     if not trained or list(shown) == trained[: len(shown)]:
         return
     log.warning(
         "%s was trained on the classes %s, and these images are of %s: what it gets right means nothing",
-        card_of(network).reference,
+        card.reference,
         _some(trained),
         _some(shown),
     )

@@ -85,7 +85,7 @@ def speed(network, images: torch.Tensor, options) -> None:
                 right.append(found.cpu().numpy())
         loop.stop()
         with lower:
-            targets = [(target.name, target.ablation.tail.after, target.number) for target in probe._targets]
+            targets = [(target.name, target.ablation.settled.tail.after, target.number) for target in probe._targets]
             bound = tails(targets, network, images, batch)
     expected = np.concatenate(plain, 1)[1:] == labels.cpu().numpy()
     points = sum(map(len, units.values()))

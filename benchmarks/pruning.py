@@ -158,7 +158,7 @@ def speed(network, images: torch.Tensor, options) -> None:
         loop.stop()
         with lower:
             targets = [
-                (target.name, target.ablation.tail.after, sum(point.ratio > 0 for point in target.points))
+                (target.name, target.ablation.settled.tail.after, sum(point.ratio > 0 for point in target.points))
                 for target in metric.probe._targets
             ]
             bound = tails(targets, network, images, batch)

@@ -1,5 +1,7 @@
 """Tiny seeded networks and data, and every device of this machine as a parameter."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +81,21 @@ def make_data(images: int = 40, classes: int = 4, size: int = 32, seed: int = 0)
         [f"noise-{position}" for position in range(images)],
         lambda position: Image.fromarray(pixels[position]),
     )
+
+
+@contextmanager
+def spied(kind: type, name: str) -> Iterator[list[list]]:
+    """What a method gives inside the with-block, a list for each call."""
+    given: list[list] = []
+    inner = getattr(kind, name)
+
+    def spy(*arguments):
+        given.append(list(inner(*arguments)))
+        return given[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, name, spy)
+        yield given
 
 
 def count_hooks(network: nn.Module) -> int:

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..anatomy.operations import at_places
 from ..anatomy.sites import Site
-from .engine import Ablation, Tail, at_hand
+from .engine import Ablation, AtHand, Settled, Tail
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,10 @@ class GateAblation(Ablation):
     def __init__(self, network: nn.Module, sites: Sequence[Site], rows: int | None = None):
         super().__init__(network, sites, [torch.zeros(()) for _ in sites], rows)
 
-    def settle(self) -> None:
+    def settle(self, first: AtHand) -> Settled:
         """On the first batch, find out whether what follows the blocks can be run alone."""
-        if self.way is not None:
-            return
-        self.chunk.start(at_hand(self.whole).device)
-        exact = self.exact = self.tail = GateTail(self.network, self.sites)
-        if exact.start is None or self.arriving is None:
-            self.way = "passes"
-        else:
-            self.way = "replay"
-            self.promised = exact.start(self.arriving.clone())
+        self.chunk.start(first.device)
+        tail = GateTail(self.network, self.sites)
+        if tail.start is None or first.arriving is None:
+            return Settled("passes", tail, tail, self.chunk)
+        return Settled("replay", tail, tail, self.chunk, promised=tail.start(first.arriving.clone()))

@@ -65,15 +65,12 @@ class Importance:
             values = branch.abs().mean((2, 3), dtype=torch.float32)
             self._seen.setdefault("activation", {})[number] = values
 
-    def of(self, score: str, indices: torch.Tensor | None, images: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """For each site (N, C), greater is more important.
+    def of(self, score: str, indices: torch.Tensor | None) -> list[torch.Tensor]:
+        """For each site (N, C), greater is more important; gradients are `Settled.gradients`.
 
         Args:
             indices: of the images, for the random score.
-            images: where the ablation runs the whole network.
         """
-        if score == "gradient":
-            return self.ablation.gradients(images)
         if score == "random":
             if indices is None:
                 raise UsageError("a random order needs the images' indices: watch(indices)")

@@ -1,6 +1,6 @@
 """What every measuring command is given: networks and images, and how the images are shown to the networks."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -8,10 +8,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..anatomy.recognition import INPUT, StatedParts
 from ..data import ImageData, adapted, checked, load_data, preprocessing_for
 from ..errors import UsageError
-from ..networks.card import card_of, write_card
+from ..networks.card import INPUT, StatedParts, card_of, write_card
 from ..networks.groups import weights_files
 from ..networks.preprocessing import Stated
 from ..networks.references import Reference, parse
@@ -59,21 +58,25 @@ class Inputs:
     shortcut: str | None = None
     gate: str | None = None
 
-    def load_data(self, networks: Mapping[str, nn.Module] | Iterable[nn.Module] = ()) -> ImageData:
-        """The images, readable as far as a quick look tells, with labels as the networks have them.
+    def load(self) -> tuple[dict[str, nn.Module], ImageData]:
+        """The networks by label, left with how the images are shown to each, and the images with the networks' labels.
 
-        The networks, as `load_networks` gave them, are left with how the images are shown to them (`preprocessing`).
+        Raises:
+            UsageError: as of `load_networks`, or labels that cannot be known.
         """
+        networks, images = self.load_networks(), self.load_data()
+        described = adapted(images)
+        for label, network in networks.items():
+            write_card(network, preprocessing=preprocessing_for(network, described, self.stated(), label))
+        return networks, fit_classes(networks.values(), images, self.classes_by_position)
+
+    def load_data(self) -> ImageData:
+        """The images, readable as far as a quick look tells."""
         images = load_data(self.data)
         assert isinstance(images, ImageData)  # of a reference
         if self.limit is not None or self.per_class is not None:
             images = images.limited(self.limit, self.per_class, self.seed)
-        images = checked(images, self.skip_unreadable)
-        described = adapted(images)
-        by_name = networks if isinstance(networks, Mapping) else {card_of(each).reference: each for each in networks}
-        for name, network in by_name.items():
-            write_card(network, preprocessing=preprocessing_for(network, described, self.stated(), name))
-        return fit_classes(by_name.values(), images, self.classes_by_position)
+        return checked(images, self.skip_unreadable)
 
     def load_networks(self) -> dict[str, nn.Module]:
         """The networks by label.
@@ -109,7 +112,7 @@ class Inputs:
                 raise UsageError(f"no network has a module `{pattern}` below a block, which --{part} names")
         if stated != StatedParts():
             for network in networks.values():
-                network.anatomy = stated  # type: ignore[assignment]  # as a person may write it
+                write_card(network, anatomy=stated)
 
     def stated(self) -> Stated:
         """What is to be otherwise than in a network's own preprocessing."""

@@ -14,6 +14,7 @@ from ..data.datasets import image_differences
 from ..devices import resolve_device
 from ..errors import RunError, UsageError
 from ..figures.drawing import is_drawable
+from ..networks.preprocessing import preprocessing_of
 from ..networks.weights import network_card
 from ..recording import Recording, open_recording
 from ..recording.format import discard
@@ -169,7 +170,7 @@ def add_network(run: Run, label: str, request: Request) -> None:
     before = run.record["networks"].get(label)
     run.add_network(label, network_card(request.network))
     now = run.record["networks"][label]
-    log.info("%s: %s", label, request.network.preprocessing)
+    log.info("%s: %s", label, preprocessing_of(request.network))
     if before and before["weights_hash"] != now["weights_hash"]:
         raise UsageError(
             f"`{run.folder}` was begun with other weights of {label}: hash {before['weights_hash']}, now "

@@ -40,8 +40,7 @@ class OnNetworks:
         Raises:
             Recorded: that is all for this process to do.
         """
-        labelled = self.inputs.load_networks()
-        images = self.inputs.load_data(labelled)
+        labelled, images = self.inputs.load()
         of_others, skip = run.path(OF_OTHERS), self.inputs.skip_unreadable
         requests = asked(self.analysis, labelled, images, self.measuring.options, of_others, skip)
         recording = self.measuring.measure(run, requests, images, self.analysis.seed)

@@ -16,6 +16,7 @@ from torch import nn
 from torch.utils._pytree import tree_map
 
 from ..errors import UsageError
+from ..networks.card import INPUT, StatedParts
 from .hooks import aside
 from .operations import ADD, CONCATENATE, MULTIPLY, UNSEEN, Change, Operation, Recorder, Value, at_places, is_join
 
@@ -93,26 +94,6 @@ class Site:
 
 
 @dataclass(frozen=True)
-class StatedParts:
-    """What somebody says of the blocks of a network: names of modules below a block, in which * stands for any part.
-
-    It is verified like what is read off, and holds for the blocks that have such modules.
-
-    >>> network = nn.Sequential(nn.Conv2d(3, 8, 1))
-    >>> network.anatomy = StatedParts(branch="conv3", shortcut="input")
-
-    Args:
-        branch: the module that the branch ends in.
-        shortcut: the module that gives the shortcut, or "input", the block's own input.
-        gate: the module that holds the gate.
-    """
-
-    branch: str | None = None
-    shortcut: str | None = None
-    gate: str | None = None
-
-
-@dataclass(frozen=True)
 class Anatomy:
     """What is known of a block.
 
@@ -134,10 +115,6 @@ class Anatomy:
     gate_status: str = NONE
     gate_kind: str = ""
     why: str = ""
-
-
-INPUT = "input"
-"""What somebody calls the block's own input, where it is the shortcut."""
 
 
 class _Unknown(Exception):

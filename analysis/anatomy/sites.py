@@ -18,7 +18,7 @@ from ..networks.preprocessing import preprocessing_of
 from ..networks.weights import has_resnet_stages
 from .hooks import aside, attempt, evaluating, find_module, hooked
 from .operations import Recorder, at_places
-from .recognition import Anatomy, Site, StatedParts, copied, recognise, verified
+from .recognition import Anatomy, Site, copied, recognise, verified
 
 log = logging.getLogger(__name__)
 
@@ -203,8 +203,7 @@ class _Watcher:
 
     def __init__(self, network: nn.Module, block: str):
         self.network, self.block, self.module = network, block, find_module(network, block)
-        stated = getattr(network, "anatomy", None)
-        self.stated = stated if isinstance(stated, StatedParts) else StatedParts()
+        self.stated = card_of(network).anatomy
         self.found: list[Anatomy] = []
 
     @contextmanager

@@ -71,14 +71,14 @@ def inspect(network, stage, blocks, branch, shortcut, gate, image_size, as_json)
     verified in the same way. pruning, taps and gates refuse blocks whose parts are not found.
     """
     from ..anatomy.listing import anatomy_table
-    from ..anatomy.recognition import StatedParts
     from ..anatomy.sites import resolve_blocks
     from ..networks import load_network
+    from ..networks.card import StatedParts, write_card
     from ..networks.checkpoints import check_side
 
     check_side(image_size)
     loaded = load_network(network)
-    loaded.anatomy = StatedParts(branch, shortcut, gate)
+    write_card(loaded, anatomy=StatedParts(branch, shortcut, gate))
     table = anatomy_table(loaded, resolve_blocks(loaded, stage, blocks), image_size)
     click.echo(table.to_json(orient="records", indent=2) if as_json else table.to_string(index=False))
 

@@ -29,8 +29,7 @@ class Record:
 
     def run(self, out: Path, resume: bool = False) -> Recording:
         """Make the recording, or go on with it."""
-        labelled = self.inputs.load_networks()
-        images = self.inputs.load_data(labelled)
+        labelled, images = self.inputs.load()
         requests = {
             label: Request(network, resolve_blocks(network, self.stage, self.blocks), self.taps, self.rectify)
             for label, network in labelled.items()

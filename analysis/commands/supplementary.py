@@ -74,8 +74,7 @@ class Supplementary:
         references = with_trainings(labelled_references(self.inputs.networks))
         trainings = self._train(run, references)
         trained = replace(self.inputs, networks=references)
-        labelled = trained.load_networks()
-        images = trained.load_data(labelled)
+        labelled, images = trained.load()
         roles = _Roles(references)
         drawn = self.statistics
         index = Selectivity(

@@ -36,8 +36,9 @@ def preprocessing_for(network: nn.Module, data, options: Stated | None = None, n
         name: of the network, for the warnings; its short reference by default.
     """
     images = data if isinstance(data, Images) else adapted(data)
-    name = name or card_of(network).reference.rpartition("/")[2]
-    said = (options or Stated()).over(card_of(network).preprocessing)
+    card = card_of(network)
+    name = name or card.reference.rpartition("/")[2]
+    said = (options or Stated()).over(card.preprocessing)
     shown = said.completed(_assumed(images))
     check_shown(shown, name)
     if not images.normalised and (missing := _assumed_words(said, images, shown)):

@@ -1,4 +1,8 @@
-"""What is known of a network beside its weights: read off a module here, once, and nowhere else."""
+"""What is known of a network beside its weights.
+
+People write it as attributes of their module, and find it there on networks that were loaded. Here it is read and
+written, and nowhere else.
+"""
 
 from dataclasses import dataclass, field
 from typing import TypedDict, Unpack
@@ -8,10 +12,33 @@ from torch import nn
 from ..names import UNTRAINED
 from .preprocessing import Preprocessing, Stated, stated_by
 
+INPUT = "input"
+"""What somebody calls the block's own input, where it is the shortcut."""
+
+
+@dataclass(frozen=True)
+class StatedParts:
+    """What somebody says of the blocks of a network: names of modules below a block, in which * stands for any part.
+
+    It is verified like what is read off, and holds for the blocks that have such modules.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 1))
+    >>> network.anatomy = StatedParts(branch="conv3", shortcut="input")
+
+    Args:
+        branch: the module that the branch ends in.
+        shortcut: the module that gives the shortcut, or "input", the block's own input.
+        gate: the module that holds the gate.
+    """
+
+    branch: str | None = None
+    shortcut: str | None = None
+    gate: str | None = None
+
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a network beside its weights.
+    """What is known of a network beside its weights; the fields are called as the module's attributes are.
 
     Args:
         reference: the text that names it, with every setting, or the name of its class.
@@ -21,6 +48,7 @@ class Card:
         training_seed: of the training that made its weights, where it is known.
         group: the label of the several trainings that it is one of.
         class_names: of the classes that it was trained to tell apart, in the order of its outputs, where known.
+        anatomy: what somebody says of its blocks' parts.
     """
 
     reference: str
@@ -30,6 +58,7 @@ class Card:
     training_seed: int | str | None = None
     group: str | None = None
     class_names: tuple[str, ...] = ()
+    anatomy: StatedParts = field(default_factory=StatedParts)
 
     @property
     def untrained(self) -> bool:
@@ -38,7 +67,7 @@ class Card:
 
 
 class Known(TypedDict, total=False):
-    """Attributes of a network that its card is read off."""
+    """Attributes of a module that its card is read off, as they are written."""
 
     reference: str
     preprocessing: Preprocessing
@@ -47,10 +76,11 @@ class Known(TypedDict, total=False):
     training_seed: int | str | None
     group: str
     class_names: tuple[str, ...]
+    anatomy: StatedParts
 
 
 def write_card(network: nn.Module, **known: Unpack[Known]) -> None:
-    """Set what `card_of` reads, as attributes of the network."""
+    """Leave on a module, as attributes, what is found out of it or said by a person."""
     for name, value in known.items():
         setattr(network, name, value)
 
@@ -61,10 +91,9 @@ def card_of(network: nn.Module) -> Card:
     >>> card_of(nn.Linear(3, 2)).reference
     'Linear'
     """
-    reference = getattr(network, "reference", None)
-    notes = getattr(network, "notes", None)
-    layout, seed, group = (getattr(network, name, None) for name in ("layout", "training_seed", "group"))
-    classes = getattr(network, "class_names", None)
+    own = {name: getattr(network, name, None) for name in Known.__annotations__}
+    reference, notes, classes, anatomy = (own[name] for name in ("reference", "notes", "class_names", "anatomy"))
+    layout, seed, group = (own[name] for name in ("layout", "training_seed", "group"))
     return Card(
         reference=reference if isinstance(reference, str) else type(network).__name__,
         preprocessing=stated_by(network),
@@ -73,4 +102,5 @@ def card_of(network: nn.Module) -> Card:
         training_seed=seed if isinstance(seed, int | str) else None,
         group=group if isinstance(group, str) else None,
         class_names=tuple(map(str, classes)) if isinstance(classes, list | tuple) else (),
+        anatomy=anatomy if isinstance(anatomy, StatedParts) else StatedParts(),
     )

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..errors import RunError, UsageError, unknown
 from . import building, catalogue, factories, published, shipped
-from .card import UNTRAINED, card_of, write_card
+from .card import UNTRAINED, Known, card_of, write_card
 from .checkpoints import Checkpoint, State, read_checkpoint, spelled
 from .preprocessing import (
     HALF,
@@ -61,46 +61,51 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
         _check_library_name(library, name, reference)
     checkpoint = _checkpoint(reference)
     if foreign:
-        network = _library_network(library, name, reference)
+        network, known = _library_network(library, name, reference)
     elif ".py:" in reference.name:
-        network, foreign = _factory_network(reference), True
+        network, known = _factory_network(reference)
+        foreign = True
     else:
-        network = _catalogue_network(reference, checkpoint, defaults)
+        network, known = _catalogue_network(reference, checkpoint, defaults)
     if checkpoint is not None:
-        _finish(network, checkpoint, reference, foreign)
-    elif ".py:" not in reference.name:
-        write_card(network, notes=[UNTRAINED])
+        known |= _with_weights(network, known, checkpoint, reference, foreign)
     if "size" in dict(reference.settings) and not foreign:
         size = int(dict(reference.settings)["size"])
-        write_card(network, preprocessing=replace(preprocessing_of(network), size=size))
+        known["preprocessing"] = replace(known["preprocessing"], size=size)
     if reference.group is not None:
-        write_card(network, group=reference.group, training_seed=reference.seed)
+        known |= {"group": reference.group, "training_seed": reference.seed}
+    write_card(network, **known)
     network.eval()  # somebody's own may return nothing
     return network
 
 
-def _finish(network: nn.Module, checkpoint: Checkpoint, reference: Reference, foreign: bool) -> None:
-    """Load the weights, and say what they are and what was assumed of them."""
-    state = checkpoint.state
+def _with_weights(
+    network: nn.Module, known: Known, checkpoint: Checkpoint, reference: Reference, foreign: bool
+) -> Known:
+    """Load the weights; what they tell of the network, and what was assumed of them."""
+    state, layout = checkpoint.state, checkpoint.layout
     if foreign:
         # other libraries' networks have names of their own: no conversion, and no settings that they could not take
         trained = checkpoint.metadata.get("reference", reference.name)
         if not _same_network(parse(trained).name, reference.name):
             raise UsageError(f"weights `{reference.weights}` are of {trained}, not of {reference.name}")
-        state, checkpoint.layout = spelled(checkpoint.raw, network.state_dict()), reference.name
-    _load_strictly(network, state, checkpoint, reference, hint=not foreign)
-    write_card(network, layout=checkpoint.layout, notes=checkpoint.notes)
-    write_card(network, training_seed=checkpoint.metadata.get("seed"), class_names=checkpoint.class_names)
+        state, layout = spelled(checkpoint.raw, network.state_dict()), reference.name
+    _load_strictly(network, state, layout, reference, hint=not foreign)
+    found: Known = {"layout": layout, "training_seed": checkpoint.metadata.get("seed")}
+    if checkpoint.class_names:  # else somebody's factory may have named them
+        found["class_names"] = checkpoint.class_names
+    notes = found["notes"] = [*checkpoint.notes, *known["notes"], *_halves(state, reference)]
     if checkpoint.preprocessing is not None:
-        write_card(network, preprocessing=checkpoint.preprocessing)
+        found["preprocessing"] = checkpoint.preprocessing
     elif not foreign or ".py:" not in reference.name:
-        checkpoint.notes.append(
-            f"the file does not tell its preprocessing: taken to be {preprocessing_of(network)}; --image-size, "
+        notes.append(
+            f"the file does not tell its preprocessing: taken to be {known['preprocessing']}; --image-size, "
             f"--crop-pct, --interpolation, --mean and --std say otherwise"
         )
-    log.info("%s: names of %s", reference, checkpoint.layout)
-    for note in checkpoint.notes:
+    log.info("%s: names of %s", reference, layout)
+    for note in notes:
         log.warning("%s: %s", reference, note)
+    return found
 
 
 def _same_network(name: str, other: str) -> bool:
@@ -129,7 +134,7 @@ def _checkpoint(reference: Reference) -> Checkpoint | None:
     return read_checkpoint(reference.weights)
 
 
-def _catalogue_network(reference: Reference, checkpoint: Checkpoint | None, defaults: dict) -> nn.Module:
+def _catalogue_network(reference: Reference, checkpoint: Checkpoint | None, defaults: dict) -> tuple[nn.Module, Known]:
     asked = reference
     if checkpoint is not None:
         reference = _with_settings_of(checkpoint, reference)
@@ -140,19 +145,19 @@ def _catalogue_network(reference: Reference, checkpoint: Checkpoint | None, defa
         preprocessing = Preprocessing(settings["size"], 1.0, "bilinear", HALF, HALF)
     else:
         preprocessing = Preprocessing(settings["size"], 0.875, "bilinear", IMAGENET_MEAN, IMAGENET_STD)
-    write_card(network, reference=str(full), preprocessing=preprocessing)
+    notes = [UNTRAINED] if checkpoint is None else []
     if checkpoint is not None and not checkpoint.published and "reference" not in checkpoint.metadata:
         own = dict(reference.settings)
         if "stride_in" in settings and "stride_in" not in own:
-            checkpoint.notes.append(
+            notes.append(
                 f"the names do not tell where stages have their stride: taken to be in the {settings['stride_in']} "
                 f"convolution, as torchvision and timm do; write {asked.name}:stride_in=1x1 for the other"
             )
         family, gate = catalogue.NAMES[reference.name]
         if gate in ("", "ge_theta_minus") and "ge_theta_minus" in catalogue.FAMILIES[family].gates:
             gated = f"extent={settings['extent']}, pool={settings['pool']}" if gate else "none"
-            checkpoint.notes.append(f"the names do not tell a gate without parameters: taken to be {gated}")
-    return network
+            notes.append(f"the names do not tell a gate without parameters: taken to be {gated}")
+    return network, {"reference": str(full), "preprocessing": preprocessing, "notes": notes, "class_names": ()}
 
 
 def _with_settings_of(checkpoint: Checkpoint, reference: Reference) -> Reference:
@@ -194,7 +199,7 @@ def _check_library_name(library: str, name: str, reference: Reference) -> None:
         raise unknown(f"{library} network", name, known)
 
 
-def _library_network(library: str, name: str, reference: Reference) -> nn.Module:
+def _library_network(library: str, name: str, reference: Reference) -> tuple[nn.Module, Known]:
     if library == "timm":
         import timm
 
@@ -206,17 +211,17 @@ def _library_network(library: str, name: str, reference: Reference) -> nn.Module
         network = torchvision.models.get_model(name)
         first, *_ = torchvision.models.get_model_weights(name)  # the others' resizing differs, its crop rarely
         preprocessing = from_torchvision(first)
-    write_card(network, reference=reference.name, preprocessing=preprocessing)
-    return network
+    notes = [UNTRAINED] if reference.weights is None else []
+    return network, {"reference": reference.name, "preprocessing": preprocessing, "notes": notes, "class_names": ()}
 
 
-def _factory_network(reference: Reference) -> nn.Module:
+def _factory_network(reference: Reference) -> tuple[nn.Module, Known]:
     network = factories.run_factory(reference)
-    write_card(network, reference=reference.architecture)
+    notes = []
     if reference.weights is None:
         why = factories.why_random(reference, network)
-        write_card(network, notes=[factories.OWN_WEIGHTS] if why is None else [UNTRAINED, why])
-    return network
+        notes = [factories.OWN_WEIGHTS] if why is None else [UNTRAINED, why]
+    return network, {"reference": reference.architecture, "notes": notes}
 
 
 def save_weights(network: nn.Module, path: Path, **metadata: str) -> None:
@@ -238,7 +243,7 @@ def save_weights(network: nn.Module, path: Path, **metadata: str) -> None:
     path.write_bytes(content[:8] + header.encode().ljust(length) + content[8 + length :])
 
 
-def _load_strictly(network: nn.Module, state: State, checkpoint: Checkpoint, reference: Reference, hint: bool) -> None:
+def _load_strictly(network: nn.Module, state: State, layout: str, reference: Reference, hint: bool) -> None:
     own = network.state_dict()
     # a count of training steps: absent from other frameworks' and old files, and without effect on inference
     counters = {key: value for key, value in own.items() if key.endswith(".num_batches_tracked")}
@@ -256,21 +261,29 @@ def _load_strictly(network: nn.Module, state: State, checkpoint: Checkpoint, ref
         if hint and "fc.weight" in own and "fc.weight" in state and len(state["fc.weight"]) != len(own["fc.weight"]):
             way_out = f"; for its number of classes write {reference.name}:classes={len(state['fc.weight'])}"
         raise UsageError(
-            f"weights `{reference.weights}` ({checkpoint.layout} names) are not of {reference.architecture}: "
+            f"weights `{reference.weights}` ({layout} names) are not of {reference.architecture}: "
             f"{'; '.join(problems[:3])}{more}{way_out}"
         )
-    tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
-    for key, value in tensors.items():
+    for key, value in _tensors(state).items():
         if own[key].is_floating_point() and not value.is_floating_point():
             raise RunError(f"weights `{reference.weights}`: {key} is of {value.dtype}; expected floating point")
         if not value.isfinite().all():
             raise RunError(f"weights `{reference.weights}`: {key} has values that are not finite")
         if key.endswith("running_var") and (value < 0).any():
             raise RunError(f"weights `{reference.weights}`: {key} has variances below 0")
-    halves = {str(value.dtype) for value in tensors.values() if value.is_floating_point() and value.itemsize < 4}
-    if halves and not shipped.is_shipped(reference):
-        checkpoint.notes.append(f"its numbers are {', '.join(sorted(halves))}: taken to float32")
     network.load_state_dict(state)
+
+
+def _halves(state: State, reference: Reference) -> list[str]:
+    """A note on numbers of less than float32, of weights that somebody else wrote."""
+    numbers = (value for value in _tensors(state).values() if value.is_floating_point())
+    halves = {str(value.dtype) for value in numbers if value.itemsize < 4}
+    known = not halves or shipped.is_shipped(reference)
+    return [] if known else [f"its numbers are {', '.join(sorted(halves))}: taken to float32"]
+
+
+def _tensors(state: State) -> dict[str, torch.Tensor]:
+    return {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
 
 
 def _form(value: object) -> object:

@@ -5,6 +5,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..errors import UsageError
+from .card import Known
 
 _INSIDE = ((nn.DataParallel, "module"), (nn.parallel.DistributedDataParallel, "module"), (AveragedModel, "module"))
 
@@ -26,15 +27,11 @@ def unwrapped(network: nn.Module) -> nn.Module:
             inside = getattr(network, name)
     if isinstance(inside, nn.Module):
         for name, value in vars(network).items():
-            if name in _SAID and name not in vars(inside):
+            if name in Known.__annotations__ and name not in vars(inside):
                 setattr(inside, name, value)
         return unwrapped(inside)
     _check(network)
     return network
-
-
-_SAID = ("reference", "preprocessing", "notes", "layout", "training_seed", "group", "class_names")
-"""Attributes of a module that `gelens.networks.card` reads."""
 
 
 def _check(network: nn.Module) -> None:

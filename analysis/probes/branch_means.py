@@ -3,23 +3,24 @@
 Dropped maps are filled with the mean over such images, and one order for all images is by their mean score.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..ablation.engine import Ablation
-from ..ablation.importance import Importance, Prior
-from ..anatomy.sites import find_sites
+from ..ablation.engine import Ablation, Settled, Source
+from ..ablation.importance import Prior
+from ..anatomy.sites import Site, find_sites
 from ..recording import Kept, Recording
+from .chunked import OfTargets, Target
 from .probe import Moment
 
 _ROWS = 4096
 
 
-class BranchMeans:
+class BranchMeans(OfTargets):
     """Keeps BLOCK.gated.mean, the signed mean of the gated branch over positions, and BLOCK.SCORE; float32 (units,).
 
     Args:
@@ -32,52 +33,44 @@ class BranchMeans:
     def __init__(
         self, network: nn.Module, blocks: Sequence[str], scores: Sequence[str] = (), shape: Sequence[int] | None = None
     ):
-        self._blocks = []
-        for site in find_sites(network, blocks, shape):
-            ablation = Ablation(network, [site], [torch.zeros(())])
-            mine = [score for score in scores if site.gate or score != "gate"]
-            self._blocks.append((site, Importance(ablation, mine)))
-        self._seen: dict[str, torch.Tensor] = {}
+        sites = find_sites(network, blocks, shape)
+        self._targets: list[_Target] = [_Target(network, site, scores) for site in sites]
 
     def arrays(self) -> list[Kept]:
         return [
-            Kept(name, (site.channels,))
-            for site, importance in self._blocks
-            for name in (_mean_name(site.block), *(f"{site.block}.{score}" for score in importance.scores))
+            Kept(name, (target.channels,))
+            for target in self._targets
+            for name in (_mean_name(target.name), *(f"{target.name}.{score}" for score in target.scores))
         ]
 
     def settings(self) -> dict:
         return {}
 
-    def taps(self) -> dict[str, list[str]]:
-        return {}
-
-    @contextmanager
-    def watch(self, batch) -> Iterator[None]:
-        with ExitStack() as stack:
-            for site, importance in self._blocks:
-                stack.enter_context(self._watch(site.block, importance))
-            yield
-
-    def _watch(self, block: str, importance: Importance):
-        def leave(site: int, branch: torch.Tensor) -> None:
-            self._seen[_mean_name(block)] = branch.mean((2, 3), dtype=torch.float32)
-            importance.leave(site, branch)
-
-        def ready() -> None:
-            importance.ablation.settle()
-            for score in importance.scores:
-                if score != "gradient" or importance.ablation.way != "passes":
-                    self._seen[f"{block}.{score}"] = importance.of(score, None)[0]
-
-        return importance.ablation.watch(importance.enter, leave, ready)
-
     def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
-        for site, importance in self._blocks:
-            if not importance.ablation.keep_promise(moment.logits) and "gradient" in importance.scores:
-                self._seen[f"{site.block}.gradient"] = importance.of("gradient", None, moment.images)[0]
-        rows, self._seen = self._seen, {}
+        rows: dict[str, torch.Tensor] = {}
+        for target in self._targets:
+            rows |= target.take(moment.batch, moment.images, moment.logits)
         return rows
+
+
+class _Target(Target[dict[str, torch.Tensor]]):
+    """A block, and the means of its branch in the batch at hand."""
+
+    def __init__(self, network: nn.Module, site: Site, scores: Sequence[str]):
+        self.channels = site.channels
+        self.scores = [score for score in scores if site.gate or score != "gate"]
+        super().__init__(site.block, Ablation(network, [site], [torch.zeros(())]), self.scores)
+
+    def leave(self, number: int, branch: torch.Tensor) -> None:
+        self.mean = branch.mean((2, 3), dtype=torch.float32)
+        super().leave(number, branch)
+
+    def measure(self, settled: Settled, source: Source, known: Any) -> dict[str, torch.Tensor]:
+        """By array, a row for each image."""
+        found = {_mean_name(self.name): self.mean}
+        for score in self.scores:
+            (found[f"{self.name}.{score}"],) = self.scored(score, settled, source)
+        return found
 
 
 def means_at(blocks: Sequence[str], scores: Sequence[str] = ()) -> Callable[[nn.Module, Sequence[int]], BranchMeans]:

@@ -1,28 +1,109 @@
-"""Probes that run variants of a network in chunks: the chunks' sizes are kept, so that a pass goes on with the same."""
+"""Probes that run variants of a network in chunks, while an intact pass goes through it or after it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Generic, TypeVar
+
+import torch
 
 from ..ablation.chunks import ChunkSize
-from ..ablation.engine import Ablation
+from ..ablation.engine import Ablation, AtHand, Settled, Source
+from ..ablation.importance import Importance
+from ..errors import UsageError
+
+Found = TypeVar("Found")
 
 
-class _Target(Protocol):
-    @property
-    def name(self) -> str: ...
+class Target(ABC, Generic[Found]):
+    """What is changed together, and what came of it in the batch at hand.
 
-    @property
-    def ablation(self) -> Ablation: ...
+    It is measured where the intact pass leaves its last block, or after the pass where the whole network has to be run.
+
+    Args:
+        name: of the block, or of what holds all of the blocks.
+        scores: of the feature maps, that are wanted for each image.
+        seed: of the random score.
+    """
+
+    def __init__(self, name: str, ablation: Ablation, scores: Sequence[str] = (), seed: int = 0):
+        self.name, self.ablation = name, ablation
+        self.importance = Importance(ablation, scores, seed)
+        self._found: Found | None = None
+
+    def watch(self, known: Any):
+        """A context around the intact pass of a batch.
+
+        Args:
+            known: of its images: what `measure` needs.
+        """
+
+        def ready(settled: Settled, at_hand: AtHand) -> None:
+            if settled.way != "passes":
+                self._found = self.measure(settled, at_hand, known)
+
+        return self.ablation.watch(self.importance.enter, self.leave, ready)
+
+    def take(self, known: Any, images: torch.Tensor, logits: torch.Tensor) -> Found:
+        """What came of it, once.
+
+        Args:
+            images: the batch, as the network gets it.
+            logits: of the intact pass.
+
+        Raises:
+            UsageError: the blocks were not run in a pass that was watched.
+        """
+        settled, found = self.ablation.settled, self._found
+        self._found = None
+        if settled is None or (found is None and settled.way != "passes"):
+            raise UsageError(f"`{self.name}` was not run in a pass that was watched: expected one in `watch` before")
+        settled = self.ablation.hold(settled, logits)
+        return self.measure(settled, images, known) if found is None or settled.way == "passes" else found
+
+    def leave(self, number: int, branch: torch.Tensor) -> None:
+        """As of `Ablation.watch`."""
+        self.importance.leave(number, branch)
+
+    def scored(
+        self, score: str, settled: Settled, source: Source, indices: torch.Tensor | None = None
+    ) -> list[torch.Tensor]:
+        """For each site (N, C), greater is more important; a random score needs the images' indices."""
+        return settled.gradients(source) if score == "gradient" else self.importance.of(score, indices)
+
+    @abstractmethod
+    def measure(self, settled: Settled, source: Source, known: Any) -> Found:
+        """What comes of the batch's variants."""
 
 
-class Chunked:
-    """A `Tuned` probe of targets that each have an ablation.
+class OfTargets:
+    """A probe of targets, `_targets`, that keeps no activity."""
 
-    `tuned` is the name of what it chose; `_targets` are what is run together, each with a name.
+    _targets: Sequence[Target]
+
+    def taps(self) -> dict[str, list[str]]:
+        return {}
+
+    @contextmanager
+    def watch(self, batch: Any) -> Iterator[None]:
+        """All targets measure in the intact forward pass inside the with-block.
+
+        Args:
+            batch: whose images pass, or what the targets need to know of it.
+        """
+        with ExitStack() as stack:
+            for target in self._targets:
+                stack.enter_context(target.watch(batch))
+            yield
+
+
+class Chunked(OfTargets):
+    """A `Tuned` probe of targets: the sizes of their chunks are kept, so that a pass goes on with the same.
+
+    `tuned` is the name of what it chose.
     """
 
     tuned: str
-    _targets: Sequence[_Target]
 
     def chosen(self) -> dict:
         """By target, the images × variants that go through at a time, where they are known."""

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..ablation.engine import Ablation, Variant
-from ..ablation.importance import MEAN_SCORES, Importance, Prior, random_scores
+from ..ablation.engine import Ablation, Settled, Source, Variant
+from ..ablation.importance import MEAN_SCORES, Prior, random_scores
 from ..anatomy.folding import Folding
 from ..anatomy.sites import Site, common_name, example_images, find_sites
 from ..choices import FILLS, ORDERS, RATIOS, SCOPES, SCORES
@@ -22,7 +22,7 @@ from ..devices import to_device
 from ..errors import UsageError, unknown
 from ..recording import Kept
 from ..statistics.curve_table import check_ratios, curve_table
-from .chunked import Chunked
+from .chunked import Chunked, Target
 from .metric import SavedMetric
 from .probe import Moment
 
@@ -213,9 +213,6 @@ class DroppedMaps(Chunked):
             for point in self.points
         ]
 
-    def taps(self) -> dict[str, list[str]]:
-        return {}
-
     @contextmanager
     def watch(self, batch: Batch | None = None, indices: torch.Tensor | None = None) -> Iterator[None]:
         """Measure in the intact forward pass inside the with-block, where each block ends.
@@ -228,10 +225,8 @@ class DroppedMaps(Chunked):
             raise UsageError("the network is in training mode; expected evaluation mode: network.eval()")
         if self.folding is not None and self.folding.forget_other_weights():
             for target in self._targets:
-                target.ablation.way = None  # found anew
-        with ExitStack() as stack:
-            for target in self._targets:
-                stack.enter_context(target.watch(indices if batch is None else batch.indices))
+                target.ablation.settled = None  # found anew
+        with super().watch(indices if batch is None else batch.indices):
             yield
 
     def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
@@ -244,7 +239,7 @@ class DroppedMaps(Chunked):
         """Which of the five best classes at each point is the label, bool (N, points, ≤ 5), after a watched pass."""
         best, intact = [], _best(logits)
         for target in self._targets:
-            measured = target.take(images, logits, indices)
+            measured = iter(target.take(indices, images, logits))
             best += [intact if point.ratio == 0 else next(measured) for point in target.points]
         return torch.stack(best, 1) == labels[:, None, None]
 
@@ -361,20 +356,20 @@ class FeatureImportance(SavedMetric):
         return self.correct.cpu().numpy().astype(bool)
 
 
-class _Target:
-    """What is dropped together, a block or a stage: its points, and what came of them in the batch at hand."""
+class _Target(Target[Sequence[torch.Tensor]]):
+    """What is dropped together, a block or a stage, with its points."""
 
     def __init__(self, probe: DroppedMaps, sites: Sequence[Site]):
         self.dropping = dropping = probe.dropping
-        self.name = sites[0].block if dropping.scope == "block" else common_name(sites)
-        self.points = self._points(all(site.gate for site in sites))
         fills = [torch.zeros(()) for _ in sites]
         if dropping.fill == "mean":
             fills = [self._prior(site, "mean", prior.branch) for site, prior in self._priors(sites)]
         faster = probe.folding.copy if probe.folding is not None and probe.folding.pairs else None
-        self.ablation = Ablation(probe.network, sites, fills, dropping.rows, faster, dropping.compiled)
+        ablation = Ablation(probe.network, sites, fills, dropping.rows, faster, dropping.compiled)
+        name = sites[0].block if dropping.scope == "block" else common_name(sites)
+        self.points = self._points(name, all(site.gate for site in sites))
         scores = list(dict.fromkeys(point.score for point in self.points if point.order != "none"))
-        self.importance = Importance(self.ablation, list(filter(dropping.is_per_image, scores)), dropping.seed)
+        super().__init__(name, ablation, list(filter(dropping.is_per_image, scores)), dropping.seed)
         self._fixed = {
             score: [
                 # a dead unit has no selectivity: it counts as least important
@@ -386,9 +381,8 @@ class _Target:
         }
         if "random" in scores and not dropping.per_image:  # all images are ranked as one that is none of them
             self._fixed["random"] = [random_scores(dropping.seed, site.block, [-1], site.channels)[0] for site in sites]
-        self._best: torch.Tensor | None = None
 
-    def _points(self, gated: bool) -> list[Point]:
+    def _points(self, name: str, gated: bool) -> list[Point]:
         """The two ends once, under the first score; for each score and order what lies between."""
         dropping = self.dropping
         scores = [score for score in dict.fromkeys(dropping.scores) if gated or score != "gate"]
@@ -397,7 +391,7 @@ class _Target:
         points = []
         for ratio in check_ratios(dropping.ratios):
             ends = [(scores[0] if scores else "none", "none")]
-            points += [Point(self.name, *each, ratio) for each in (ends if ratio in (0, 1) else curves)]
+            points += [Point(name, *each, ratio) for each in (ends if ratio in (0, 1) else curves)]
         return points
 
     def _priors(self, sites: Sequence[Site]) -> list[tuple[Site, Prior]]:
@@ -413,39 +407,25 @@ class _Target:
             )
         return torch.from_numpy(np.asarray(values, dtype=np.float32))
 
-    def watch(self, indices: torch.Tensor | None):
-        def ready() -> None:
-            self.ablation.settle()
-            if self.ablation.way != "passes":
-                self._measure(indices)
-
-        return self.ablation.watch(self.importance.enter, self.importance.leave, ready)
-
-    def take(self, images: torch.Tensor, logits: torch.Tensor, indices: torch.Tensor) -> Iterator[torch.Tensor]:
+    def measure(self, settled: Settled, source: Source, known: torch.Tensor | None) -> Sequence[torch.Tensor]:
         """The best classes (N, ≤ 5) at every point but the intact ones, in the points' order."""
-        if not self.ablation.keep_promise(logits):
-            self._measure(indices, images)
-        best, self._best = self._best, None
-        return iter(() if best is None else best)
-
-    def _measure(self, indices: torch.Tensor | None, images: torch.Tensor | None = None) -> None:
-        variants = self._variants(indices, images)
+        variants = self._variants(settled, source, known)
         results = None
-        for number, logits in enumerate(self.ablation.logits(variants, images)):
+        for number, logits in enumerate(settled.logits(variants, source)):
             best = _best(logits)
             if results is None:  # in one piece: small tensors here and there would keep large chunks from being reused
                 results = best.new_empty(len(variants), *best.shape)
             results[number] = best
-        self._best = results
+        return () if results is None else results.unbind()
 
-    def _variants(self, indices: torch.Tensor | None, images: torch.Tensor | None) -> list[Variant]:
-        rows, device = self.ablation.batch(images)
+    def _variants(self, settled: Settled, source: Source, indices: torch.Tensor | None) -> list[Variant]:
+        rows = len(source)
         ranks: dict[tuple[str, str], list[torch.Tensor]] = {}
         for score in dict.fromkeys(point.score for point in self.points if point.order != "none"):
-            values = self._values(score, indices, images, device)
+            values = self._values(score, settled, source, indices)
             for order in {point.order for point in self.points if point.score == score} - {"none"}:
                 ranks[score, order] = [drop_ranks(each, order).expand(rows, -1) for each in values]
-        zero = torch.zeros((), dtype=torch.int64, device=device)
+        zero = torch.zeros((), dtype=torch.int64, device=source.device)
         nothing = [zero.expand(rows, site.channels) for site in self.ablation.sites]
         variants = []
         for point in self.points:
@@ -454,10 +434,11 @@ class _Target:
                 variants.append(Variant(nothing if point.ratio == 1 else ranks[point.score, point.order], counts))
         return variants
 
-    def _values(self, score: str, indices, images, device: torch.device) -> list[torch.Tensor]:
+    def _values(self, score: str, settled: Settled, source: Source, indices: torch.Tensor | None) -> list[torch.Tensor]:
         """For each site (N, C) on the device, or (1, C) where all images have one order."""
+        device = source.device
         if score not in self._fixed:
-            return [to_device(each, device) for each in self.importance.of(score, indices, images)]
+            return [to_device(each, device) for each in self.scored(score, settled, source, indices)]
         if self._fixed[score][0].device != device:  # once, not at every batch
             self._fixed[score] = [to_device(each, device) for each in self._fixed[score]]
         return [each[None] for each in self._fixed[score]]

@@ -1,15 +1,14 @@
 """Lesions of single units: what each image loses when one unit of a block's output is set to zero."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..ablation.engine import Ablation, Variant
+from ..ablation.engine import Ablation, Settled, Source, Variant
 from ..anatomy.folding import Folding
 from ..anatomy.sites import Site, example_images
 from ..data.loading import Batch
@@ -17,7 +16,7 @@ from ..devices import to_device
 from ..errors import UsageError
 from ..randomness import hashes
 from ..recording import Kept
-from .chunked import Chunked
+from .chunked import Chunked, Target
 from .probe import Moment
 
 MEASURES = ("loss", "logit", "right")
@@ -75,20 +74,10 @@ class Lesions(Chunked):
     def settings(self) -> dict:
         return {"lesions": self._units}
 
-    def taps(self) -> dict[str, list[str]]:
-        return {}
-
-    @contextmanager
-    def watch(self, batch) -> Iterator[None]:
-        with ExitStack() as stack:
-            for target in self._targets:
-                stack.enter_context(target.watch(batch))
-            yield
-
     def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
         rows: dict[str, torch.Tensor] = {}
         for target in self._targets:
-            loss, logit, right = target.take(moment)
+            loss, logit, right = target.take(moment.batch, moment.images, moment.logits)
             rows[f"{target.name}.lesion.loss"] = loss[:, 1:] - loss[:, :1]
             rows[f"{target.name}.lesion.logit"] = logit[:, :1] - logit[:, 1:]
             rows[f"{target.name}.lesion.right"] = right[:, 1:].to(torch.uint8)
@@ -141,22 +130,13 @@ class ClassLesions(Chunked):
         known = {block: hashlib.sha256(order.tobytes()).hexdigest()[:16] for block, order in self._orders.items()}
         return {"targeted": {"counts": self.counts, "seed": self.seed, "orders": known}}
 
-    def taps(self) -> dict[str, list[str]]:
-        return {}
-
-    @contextmanager
-    def watch(self, batch) -> Iterator[None]:
-        with ExitStack() as stack:
-            for target in self._targets:
-                stack.enter_context(target.watch(batch))
-            yield
-
     def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
-        return {f"{target.name}.targeted.right": target.take(moment)[2].to(torch.uint8) for target in self._targets}
+        found = {each.name: each.take(moment.batch, moment.images, moment.logits) for each in self._targets}
+        return {f"{name}.targeted.right": right.to(torch.uint8) for name, (_, _, right) in found.items()}
 
 
-class _Target:
-    """A block, and what came of its lesions in the batch at hand.
+class _Target(Target[torch.Tensor]):
+    """A block whose units are lesioned.
 
     Args:
         variants: of a batch's labels and indices, on the host, and the device: what is dropped.
@@ -172,34 +152,19 @@ class _Target:
         number: int,
         faster: Callable[[], nn.Module] | None = None,
     ):
-        self.name, self.variants, self.number = site.block, variants, number
-        self.ablation = Ablation(network, [site], [torch.zeros(())], faster=faster)
-        self._found: list[torch.Tensor] = []
+        super().__init__(site.block, Ablation(network, [site], [torch.zeros(())], faster=faster))
+        self.variants, self.number = variants, number
 
-    def watch(self, batch: Batch):
-        def ready() -> None:
-            self.ablation.settle()
-            if self.ablation.way != "passes":
-                self._measure(batch)
-
-        nothing = lambda number, maps: None
-        return self.ablation.watch(nothing, nothing, ready)
-
-    def take(self, moment: Moment) -> list[torch.Tensor]:
-        """(N, variants) of the loss, of the label's logit, of whether it is right."""
-        if not self.ablation.keep_promise(moment.logits):
-            self._measure(moment.batch, moment.images)
-        found, self._found = self._found, []
-        return found
-
-    def _measure(self, batch: Batch, images: torch.Tensor | None = None) -> None:
-        rows, device = self.ablation.batch(images)
-        labels = to_device(batch.labels, device)
-        self._found = [torch.empty(rows, self.number, device=device) for _ in MEASURES]
-        variants = self.variants(batch.labels, batch.indices, device)
-        for place, logits in enumerate(self.ablation.logits(variants, images)):
-            for kept, values in zip(self._found, _measured(logits, labels), strict=True):
+    def measure(self, settled: Settled, source: Source, known: Batch) -> torch.Tensor:
+        """(`MEASURES`, N, variants): the loss, the label's logit, whether it is right."""
+        device = source.device
+        labels = to_device(known.labels, device)
+        found = torch.empty(len(MEASURES), len(source), self.number, device=device)
+        variants = self.variants(known.labels, known.indices, device)
+        for place, logits in enumerate(settled.logits(variants, source)):
+            for kept, values in zip(found, _measured(logits, labels), strict=True):
                 kept[:, place] = values
+        return found
 
 
 def _one_at_a_time(

@@ -1,21 +1,22 @@
 """What a gate's own values are worth: which images are right when gates have others."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
+from ..ablation.engine import Settled, Source
 from ..ablation.gates import GateAblation, Substitute
 from ..anatomy.sites import Site, common_name, find_sites
+from ..data.loading import Batch
 from ..devices import to_device
 from ..errors import UsageError
 from ..randomness import hashes
 from ..recording import Kept
-from .chunked import Chunked
+from .chunked import Chunked, Target
 from .probe import Moment
 
 INTACT = "own"
@@ -100,66 +101,37 @@ class StaticGates(Chunked):
         points = [list(point) for point in self.points]
         return {"static": {"seed": self.seed, "points": points, "known": self._known}}
 
-    def taps(self) -> dict[str, list[str]]:
-        return {}
-
-    @contextmanager
-    def watch(self, batch) -> Iterator[None]:
-        with ExitStack() as stack:
-            for target in self._targets:
-                stack.enter_context(target.watch(batch.labels, batch.indices))
-            yield
-
     def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
         best = [moment.logits.argmax(1)]
         for target in self._targets:
-            best += target.take(moment.images, moment.logits, moment.batch.labels, moment.batch.indices)
+            best += target.take(moment.batch, moment.images, moment.logits)
         return {"static.top1": (torch.stack(best, 1) == moment.labels[:, None]).to(torch.uint8)}
 
 
-class _Target:
-    """Blocks whose gates are replaced together, and what came of them in the batch at hand."""
+class _Target(Target[list[torch.Tensor]]):
+    """Blocks whose gates are replaced together."""
 
     def __init__(
         self, network: nn.Module, sites: Sequence[Site], known: Mapping[str, KnownGates], classes: int, seed: int
     ):
-        self.name = sites[0].block if len(sites) == 1 else common_name(sites)
-        self.ablation = GateAblation(network, sites)
+        name = sites[0].block if len(sites) == 1 else common_name(sites)
+        super().__init__(name, GateAblation(network, sites))
         mine = [known[site.block] for site in sites]
         self.means = [torch.from_numpy(each.values.mean(0, dtype=float).astype(np.float32)) for each in mine]
         self.class_means = [torch.from_numpy(each.class_means(classes)) for each in mine]
         self.others = [each.values for each in mine]
         self.seed = seed
-        self._best: list[torch.Tensor] | None = None
 
-    def watch(self, labels: torch.Tensor, indices: torch.Tensor):
-        def ready() -> None:
-            self.ablation.settle()
-            if self.ablation.way != "passes":
-                self._measure(labels, indices)
-
-        nothing = lambda number, maps: None
-        return self.ablation.watch(nothing, nothing, ready)
-
-    def take(
-        self, images: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor, indices: torch.Tensor
-    ) -> list[torch.Tensor]:
+    def measure(self, settled: Settled, source: Source, known: Batch) -> list[torch.Tensor]:
         """The best class (N,) with each substitute."""
-        if not self.ablation.keep_promise(logits):
-            self._measure(labels, indices, images)
-        best, self._best = self._best, None
-        return best or []
-
-    def _measure(self, labels: torch.Tensor, indices: torch.Tensor, images: torch.Tensor | None = None) -> None:
-        rows, device = self.ablation.batch(images)
         # one other image for all blocks, so that all together have the gates of one image
-        drawn = hashes(self.seed, "another image's gate", indices.numpy()) % np.uint64(len(self.others[0]))
+        drawn = hashes(self.seed, "another image's gate", known.indices.numpy()) % np.uint64(len(self.others[0]))
         whose = drawn.astype(np.int64)
         by_kind = {
-            "mean": [each.expand(rows, -1) for each in self.means],
-            "class": [each[labels.cpu()] for each in self.class_means],
+            "mean": [each.expand(len(source), -1) for each in self.means],
+            "class": [each[known.labels.cpu()] for each in self.class_means],
             "other": [torch.from_numpy(np.asarray(each[whose])) for each in self.others],
-            "one": [torch.ones(rows, each.shape[-1]) for each in self.means],
+            "one": [torch.ones(len(source), each.shape[-1]) for each in self.means],
         }
-        variants = [Substitute([to_device(each, device) for each in by_kind[kind]]) for kind in SUBSTITUTES]
-        self._best = [logits.argmax(1) for logits in self.ablation.logits(variants, images)]
+        variants = [Substitute([to_device(each, source.device) for each in by_kind[kind]]) for kind in SUBSTITUTES]
+        return [logits.argmax(1) for logits in settled.logits(variants, source)]

@@ -1,11 +1,15 @@
 """Every family against a plain loop, bit for bit; scores, fills and scopes; chunks, batches and lack of memory."""
 
+from weakref import WeakSet
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import gelens
+from gelens.ablation import engine as engine_module
+from gelens.ablation.engine import AtHand, Settled
 from gelens.ablation.importance import Prior
 from gelens.anatomy.hooks import _depth
 from gelens.anatomy.sites import resolve_blocks
@@ -15,7 +19,7 @@ from gelens.networks import load_network
 from gelens.probes.branch_means import BranchMeans, priors
 from gelens.probes.dropping import FeatureImportance
 from tests.anatomy.test_sites import FAMILIES
-from tests.conftest import count_hooks, make_data, make_network, shake
+from tests.conftest import count_hooks, make_data, make_network, shake, spied
 
 SHAPE = (3, 64, 64)
 
@@ -52,17 +56,7 @@ def engine(network, blocks, images, **settings) -> tuple[list[torch.Tensor], Fea
     """Logits of every point in which something is dropped."""
     settings = {"exact": True, "rows": len(images)} | settings
     metric = FeatureImportance(network, blocks, shape=images.shape[1:], **settings)
-    kept = []
-    for target in metric.probe._targets:
-        inner = target.ablation.logits
-
-        def spy(variants, images=None, inner=inner):
-            last = list(inner(variants, images))
-            kept.append(last)
-            return last
-
-        target.ablation.logits = spy
-    with torch.inference_mode():
+    with torch.inference_mode(), spied(Settled, "logits") as kept:
         metric.update(images, torch.zeros(len(images), dtype=torch.long), torch.arange(len(images)))
     assert count_hooks(network) == 0
     return [each for logits in kept[-len(metric.probe._targets) :] for each in logits], metric
@@ -129,7 +123,7 @@ def test_bit_equal_to_a_plain_loop(reference, batch):
         for point in (("most", 0.37), ("least", 0.37), ("most", 0.8), ("least", 0.8), ("most", 1))
     ]
     # DenseNet's layers take a list, so that they cannot be run again by themselves
-    assert (metric.probe._targets[0].ablation.way == "passes") == ("densenet" in reference)
+    assert (metric.probe._targets[0].ablation.settled.way == "passes") == ("densenet" in reference)
     for got, wanted in zip(logits, expected, strict=True):
         assert torch.equal(got, wanted)
     assert not torch.equal(logits[0], logits[1])
@@ -191,9 +185,9 @@ def test_folding_stays_within_its_tolerance_and_decides_alike():
         network = shake(load_network(reference))
         exact, _ = engine(network, [block], images)
         fast, metric = engine(network, [block], images, exact=False)
-        ablation = metric.probe._targets[0].ablation
-        assert ablation.tail is not ablation.exact, "nothing was folded"
-        norms = [each for each in ablation.tail.network.modules() if isinstance(each, nn.BatchNorm2d)]
+        settled = metric.probe._targets[0].ablation.settled
+        assert settled.tail is not settled.exact, "nothing was folded"
+        norms = [each for each in settled.tail.network.modules() if isinstance(each, nn.BatchNorm2d)]
         assert not norms
         for got, wanted in zip(fast, exact, strict=True):
             assert (got - wanted).abs().max() < 1e-3 * wanted.std()
@@ -230,18 +224,16 @@ def test_chunks_are_halved_when_memory_runs_out(error, most, caplog):
     inner = network.layer4.forward
 
     def scarce(x):
-        if _depth.get() and ablation.promised is not None and len(x) > most:  # in a chunk, not in the intact pass
+        if _depth.get() and ablation.settled is not None and len(x) > most:  # in a chunk, not in the intact pass
             raise error
         return inner(x)
 
     network.layer4.forward = scarce
-    kept, logits = [], ablation.logits
-    ablation.logits = lambda variants, images=None: kept.extend(logits(variants, images)) or kept
-    with torch.inference_mode(), caplog.at_level("WARNING"):
+    with torch.inference_mode(), caplog.at_level("WARNING"), spied(Settled, "logits") as kept:
         metric.update(images, torch.zeros(6, dtype=torch.long), torch.arange(6))
     assert "out of memory: going on with chunks of" in caplog.text
     assert ablation.chunk.rows <= most
-    for got, wanted in zip(kept, expected, strict=True):
+    for got, wanted in zip(*kept, expected, strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
 
 
@@ -299,36 +291,38 @@ def test_the_state_is_the_counts_alone():
     """Whatever the engine keeps of a network is not saved with it."""
     network, images = make_network("mini_resnet_se"), torch.randn(4, 3, 32, 32)
     _, metric = engine(network, ["layer3.1"], images, exact=False)
-    assert metric.probe._targets[0].ablation.tail is not metric.probe._targets[0].ablation.exact
+    settled = metric.probe._targets[0].ablation.settled
+    assert settled.tail is not settled.exact
     assert set(metric.state_dict()) == {"images", "top1", "top5", "correct"}
 
 
-def test_ratios_cost_time_and_not_memory():
+def test_ratios_cost_time_and_not_memory(monkeypatch):
     """However many points there are, no more rows go through at a time, and only one block's maps are held."""
     network, images = make_network("mini_resnet_se"), torch.randn(4, 3, 32, 32)
     rows, held = [], []
     network.layer4.register_forward_pre_hook(lambda module, args: rows.append(len(args[0])))
     ratios = [step / 100 for step in range(101)]
     metric = FeatureImportance(network, resolve_blocks(network), ratios=ratios, rows=8)
-    ablations = [target.ablation for target in metric.probe._targets]
-    network.layer4.register_forward_pre_hook(
-        lambda module, args: held.append(sum(ablation.whole is not None for ablation in ablations))
-    )
+    alive = WeakSet()
+
+    def counted(*maps):
+        at_hand = AtHand(*maps)
+        alive.add(at_hand)
+        return at_hand
+
+    monkeypatch.setattr(engine_module, "AtHand", counted)
+    network.layer4.register_forward_pre_hook(lambda module, args: held.append(len(alive)))
     with torch.inference_mode():
         metric.update(images, torch.zeros(4, dtype=torch.long), torch.arange(4))
     assert len(metric.points) == 6 * (2 + 2 * 99) and max(rows) <= 8 and max(held) == 1
-    assert all(ablation.arriving is None and ablation.branch is None for ablation in ablations)
+    assert not alive
 
 
 def test_gradient_score_against_autograd():
     """Each image by itself: the gradient of its predicted logit by the gated branch."""
     network, images = make_network("mini_resnet_se"), torch.randn(3, 3, 32, 32)
     metric = FeatureImportance(network, ["layer3.2"], scores=["gradient"], ratios=[0.5], exact=True)
-    seen = []
-    target = metric.probe._targets[0]
-    inner = target.importance.of
-    target.importance.of = lambda *args: seen.append(inner(*args)) or seen[-1]
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+    with spied(Settled, "gradients") as seen, torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         metric.update(images, torch.zeros(3, dtype=torch.long), torch.arange(3))
     ((values,),) = seen
     for number in range(3):

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
+from gelens import StatedParts
 from gelens.analyses.inputs import Inputs
 from gelens.errors import UsageError
 from gelens.networks import card_of, load_network, save_weights
@@ -117,7 +119,18 @@ def test_what_stands_for_a_factory_and_what_wraps_its_network(code, name, tmp_pa
 def test_what_a_wrapper_says_of_its_network():
     wrapper = nn.DataParallel(nn.Conv2d(3, 4, 1))
     wrapper.preprocessing = {"size": 48}
-    assert card_of(load_network(wrapper)).preprocessing.size == 48
+    wrapper.anatomy = StatedParts(branch="conv3")
+    card = card_of(load_network(wrapper))
+    assert card.preprocessing.size == 48 and card.anatomy == StatedParts(branch="conv3")
+
+
+@pytest.mark.parametrize("told", [{}, {"classes": '["wren", "crane"]'}])
+def test_a_factory_names_its_classes_where_the_weights_do_not(told, tmp_path):
+    own = "\n\ndef named():\n    network = build()\n    network.class_names = ['cat', 'dog']\n    return network\n"
+    file = written(tmp_path, mine=NET + own)
+    save_file(loaded(file).state_dict(), tmp_path / "w.safetensors", told)
+    network = load_network(f"{file}:named@{tmp_path}/w.safetensors")
+    assert card_of(network).class_names == (("wren", "crane") if told else ("cat", "dog"))
 
 
 class Silent(nn.Conv2d):

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 import gelens
+from gelens.ablation.engine import Settled
 from gelens.api import Request
 from gelens.errors import UsageError
 from gelens.probes.dropping import FeatureImportance, drop_ranks, dropped_maps, dropping_at
 from gelens.sweep import passing
-from tests.conftest import count_hooks, make_data, make_network, measure
+from tests.conftest import count_hooks, make_data, make_network, measure, spied
 
 
 def plain_loop(network, block, images, order, ratio) -> torch.Tensor:
@@ -65,13 +66,10 @@ def pruned_logits(network, block, images, order, ratio, rows=None, way=None, **s
     """Logits by the engine, for one point."""
     metric = FeatureImportance(network, [block], ratios=(ratio,), orders=(order,), rows=rows, exact=True, **settings)
     (target,) = metric.probe._targets
-    ablation, kept = target.ablation, []
-    inner = ablation.logits
-    ablation.logits = lambda variants, images=None: kept.append(list(inner(variants, images))) or kept[-1]
     indices = torch.arange(len(images))
-    with torch.inference_mode():
+    with torch.inference_mode(), spied(Settled, "logits") as kept:
         metric.update(images, torch.zeros(len(images), dtype=torch.long), indices)
-    assert ablation.way == (way or ablation.way)
+    assert way in (None, target.ablation.settled.way)
     ((logits,),) = kept[-1:]
     return logits
 

@@ -115,7 +115,7 @@ def test_a_network_that_cannot_be_cut_is_run_whole():
         results.append(
             record_requests({"n": Request(network, probes=[probe])}, make_data(20)).array("n", "static.top1")
         )
-        way = probe._targets[0].ablation.way
+        way = probe._targets[0].ablation.settled.way
     assert way == "passes" and np.array_equal(*results)
 
 

@@ -324,8 +324,8 @@ def test_folded_weights_do_not_survive_a_change_of_weights(change):
     settings = {"ratios": (0.5,), "orders": ("most",), "rows": 12}
     metric = FeatureImportance(network, ["layer3.1"], np.arange(12), **settings)
     before = _classes(metric, images)
-    ablation = metric.probe._targets[0].ablation
-    assert ablation.tail is not ablation.exact, "nothing was folded"
+    settled = metric.probe._targets[0].ablation.settled
+    assert settled.tail is not settled.exact, "nothing was folded"
     if change == "load_state_dict":
         network.load_state_dict(other.state_dict())
     elif change == "optimizer":
