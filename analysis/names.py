@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -19,6 +19,15 @@ UNTRAINED = "no weights were named: they are random"
 """The note that a network without weights has."""
 
 _GATES = {"_se": "SE", "_ge_theta_plus": "GE-θ⁺", "_ge_theta_minus": "GE-θ⁻", "_ge_theta": "GE-θ"}
+
+
+def listed(blocks: Iterable[str]) -> str:
+    """The names of blocks as in papers, in a sentence.
+
+    >>> listed(["layer3.0", "layer3.1"])
+    'conv4-1, conv4-2'
+    """
+    return ", ".join(map(paper_name, blocks))
 
 
 def pretty(label: str) -> str:

@@ -21,6 +21,10 @@ OF_UNITS = ("csi", "csi_corrected", "active_fraction", "mu_max")
 
 BOOTSTRAP = 1000
 
+OWN_BY_CHANCE = 0.16
+"""The correlation of an index with damage on a unit's own class that comes of nothing, in a simulation: of a unit that
+is hardly selective the preferred class is often mistaken, and the damage on it is small."""
+
 
 def damages(lesions: Mapping[str, np.ndarray], right: np.ndarray, own: np.ndarray) -> pd.DataFrame:
     """(units, `DAMAGES`) means over images, positive where the lesion does harm.
@@ -66,8 +70,9 @@ def lesion_tables(
 
     Returns:
         A row for each unit: its place, top_class, csi, csi_corrected, and `DAMAGES` over all images. And a row for each
-        index and damage: index, damage, units, correlation, low, high (95 % over units, by bootstrap),
-        reliability_index, reliability_damage, ceiling, agreement.
+        index and damage: index, damage, units, images, correlation, low, high (95 % over units, by bootstrap), chance
+        (what comes of nothing: 0.16 for damage on the own class), p (of the correlation being that, by the same
+        bootstrap), reliability_index, reliability_damage, ceiling, agreement.
 
         The correlation is Spearman's over units, of the index on one half of the images with the damage on the other,
         both ways averaged, so that no noise is shared. Reliabilities are the rank correlations of the two halves' index
@@ -104,11 +109,13 @@ def lesion_tables(
         for damage in DAMAGES:
             pairs = [(tables[half][index].to_numpy(), crossed[half][damage].to_numpy()) for half in (0, 1)]
             correlation = np.mean([_rank_correlation(*pair) for pair in pairs])
-            low, high = _over_units(pairs, seed)
+            chance = OWN_BY_CHANCE if damage.endswith("_own") else 0.0
+            low, high, p = _over_units(pairs, seed, chance)
             of_damage = _rank_correlation(same[0][damage], same[1][damage])
             ceiling = np.sqrt(of_index * of_damage) if min(of_index, of_damage) > 0 else np.nan
-            told = {"index": index, "damage": damage, "units": len(units), "correlation": correlation}
-            told |= {"low": low, "high": high, "reliability_index": of_index, "reliability_damage": of_damage}
+            told = {"index": index, "damage": damage, "units": len(units), "images": len(labels)}
+            told |= {"correlation": correlation, "low": low, "high": high, "chance": chance, "p": p}
+            told |= {"reliability_index": of_index, "reliability_damage": of_damage}
             rows.append(told | {"ceiling": ceiling, "agreement": correlation / ceiling})
     return units, pd.DataFrame(rows)
 
@@ -167,16 +174,20 @@ def _rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
     return float(stats.spearmanr(first[known], second[known]).statistic)
 
 
-def _over_units(pairs: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> tuple[float, float]:
-    """95 % of the mean correlation over resamples of the units, ranked once."""
+def _over_units(pairs: Sequence[tuple[np.ndarray, np.ndarray]], seed: int, chance: float) -> tuple[float, float, float]:
+    """95 % of the mean correlation over resamples of the units, ranked once, and the p of its being `chance`."""
     known = ~np.isnan(np.array(pairs)).any((0, 1))
     if known.sum() < 4:
-        return float("nan"), float("nan")
+        return float("nan"), float("nan"), float("nan")
     ranked = np.array([[stats.rankdata(values[known]) for values in pair] for pair in pairs])
     drawn = np.random.default_rng(seed).integers(0, known.sum(), (BOOTSTRAP, known.sum()))
     samples = ranked[:, :, drawn] - ranked[:, :, drawn].mean(-1, keepdims=True)
     scale = np.sqrt((samples**2).sum(-1).prod(1))
     with np.errstate(invalid="ignore"):
         each = (samples.prod(1).sum(-1) / scale).mean(0)
-    low, high = np.nanquantile(each, (0.025, 0.975)) if np.isfinite(each).any() else (np.nan, np.nan)
-    return float(low), float(high)
+    each = each[np.isfinite(each)]
+    if not len(each):
+        return float("nan"), float("nan"), float("nan")
+    low, high = np.quantile(each, (0.025, 0.975))
+    beyond = min((each <= chance).sum(), (each >= chance).sum())
+    return float(low), float(high), float(min(2 * (beyond + 1) / (len(each) + 1), 1))
