@@ -49,7 +49,7 @@ class StoredRun:
         if not self.blocks:
             return
         tables = [read_table(self.folder, path.name) for path in sorted(self.folder.glob("*.csv"))]
-        known = dict.fromkeys(block for table in tables if "block" in table for block in table["block"])
+        known = dict.fromkeys(block for table in tables if "block" in table for block in table["block"] if block)
         if not known:
             raise UsageError(f"the run in `{self.folder}` has no tables with blocks to choose from")
         for asked in self.blocks:
@@ -61,7 +61,7 @@ class StoredRun:
         return all((self.folder / name).is_file() for name in names)
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table's rows of the blocks to draw, names as text.
+        """A table's rows of the blocks to draw, and those of no block, which are of the whole network; names as text.
 
         Raises:
             UsageError: it cannot be read as a table.
@@ -69,7 +69,7 @@ class StoredRun:
         table = read_table(self.folder, name)
         if self.blocks and "block" in table:
             chosen = [block for block in table["block"].unique() if any(_is(block, each) for each in self.blocks)]
-            table = table[table["block"].isin(chosen)].reset_index(drop=True)
+            table = table[table["block"].isin(["", *chosen])].reset_index(drop=True)
         return table
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
