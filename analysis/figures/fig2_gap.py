@@ -15,7 +15,7 @@ from .stored import StoredRun
 from .style import PALETTE, Kind, Look, block_ticks, named, need, reach, styled
 
 NEEDS = ("selectivity_gap.csv",)
-KINDS = {
+LOOKS = {
     "corrected": Kind("corrected index", PALETTE[3], "D"),
     "mean": Kind("index", PALETTE[0], "o"),
     "excess": Kind("index − null", PALETTE[1], "s"),
@@ -82,10 +82,10 @@ def gap_panels(grid: Facets) -> Iterator[tuple[Axes, str, pd.DataFrame]]:
 
 def _kinds(gaps: pd.DataFrame) -> dict[str, Kind]:
     """Of the measures those that the table has; with a corrected gap, that and the plain one alone."""
-    there = [kind for kind in KINDS if f"{kind}_gap" in gaps and gaps[f"{kind}_gap"].notna().any()]
+    there = [kind for kind in LOOKS if f"{kind}_gap" in gaps and gaps[f"{kind}_gap"].notna().any()]
     if "corrected" in there:
         there = [kind for kind in there if kind in ("corrected", "mean")]
-    return {kind: KINDS[kind] for kind in there}
+    return {kind: LOOKS[kind] for kind in there}
 
 
 def _line(ax: Axes, rows: pd.DataFrame, kind: str, shift: float, half: float) -> None:
@@ -95,7 +95,7 @@ def _line(ax: Axes, rows: pd.DataFrame, kind: str, shift: float, half: float) ->
     else:
         errors = half * rows[f"{kind}_gap_se"]  # NaN, where there are no errors, draws no bar
     headline = kind == "corrected" or (kind == "mean" and "corrected_gap" not in rows)
-    look = KINDS[kind].look | ({"linewidth": 1.4} if headline else {"linewidth": 0.9, "linestyle": "--"})
+    look = LOOKS[kind].look | ({"linewidth": 1.4} if headline else {"linewidth": 0.9, "linestyle": "--"})
     ax.errorbar(rows["depth"] + shift, gap, errors, capsize=2, **look)
 
 

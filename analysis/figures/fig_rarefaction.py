@@ -13,7 +13,7 @@ from .stored import StoredRun, each_network
 from .style import PALETTE, Kind, Look, need, styled
 
 NEEDS = ("selectivity_rarefaction.csv",)
-KINDS = {
+MEASURES = {
     "corrected": Kind("corrected index", PALETTE[3], "D"),
     "csi": Kind("index", PALETTE[0], "o", "--"),
     "null": Kind("index, labels permuted", "0.5", "x", ":"),
@@ -30,18 +30,18 @@ def rarefaction(table: pd.DataFrame, note: str = "", width: float | None = None)
         width: inches.
     """
     table = need(table, "rarefaction")
-    handles = [kind.key for kind in KINDS.values()]
+    handles = [kind.key for kind in MEASURES.values()]
     note = f"Bars: standard deviations over draws of images. {note}"
     labels: dict[str, Any] = {"xlabel": "Images of each class", "ylabel": "Mean class selectivity"}
     labels["title"] = pretty(table["network"].iloc[0])
     grid = facets(table, "block", 1.25, 1.6, handles, note, width, 1.4, **labels)
     for ax, _, mine in grid:
-        for name, kind in KINDS.items():
+        for name, kind in MEASURES.items():
             spread = mine[f"mean_{name}_sd"].fillna(0)
             ax.errorbar(mine["images_per_class"], mine[f"mean_{name}"], spread, capsize=1.5, linewidth=1.2, **kind.look)
         ax.set_xscale("log")
         _number(ax, mine["images_per_class"], grid.room)
-    highest = max((table[f"mean_{kind}"] + table[f"mean_{kind}_sd"].fillna(0)).max() for kind in KINDS)
+    highest = max((table[f"mean_{kind}"] + table[f"mean_{kind}_sd"].fillna(0)).max() for kind in MEASURES)
     grid.axes[0, 0].set_ylim(0, 1.05 * highest if highest > 0 else 1)
     return Drawn(grid.figure, grid.axes)
 

@@ -20,7 +20,7 @@ COLUMNS = {"mean": "csi", "crossfit": "csi_crossfit", "corrected": "csi_correcte
 SAMPLES = {"mean": "csi", "crossfit": "crossfit", "corrected": "corrected", "null": "null"}
 """Of `UnitStatistics.samples`, by kind."""
 
-KINDS = ("mean", "excess", "crossfit", "corrected", "matched")
+GAPS = ("mean", "excess", "crossfit", "corrected", "matched")
 """The index as it is, less its null, cross-fitted, corrected for noise, which is the one that is spoken of, and that of
 units which are active on as many images."""
 
@@ -55,7 +55,7 @@ def selectivity_gaps(
         corrected_low, corrected_high (95 % over images, by t), matched_gap, matched_gap_se, matched_overlap,
         stage_blocks, reference_stage_blocks (how many blocks of this one's stage were measured of each network: other
         numbers mean other depths).
-        `selectivity_trend.csv`: network, reference, gap (of `KINDS`), slope (per block of depth), slope_se, slope_low,
+        `selectivity_trend.csv`: network, reference, gap (of `GAPS`), slope (per block of depth), slope_se, slope_low,
         slope_high (95 %, by t); nothing of networks that have blocks of equal name at other depths.
 
     Raises:
@@ -81,7 +81,7 @@ def selectivity_gaps(
             pairs.append(pair)
         if len(pairs) > 1 and not len(at_other_depths(pd.DataFrame(gaps[-len(pairs) :]))):
             place = np.array(list(depths.values()))
-            trends += [{"network": network, "reference": reference} | _trend(kind, place, pairs) for kind in KINDS]
+            trends += [{"network": network, "reference": reference} | _trend(kind, place, pairs) for kind in GAPS]
     return pd.DataFrame(gaps), pd.DataFrame(trends)
 
 

@@ -10,7 +10,7 @@ from scipy.optimize import elementwise
 from ..errors import UsageError
 from ..names import pretty
 from .comparison import (
-    KINDS,
+    GAPS,
     Pair,
     Samples,
     at_other_depths,
@@ -21,7 +21,8 @@ from .comparison import (
     stage_sizes,
     without_claim,
 )
-from .curves import BOOTSTRAP, CURVE, Curves, bootstrapped, holm, quantities
+from .curves import BOOTSTRAP, CURVE, Curves, bootstrapped, quantities
+from .significance import holm
 
 Groups = Mapping[str, Mapping[int, str]]
 """By a group's label, by seed, the labels of its trainings in tables."""
@@ -161,7 +162,7 @@ def training_gaps(
         reference: the group that others are compared with.
 
     Returns:
-        `selectivity_gap_trainings.csv`: network, reference (groups), gap (of `KINDS`), block, depth, then the columns
+        `selectivity_gap_trainings.csv`: network, reference (groups), gap (of `GAPS`), block, depth, then the columns
         of `over_trainings`, stage_blocks, reference_stage_blocks (as of `selectivity_gaps`) and p_holm (over the blocks
         and networks of a kind of gap).
         `selectivity_trend_trainings.csv`: network, reference, gap, the same of the slope per block of depth; nothing
@@ -183,7 +184,7 @@ def training_gaps(
             for _, *both in couples
         ]
         named = {"network": group, "reference": reference}
-        for kind in KINDS:
+        for kind in GAPS:
             values, draws, null = _gathered(pairs, kind)
             about = pd.DataFrame({"block": list(depths), "depth": places})
             sizes = pd.DataFrame([stage_sizes(units, block, *couples[0][1:]) for block in depths])

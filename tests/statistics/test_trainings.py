@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from gelens.errors import UsageError
-from gelens.statistics.comparison import KINDS
+from gelens.statistics.comparison import GAPS
 from gelens.statistics.curves import Curves, areas
 from gelens.statistics.trainings import (
     over_trainings,
@@ -144,7 +144,7 @@ def test_gaps_are_those_of_the_obvious_loop():
         assert np.allclose([row.mean, row.se], [np.mean(each), np.sqrt(variance)])
         mine = seeds[(seeds["gap"] == "corrected") & (seeds["block"] == row.block)].set_index("seed")["value"]
         assert np.allclose(mine.loc[range(4)], each)
-    assert (gaps["trainings"] == 4).all() and set(gaps["gap"]) == set(KINDS)
+    assert (gaps["trainings"] == 4).all() and set(gaps["gap"]) == set(GAPS)
     slope = trends.set_index("gap").loc["corrected"]
     by_depth = gaps[gaps["gap"] == "corrected"].set_index("depth")["mean"]
     assert np.isclose(slope["mean"], np.polyfit(by_depth.index, by_depth, 1)[0])
