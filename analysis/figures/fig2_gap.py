@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..names import pretty
+from ..results.tables import brief_of, title_of
 from ..statistics.samples import half_width
 from .drawn import Drawn, Pictures
 from .facets import Facets, facets
@@ -16,10 +17,10 @@ from .style import PALETTE, Kind, Look, block_ticks, named, need, reach, styled
 
 NEEDS = ("selectivity_gap.csv",)
 LOOKS = {
-    "corrected": Kind("corrected index", PALETTE[3], "D"),
-    "mean": Kind("index", PALETTE[0], "o"),
-    "excess": Kind("index − null", PALETTE[1], "s"),
-    "crossfit": Kind("cross-fitted", PALETTE[2], "^"),
+    "corrected": Kind(brief_of("corrected_gap"), PALETTE[3], "D"),
+    "mean": Kind(brief_of("mean_gap"), PALETTE[0], "o"),
+    "excess": Kind(brief_of("excess_gap"), PALETTE[1], "s"),
+    "crossfit": Kind(brief_of("crossfit_gap"), PALETTE[2], "^"),
 }
 """By the columns' first part; the first there is, is the headline."""
 
@@ -66,7 +67,7 @@ def gap_facets(gaps: pd.DataFrame, handles: Sequence, note: str, width: float | 
         count = row.get("trainings")
         each = "" if count is None else f", {count} training{'' if count == 1 else 's'} each"
         titles[row["network"]] = f"{pretty(row['network'])}\nminus {pretty(row['reference'])}{each}"
-    labels: dict[str, Any] = {"ylabel": "Gap in mean class selectivity", "titles": titles, "lines": 4}
+    labels: dict[str, Any] = {"ylabel": title_of("mean_gap"), "titles": titles, "lines": 4}
     return facets(gaps, "network", 2.4, height, handles, note, width, 3.4, **labels)
 
 

@@ -44,7 +44,7 @@ def selectivity_gap_over_trainings(
 
 
 def pictures(run: StoredRun, look: Look) -> Pictures:
-    gaps = run.table(NEEDS[0])
+    gaps = run.table("selectivity_gap_trainings.csv")
     if not gaps.empty:
-        figure, _ = selectivity_gap_over_trainings(gaps, run.table(NEEDS[1]), run.caption(), look.width)
-        yield "fig2_trainings", figure
+        seeds = run.table("selectivity_gap_seeds.csv")
+        yield "fig2_trainings", selectivity_gap_over_trainings(gaps, seeds, run.caption(), look.width)[0]

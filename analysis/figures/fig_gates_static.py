@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..results.tables import title_of
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
 from .style import PALETTE, Kind, Look, block_ticks, key, need, percent_axis, reach, styled
 
-NEEDS = ("gates_static.csv",)
+NEEDS = {"gates_static.csv": ("top1_low", "top1_high")}
 SUBSTITUTES = {
     "class": Kind("mean of its class", PALETTE[0], "o"),
     "mean": Kind("mean of all", PALETTE[1], "s"),
@@ -34,7 +35,7 @@ def static_gates(points: pd.DataFrame, note: str = "", width: float | None = Non
     whole = points[points["block"] == ""].set_index("network")["top1"]
     replaced = need(points[points["block"] != ""], "static gates")
     handles = [key(kind.name, color=kind.color, marker=kind.marker, markersize=4) for kind in SUBSTITUTES.values()]
-    labels: dict[str, Any] = {"ylabel": "Top-1 accuracy", "title": "A gate's value replaced by"}
+    labels: dict[str, Any] = {"ylabel": title_of("top1"), "title": "A gate's value replaced by"}
     grid = facets(replaced, "network", 2.2, 2.2, handles, note, width, 2.8, **labels)
     for ax, network, mine in grid:
         ax.axhline(whole[network], color="0.4", linewidth=0.8)

@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..results.tables import brief_of, title_of
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
 from .style import THIN, Look, bars_said, colors_of, each_training, key, keys, need, styled
 
-NEEDS = ("taps_blocks.csv",)
+NEEDS = {"taps_blocks.csv": ("mean_corrected", "mean_corrected_se")}
 ORDER = ("branch", "gated", "sum", "output")
 LINES = {"mean_corrected": "-", "mean_csi": ":"}
 """By column its line; the first has bars."""
@@ -34,8 +35,8 @@ def selectivity_by_tap(
     taps = need(taps, "taps")
     there = [tap for tap in ORDER if tap in set(taps["tap"])]
     colors = colors_of(taps["network"].unique())
-    handles = [*keys(colors), key("corrected index", color="0.3"), key("index", color="0.3", linestyle=":")]
-    labels: dict[str, Any] = {"ylabel": "Mean class selectivity", "lines": 0, "sharex": True}
+    handles = [*keys(colors), *(key(brief_of(column), color="0.3", linestyle=line) for column, line in LINES.items())]
+    labels: dict[str, Any] = {"ylabel": title_of("mean_csi"), "lines": 0, "sharex": True}
     grid = facets(taps, "block", 1.3, 1.8, handles, note, width, **labels)
     for ax, block, here in grid:
         for shift, (label, color) in zip(np.linspace(-0.1, 0.1, len(colors)), colors.items(), strict=True):
