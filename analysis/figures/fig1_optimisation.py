@@ -29,7 +29,7 @@ def optimisation(training: pd.DataFrame, note: str = "", width: float | None = N
     if "group" not in training:
         training = training.assign(group=training["network"])
     colors = colors_of(training["group"].unique())
-    said: dict[str, Any] = {"ylabel": title_of("top1_error"), "titles": SPLITS, "lines": 0}
+    said: dict[str, Any] = {"ylabel": title_of("top1_error"), "titles": SPLITS}
     grid = facets(training, "split", 1.3, 2.1, keys(colors), note, width, **said)
     for ax, _, mine in grid:
         for label, several in mine.groupby("group", sort=False):

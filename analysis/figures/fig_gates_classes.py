@@ -42,7 +42,6 @@ def gates_by_class(profiles: pd.DataFrame, note: str = "", width: float | None =
         "xlabel": "Channels, by their mean gate",
         "ylabel": title_of("mean", "gates_classes.csv"),
         "title": pretty(networks[0]),
-        "lines": 0,
     }
     grid = facets(profiles, "block", 2.0, 1.6, handles, note, width, **labels)
     for ax, _, mine in grid:

@@ -8,13 +8,13 @@ import pandas as pd
 
 from ..names import pretty
 from ..results.tables import brief_of
+from ..statistics.lesions import DAMAGES
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun, each_network
 from .style import Look, need, styled
 
 NEEDS = ("lesions_agreement.csv",)
-DAMAGES = ("loss", "loss_own", "loss_others", "logit_own", "accuracy", "accuracy_own")
 BRIEF = {name: brief_of(name) for name in (*DAMAGES, "active_fraction", "mu_max")}
 BRIEF["csi_corrected"] = "csi, corrected"
 """What damages and indices are called; other indices by their names."""
@@ -35,7 +35,7 @@ def lesion_agreement(agreement: pd.DataFrame, note: str = "", width: float | Non
     indices, measures = (list(agreement[name].unique()) for name in ("index", "damage"))
     note = f"{pretty(agreement['network'].iloc[0])}. {note}"
     height = 0.19 * len(indices) + 0.35 + 0.25
-    grid = facets(agreement, "block", 1.7, height, note=note, width=width, lines=0, sharex=True)
+    grid = facets(agreement, "block", 1.7, height, note=note, width=width, sharex=True)
     for ax, _, mine in grid:
         cells = mine.set_index(["index", "damage"])
         values = np.array([[cells.loc[(index, each), "correlation"] for each in measures] for index in indices])

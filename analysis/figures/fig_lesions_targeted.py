@@ -30,7 +30,7 @@ def targeted_lesions(
     targeted = need(targeted, "targeted lesions")
     colors, ticks = colors_of(targeted["network"].unique()), sorted(targeted["k"].unique())
     handles = [*keys(colors), key(brief_of("own"), color="0.3"), key(brief_of("another"), color="0.3", linestyle="--")]
-    labels: dict[str, Any] = {"xlabel": title_of("k"), "ylabel": "Accuracy lost", "lines": 0, "sharex": True}
+    labels: dict[str, Any] = {"xlabel": title_of("k"), "ylabel": "Accuracy lost", "sharex": True}
     grid = facets(targeted, "block", 1.5, 1.7, handles, note, width, **labels)
     for ax, block, here in grid:
         ax.axhline(0, color="0.4", linewidth=0.8)

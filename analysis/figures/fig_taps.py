@@ -36,7 +36,7 @@ def selectivity_by_tap(
     there = [tap for tap in ORDER if tap in set(taps["tap"])]
     colors = colors_of(taps["network"].unique())
     handles = [*keys(colors), *(key(brief_of(column), color="0.3", linestyle=line) for column, line in LINES.items())]
-    labels: dict[str, Any] = {"ylabel": title_of("mean_csi"), "lines": 0, "sharex": True}
+    labels: dict[str, Any] = {"ylabel": title_of("mean_csi"), "sharex": True}
     grid = facets(taps, "block", 1.3, 1.8, handles, note, width, **labels)
     for ax, block, here in grid:
         for shift, (label, color) in zip(np.linspace(-0.1, 0.1, len(colors)), colors.items(), strict=True):
