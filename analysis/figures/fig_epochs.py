@@ -35,8 +35,8 @@ def selectivity_over_training(
     errors = [f"{column}_se" for column in measures if f"{column}_se" in epochs]
     if epochs[errors].notna().any(axis=None):
         note = f"Bands: 95 % intervals over the sampling of images, not of trainings. {note}"
-    shared: dict[str, Any] = {"titles": measures | {"top1": brief_of("top1")}, "sharey": False}
-    grid = facets(epochs, "measure", 1.3, 1.9, keys(colors, paper_name), note, width, **shared)
+    titles = measures | {"top1": brief_of("top1")}
+    grid = facets(epochs, "measure", 1.3, 1.9, keys(colors, paper_name), note, width, titles=titles, sharey=False)
     first = grid.axes[0, 0]
     look: dict[str, Any] = {"marker": marker_of(epochs["epoch"].nunique()), "markersize": 3}
     for ax, column in grid.panels():

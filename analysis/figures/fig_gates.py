@@ -1,7 +1,5 @@
 """What the values of gates vary with, block by block."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -29,8 +27,8 @@ def gate_variance(blocks: pd.DataFrame, note: str = "", width: float | None = No
         width: inches.
     """
     handles = [key(brief_of(column), color=color, linewidth=5) for column, color in SHARES.items()]
-    shared: dict[str, Any] = {"each": 2.6, "ylabel": "Share of variance"}
-    grid = facets(need(blocks, "gates"), "network", 2.0, 2.0, handles, note, width, **shared)
+    blocks = need(blocks, "gates")
+    grid = facets(blocks, "network", 2.0, 2.0, handles, note, width, 2.6, ylabel="Share of variance")
     for ax, _, mine in grid:
         below = np.zeros(len(mine))
         for column, color in SHARES.items():

@@ -41,11 +41,11 @@ def selectivity_by_level(
         handles.append(key(brief_of("mean_label_null"), color=PALETTE[1], linestyle=":"))
     said = "Bars: 95 % intervals over images." if table["mean_csi_se"].notna().any() else ""
     labels: dict[str, Any] = {
-        "xlabel": title_of("level") + ": " + brief_of("groups"),
+        "xlabel": f"{title_of('level')}: {brief_of('groups')}",
         "ylabel": title_of("mean_csi"),
+        "title": pretty(table["network"].iloc[0]),
         "sharex": True,
     }
-    labels["title"] = pretty(table["network"].iloc[0])
     grid = facets(table, "block", 1.25, 1.6, handles, f"{said} {note}", width, 1.7, **labels)
     for ax, _, here in grid:
         mine = here.set_index("level").reindex(sizes.index)

@@ -13,16 +13,12 @@ from .facets import facets
 from .stored import StoredRun, each_network
 from .style import PALETTE, Kind, Look, need, styled
 
-NEEDS = {
-    "selectivity_rarefaction.csv": (
-        *("mean_csi_sd", "mean_null", "mean_null_sd", "mean_corrected", "mean_corrected_sd"),
-    )
-}
 MEASURES = {
     "mean_corrected": Kind(brief_of("mean_corrected"), PALETTE[3], "D"),
     "mean_csi": Kind(brief_of("mean_csi"), PALETTE[0], "o", "--"),
     "mean_null": Kind(brief_of("mean_null"), "0.5", "x", ":"),
 }
+NEEDS = {"selectivity_rarefaction.csv": (*MEASURES, *(f"{name}_sd" for name in MEASURES))}
 
 
 @styled
@@ -37,8 +33,11 @@ def rarefaction(table: pd.DataFrame, note: str = "", width: float | None = None)
     table = need(table, "rarefaction")
     handles = [kind.key for kind in MEASURES.values()]
     note = f"Bars: standard deviations over draws of images. {note}"
-    labels: dict[str, Any] = {"xlabel": title_of("images_per_class"), "ylabel": title_of("mean_csi")}
-    labels["title"] = pretty(table["network"].iloc[0])
+    labels: dict[str, Any] = {
+        "xlabel": title_of("images_per_class"),
+        "ylabel": title_of("mean_csi"),
+        "title": pretty(table["network"].iloc[0]),
+    }
     grid = facets(table, "block", 1.25, 1.6, handles, note, width, 1.4, **labels)
     for ax, _, mine in grid:
         for name, kind in MEASURES.items():

@@ -1,7 +1,5 @@
 """Where selectivity arises: the mean index of each block from tap to tap."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -11,10 +9,10 @@ from .facets import facets
 from .stored import StoredRun
 from .style import THIN, Look, bars_said, colors_of, each_training, key, keys, need, styled
 
-NEEDS = {"taps_blocks.csv": ("mean_corrected", "mean_corrected_se")}
 ORDER = ("branch", "gated", "sum", "output")
 LINES = {"mean_corrected": "-", "mean_csi": ":"}
 """By column its line; the first has bars."""
+NEEDS = {"taps_blocks.csv": (*LINES, "mean_corrected_se")}
 
 
 @styled
@@ -36,8 +34,7 @@ def selectivity_by_tap(
     there = [tap for tap in ORDER if tap in set(taps["tap"])]
     colors = colors_of(taps["network"].unique())
     handles = [*keys(colors), *(key(brief_of(column), color="0.3", linestyle=line) for column, line in LINES.items())]
-    labels: dict[str, Any] = {"ylabel": title_of("mean_csi"), "sharex": True}
-    grid = facets(taps, "block", 1.3, 1.8, handles, note, width, **labels)
+    grid = facets(taps, "block", 1.3, 1.8, handles, note, width, ylabel=title_of("mean_csi"), sharex=True)
     for ax, block, here in grid:
         for shift, (label, color) in zip(np.linspace(-0.1, 0.1, len(colors)), colors.items(), strict=True):
             mine = here[here["network"] == label].set_index("tap").reindex(there)
