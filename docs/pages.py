@@ -30,12 +30,7 @@ def write_names(path: Path) -> None:
 
 def write_tables(path: Path) -> None:
     """The reference of every table that is written, as it is declared."""
-    lines = [
-        "# Tables",
-        "",
-        "Every table of a run's folder and its columns; those in *italics* it may lack. A column of",
-    ]
-    lines += ["one name is the same thing in every table that does not say otherwise here.", ""]
+    lines = ["# Tables", "", "Every table of a run's folder, and its columns; those in *italics* it may lack.", ""]
     for name, table in TABLES.items():
         lines += [f"## {name}", "", f"A row for {table.row}.", "", "| column | | type | unit |", "|---|---|---|---|"]
         for column in table.columns:
