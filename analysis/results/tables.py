@@ -154,8 +154,8 @@ TABLES = {
     "operators.csv": _table("a step of an operator", "operator part step channels height width"),
     "pruning.csv": _table(
         "a point of a curve",
-        "network block score order scope ratio top1",
-        "fill per_image dropped images top1_low top1_high top5 dropped_at",
+        "network block score order scope ratio top1 top1_low top1_high",
+        "fill per_image dropped images top5 dropped_at",
     ),
     "pruning_classes.csv": _table(
         "a class at a point of a curve", f"network block {_CURVE} order ratio class name images top1"
@@ -307,19 +307,18 @@ def check_table(name: str, table: pd.DataFrame, needed: Iterable[str] = ()) -> N
         needed: columns that it must have beside those that it is declared to.
     """
     declared = TABLES.get(name, _UNDECLARED)
-    needed = [*declared.needed, *needed]
+    needed = {*declared.needed, *needed}
     if table.empty and not len(table.columns):
         return
-    for each in needed:
-        if each not in table:
-            raise ValueError(f"it has no column `{each}`")
-    for each in needed if len(table) else ():
-        if each in (COLUMNS | declared.own) and declared.column(each).type == "name":
+    if missing := sorted(needed - set(table)):
+        raise ValueError(f"it has no column `{missing[0]}`")
+    for each in declared.columns if len(table) else ():
+        if each not in table or declared.column(each).type in ("name", "bool"):
             continue
         values = table[each]
         if not pd.api.types.is_numeric_dtype(values):
             strange = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
             found = f" such as `{str(strange.iloc[0])[:40]}`" if len(strange) else ""
             raise ValueError(f"its column `{each}` has other values than numbers{found}")
-        if values.abs().max() > 1e15:
+        if each in needed and values.abs().max() > 1e15:
             raise ValueError(f"its column `{each}` has the value {values.abs().max():g}, which cannot be meant")

@@ -45,12 +45,19 @@ def test_figures_need_what_tables_have():
             assert name.endswith(".npz") or set(columns) <= set(TABLES[name].columns)
 
 
-def test_a_column_that_somebody_needs_is_there_and_of_numbers():
-    table = pd.DataFrame({"network": ["a"], "block": ["b"], "unit": [1], "csi": [0.5], "csi_null": ["high"]})
-    check_table("selectivity.csv", table)
-    with pytest.raises(ValueError, match=r"column `csi_null` has other values than numbers such as `high`"):
-        check_table("selectivity.csv", table, ["csi_null"])
-    with pytest.raises(ValueError, match="it has no column `csi_crossfit`"):
-        check_table("selectivity.csv", table, ["csi_crossfit"])
-    check_table("selectivity.csv", table.assign(top_class_name="a"), ["top_class_name"])
+def test_a_column_that_somebody_needs_is_there_and_numbers_are_numbers():
+    row = {"network": "a", "block": "b", "unit": 1, "csi": 0.5, "top_class_name": "cat", "mine": "text"}
+    table = pd.DataFrame([row])
+    check_table("selectivity.csv", table, ["mine", "top_class_name"])
+    check_table("of_another_package.csv", table, ["mine", "csi"])
+    for name in ("selectivity.csv", "of_another_package.csv"):
+        with pytest.raises(ValueError, match="it has no column `csi_crossfit`"):
+            check_table(name, table, ["csi_crossfit"])
+    with pytest.raises(ValueError, match="it has no column `unit`"):
+        check_table("selectivity.csv", table.drop(columns="unit"))
+    with pytest.raises(ValueError, match="column `csi_null` has other values than numbers such as `high`"):
+        check_table("selectivity.csv", table.assign(csi_null="high"))
+    check_table("selectivity.csv", table.assign(mu_max=1e16))
+    with pytest.raises(ValueError, match=r"column `mu_max` has the value 1e\+16, which cannot be meant"):
+        check_table("selectivity.csv", table.assign(mu_max=1e16), ["mu_max"])
     assert "top_class_name" in NAMES and "csi" not in NAMES
