@@ -1,4 +1,4 @@
-"""The pages of the command line and of `gelens` itself, from the commands and names that there are."""
+"""The pages of the command line, of `gelens` itself and of tables, from what there is of them."""
 
 import inspect
 import re
@@ -10,6 +10,7 @@ import click
 import gelens
 from gelens.cli import main
 from gelens.cli.group import OWN, TALK
+from gelens.results.tables import TABLES
 
 
 def write_names(path: Path) -> None:
@@ -24,6 +25,19 @@ def write_names(path: Path) -> None:
         lines += [f"## {title}", "", "```{eval-rst}", *(f".. {directive}:: gelens.{name}" for name in names), "```", ""]
     modules = [f"`gelens.{name}`" for name, each in found.items() if inspect.ismodule(each)]
     lines += ["## Modules", "", f"{', '.join(modules)} are on [the next page](rooms.md).", ""]
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def write_tables(path: Path) -> None:
+    """The reference of every table that is written, as it is declared."""
+    lines = ["# Tables", "", "Every table of a run's folder, and its columns; those in *italics* it may lack.", ""]
+    for name, table in TABLES.items():
+        lines += [f"## {name}", "", f"A row for {table.row}.", "", "| column | | type | unit |", "|---|---|---|---|"]
+        for column in table.columns:
+            told = table.column(column)
+            code = f"`{column}`" if column in table.needed else f"*`{column}`*"
+            lines.append(f"| {code} | {_cell(told.title)} | {told.type} | {told.unit} |")
+        lines.append("")
     path.write_text("\n".join(lines), encoding="utf-8")
 
 

@@ -15,7 +15,8 @@ from scipy import stats
 
 from gelens.randomness import poisson_weights
 from gelens.statistics.comparison import KINDS, slope_weights
-from gelens.statistics.curves import BOOTSTRAP, Curves, bootstrapped, holm, quantities
+from gelens.statistics.curves import BOOTSTRAP, Curves, bootstrapped, quantities
+from gelens.statistics.significance import holm
 from gelens.statistics.trainings import Groups, over_trainings, paired, with_holm
 
 AGREE, DISAGREE, UNKNOWN = "agree", "disagree", "cannot tell"
