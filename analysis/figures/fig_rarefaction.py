@@ -24,8 +24,9 @@ NEEDS = {"selectivity_rarefaction.csv": (*MEASURES, *(f"{name}_sd" for name in M
 
 @styled
 def rarefaction(table: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
-    """A network's mean index and sparseness against images a class, a panel a block: the index also corrected, and under
-    permutation.
+    """A network's mean index and sparseness against images a class, a panel a block.
+
+    The index is also drawn corrected, and under permutation of the labels.
 
     Args:
         table: rows of `selectivity_rarefaction.csv`, of one network.

@@ -263,7 +263,7 @@ def test_groups_are_classes_of_their_own(tmp_path):
 
 
 def test_what_cannot_be_computed_is_refused_before_it_is_begun():
-    with pytest.raises(UsageError, match=r"no index `area`.*csi, precision, ccmas, auc, mi"):
+    with pytest.raises(UsageError, match=r"no index `area`.*csi, sparseness, precision, ccmas, auc, mi"):
         Statistics(indices=["area"])
     with pytest.raises(UsageError, match="-1 permutations cannot be"):
         Statistics(permutations=-1)
