@@ -259,18 +259,6 @@ def _thumbnail(image: Image.Image, name: str) -> str:
     )
 
 
-def image_differences(before: Mapping, now: Mapping) -> str:
-    """In words, how the images of two `ImageData.parts` differ.
-
-    >>> image_differences({"images": 3, "names": "a", "labels": "b"}, {"images": 3, "names": "a", "labels": "c"})
-    'the same number of images (3), but other labels'
-    """
-    if before.get("images") != now.get("images"):
-        return f"{before.get('images')} images, now {now.get('images')}"
-    others = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return f"the same number of images ({now.get('images')}), but other {' and '.join(others)}"
-
-
 def in_rgb(image: Image.Image) -> Image.Image:
     """Any image in RGB, as torchvision and timm have it: transparency dropped, EXIF's orientation not applied.
 

@@ -16,6 +16,7 @@ from ..errors import RunError, UsageError, plain, unknown
 from ..untrusted import Fields, Listed, Whose, allowance, check_archive, load_arrays, open_regular, parse_json
 from . import mindspore
 from .checkpoint_series import file_and_part
+from .groups import LONGEST_SEED
 from .preprocessing import CROP_MODES, Preprocessing
 
 State = dict[str, torch.Tensor]
@@ -30,8 +31,6 @@ LARGEST = 2**33
 
 LARGEST_SIDE = 4096
 """Pixels of an image's side as a network is shown it: a batch of 64 has 3 GiB of bytes there."""
-LONGEST_SEED = 100
-"""Characters of a training's seed, as a file says it."""
 _INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "hamming", "lanczos")
 PREPROCESSING = Fields(
     {

@@ -20,9 +20,10 @@ from torchvision.datasets import ImageFolder
 
 from gelens.data import batches, checked, imagenet, load_data
 from gelens.data.checking import bad_images
-from gelens.data.datasets import image_differences, in_rgb
+from gelens.data.datasets import in_rgb
 from gelens.data.forms import FORMS
 from gelens.data.names import Names
+from gelens.differences import image_differences
 from gelens.errors import RunError, UsageError
 from tests.commands.test_cli import run
 
