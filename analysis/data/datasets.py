@@ -19,8 +19,8 @@ from ..errors import RunError, UsageError, plain
 from ..randomness import hashes
 from . import imagenet
 from .classes import distinct
-from .names import Names
-from .pictures import UNREADABLE, decoding
+from .decoding import UNREADABLE, decoding
+from .identifiers import Names
 
 SPLITS = ("train", "val", "test")
 """The splits that a reference can name. Folders are taken for splits where there is one of train or val."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..ablation.gates import GateAblation, Substitute
+from ..ablation.substitutes import GateAblation, Substitute
 from ..anatomy.sites import Site, common_name, find_sites
 from ..devices import to_device
 from ..errors import UsageError
