@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import RunError, UsageError, difference, plain
+from ..differences import difference
+from ..errors import RunError, UsageError, plain
 from ..files import atomic_path, clear_unfinished, file_hash, is_ours, only_writer, remove_lock
 from ..untrusted import LARGEST_TEXT, check_regular, conform, read_json
 from .columns import NAMES
