@@ -6,8 +6,8 @@ import pandas as pd
 from ..errors import UsageError
 from ..names import listed, paper_name, pretty
 from ..recording import Recording
-from ..statistics.curves import holm
 from ..statistics.lesions import class_orders, lesion_tables, targeted_table
+from ..statistics.significance import holm
 from ..statistics.trainings import Groups, pooled
 
 
