@@ -23,6 +23,9 @@ from gelens.results.run import read_record, read_table
 from gelens.statistics.power import TABLES, claims_of, power
 from studies.trainings import HERE, Measurement, Study, is_finished, study_named
 
+PAGES = HERE
+"""Where each study's page.md and protocol.md lie, in its folder."""
+
 NOTHING = "*Nothing yet: the trainings that it takes are not finished.*"
 
 SHOWN = ["claim", "network", "reference", "score", "metric", "statistic", "trainings", "mean", "low", "high", "p_holm"]
@@ -82,8 +85,7 @@ def markdown(table: pd.DataFrame) -> str:
 def write_page(study: Study, folders: Mapping[str, Path], weights: Path, into: Path, data: str) -> None:
     """README.md, results/ and figures/ of what was measured."""
     for name in ("results", "figures"):
-        shutil.rmtree(into / name, ignore_errors=True)
-        (into / name).mkdir(parents=True)
+        (into / name).mkdir(parents=True, exist_ok=True)
     words = {}
     for measurement in study.measurements:
         folder = folders.get(measurement.name)
@@ -113,10 +115,10 @@ def write_page(study: Study, folders: Mapping[str, Path], weights: Path, into: P
         "finished": f"{len(trainings)} of {planned} trainings are finished",
         "command": f"python -m studies.measure {study.name} --data {data.partition(':')[0]}:DIR",
     }
-    protocol = HERE / study.name / "protocol.md"
+    protocol = PAGES / study.name / "protocol.md"
     if protocol.is_file():
         words["protocol"] = f"[protocol](protocol.md), SHA-256 `{file_hash(protocol)}`"
-    page = Template((HERE / study.name / "page.md").read_text(encoding="utf-8")).substitute(words)
+    page = Template((PAGES / study.name / "page.md").read_text(encoding="utf-8")).substitute(words)
     (into / "README.md").write_text(page, encoding="utf-8")
 
 
