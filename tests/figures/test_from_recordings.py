@@ -56,7 +56,7 @@ def rarefactions(network: str, blocks, sizes) -> pd.DataFrame:
     for block in blocks:
         for size in sizes:
             row = {"network": network, "block": block, "depth": 1, "images_per_class": size, "draws": 10}
-            for kind, value in (("csi", 0.3 + 1 / size), ("null", 1 / size), ("corrected", 0.3)):
+            for kind, value in (("csi", 0.3 + 1 / size), ("null", 1 / size), ("corrected", 0.3), ("sparseness", 0.2)):
                 row |= {f"mean_{kind}": value, f"mean_{kind}_sd": 0.01}
             rows.append(row)
     return pd.DataFrame(rows)
@@ -109,7 +109,7 @@ def gated(networks, blocks) -> dict[str, pd.DataFrame]:
                 told = {"unit": unit, "class": label, "class_name": "cat" if label else "all classes"}
                 rows["gates_classes"].append(where | told | {"mean": 0.4 + 0.1 * unit, "sd": 0.1})
             rows["gates_static"] += [where | {"gate": gate} | ends("top1", 0.8) for gate in ("class", "mean", "one")]
-            means = {"mean_csi": 0.3, "mean_corrected": 0.2, "mean_corrected_se": 0.01}
+            means = {"mean_csi": 0.3, "mean_sparseness": 0.2, "mean_sparseness_se": 0.01}
             rows["taps_blocks"] += [where | {"tap": tap} | means for tap in ("branch", "gated", "sum", "output")]
             rows["lesions_targeted"] += [where | {"k": k} | ends("own", 0.2) | ends("another", 0.1) for k in (1, 4)]
             for index, damage in product(dict.fromkeys((*OF_UNITS, *INDICES)), DAMAGES):
