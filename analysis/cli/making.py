@@ -44,6 +44,7 @@ from .program import ALL, PREPARE, main
     "--of",
     "selectivity_of",
     multiple=True,
+    metavar="BLOCK",
     default=("layer3",),
     show_default=True,
     help="Stages or blocks that it is of.",

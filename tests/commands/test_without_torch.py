@@ -43,7 +43,7 @@ def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     inputs = Inputs(["mini_resnet_se", "mini_resnet_ge_theta_minus"], "digits", limit=40, untrained=True)
     networks = inputs.load_networks()
-    images = inputs.load_data(networks)
+    images = inputs.load_data()
     options = SweepOptions(device="cpu", progress=False)
     blocks = ["layer3.0"]
     requests = {label: Request(network, blocks, TAPS) for label, network in networks.items()}
