@@ -21,7 +21,7 @@ from .networks.facts import network_facts
 from .networks.weights import network_card
 from .recording import Recording
 from .statistics import PERMUTATIONS, REPLICATES
-from .subjects import Networks, fit_classes, label_networks
+from .subjects import Networks, fit_classes, label_networks, trained_networks
 from .sweep.passing import SweepOptions, network_input, prepared, settle_format
 from .tables.evaluation import chance_sentences
 
@@ -40,6 +40,7 @@ def record(
     options: SweepOptions | None = None,
     resume: bool = False,
     classes_by_position: bool = False,
+    untrained: bool = False,
 ) -> Recording:
     """Record what networks do with every image: predictions, and the activity of blocks' units at some taps.
 
@@ -54,8 +55,9 @@ def record(
         options: how the pass is run.
         resume: go on with an unfinished recording in `out`.
         classes_by_position: class k of the images is output k, whatever it is called.
+        untrained: measure references without weights, with random ones.
     """
-    labelled = label_networks(networks)
+    labelled = trained_networks(networks, untrained)
     data = fit_classes(labelled.values(), load_data(data), classes_by_position)
     requests = {
         label: Request(network, resolve_blocks(network, stage, blocks), taps, rectify)
@@ -70,6 +72,7 @@ def evaluate(
     data=None,
     options: SweepOptions | None = None,
     classes_by_position: bool = False,
+    untrained: bool = False,
 ) -> pd.DataFrame:
     """Top-1 and top-5 error of networks on data: the columns of `evaluation.csv`, errors in percent.
 
@@ -78,8 +81,9 @@ def evaluate(
         data: a reference, or a torch Dataset or sequential DataLoader of (image, label).
         options: how the pass is run; its fields, such as `device`, can be given as they are, too.
         classes_by_position: class k of the images is output k, whatever it is called.
+        untrained: measure references without weights, with random ones.
     """
-    result = ask(Evaluation(), networks, data, options, classes_by_position)
+    result = ask(Evaluation(), networks, data, options, classes_by_position, untrained)
     assert result.recording is not None
     for sentence in chance_sentences(result.recording, result["evaluation"]):
         log.warning("%s", sentence)
@@ -98,6 +102,7 @@ def selectivity(
     permutations: int = PERMUTATIONS,
     replicates: int = REPLICATES,
     rectify: bool = False,
+    untrained: bool = False,
 ) -> pd.DataFrame:
     """Class selectivity of every unit of a stage's blocks: the columns of `selectivity.csv`.
 
@@ -115,6 +120,7 @@ def selectivity(
         permutations: of the labels, for the null.
         replicates: of the bootstrap over images.
         rectify: take the positive part of signed activities.
+        untrained: measure references without weights, with random ones.
     """
     names = [indices] if isinstance(indices, str) else list(dict.fromkeys(indices))
     analysis = Selectivity(
@@ -126,7 +132,9 @@ def selectivity(
         permutations=permutations,
         replicates=replicates,
     )
-    return ask(analysis, networks, data, options)["selectivity_indices" if names else "selectivity"]
+    return ask(analysis, networks, data, options, untrained=untrained)[
+        "selectivity_indices" if names else "selectivity"
+    ]
 
 
 @with_options
@@ -149,6 +157,7 @@ def pruning(
     rows: int | None = None,
     compiled: bool = False,
     classes_by_position: bool = False,
+    untrained: bool = False,
 ) -> pd.DataFrame:
     """Accuracy after dropping feature maps: the columns of `pruning.csv`, accuracies as fractions.
 
@@ -159,6 +168,7 @@ def pruning(
         means_from: other images than `data`, for the fill "mean" and for one order for all (`per_image=False`).
         selectivity: a table of `gelens.selectivity` of these networks on other images, for the score "selectivity".
         classes_by_position: class k of the images is output k, whatever it is called.
+        untrained: measure references without weights, with random ones.
     """
     analysis = Pruning(
         stage=stage,
@@ -176,7 +186,7 @@ def pruning(
         rows=rows,
         compiled=compiled,
     )
-    return ask(analysis, networks, data, options, classes_by_position)["pruning"]
+    return ask(analysis, networks, data, options, classes_by_position, untrained)["pruning"]
 
 
 def describe(network: nn.Module | str) -> pd.Series:

@@ -11,7 +11,7 @@ import pandas as pd
 from ..data import load_data
 from ..errors import UsageError, unknown
 from ..recording import Recording, open_recording
-from ..subjects import Networks, fit_classes, label_networks
+from ..subjects import Networks, fit_classes, trained_networks
 from ..sweep.passing import SweepOptions
 from .analysis import Analysis, default_of, options_of
 from .requests import record_requests
@@ -55,6 +55,7 @@ def ask(
     data=None,
     options: SweepOptions | None = None,
     classes_by_position: bool = False,
+    untrained: bool = False,
 ) -> Result:
     """Run an analysis.
 
@@ -65,6 +66,7 @@ def ask(
         data: a reference, or a torch Dataset or sequential DataLoader of (image, label).
         options: how the pass is run.
         classes_by_position: class k of the images is output k, whatever it is called.
+        untrained: measure references without weights, with random ones.
 
     Raises:
         UsageError: it cannot be made of these.
@@ -73,7 +75,7 @@ def ask(
     if not recordings:
         if data is None:
             raise UsageError(f"{analysis.name} measures networks on images: give data, such as digits, or a recording")
-        labelled = label_networks(networks)  # type: ignore[arg-type]  # no recording is among them
+        labelled = trained_networks(networks, untrained)  # type: ignore[arg-type]  # no recording is among them
         images = fit_classes(labelled.values(), load_data(data), classes_by_position)
         requests = asked(analysis, labelled, images, options or SweepOptions())
         recordings = [record_requests(requests, images, options)]
@@ -127,10 +129,10 @@ def function_of(kind: type[Analysis], module: str) -> Callable[..., Result]:
     own = options_of(kind)
     known = [each.name for each in own]
 
-    def function(networks, data=None, *, options=None, classes_by_position=False, **chosen) -> Result:
+    def function(networks, data=None, *, options=None, classes_by_position=False, untrained=False, **chosen) -> Result:
         if strange := [name for name in chosen if name not in known]:
             raise TypeError(f"{kind.name}: {unknown('argument', strange[0], known)}")
-        return ask(kind(**chosen), networks, data, options, classes_by_position)
+        return ask(kind(**chosen), networks, data, options, classes_by_position, untrained)
 
     usual = [each for name, each in inspect.signature(function).parameters.items() if name != "chosen"]
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -151,6 +153,7 @@ def _documented(kind: type[Analysis], options: Mapping) -> str:
         "    data: a reference, or a torch Dataset or sequential DataLoader of (image, label).",
         "    options: how the pass is run; its fields, such as device, can be given as they are, too.",
         "    classes_by_position: class k of the images is output k, whatever it is called.",
+        "    untrained: measure references without weights, with random ones.",
     ]
     for each, how in options.items():
         help = how.help.partition("  [default")[0].removesuffix(".")

@@ -44,8 +44,8 @@ def choices(reference: Reference) -> dict[str, tuple[str, str]]:
             result.setdefault(full.partition(".")[2], ("timm", full))
     theirs = name if library == "torchvision" else TORCHVISION_NETWORKS.get(reference.name)
     if theirs:
-        for weights in torchvision.models.get_model_weights(theirs):
-            result[weights.name] = ("torchvision", theirs)
+        for weights in torchvision.models.get_model_weights(theirs).__members__:  # DEFAULT is another name of one
+            result[weights] = ("torchvision", theirs)
     return result
 
 
