@@ -132,9 +132,8 @@ def selectivity(
         permutations=permutations,
         replicates=replicates,
     )
-    return ask(analysis, networks, data, options, untrained=untrained)[
-        "selectivity_indices" if names else "selectivity"
-    ]
+    result = ask(analysis, networks, data, options, untrained=untrained)
+    return result["selectivity_indices" if names else "selectivity"]
 
 
 @with_options

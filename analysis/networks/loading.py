@@ -37,7 +37,7 @@ def load_network(reference: str | Reference | nn.Module, *, pretrained: bool = F
     Args:
         reference: `NAME[:key=value,…][@WEIGHTS]`, see `gelens.networks.references`; WEIGHTS is a file of any layout
             that `gelens.networks.checkpoints` knows, a name published by timm or torchvision, such as `a1_in1k`, or
-            one of weights that come with gelens, `cifar10`.
+            one of weights that come with gelens, `cifar10`. `timm/NAME.TAG` and `timm/hf-hub:REPO` are as timm has them.
             A module is returned as it is, without what wraps it (`gelens.networks.wrappers`).
         pretrained: load the weights that timm or torchvision give by default, where the reference names none.
         defaults: settings for a catalogue network that the reference and its weights may override, such as `classes`.
@@ -64,12 +64,15 @@ def load_network(reference: str | Reference | nn.Module, *, pretrained: bool = F
     foreign = library in ("timm", "torchvision") and name != ""
     of_catalogue = not foreign and ".py:" not in reference.name
     _check_settings(reference.name, catalogue.settings_of(reference.name) if of_catalogue else (), defaults)
-    if foreign:
+    on_hub = foreign and ":" in reference.name
+    if foreign and not on_hub:
         _check_library_name(library, name, reference)
-    if pretrained and reference.weights is None:
+    if pretrained and not on_hub and reference.weights is None:
         reference = reference.with_weights(_published_by_default(library, name, reference))
     checkpoint = _checkpoint(reference)
-    if foreign:
+    if on_hub:
+        network, known = _hub_network(reference)
+    elif foreign:
         network, known = _library_network(library, name, reference)
     elif ".py:" in reference.name:
         network, known = _factory_network(reference)
@@ -232,7 +235,9 @@ def _library_network(library: str, name: str, reference: Reference) -> tuple[nn.
     if library == "timm":
         import timm
 
-        network = timm.create_model(name)
+        tagged = reference.weights is not None and published.is_tag(reference.weights)
+        # named in full, so that its outputs are as the weights have them
+        network = timm.create_model(published.choices(reference)[str(reference.weights)][1] if tagged else name)
         preprocessing = from_timm(network)
     else:
         import torchvision
@@ -242,6 +247,14 @@ def _library_network(library: str, name: str, reference: Reference) -> tuple[nn.
         preprocessing = from_torchvision(first)
     notes = [UNTRAINED] if reference.weights is None else []
     return network, {"reference": reference.name, "preprocessing": preprocessing, "notes": notes, "class_names": ()}
+
+
+def _hub_network(reference: Reference) -> tuple[nn.Module, Known]:
+    network = published.from_hub(reference)
+    names = getattr(network, "pretrained_cfg", {}).get("label_names") or ()
+    notes = [f"weights {reference.name.partition(':')[2]} from the hub, by timm"]
+    known: Known = {"reference": reference.name, "preprocessing": from_timm(network), "notes": notes}
+    return network, known | {"class_names": tuple(map(str, names))}
 
 
 def _factory_network(reference: Reference) -> tuple[nn.Module, Known]:

@@ -130,9 +130,7 @@ def test_an_analysis_asks_for_no_more_than_its_options():
     assert option(3, "x", least=1).metadata["option"].least == 1
 
 
-@pytest.mark.parametrize(
-    "ask", [gelens.evaluate, gelens.selectivity, gelens.pruning, gelens.rarefaction, gelens.record]
-)
+@pytest.mark.parametrize("ask", [gelens.evaluate, gelens.selectivity, gelens.pruning, gelens.gates, gelens.record])
 @pytest.mark.parametrize("networks", [PLAIN, {"mine": PLAIN}, ["timm/resnet18"], (PLAIN,)])
 def test_a_reference_without_weights_is_refused_unless_random_ones_are_meant(ask, networks):
     with pytest.raises(UsageError, match="untrained=True"):
@@ -140,6 +138,7 @@ def test_a_reference_without_weights_is_refused_unless_random_ones_are_meant(ask
 
 
 def test_random_weights_that_are_meant_are_measured(caplog):
+    caplog.set_level("WARNING", "gelens")
     assert len(gelens.evaluate(PLAIN, make_data(8), untrained=True, **HOW)) == 1
     assert "random weights" not in caplog.text
     gelens.evaluate(gelens.load_network(PLAIN), make_data(8), **HOW)

@@ -124,7 +124,7 @@ def test_an_argument_that_is_no_setting_is_a_type_error(reference, settings):
         load_network(reference, **{settings: 3})
 
 
-@pytest.mark.parametrize("library, tag", [("timm", "a1_in1k"), ("torchvision", "DEFAULT")])
+@pytest.mark.parametrize("library, tag", [("timm", "a1_in1k"), ("torchvision", "IMAGENET1K_V1")])
 def test_pretrained_is_what_the_library_gives_by_default(library, tag, monkeypatch):
     """The download replaced by random weights, everything around it is real."""
     theirs = [timm.create_model("resnet18"), torchvision.models.resnet18()][library == "torchvision"]
@@ -142,5 +142,5 @@ def test_pretrained_is_what_the_library_gives_by_default(library, tag, monkeypat
 def test_pretrained_of_no_library_is_refused():
     with pytest.raises(UsageError, match="write thin_resnet50_se@"):
         load_network("thin_resnet50_se", pretrained=True)
-    with pytest.raises(UsageError, match="timm publishes no weights of resnet10t_nothing|no timm network"):
-        load_network("timm/resnet10t_nothing", pretrained=True)
+    with pytest.raises(UsageError, match="timm publishes no weights of seresnet18: write timm/seresnet18@FILE"):
+        load_network("timm/seresnet18", pretrained=True)
