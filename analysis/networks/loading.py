@@ -37,7 +37,7 @@ def load_network(reference: str | Reference | nn.Module, *, pretrained: bool = F
     Args:
         reference: `NAME[:key=value,…][@WEIGHTS]`, see `gelens.networks.references`; WEIGHTS is a file of any layout
             that `gelens.networks.checkpoints` knows, a name published by timm or torchvision, such as `a1_in1k`, or
-            one of weights that come with gelens, `cifar10`. `timm/NAME.TAG` and `timm/hf-hub:REPO` are as timm has them.
+            one of weights that come with gelens, `cifar10`. timm's own `timm/NAME.TAG` and `timm/hf-hub:REPO` do, too.
             A module is returned as it is, without what wraps it (`gelens.networks.wrappers`).
         pretrained: load the weights that timm or torchvision give by default, where the reference names none.
         defaults: settings for a catalogue network that the reference and its weights may override, such as `classes`.
