@@ -19,12 +19,12 @@ RANKS = [
     {"figures"},  # from a run's folder, whose reading is results'
     {"recording", "ablation"},
     {"probes", "training", "tables"},
+    {"report"},
     {"sweep"},
     {"subjects"},
     {"analyses"},
-    {"api", "recorder"},
-    {"report"},
     {"commands"},
+    {"api", "recorder"},
     {"cli"},
 ]
 """The rooms of the house, the earliest first: modules or packages of the package."""

@@ -15,6 +15,8 @@ class Rarefaction(Activities):
 
     name: ClassVar = "rarefaction"
     example: ClassVar = "gelens rarefaction runs/selectivity"
+    table: ClassVar = "selectivity_rarefaction"
+    figure: ClassVar = "fig_rarefaction"
 
     draws: int = option(10, "Of images, at each number of them.", least=1, section=OWN)
 

@@ -15,6 +15,8 @@ class Taps(Rectified, Selective, OfBlocks):
 
     name: ClassVar = "taps"
     example: ClassVar = "gelens taps thin_resnet50_se@cifar10 --data cifar10"
+    table: ClassVar = "taps_blocks"
+    figure: ClassVar = "fig_taps"
     states_parts: ClassVar = True
 
     def requests(self, networks, images, others=None):
