@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from itertools import accumulate, cycle
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,6 +24,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..errors import UsageError
 from ..names import paper_name, pretty
+
+Arguments, Given = ParamSpec("Arguments"), TypeVar("Given")
+"""Of a function that draws."""
 
 COLUMN, WIDTH = 3.3, 7.0
 """Inches: a figure in one column, and across both."""
@@ -68,11 +71,11 @@ class Look:
     bins: int | None = None
 
 
-def styled(draw: Callable) -> Callable:
+def styled(draw: Callable[Arguments, Given]) -> Callable[Arguments, Given]:
     """The project's style for all that a function draws, and for nothing else."""
 
     @wraps(draw)
-    def in_style(*args, **options):
+    def in_style(*args: Arguments.args, **options: Arguments.kwargs) -> Given:
         with plt.rc_context(STYLE):
             return draw(*args, **options)
 

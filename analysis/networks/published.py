@@ -149,7 +149,7 @@ def _from_torchvision(reference: Reference, network: str) -> Checkpoint:
 
 def _unreachable(reference: Reference, address: str, preprocessing: Preprocessing, error: Exception) -> RunError:
     return RunError(
-        f"cannot fetch `{reference}` ({_first_line(error)}): download {address} and name the file as {reference.architecture}@FILE "
-        f"--image-size {preprocessing.size} --crop-pct {preprocessing.crop_pct:.4g} "
+        f"cannot fetch `{reference}` ({_first_line(error)}): download {address} and name the file as "
+        f"{reference.architecture}@FILE --image-size {preprocessing.size} --crop-pct {preprocessing.crop_pct:.4g} "
         f"--interpolation {preprocessing.interpolation}"
     )
