@@ -1,4 +1,4 @@
-"""What type checkers and completion know of `gelens`: the stub says what there is, and mypy finds it, installed or not."""
+"""What type checkers and completion know of `gelens`: the stub says what there is, and mypy finds it."""
 
 import ast
 import inspect

@@ -25,8 +25,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from ..errors import UsageError
 from ..names import paper_name, pretty
 
-Arguments, Given = ParamSpec("Arguments"), TypeVar("Given")
-"""Of a function that draws."""
+Arguments = ParamSpec("Arguments")
+Given = TypeVar("Given")
 
 COLUMN, WIDTH = 3.3, 7.0
 """Inches: a figure in one column, and across both."""
