@@ -33,7 +33,7 @@ _HOMES = {
     "recording_from": ".recording.given",
     "ActivityRecorder": ".recorder",
     "ClassSelectivity": ".probes.class_selectivity",
-    "FeatureImportance": ".probes.dropping",
+    "FeatureImportance": ".probes.feature_importance",
     "GatherExcite": ".networks.gather_excite",
     "Shard": ".sweep.sharing",
     "SweepOptions": ".sweep.passing",

@@ -24,7 +24,7 @@ from .networks.card import StatedParts as StatedParts
 from .networks.gather_excite import GatherExcite as GatherExcite
 from .networks.loading import load_network as load_network
 from .probes.class_selectivity import ClassSelectivity as ClassSelectivity
-from .probes.dropping import FeatureImportance as FeatureImportance
+from .probes.feature_importance import FeatureImportance as FeatureImportance
 from .recorder import ActivityRecorder as ActivityRecorder
 from .recording import Recording
 from .recording import open_recording as open_recording
