@@ -85,6 +85,8 @@ class Analysis(ABC):
     example: ClassVar[str] = ""
     table: ClassVar[str] = ""
     """The main one, without its ending; the first by default."""
+    claims: ClassVar[Sequence[str]] = ()
+    """Tables that its sentences are about."""
     figure: ClassVar[str] = ""
     """The main one, or what its name begins with; the first that its tables allow by default."""
     compared: ClassVar[int] = 0
