@@ -21,6 +21,10 @@ _HOMES = {
     "images_for": ".api",
     "selectivity": ".api",
     "pruning": ".api",
+    "compare": ".api",
+    "layers": ".api",
+    "open_run": ".analyses.result",
+    "Result": ".analyses.result",
     **dict.fromkeys(("gates", "taps", "lesions", "levels", "rarefaction", "match", "ask"), ".api"),
     "train": ".training",
     "record": ".api",
@@ -29,7 +33,7 @@ _HOMES = {
     "recording_from": ".recording.given",
     "ActivityRecorder": ".recorder",
     "ClassSelectivity": ".probes.class_selectivity",
-    "FeatureImportance": ".probes.dropping",
+    "FeatureImportance": ".probes.feature_importance",
     "GatherExcite": ".networks.gather_excite",
     "Shard": ".sweep.sharing",
     "SweepOptions": ".sweep.passing",
@@ -39,6 +43,8 @@ _MODULES = {
     "diagrams": ".diagrams",
     "networks": ".networks",
     "data": ".data",
+    "analyses": ".analyses",
+    "report": ".report",
 }
 
 __all__ = [*_HOMES, *_MODULES]

@@ -17,7 +17,9 @@ from .networks import Card, card_of, load_network
 from .networks.groups import check_trainings, with_trainings
 from .networks.preprocessing import Preprocessing
 from .networks.references import Reference, labelled, parse
+from .networks.shipped import everything
 from .networks.weights import weights_hash
+from .networks.wrappers import unwrapped
 from .sweep.passing import prepared, settle_format
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
     one = nn.Module | str | Reference
     if isinstance(networks, Mapping):
         return {label: load_network(network, **defaults) for label, network in networks.items()}
-    several = list(networks) if isinstance(networks, Iterable) and not isinstance(networks, one) else [networks]
+    several = _several(networks)
     for network in several:
         if not isinstance(network, one):
             raise UsageError(
@@ -63,6 +65,45 @@ def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
     }
     check_trainings({label: (card_of(each).group, weights_hash(each)) for label, each in loaded.items()})
     return loaded
+
+
+def trained_networks(networks: Networks, untrained: bool = False) -> dict[str, nn.Module]:
+    """Networks by label, to be measured: `label_networks`, and no reference without weights unless that is wanted.
+
+    Args:
+        untrained: random weights are meant. Of a module without weights, which somebody built, a warning tells.
+
+    Raises:
+        UsageError: as of `label_networks`, or a reference names no weights.
+    """
+    given = networks if isinstance(networks, Mapping) else _several(networks)
+    loaded = label_networks(given)
+    several = given.values() if isinstance(given, Mapping) else given
+    built = {id(unwrapped(each)) for each in several if isinstance(each, nn.Module)}
+    for label, network in loaded.items():
+        card = card_of(network)
+        if untrained or not card.untrained:
+            continue
+        if id(network) in built:
+            log.warning("%s has random weights", label)
+        elif ".py:" in card.reference:
+            raise UsageError(
+                f"`{label}` has random weights: {card.notes[-1]}; write {card.reference}@FILE, or let the factory load "
+                f"all of them; --untrained measures random weights (untrained=True in Python)"
+            )
+        else:
+            shipped = [each.weights for each in everything() if each.fits(parse(card.reference))]
+            known = f"{label}@{shipped[0]}, which comes with gelens, or " if shipped else ""
+            raise UsageError(
+                f"`{label}` has no weights: write {known}{label}@FILE, or @ and a name that timm or torchvision "
+                f"publish; --untrained measures random weights (untrained=True in Python)"
+            )
+    return loaded
+
+
+def _several(networks) -> list:
+    one = nn.Module | str | Reference
+    return list(networks) if isinstance(networks, Iterable) and not isinstance(networks, one) else [networks]
 
 
 def image_shape(data, preprocessing: Preprocessing) -> tuple[int, ...]:

@@ -31,7 +31,8 @@ from gelens.anatomy.sites import find_sites, gate_values, resolve_blocks
 from gelens.api import Request, record_requests
 from gelens.devices import keep_freed_memory, wait
 from gelens.networks import load_network
-from gelens.probes.dropping import FeatureImportance, drop_ranks, dropped_maps, dropping_at
+from gelens.probes.dropping import drop_ranks, dropped_maps, dropping_at
+from gelens.probes.feature_importance import FeatureImportance
 from gelens.sweep.passing import SweepOptions
 
 

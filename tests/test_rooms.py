@@ -19,12 +19,12 @@ RANKS = [
     {"figures"},  # from a run's folder, whose reading is results'
     {"recording", "ablation"},
     {"probes", "training", "tables"},
+    {"report"},
     {"sweep"},
     {"subjects"},
     {"analyses"},
-    {"api", "recorder"},
-    {"report"},
     {"commands"},
+    {"api", "recorder"},
     {"cli"},
 ]
 """The rooms of the house, the earliest first: modules or packages of the package."""
@@ -148,3 +148,9 @@ assert len(selectivity_tables(again, Statistics(permutations=2, replicates=2), "
 again.activity("n", "b", "gate").mean()
 """
     assert not loaded_by(program) & {"torch", "timm", "matplotlib"}
+
+
+def test_a_measurement_needs_no_torchmetrics():
+    code = "import analysis, sys, gelens.api, gelens.probes.dropping; print('torchmetrics' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"

@@ -83,6 +83,12 @@ class Analysis(ABC):
     name: ClassVar[str]
     """Of its command."""
     example: ClassVar[str] = ""
+    table: ClassVar[str] = ""
+    """The main one, without its ending; the first by default."""
+    claims: ClassVar[Sequence[str]] = ()
+    """Tables that its sentences are about."""
+    figure: ClassVar[str] = ""
+    """The main one, or what its name begins with; the first that its tables allow by default."""
     compared: ClassVar[int] = 0
     """So many networks are compared with each other, from one recording or one of each; 0 where none are."""
     states_parts: ClassVar[bool] = False

@@ -1,91 +1,21 @@
 """Analyses in Python: one function for all of them, and one of its own for each, made from its declaration."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import Field, fields
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
+from typing import Any
 
 from ..data import load_data
 from ..errors import UsageError, unknown
 from ..recording import Recording, open_recording
-from ..subjects import Networks, fit_classes, label_networks
+from ..subjects import Networks, fit_classes, trained_networks
 from ..sweep.passing import SweepOptions
+from . import analyses
 from .analysis import Analysis, default_of, options_of
 from .requests import record_requests
+from .result import Result, in_json, split
 from .running import asked
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of an analysis in Python.
-
-    Args:
-        tables: by name, without the ending that their files have.
-        arrays: by name, named arrays.
-        findings: what may be said, a sentence each.
-        recording: what it was computed from; analyses take it in place of networks.
-    """
-
-    tables: dict[str, pd.DataFrame]
-    findings: list[str] = field(default_factory=list)
-    arrays: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    recording: Recording | None = None
-
-    def __getitem__(self, name: str) -> pd.DataFrame:
-        """A table.
-
-        Raises:
-            UsageError: there is none of this name; the message lists those that are there.
-        """
-        if name not in self.tables:
-            raise unknown("table", name, self.tables)
-        return self.tables[name]
-
-    def __repr__(self) -> str:
-        told = [f"{name}: {len(table)} rows of {', '.join(table.columns)}" for name, table in self.tables.items()]
-        return "\n".join([*told, *self.findings])
-
-
-def ask(
-    analysis: Analysis,
-    networks: "Networks | Recording | Path | Sequence[Recording | Path]",
-    data=None,
-    options: SweepOptions | None = None,
-    classes_by_position: bool = False,
-) -> Result:
-    """Run an analysis.
-
-    Args:
-        analysis: such as `gelens.analyses.Gates(blocks=["layer3.0"])`.
-        networks: a network or reference, several, or a mapping from labels; or a recording, or the `Path` of its
-            folder, in which case no network is run. `match` takes two of them.
-        data: a reference, or a torch Dataset or sequential DataLoader of (image, label).
-        options: how the pass is run.
-        classes_by_position: class k of the images is output k, whatever it is called.
-
-    Raises:
-        UsageError: it cannot be made of these.
-    """
-    recordings = recordings_among(networks)
-    if not recordings:
-        if data is None:
-            raise UsageError(f"{analysis.name} measures networks on images: give data, such as digits, or a recording")
-        labelled = label_networks(networks)  # type: ignore[arg-type]  # no recording is among them
-        images = fit_classes(labelled.values(), load_data(data), classes_by_position)
-        requests = asked(analysis, labelled, images, options or SweepOptions())
-        recordings = [record_requests(requests, images, options)]
-    elif data is not None:
-        raise UsageError("a recording has its images: leave data out")
-    if len(recordings) > max(analysis.compared, 1):
-        raise UsageError(f"{analysis.name} takes {max(analysis.compared, 1)} recordings, but got {len(recordings)}")
-    results = analysis.results(*recordings)
-    cards = {label: card for recording in recordings for label, card in recording.networks.items()}
-    tables = {name.removesuffix(".csv"): each for name, each in results.items() if isinstance(each, pd.DataFrame)}
-    arrays = {name.removesuffix(".npz"): each for name, each in results.items() if not isinstance(each, pd.DataFrame)}
-    return Result(tables, list(analysis.sentences(results, cards)), arrays, recordings[0])
 
 
 def recordings_among(networks) -> list[Recording]:
@@ -97,6 +27,32 @@ def recordings_among(networks) -> list[Recording]:
     if not all(given):
         raise UsageError("recordings and networks are mixed; expected one or the other")
     return [each if isinstance(each, Recording) else open_recording(each) for each in several]
+
+
+def made(kind: type[Analysis], given: Mapping[str, object]) -> Analysis:
+    """An analysis with options by their names here or on the command line: `scores=["gate"]` or `score="gate"`.
+
+    Raises:
+        TypeError: it has no such option, or has it twice.
+    """
+    own, by_name = options_of(kind), options_by_name(kind)
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in by_name:
+            raise TypeError(f"{kind.name}: {unknown('argument', name, [each.name for each in own])}")
+        each = by_name[name]
+        if each.name in values and values[each.name] != default_of(each):
+            raise TypeError(f"{kind.name}: {each.name} is given twice")
+        one = own[each].several and own[each].flags and (isinstance(value, str) or not isinstance(value, Iterable))
+        values[each.name] = (value,) if one else value
+    return kind(**values)
+
+
+def options_by_name(kind: type[Analysis]) -> dict[str, Field]:
+    """The options of an analysis by their names in Python and on the command line, such as `scores` and `score`."""
+    own = options_of(kind)
+    flags = {each: how.flags[0].removeprefix("--").replace("-", "_") for each, how in own.items() if how.flags}
+    return {flag: each for each, flag in flags.items()} | {each.name: each for each in own}
 
 
 def with_options(function: Callable) -> Callable:
@@ -122,15 +78,87 @@ def with_options(function: Callable) -> Callable:
     return called
 
 
+@with_options
+def ask(
+    analysis: Analysis | str,
+    networks: "Networks | Recording | Path | Sequence[Recording | Path]",
+    data=None,
+    options: SweepOptions | None = None,
+    classes_by_position: bool = False,
+    untrained: bool = False,
+    **chosen: Any,
+) -> Result:
+    """Run an analysis.
+
+    Args:
+        analysis: its name, such as "selectivity", or `gelens.analyses.Gates(blocks=["layer3.0"])`.
+        networks: a network or reference, several, or a mapping from labels; or a recording, or the `Path` of its
+            folder, in which case no network is run. `match` takes two of them.
+        data: a reference, or a torch Dataset or sequential DataLoader of (image, label).
+        options: how the pass is run.
+        classes_by_position: class k of the images is output k, whatever it is called.
+        untrained: measure references without weights, with random ones.
+        chosen: the options of an analysis that is named, as on the command line or as its function has them.
+
+    Raises:
+        UsageError: it cannot be made of these.
+    """
+    if isinstance(analysis, str):
+        if analysis not in analyses():
+            raise unknown("analysis", analysis, analyses())
+        analysis = made(analyses()[analysis], chosen)
+    elif chosen:
+        raise TypeError(f"{analysis.name} has its options already: leave out {', '.join(chosen)}")
+    recordings = recordings_among(networks)
+    if not recordings:
+        if data is None:
+            raise UsageError(f"{analysis.name} measures networks on images: give data, such as digits, or a recording")
+        labelled = trained_networks(networks, untrained)  # type: ignore[arg-type]  # no recording is among them
+        images = fit_classes(labelled.values(), load_data(data), classes_by_position)
+        requests = asked(analysis, labelled, images, options or SweepOptions())
+        recordings = [record_requests(requests, images, options)]
+    elif data is not None:
+        raise UsageError("a recording has its images: leave data out")
+    if len(recordings) > max(analysis.compared, 1):
+        raise UsageError(f"{analysis.name} takes {max(analysis.compared, 1)} recordings, but got {len(recordings)}")
+    results = analysis.results(*recordings)
+    cards = {label: card for recording in recordings for label, card in recording.networks.items()}
+    tables, arrays = split(results)
+    first = recordings[0]
+    record = {
+        "command": analysis.name,
+        "arguments": in_json(analysis.arguments()),
+        "networks": in_json(cards),
+        "data": in_json(first.described.get("data", {}) | {"read": len(first.images)}),
+        **analysis.facts(first),
+    }
+    findings = list(analysis.sentences(results, cards))
+    return Result(tables, findings, arrays, first, record, analysis.table, analysis.figure)
+
+
+def of_analysis(kind: type[Analysis]) -> Callable[[Callable], Callable]:
+    """Let a function that hands `more` to `made` show all options of an analysis, beside what `with_options` does."""
+
+    def decorate(function: Callable) -> Callable:
+        signature = inspect.signature(function)
+        known = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        there = {each.name for each in known}
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        for each in options_of(kind):
+            if each.name not in there:
+                known.append(inspect.Parameter(each.name, keyword, default=default_of(each)))
+        function.__signature__ = signature.replace(parameters=known)  # type: ignore[attr-defined]
+        return with_options(function)
+
+    return decorate
+
+
 def function_of(kind: type[Analysis], module: str) -> Callable[..., Result]:
     """The function of an analysis: its options are arguments."""
     own = options_of(kind)
-    known = [each.name for each in own]
 
-    def function(networks, data=None, *, options=None, classes_by_position=False, **chosen) -> Result:
-        if strange := [name for name in chosen if name not in known]:
-            raise TypeError(f"{kind.name}: {unknown('argument', strange[0], known)}")
-        return ask(kind(**chosen), networks, data, options, classes_by_position)
+    def function(networks, data=None, *, options=None, classes_by_position=False, untrained=False, **chosen) -> Result:
+        return ask(made(kind, chosen), networks, data, options, classes_by_position, untrained)
 
     usual = [each for name, each in inspect.signature(function).parameters.items() if name != "chosen"]
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -151,6 +179,7 @@ def _documented(kind: type[Analysis], options: Mapping) -> str:
         "    data: a reference, or a torch Dataset or sequential DataLoader of (image, label).",
         "    options: how the pass is run; its fields, such as device, can be given as they are, too.",
         "    classes_by_position: class k of the images is output k, whatever it is called.",
+        "    untrained: measure references without weights, with random ones.",
     ]
     for each, how in options.items():
         help = how.help.partition("  [default")[0].removesuffix(".")

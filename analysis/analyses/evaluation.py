@@ -16,6 +16,9 @@ class Evaluation(Analysis):
 
     name: ClassVar = "evaluate"
     example: ClassVar = "gelens evaluate thin_resnet50@cifar10 thin_resnet50_se@cifar10 --data cifar10"
+    table: ClassVar = "evaluation"
+    claims: ClassVar = ("evaluation_gap_trainings",)
+    figure: ClassVar = "table1_pooling"
 
     def requests(self, networks, images, others=None):
         from .requests import Request

@@ -19,6 +19,9 @@ class Gates(Selective, OfBlocks):
 
     name: ClassVar = "gates"
     example: ClassVar = "gelens gates thin_resnet50_se@cifar10 --data cifar10 --means-from cifar10#train"
+    table: ClassVar = "gates_blocks"
+    claims: ClassVar = ("gates_blocks",)
+    figure: ClassVar = "fig_gates_variance"
     states_parts: ClassVar = True
 
     means_from: str | None = option(

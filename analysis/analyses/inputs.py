@@ -10,14 +10,13 @@ from torch import nn
 
 from ..data import ImageData, adapted, checked, load_data, preprocessing_for
 from ..errors import UsageError
-from ..networks.card import INPUT, StatedParts, card_of, write_card
+from ..networks.card import INPUT, StatedParts, write_card
 from ..networks.factory_code import sources_hash
 from ..networks.groups import weights_files
 from ..networks.preprocessing import Stated
 from ..networks.references import Reference, parse
-from ..networks.shipped import everything
 from ..networks.weights import weights_file_hash
-from ..subjects import fit_classes, label_networks
+from ..subjects import fit_classes, trained_networks
 
 _PARTS = ("branch", "shortcut", "gate")
 _LATER = (*_PARTS, "crop_mode", "classes_by_position")
@@ -86,21 +85,7 @@ class Inputs:
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # random weights are the same ones when a run is resumed
-            labelled = label_networks(self.networks)
-        random = [label for label, network in labelled.items() if card_of(network).untrained]
-        if random and not self.untrained:
-            shipped = [each.weights for each in everything() if each.card["network"] == random[0]]
-            known = f"{random[0]}@{shipped[0]}, which comes with gelens, or " if shipped else ""
-            card = card_of(labelled[random[0]])
-            if ".py:" in card.reference:
-                raise UsageError(
-                    f"`{random[0]}` has random weights: {card.notes[-1]}; write {card.reference}@FILE, or let the "
-                    f"factory load all of them; --untrained measures random weights"
-                )
-            raise UsageError(
-                f"`{random[0]}` has no weights: write {known}{random[0]}@FILE, or @ and a name that timm or "
-                f"torchvision publish; --untrained measures random weights"
-            )
+            labelled = trained_networks(self.networks, self.untrained)
         self._state_parts(labelled)
         return labelled
 

@@ -20,6 +20,9 @@ class Lesions(OfBlocks, Analysis):
 
     name: ClassVar = "lesions"
     example: ClassVar = "gelens lesions thin_resnet50_se@cifar10 --data cifar10 --limit 1000 --units 64"
+    table: ClassVar = "lesions_agreement"
+    claims: ClassVar = ("lesions_agreement",)
+    figure: ClassVar = "fig_lesions"
 
     units: int = option(128, "Of each block, drawn by --seed.", of_a_pass=True)
     means_from: str | None = option(

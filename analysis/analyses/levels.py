@@ -18,6 +18,9 @@ class Levels(Activities):
 
     name: ClassVar = "levels"
     example: ClassVar = "gelens levels runs/selectivity --groups groups.csv"
+    table: ClassVar = "selectivity_levels"
+    claims: ClassVar = ("selectivity_levels",)
+    figure: ClassVar = "fig_levels"
 
     groups: Path | None = option(None, "A csv: class, a column a level, finest first.", kind="file")
     wordnet: Path | None = option(None, "WordNet's is_a list, for ImageNet's classes.", kind="file")

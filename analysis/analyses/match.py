@@ -18,6 +18,9 @@ class Match(Activities):
 
     name: ClassVar = "match"
     example: ClassVar = "gelens match runs/selectivity --network thin_resnet50 --network thin_resnet50_se"
+    table: ClassVar = "match_blocks"
+    claims: ClassVar = ("match_blocks",)
+    figure: ClassVar = "fig_match_blocks"
     compared: ClassVar = 2
 
     def check(self, networks, images) -> None:

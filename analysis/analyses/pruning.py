@@ -29,6 +29,9 @@ class Pruning(OfBlocks, Analysis):
 
     name: ClassVar = "pruning"
     example: ClassVar = "gelens pruning thin_resnet50_se@cifar10 --data cifar10 --score gate --score random"
+    table: ClassVar = "pruning"
+    claims: ClassVar = ("pruning_summary", "pruning_claims")
+    figure: ClassVar = "fig3_pruning"
     states_parts: ClassVar = True
     tells_accuracy: ClassVar = True
 

@@ -15,6 +15,9 @@ class Rarefaction(Activities):
 
     name: ClassVar = "rarefaction"
     example: ClassVar = "gelens rarefaction runs/selectivity"
+    table: ClassVar = "selectivity_rarefaction"
+    claims: ClassVar = ("selectivity_rarefaction_limits",)
+    figure: ClassVar = "fig_rarefaction"
 
     draws: int = option(10, "Of images, at each number of them.", least=1, section=OWN)
 

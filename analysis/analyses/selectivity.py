@@ -19,6 +19,9 @@ class Selectivity(Activities, Selective):
 
     name: ClassVar = "selectivity"
     example: ClassVar = "gelens selectivity thin_resnet50@cifar10 thin_resnet50_se@cifar10 --data cifar10 --index auc"
+    table: ClassVar = "selectivity"
+    claims: ClassVar = ("selectivity_gap", "selectivity_trend", "selectivity_gap_trainings", "selectivity_claims")
+    figure: ClassVar = "fig2_selectivity"
     tells_accuracy: ClassVar = True
 
     groups: Path | Mapping[str, str] | None = option(

@@ -15,6 +15,9 @@ class Taps(Rectified, Selective, OfBlocks):
 
     name: ClassVar = "taps"
     example: ClassVar = "gelens taps thin_resnet50_se@cifar10 --data cifar10"
+    table: ClassVar = "taps_blocks"
+    claims: ClassVar = ("taps_gap",)
+    figure: ClassVar = "fig_taps"
     states_parts: ClassVar = True
 
     def requests(self, networks, images, others=None):

@@ -107,10 +107,21 @@ def _outcome(run) -> dict:
         "run": str(run.folder),
         "networks": accuracies,
         "findings": list(run.record.get("findings", ())),
+        "claims": _claims(run),
         "figures": [str(path) for path in sorted(run.path("figures").glob("*.png"))],
         "tables": [path.name for path in sorted(run.folder.glob("*.csv"))],
         "report": str(run.path(REPORT)) if run.path(REPORT).exists() else None,
     }
+
+
+def _claims(run) -> dict[str, list[dict]]:
+    """The rows of the tables that the findings are about, by table."""
+    from ..analyses import analyses
+    from ..results.run import read_table
+
+    kind = analyses().get("selectivity" if run.record["command"] == "compare" else run.record["command"])
+    there = [name for name in (kind.claims if kind else ()) if run.path(f"{name}.csv").exists()]
+    return {name: json.loads(read_table(run.folder, f"{name}.csv").to_json(orient="records")) for name in there}
 
 
 def _say(outcome: dict) -> None:

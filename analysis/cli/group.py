@@ -22,6 +22,8 @@ class Option(click.Option):
     def __init__(self, *arguments, section: str = OWN, **settings):
         super().__init__(*arguments, **settings)
         self.section = section
+        if self.metavar is None and isinstance(self.type, click.types.IntParamType | click.types.FloatParamType):
+            self.metavar = "N" if isinstance(self.type, click.types.IntParamType) else "X"
 
 
 class Choice(click.Choice):

@@ -284,9 +284,30 @@ def take(options: dict, *names: str) -> dict:
     return {name: options.pop(name) for name in names}
 
 
+def _ask_for_data(networks) -> None:
+    """Weights that come with gelens know other images than the default's.
+
+    Raises:
+        UsageError: a network has such weights; the message names their images.
+    """
+    from ..networks import shipped
+    from ..networks.references import parse
+
+    for reference in map(parse, networks):
+        if shipped.is_shipped(reference):
+            collection = str(reference.weights).partition("/")[0]
+            form = collection if collection in choices.DATA else f"parquet:DIR with the files of {collection}"
+            raise UsageError(
+                f"`{reference}` was trained on {collection}, and no data is named: give --data {form}, or "
+                f"--data digits to measure it on those"
+            )
+
+
 def take_inputs(networks, options: dict, seed: int):
     from ..analyses.inputs import Inputs
 
+    if click.get_current_context().get_parameter_source("data") is click.core.ParameterSource.DEFAULT:
+        _ask_for_data(networks)
     names = ("data", "limit", "image_size", "crop_pct", "interpolation", "crop_mode", "mean", "std", "skip_unreadable")
     per_class = options.pop("per_class_limit")
     return Inputs(

@@ -5,15 +5,16 @@ Each form is a function of what follows the colon, the split that was named, and
 
 import glob
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import overload
 
 import numpy as np
+import torch
 from PIL import Image
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, TensorDataset
 
 from ..errors import RunError, UsageError, unknown
 from ..networks.references import split_label
@@ -41,7 +42,8 @@ def load_data(reference: "str | Dataset", split: str = "val") -> "ImageData | Da
     Args:
         reference: one of `FORMS`, then `#train`, `#val` or `#test` where there are such splits, and LABEL= before it
             for another name in figures. A data set or DataLoader of one's own is returned as it is, once
-            `gelens.data.adapted` has found that it can be read.
+            `gelens.data.adapted` has found that it can be read. Two arrays are images and labels, as are a mapping's
+            `image` and `label`: floating point (N, C, H, W), normalised already, or bytes (N, H, W, 3).
         split: the split taken where the reference names none; `val` takes the test images of data that have no others
             to validate on, and its note says so.
 
@@ -53,8 +55,9 @@ def load_data(reference: "str | Dataset", split: str = "val") -> "ImageData | Da
     (1257, 540)
     """
     if not isinstance(reference, str):
-        adapted(reference)
-        return reference
+        given = _of_arrays(reference)
+        adapted(given)
+        return given
     label, reference = split_label(reference)
     head, mark, named = reference.rpartition("#")
     if not mark or "/" in named:  # a folder may have # in its name
@@ -71,6 +74,21 @@ def load_data(reference: "str | Dataset", split: str = "val") -> "ImageData | Da
     data = FORMS[name](location, named, split)
     data.label = label
     return data
+
+
+def _of_arrays(data):
+    """Arrays of images and of labels as a data set; anything else as it is."""
+    if isinstance(data, Mapping) and data.keys() == {"image", "label"}:
+        data = (data["image"], data["label"])
+    if not (isinstance(data, tuple) and [np.ndim(each) for each in data] == [4, 1]):
+        return data
+    images, labels = data
+    if len(images) != len(labels):
+        raise UsageError(f"{len(images)} images and {len(labels)} labels; expected a label for every image")
+    if str(images.dtype).endswith("uint8"):
+        pictures = [Image.fromarray(np.asarray(each)) for each in images]
+        return list(zip(pictures, map(int, labels), strict=True))
+    return TensorDataset(torch.as_tensor(images), torch.as_tensor(labels))
 
 
 def reference_to(location: str) -> str | None:

@@ -6,6 +6,7 @@ and the figure of each that they allow. A new figure is a new file. Other packag
 as entry points of the group `gelens.figures`.
 """
 
+import io
 import logging
 import math
 import pkgutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..choices import FORMATS
@@ -85,6 +87,39 @@ def draw(
         needed = sorted({name for module in figure_modules() for name in module.NEEDS if name.endswith(".csv")})
         raise UsageError(f"the run in `{folder}` has no table to draw; figures are drawn from {', '.join(needed)}")
     return paths
+
+
+def figure_of(run: StoredRun, name: str, look: Look) -> Figure:
+    """One figure of a run, open: the first that has a name, or a part of it; the first of all for an empty name.
+
+    Raises:
+        UsageError: there is none; the message lists those that there are.
+    """
+    names: list[str] = []
+    known = all(card.get("resnet_stages", True) for card in run.record.get("networks", {}).values())
+    likely = sorted(figure_modules(), key=lambda module: not name.startswith(module.__name__.rpartition(".")[2]))
+    with blocks_as_in_papers(known):
+        for module in likely:
+            for found, figure in module.pictures(run, look) if run.has(*module.NEEDS) else ():
+                if name in found:
+                    return figure
+                names.append(found)
+                plt.close(figure)
+    raise unknown("figure", name, names)
+
+
+def put_into(ax: Axes, figure: Figure) -> Figure:
+    """Show a figure as a picture in somebody's axes, and close it; the figure that these are in."""
+    with plt.rc_context(STYLE):
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=2 * DOTS_PER_INCH)
+    plt.close(figure)
+    picture.seek(0)
+    ax.imshow(plt.imread(picture))
+    ax.set_axis_off()
+    theirs = ax.get_figure(root=True)
+    assert theirs is not None  # axes that were taken out of theirs are none to draw in
+    return theirs
 
 
 def is_drawable(folder: Path | str) -> bool:

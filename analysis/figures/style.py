@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from itertools import accumulate, cycle
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,6 +25,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from ..errors import UsageError
 from ..names import paper_name, pretty
 from ..results.tables import title_of
+
+Arguments = ParamSpec("Arguments")
+Given = TypeVar("Given")
 
 COLUMN, WIDTH = 3.3, 7.0
 """Inches: a figure in one column, and across both."""
@@ -69,11 +72,11 @@ class Look:
     bins: int | None = None
 
 
-def styled(draw: Callable) -> Callable:
+def styled(draw: Callable[Arguments, Given]) -> Callable[Arguments, Given]:
     """The project's style for all that a function draws, and for nothing else."""
 
     @wraps(draw)
-    def in_style(*args, **options):
+    def in_style(*args: Arguments.args, **options: Arguments.kwargs) -> Given:
         with plt.rc_context(STYLE):
             return draw(*args, **options)
 

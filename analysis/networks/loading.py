@@ -2,8 +2,10 @@
 
 import json
 import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePath
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -29,14 +31,15 @@ from .wrappers import unwrapped
 log = logging.getLogger(__name__)
 
 
-def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Module:
+def load_network(reference: str | Reference | nn.Module, *, pretrained: bool = False, **defaults: Any) -> nn.Module:
     """Build the network that a reference names and load its weights.
 
     Args:
         reference: `NAME[:key=value,…][@WEIGHTS]`, see `gelens.networks.references`; WEIGHTS is a file of any layout
             that `gelens.networks.checkpoints` knows, a name published by timm or torchvision, such as `a1_in1k`, or
-            one of weights that come with gelens, `cifar10`.
+            one of weights that come with gelens, `cifar10`. timm's own `timm/NAME.TAG` and `timm/hf-hub:REPO` do, too.
             A module is returned as it is, without what wraps it (`gelens.networks.wrappers`).
+        pretrained: load the weights that timm or torchvision give by default, where the reference names none.
         defaults: settings for a catalogue network that the reference and its weights may override, such as `classes`.
 
     Returns:
@@ -46,6 +49,7 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
         gives it as an attribute, see `gelens.networks.Preprocessing`, or that its weights were saved with.
 
     Raises:
+        TypeError: an argument that is no setting of this network.
         UsageError: an unknown name or setting, or weights of another architecture.
         RunError: weights that cannot be read or fetched.
 
@@ -53,14 +57,22 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
     7
     """
     if isinstance(reference, nn.Module):
+        _check_settings(type(reference).__name__, (), defaults)
         return unwrapped(reference)
     reference = parse(reference)
     library, _, name = reference.name.partition("/")
     foreign = library in ("timm", "torchvision") and name != ""
-    if foreign:
+    of_catalogue = not foreign and ".py:" not in reference.name
+    _check_settings(reference.name, catalogue.settings_of(reference.name) if of_catalogue else (), defaults)
+    on_hub = foreign and ":" in reference.name
+    if foreign and not on_hub:
         _check_library_name(library, name, reference)
+    if pretrained and not on_hub and reference.weights is None:
+        reference = reference.with_weights(_published_by_default(library, name, reference))
     checkpoint = _checkpoint(reference)
-    if foreign:
+    if on_hub:
+        network, known = _hub_network(reference)
+    elif foreign:
         network, known = _library_network(library, name, reference)
     elif ".py:" in reference.name:
         network, known = _factory_network(reference)
@@ -77,6 +89,26 @@ def load_network(reference: str | Reference | nn.Module, **defaults) -> nn.Modul
     write_card(network, **known)
     network.eval()  # somebody's own may return nothing
     return network
+
+
+def _check_settings(name: str, known: Iterable[str], given: Mapping[str, object]) -> None:
+    if strange := [each for each in given if each not in known]:
+        raise TypeError(f"load_network: {unknown(f'argument of {name} called', strange[0], [*known, 'pretrained'])}")
+
+
+def _published_by_default(library: str, name: str, reference: Reference) -> str:
+    """The weights that a library gives with `pretrained=True`, by name."""
+    if library == "torchvision":
+        return "DEFAULT"
+    if library != "timm":
+        raise UsageError(f"pretrained is of timm's and torchvision's networks: write {reference}@ and its weights")
+    import timm
+
+    if not timm.is_model_pretrained(name):
+        raise UsageError(f"timm publishes no weights of {name}: write {reference}@FILE")
+    config = timm.get_pretrained_cfg(name)
+    assert config is not None and config.tag is not None  # it is pretrained
+    return config.tag
 
 
 def _with_weights(
@@ -203,7 +235,9 @@ def _library_network(library: str, name: str, reference: Reference) -> tuple[nn.
     if library == "timm":
         import timm
 
-        network = timm.create_model(name)
+        tagged = reference.weights is not None and published.is_tag(reference.weights)
+        # named in full, so that its outputs are as the weights have them
+        network = timm.create_model(published.choices(reference)[str(reference.weights)][1] if tagged else name)
         preprocessing = from_timm(network)
     else:
         import torchvision
@@ -213,6 +247,14 @@ def _library_network(library: str, name: str, reference: Reference) -> tuple[nn.
         preprocessing = from_torchvision(first)
     notes = [UNTRAINED] if reference.weights is None else []
     return network, {"reference": reference.name, "preprocessing": preprocessing, "notes": notes, "class_names": ()}
+
+
+def _hub_network(reference: Reference) -> tuple[nn.Module, Known]:
+    network = published.from_hub(reference)
+    names = getattr(network, "pretrained_cfg", {}).get("label_names") or ()
+    notes = [f"weights {reference.name.partition(':')[2]} from the hub, by timm"]
+    known: Known = {"reference": reference.name, "preprocessing": from_timm(network), "notes": notes}
+    return network, known | {"class_names": tuple(map(str, names))}
 
 
 def _factory_network(reference: Reference) -> tuple[nn.Module, Known]:

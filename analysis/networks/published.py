@@ -1,9 +1,17 @@
-"""Weights published by timm and torchvision, by name: `resnet50@a1_in1k`, `resnet50_se@legacy_seresnet50.in1k`."""
+"""Weights published by timm and torchvision, by name: `resnet50@a1_in1k`, `resnet50_se@legacy_seresnet50.in1k`.
+
+And networks of the Hugging Face hub as timm names them, `timm/hf-hub:REPO`: they say themselves what they are.
+"""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from torch import nn
+
 from ..errors import RunError, unknown
+from . import shipped
 from .checkpoint_series import SUFFIXES, file_and_part
 from .checkpoints import Checkpoint, recognise
 from .preprocessing import Preprocessing, from_config, from_torchvision
@@ -44,8 +52,8 @@ def choices(reference: Reference) -> dict[str, tuple[str, str]]:
             result.setdefault(full.partition(".")[2], ("timm", full))
     theirs = name if library == "torchvision" else TORCHVISION_NETWORKS.get(reference.name)
     if theirs:
-        for weights in torchvision.models.get_model_weights(theirs):
-            result[weights.name] = ("torchvision", theirs)
+        for weights in torchvision.models.get_model_weights(theirs).__members__:  # DEFAULT is another name of one
+            result[weights] = ("torchvision", theirs)
     return result
 
 
@@ -58,7 +66,10 @@ def fetch(reference: Reference) -> Checkpoint:
     """
     known = choices(reference)
     if reference.weights not in known:
-        raise unknown(f"weights file or published weights of {reference.name} called", reference.weights, known)
+        ours = [each.weights for each in shipped.everything() if each.fits(reference)]
+        raise unknown(
+            f"weights file or published weights of {reference.name} called", reference.weights, [*ours, *known]
+        )
     library, full = known[reference.weights]
     return (_from_timm if library == "timm" else _from_torchvision)(reference, full)
 
@@ -72,20 +83,52 @@ def _from_timm(reference: Reference, full: str) -> Checkpoint:
     address = str(config.url or f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors")
     preprocessing = from_config(resolve_data_config(config.to_dict()))
     log.info("fetching %s", address)
-    hub = logging.getLogger("huggingface_hub")
-    level = hub.level
-    hub.setLevel(logging.CRITICAL)  # it tells each of its many retries; our one line comes when it has given up
     try:
-        network = timm.create_model(full, pretrained=True)
+        with _hub_once():
+            network = timm.create_model(full, pretrained=True)
     except Exception as error:  # hubs raise their own errors for no network, no file, no space …
         raise _unreachable(reference, address, preprocessing, error) from error
-    finally:
-        hub.setLevel(level)
     checkpoint = recognise(network.state_dict())
     checkpoint.preprocessing, checkpoint.published = preprocessing, True
     checkpoint.settings.setdefault("stride_in", "3x3")
     checkpoint.notes.append(f"weights {full} from timm")
     return checkpoint
+
+
+def from_hub(reference: Reference) -> nn.Module:
+    """A network of the hub, `timm/hf-hub:REPO[@REVISION]`, with its weights, as timm loads it.
+
+    Raises:
+        RunError: it cannot be fetched, or is not of timm.
+    """
+    import timm
+
+    address = f"https://huggingface.co/{reference.name.partition(':')[2]}"
+    log.info("fetching %s", address)
+    try:
+        with _hub_once():
+            return timm.create_model(reference.name.removeprefix("timm/"), pretrained=True)
+    except Exception as error:  # whatever the hub, its files and timm raise
+        raise RunError(
+            f"cannot fetch `{reference}` ({_first_line(error)}): {address} should have config.json and "
+            f"model.safetensors, as timm writes them"
+        ) from error
+
+
+@contextmanager
+def _hub_once() -> Iterator[None]:
+    """The hub does not tell each of its many retries; our one line comes when it has given up."""
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        hub.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _from_torchvision(reference: Reference, network: str) -> Checkpoint:
@@ -105,9 +148,8 @@ def _from_torchvision(reference: Reference, network: str) -> Checkpoint:
 
 
 def _unreachable(reference: Reference, address: str, preprocessing: Preprocessing, error: Exception) -> RunError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
     return RunError(
-        f"cannot fetch `{reference}` ({reason}): download {address} and name the file as {reference.architecture}@FILE "
-        f"--image-size {preprocessing.size} --crop-pct {preprocessing.crop_pct:.4g} "
+        f"cannot fetch `{reference}` ({_first_line(error)}): download {address} and name the file as "
+        f"{reference.architecture}@FILE --image-size {preprocessing.size} --crop-pct {preprocessing.crop_pct:.4g} "
         f"--interpolation {preprocessing.interpolation}"
     )

@@ -12,6 +12,9 @@ from .checkpoint_series import file_and_part, stem_of
 _QUOTED = r"""=\s*'[^']*'|=\s*"[^"]*\""""
 _HEAD = re.compile(rf"((?:{_QUOTED}|[^@])*)(@?)(.*)", re.DOTALL)
 """A reference before its weights, the @ if there is one, and the weights."""
+_HUB = re.compile(r"timm/hf[-_]hub:\S+")
+_TIMM = re.compile(r"(timm/\w+)\.([\w.-]+)")
+"""timm's own names of a network of the hub, and of one with its weights."""
 _PART = re.compile(rf"(?:{_QUOTED}|[^,])+", re.DOTALL)
 """One of several settings; a value in quotes may hold commas."""
 
@@ -28,6 +31,10 @@ class Reference:
     'ours'
     >>> parse("mine.py:build:name='a,b@c',depth=3@w.pth").settings
     (('name', "'a,b@c'"), ('depth', '3'))
+    >>> parse("timm/seresnet50.ra2_in1k") == parse("timm/seresnet50@ra2_in1k")
+    True
+    >>> parse("timm/hf-hub:timm/resnet50.a1_in1k").name
+    'timm/hf-hub:timm/resnet50.a1_in1k'
 
     Args:
         label: what a person calls it; no part of what it is.
@@ -102,11 +109,18 @@ def parse(text: "str | Reference") -> Reference:
     if isinstance(text, Reference):
         return text
     label, text = split_label(text)
+    chosen = label and plain(label)
+    if _HUB.fullmatch(text):
+        return Reference(text, label=chosen)
     parts = _HEAD.fullmatch(text)
     assert parts is not None  # it has room for any text
     head, at, weights = parts.groups()
     if at and not weights:
         raise UsageError(f"network reference `{text}` ends in @; expected a file or a published name after it")
+    if tagged := _TIMM.fullmatch(head):
+        if at:
+            raise UsageError(f"`{text}` names weights twice, {tagged[2]} and {weights}; expected one of them")
+        head, weights = tagged.groups()
     factory = re.fullmatch(r"(.+?\.py:\w+)(?::(.*))?", head)
     name, _, rest = (factory[1], ":", factory[2] or "") if factory else head.partition(":")
     if not name:
@@ -119,7 +133,7 @@ def parse(text: "str | Reference") -> Reference:
         if key in settings:
             raise UsageError(f"setting `{key}` of `{text}` is given twice")
         settings[key] = value
-    return Reference(name, tuple(settings.items()), weights or None, label and plain(label))
+    return Reference(name, tuple(settings.items()), weights or None, chosen)
 
 
 def labelled(references: Iterable["str | Reference"]) -> dict[str, Reference]:

@@ -23,6 +23,7 @@ from ..files import atomic_path
 from ..interruption import termination_raised
 from ..networks import load_network, save_weights
 from ..networks.card import write_card
+from ..networks.catalogue import NAMES
 from ..networks.references import parse
 from ..networks.weights import code_hash, network_card, weights_hash
 from ..results.following import open_run
@@ -125,7 +126,8 @@ def train(
     training, validation = (checked(each, skip_unreadable, progress) for each in (training, validation))
     validation = validation.labelled_as(training.classes)
     set_seed(recipe.seed)
-    network = load_network(parsed, classes=len(training.classes))
+    outputs = {"classes": len(training.classes)} if parsed.name in NAMES else {}
+    network = load_network(parsed, **outputs)
     write_card(network, preprocessing=preprocessing_for(network, training), class_names=tuple(training.classes))
     arguments: dict[str, Any] = {"network": str(reference), "data": str(data), "recipe": asdict(recipe)}
     arguments |= {"precision": precision, "limit": limit, "per_class": per_class, "compiled": compiled}

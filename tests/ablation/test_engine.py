@@ -17,7 +17,7 @@ from gelens.api import Request, record_requests
 from gelens.errors import RunError, UsageError
 from gelens.networks import load_network
 from gelens.probes.branch_means import BranchMeans, priors
-from gelens.probes.dropping import FeatureImportance
+from gelens.probes.feature_importance import FeatureImportance
 from tests.anatomy.test_sites import FAMILIES
 from tests.conftest import count_hooks, make_data, make_network, shake, spied
 

@@ -10,7 +10,8 @@ import gelens
 from gelens.anatomy.hooks import aside, evaluating, hooked
 from gelens.api import Request
 from gelens.errors import UsageError
-from gelens.probes.dropping import FeatureImportance, dropping_at
+from gelens.probes.dropping import dropping_at
+from gelens.probes.feature_importance import FeatureImportance
 from tests.conftest import count_hooks, make_data, make_network, measure
 
 

@@ -6,7 +6,7 @@ import torch
 from gelens.anatomy.operations import at_places
 from gelens.anatomy.sites import anatomies, find_sites, gate_values
 from gelens.errors import UsageError
-from gelens.probes.dropping import FeatureImportance
+from gelens.probes.feature_importance import FeatureImportance
 from tests.anatomy.zoo import CHANNELS, UNKNOWN, ZOO, network_of
 from tests.conftest import count_hooks, shake
 

@@ -1,6 +1,7 @@
 """Somebody's own data sets and loaders at the door: what they can tell, and what is refused with a way out."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -144,3 +145,21 @@ def test_unknown_labels_are_said_with_how_to_tell_them(quiet, caplog):
     caplog.set_level("INFO")
     gelens.selectivity(make_network("mini_resnet"), Own(numbered), blocks=["layer3.0"], options=quiet)
     assert "an attribute `targets`, a whole number for every image, tells them" in caplog.text
+
+
+def test_arrays_of_images_and_labels(quiet):
+    """As a tensor data set of the same; bytes as pictures of the same."""
+    network = make_network("mini_resnet:classes=4")
+    images, labels = torch.randn(12, 3, 32, 32), torch.arange(12) % 4
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    pictures = [(Image.fromarray(each), int(label)) for each, label in zip(pixels, labels, strict=True)]
+    for given, same in (
+        ((images, labels), TensorDataset(images, labels)),
+        ((images.numpy(), labels.numpy()), TensorDataset(images, labels)),
+        ({"image": images, "label": labels}, TensorDataset(images, labels)),
+        ((pixels, labels), pictures),
+    ):
+        tables = [gelens.selectivity(network, data, blocks=["layer3.0"], options=quiet) for data in (given, same)]
+        pd.testing.assert_frame_equal(*tables)
+    with pytest.raises(UsageError, match="12 images and 11 labels"):
+        gelens.evaluate(network, (images, labels[:11]), quiet)

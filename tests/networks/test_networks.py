@@ -3,11 +3,13 @@
 import pickle
 
 import pytest
+import timm
 import torch
+import torchvision
 from torch import nn
 
 from gelens.errors import RunError, UsageError
-from gelens.networks import load_network, preprocessing_of, save_weights
+from gelens.networks import card_of, load_network, preprocessing_of, save_weights
 from gelens.networks.catalogue import NAMES
 from gelens.networks.references import parse
 from tests.conftest import make_network
@@ -111,3 +113,32 @@ def test_bad_references(reference, message):
 def test_references_are_read_back_as_written():
     for text in ("resnet50", "resnet50_ge_theta:extent=4@a/b.pth", "x/y.py:build:width=3@z", "timm/resnet18"):
         assert str(parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "reference, settings",
+    [("timm/resnet18", "banana"), ("torchvision/resnet18", "classes"), ("mini_resnet", "extent"), ("mini_resnet", "c")],
+)
+def test_an_argument_that_is_no_setting_is_a_type_error(reference, settings):
+    with pytest.raises(TypeError, match=f"no argument of {reference} called `{settings}`.*pretrained"):
+        load_network(reference, **{settings: 3})
+
+
+@pytest.mark.parametrize("library, tag", [("timm", "a1_in1k"), ("torchvision", "IMAGENET1K_V1")])
+def test_pretrained_is_what_the_library_gives_by_default(library, tag, monkeypatch):
+    """The download replaced by random weights, everything around it is real."""
+    theirs = [timm.create_model("resnet18"), torchvision.models.resnet18()][library == "torchvision"]
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained=False: theirs if pretrained else create(name))
+    kind = torchvision.models.ResNet18_Weights
+    monkeypatch.setattr(kind, "get_state_dict", lambda self, **options: theirs.state_dict())
+    network = load_network(f"{library}/resnet18", pretrained=True)
+    assert not card_of(network).untrained and tag in " ".join(card_of(network).notes)
+    assert torch.equal(network.conv1.weight, theirs.conv1.weight)
+
+
+def test_pretrained_of_no_library_is_refused():
+    with pytest.raises(UsageError, match="write thin_resnet50_se@"):
+        load_network("thin_resnet50_se", pretrained=True)
+    with pytest.raises(UsageError, match="timm publishes no weights of seresnet18: write timm/seresnet18@FILE"):
+        load_network("timm/seresnet18", pretrained=True)

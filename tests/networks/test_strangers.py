@@ -116,7 +116,8 @@ def test_a_label_given_twice_and_what_is_no_network():
 
 def test_labels_in_a_table_are_those_chosen(file, quiet):
     data = torch.utils.data.TensorDataset(torch.randn(8, 3, 12, 12), torch.arange(8))
-    table = gelens.evaluate(["first=" + f"{file}:build", f"{file}:build", f"{file}:other"], data, quiet)
+    references = [f"first={file}:build", f"{file}:build", f"{file}:other"]
+    table = gelens.evaluate(references, data, quiet, untrained=True)
     assert list(table["network"]) == ["first", "build", "other"]
 
 

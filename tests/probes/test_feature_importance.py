@@ -8,7 +8,8 @@ import gelens
 from gelens.ablation.engine import Settled
 from gelens.api import Request
 from gelens.errors import UsageError
-from gelens.probes.dropping import FeatureImportance, drop_ranks, dropped_maps, dropping_at
+from gelens.probes.dropping import drop_ranks, dropped_maps, dropping_at
+from gelens.probes.feature_importance import FeatureImportance
 from gelens.sweep import passing
 from tests.conftest import count_hooks, make_data, make_network, measure, spied
 

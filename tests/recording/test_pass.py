@@ -20,7 +20,8 @@ from gelens.anatomy.sites import resolve_blocks
 from gelens.api import Request, record_requests
 from gelens.errors import RunError, UsageError
 from gelens.files import only_writer
-from gelens.probes.dropping import Dropping, FeatureImportance, dropping_at
+from gelens.probes.dropping import Dropping, dropping_at
+from gelens.probes.feature_importance import FeatureImportance
 from gelens.recording import Kept, open_recording
 from gelens.sweep import passing
 from gelens.sweep.passing import SweepOptions
