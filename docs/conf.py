@@ -52,6 +52,7 @@ maximum_signature_line_length = 100
 def _generate(app) -> None:
     pages.write_commands(HERE / "reference" / "commands")
     pages.write_names(HERE / "reference" / "python.md")
+    pages.draw_operators(HERE / "static" / "generated")
     notebooks = HERE / "notebooks"
     shutil.rmtree(notebooks, ignore_errors=True)
     notebooks.mkdir()

@@ -1,4 +1,4 @@
-"""The pages of the command line and of `gelens` itself, from the commands and names that there are."""
+"""What the documentation has from the package itself: pages of commands and names, and the diagrams of figure 4."""
 
 import inspect
 import re
@@ -8,14 +8,16 @@ from pathlib import Path
 import click
 
 import gelens
+from gelens import figures
 from gelens.cli import main
 from gelens.cli.group import OWN, TALK
+from gelens.networks.operators import operator_table
 
 
 def write_names(path: Path) -> None:
     """The reference of every name of `gelens`, functions first."""
     found = {name: getattr(gelens, name) for name in gelens.__all__}
-    lines = ["# Python", "", "The names of `gelens` itself, each imported on first use.", ""]
+    lines = ["# Python", "", "The names of `gelens`. Each is imported on first use.", ""]
     for title, directive, is_one in (
         ("Functions", "autofunction", inspect.isfunction),
         ("Classes", "autoclass", inspect.isclass),
@@ -27,12 +29,19 @@ def write_names(path: Path) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
+def draw_operators(folder: Path) -> None:
+    """Figure 4, which needs neither weights nor images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figure, _ = figures.operators(operator_table())
+    figure.savefig(folder / "fig4_operators.png", dpi=200)
+
+
 def write_commands(folder: Path) -> None:
     """A page for each command, and their list in sections."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     lines = ["# Command line", "", *_escaped(main.help), ""]
-    lines += ["Every command has `--help` with an example, and fails with one line and the nearest choice.", ""]
+    lines += ["Every command has `--help` with an example. A mistake ends in one line with the nearest choice.", ""]
     for section in main.sections:
         names = [name for name, command in main.commands.items() if command.section == section]
         lines += [f"## {section}", "", "| command | |", "|---|---|"]
