@@ -58,13 +58,13 @@ FEW = ("--untrained", "--limit", "20", "--blocks", "layer3.0", "--device", "cpu"
 @pytest.mark.slow
 def test_an_index(copy):
     index = program("An index", "@dataclass", "\nINDICES[")
-    put(copy, "analysis/choices.py", '"auc", "mi")', '"auc", "mi", "sparseness")')
+    put(copy, "analysis/choices.py", '"auc", "mi")', '"auc", "mi", "share")')
     put(copy, "analysis/statistics/registry.py", "INDICES: Mapping", f"{index}\n\nINDICES: Mapping")
     put(
         copy,
         "analysis/statistics/registry.py",
         '"mi": MutualInformation(),',
-        '"mi": MutualInformation(),\n    "sparseness": Sparseness(),',
+        '"mi": MutualInformation(),\n    "share": Share(),',
     )
     passes(
         copy,
@@ -72,10 +72,10 @@ def test_an_index(copy):
         "tests/docs/test_definitions.py",
         "tests/commands/test_command_line.py",
     )
-    assert "sparseness" in gelens(copy, "indices")
-    few = [*FEW, "--permutations", "2", "--replicates", "2", "--index", "sparseness"]
+    assert "share" in gelens(copy, "indices")
+    few = [*FEW, "--permutations", "2", "--replicates", "2", "--index", "share"]
     gelens(copy, "selectivity", "mini_resnet", *few, "--out", "run")
-    assert (copy / "run" / "figures" / "fig2_sparseness.png").is_file()
+    assert (copy / "run" / "figures" / "fig2_share.png").is_file()
 
 
 @pytest.mark.slow
