@@ -80,12 +80,24 @@ def test_programs_are_programs():
             compile(block.text, _name(block), "exec")
 
 
+def _anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub and MyST make them."""
+    headings = re.findall(
+        r"^#{1,3} (.+)$", re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL), re.M
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_pages_link_to_what_is_there():
+    """Pages, pictures and headings."""
     for page in PAGES:
         text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
-            generated = target.startswith(("reference/commands", "notebooks/", "../static/generated/"))
-            assert generated or "://" in target or (page.parent / target).exists(), f"{page.name} links to {target}"
+        for target, _, heading in (link.partition("#") for link in re.findall(r"\]\(([^)\s]+)\)", text)):
+            if "://" in target or target.startswith(("reference/commands", "notebooks/", "../static/generated/")):
+                continue
+            path = page.parent / target if target else page
+            assert path.exists(), f"{page.name} links to {target}"
+            assert not heading or heading in _anchors(path), f"{page.name} links to {target}#{heading}"
 
 
 @pytest.fixture(scope="module")
