@@ -39,4 +39,4 @@ bench: $(VENV)/installed
 DATA ?= cifar10
 
 study: $(VENV)/installed
-	$(BIN)/python -m studies.cifar10.study --data $(DATA)
+	$(BIN)/python -m studies.measure cifar10 --data $(DATA)

@@ -1,5 +1,7 @@
 """Words that one may choose by, known without importing what they stand for."""
 
+from dataclasses import dataclass
+
 ORDERS = ("most", "least")
 """Which units are dropped first: the most or the least important."""
 
@@ -36,8 +38,34 @@ INDICES = ("csi", "sparseness", "precision", "ccmas", "auc", "mi")
 FORMATS = ("png", "pdf", "svg")
 """What figures are drawn in; see `gelens.figures`."""
 
-DATA = (
-    *("digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "imagenette", "folder", "imagenet", "tar"),
-    *("webdataset", "parquet", "hf", "cache"),
-)
-"""The forms of images, what a reference begins with; see `gelens.data.forms`."""
+
+@dataclass(frozen=True)
+class Form:
+    """What is known of a form of images before any are read.
+
+    Args:
+        place: what follows its name, such as ":DIR"; "[:DIR]" where it has a place of its own.
+        any_images: whether it may hold any, so that the place says more than the form.
+        by_name: whether its classes are in the order of their names.
+    """
+
+    place: str = ""
+    any_images: bool = False
+    by_name: bool = False
+
+
+FORMS = {
+    "digits": Form(),
+    **dict.fromkeys(("cifar10", "cifar100", "mnist", "fashion_mnist", "imagenette"), Form("[:DIR]")),
+    "folder": Form(":DIR", any_images=True, by_name=True),
+    "imagenet": Form(":DIR"),
+    "tar": Form(":FILE", any_images=True, by_name=True),
+    "webdataset": Form(":GLOB", any_images=True, by_name=True),
+    "parquet": Form(":GLOB", any_images=True),
+    "hf": Form(":NAME", any_images=True),
+    "cache": Form(":FILE"),
+}
+"""The forms of images by name, what a reference begins with; see `gelens.data.forms`."""
+
+DATA = tuple(FORMS)
+"""Their names."""

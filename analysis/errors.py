@@ -52,19 +52,3 @@ def unknown(kind: str, value: object, valid, limit: int = 12) -> UsageError:
     hint = f"; did you mean `{near[0]}`?" if near else "."
     listed = ", ".join(valid[:limit]) + (f", … ({len(valid)} in all)" if len(valid) > limit else "")
     return UsageError(f"no {kind} `{value}`{hint} Valid: {listed or 'none'}")
-
-
-def difference(key: str, before: object, now: object, then: str = "was", today: str = "now") -> str:
-    """In words, where two JSON values differ first.
-
-    Args:
-        then, today: what is said before each of the two.
-
-    >>> difference("networks", {"a": {"hash": 1}}, {"a": {"hash": 2}})
-    'networks a hash was 1, now 2'
-    """
-    if isinstance(before, dict) and isinstance(now, dict):
-        for inner in dict.fromkeys([*before, *now]):
-            if before.get(inner) != now.get(inner):
-                return f"{key} {difference(inner, before.get(inner), now.get(inner), then, today)}"
-    return f"{key} {then} {str(before)[:80]}, {today} {str(now)[:80]}"

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -18,7 +18,22 @@ _PRETTY = {
 UNTRAINED = "no weights were named: they are random"
 """The note that a network without weights has."""
 
-_GATES = {"_se": "SE", "_ge_theta_plus": "GE-θ⁺", "_ge_theta_minus": "GE-θ⁻", "_ge_theta": "GE-θ"}
+GATES = {
+    "se": "SE",
+    "ge_theta_plus": "GE-θ⁺",
+    "ge_theta_minus": "GE-θ⁻",
+    "ge_theta": "GE-θ",
+}
+"""Gates of the catalogue's networks, as figures call them."""
+
+
+def listed(blocks: Iterable[str]) -> str:
+    """The names of blocks as in papers, in a sentence.
+
+    >>> listed(["layer3.0", "layer3.1"])
+    'conv4-1, conv4-2'
+    """
+    return ", ".join(map(paper_name, blocks))
 
 
 def pretty(label: str) -> str:
@@ -35,7 +50,7 @@ def pretty(label: str) -> str:
     name, _, settings = str(label).partition(":")
     family, gate = family_and_gate(name)
     if family:
-        name = f"{_PRETTY[family]} {_GATES.get('_' + gate, '')}".rstrip()
+        name = f"{_PRETTY[family]} {GATES.get(gate, '')}".rstrip()
     short = [re.sub(r"^extent=(\d)", r"E\1", each) for each in settings.split(",")]
     short = [re.sub(r"^(extent|pool)=", "", each) for each in short]
     return f"{name} ({', '.join(short)})" if settings else name
@@ -50,10 +65,10 @@ def family_and_gate(network: str) -> tuple[str, str]:
     name = re.split("[:@]", str(network), maxsplit=1)[0]
     if name in _PRETTY:
         return name, ""
-    for suffix in _GATES:
-        family = name.removesuffix(suffix)
+    for gate in GATES:
+        family = name.removesuffix(f"_{gate}")
         if family != name and family in _PRETTY:
-            return family, suffix.removeprefix("_")
+            return family, gate
     return "", "other"
 
 

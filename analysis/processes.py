@@ -38,7 +38,7 @@ class LostProcess(RunError):
 
 def _distributed():
     """`torch.distributed`, None where no processes can have met: nothing is imported to find that out."""
-    if "torch" not in sys.modules:
+    if sys.modules.get("torch") is None:
         return None
     import torch.distributed
 

@@ -38,13 +38,11 @@ def poisson_weights(seed: int, indices: np.ndarray, replicates: int, first: int 
         first: the number of the first replicate.
     """
     cumulative = scipy.stats.poisson.cdf(np.arange(20), 1)
-    return np.stack(
-        [
-            np.searchsorted(cumulative, hashes(seed, "bootstrap", indices, replicate) / 2.0**64)
-            for replicate in range(first, first + replicates)
-        ]
-        or [np.empty((0, *np.shape(indices)), dtype=np.int64)]
-    ).reshape(replicates, *np.shape(indices))
+    weights = np.empty((replicates, *np.shape(indices)), dtype=np.int64)
+    for row in range(replicates):
+        uniform = hashes(seed, "bootstrap", indices, first + row) / 2.0**64
+        weights[row] = np.searchsorted(cumulative, uniform)
+    return weights
 
 
 def permuted_labels(
@@ -76,8 +74,9 @@ def stratified_halves(seed: int, labels: np.ndarray, indices: np.ndarray) -> np.
     labels, indices = np.asarray(labels), np.asarray(indices)
     order = np.lexsort((hashes(seed, "half", indices), labels))
     classes, first = np.unique(labels[order], return_index=True)
-    rank = np.arange(len(labels)) - np.repeat(first, np.diff(np.append(first, len(labels))))
-    start = hashes(seed, "first half", np.repeat(classes, np.diff(np.append(first, len(labels))))) & np.uint64(1)
+    sizes = np.diff(np.append(first, len(labels)))
+    rank = np.arange(len(labels)) - np.repeat(first, sizes)
+    start = hashes(seed, "first half", np.repeat(classes, sizes)) & np.uint64(1)
     halves = np.empty(len(labels), dtype=np.int64)
     halves[order] = (rank + start.astype(np.int64)) % 2
     return halves

@@ -14,7 +14,7 @@ from .data.adapting import known_classes
 from .data.classes import whole_numbers
 from .errors import UsageError
 from .networks import Card, card_of, load_network
-from .networks.groups import with_trainings
+from .networks.groups import check_trainings, with_trainings
 from .networks.preprocessing import Preprocessing
 from .networks.references import Reference, labelled, parse
 from .networks.weights import weights_hash
@@ -63,24 +63,6 @@ def label_networks(networks: Networks, **defaults) -> dict[str, nn.Module]:
     }
     check_trainings({label: (card_of(each).group, weights_hash(each)) for label, each in loaded.items()})
     return loaded
-
-
-def check_trainings(known: Mapping[str, tuple[str | None, str | None]]) -> None:
-    """Refuse a group that has the same weights twice, however their files are named.
-
-    Args:
-        known: by label, the group and the hash of the weights.
-
-    Raises:
-        UsageError: two of a group are one training.
-    """
-    first: dict[tuple[str, str], str] = {}
-    for label, (group, weights) in known.items():
-        if group is not None and weights is not None and (other := first.setdefault((group, weights), label)) != label:
-            raise UsageError(
-                f"`{other}` and `{label}` of the group `{group}` are the same weights (hash {weights}); expected "
-                f"trainings that differ"
-            )
 
 
 def image_shape(data, preprocessing: Preprocessing) -> tuple[int, ...]:

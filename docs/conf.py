@@ -54,6 +54,7 @@ maximum_signature_line_length = 100
 def _generate(app) -> None:
     pages.write_commands(HERE / "reference" / "commands")
     pages.write_names(HERE / "reference" / "python.md")
+    pages.write_tables(HERE / "reference" / "tables.md")
     pages.draw_operators(HERE / "static" / "generated")
     notebooks = HERE / "notebooks"
     shutil.rmtree(notebooks, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What the documentation has from the package itself: pages of commands and names, and the diagrams of figure 4."""
+"""Pages that come from the package itself: commands, names of `gelens`, tables; and the diagrams of figure 4."""
 
 import inspect
 import re
@@ -12,6 +12,7 @@ from gelens import figures
 from gelens.cli import main
 from gelens.cli.group import OWN, TALK
 from gelens.networks.operators import operator_table
+from gelens.results.tables import TABLES
 
 
 def write_names(path: Path) -> None:
@@ -34,6 +35,19 @@ def draw_operators(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     figure, _ = figures.operators(operator_table())
     figure.savefig(folder / "fig4_operators.png", dpi=200)
+
+
+def write_tables(path: Path) -> None:
+    """The reference of every table that is written, as it is declared."""
+    lines = ["# Tables", "", "Every table of a run's folder, and its columns; those in *italics* it may lack.", ""]
+    for name, table in TABLES.items():
+        lines += [f"## {name}", "", f"A row for {table.row}.", "", "| column | | type | unit |", "|---|---|---|---|"]
+        for column in table.columns:
+            told = table.column(column)
+            code = f"`{column}`" if column in table.needed else f"*`{column}`*"
+            lines.append(f"| {code} | {_cell(told.title)} | {told.type} | {told.unit} |")
+        lines.append("")
+    path.write_text("\n".join(lines), encoding="utf-8")
 
 
 def write_commands(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -47,6 +48,32 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """A command of gelens on groups of finished trainings.
+
+    Args:
+        name: of its folder, and of what it found on the study's page.
+        command: of gelens.
+        networks: whose finished trainings it takes, each network's as a group.
+        options: of the command, beside the networks, the data and the folder.
+        first: only the first finished training of each network, by itself.
+        others: whether the training images are those of --means-from.
+        most: images that it takes at most, where each costs much.
+        figures, tables: that the study keeps.
+    """
+
+    name: str
+    command: str
+    networks: Sequence[str]
+    options: Sequence[str] = ()
+    first: bool = False
+    others: bool = False
+    most: int | None = None
+    figures: Sequence[str] = ()
+    tables: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Study:
     """A study's trainings, and how all of them are run.
 
@@ -63,6 +90,7 @@ class Study:
         epochs: instead of the recipe's.
         limit: images of each split, instead of all.
         compiled: whether networks that gain by it are compiled.
+        measurements: of the finished ones.
     """
 
     name: str
@@ -75,6 +103,7 @@ class Study:
     epochs: int | None = None
     limit: int | None = None
     compiled: bool = True
+    measurements: tuple[Measurement, ...] = ()
 
     @classmethod
     def read(cls, folder: Path) -> "Study":
@@ -95,7 +124,8 @@ class Study:
                 for seed in group["seeds"]
                 for network in group["networks"]
             )
-            return cls(folder.name, trainings, **stated)
+            measurements = tuple(Measurement(**each) for each in stated.pop("measurements", ()))
+            return cls(folder.name, trainings, measurements=measurements, **stated)
         except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
             raise UsageError(f"`{path}` cannot be read as a study: {type(error).__name__}: {error}") from error
 
@@ -106,8 +136,12 @@ class Study:
         >>> study.reference(Training("thin_resnet50_ge_theta_minus:extent=4,pool=max", 0))
         'thin_resnet50_ge_theta_minus:extent=4,pool=max,size=64,classes=100'
         """
-        separator = "," if ":" in training.network else ":"
-        return training.network + (separator + self.settings if self.settings else "")
+        return self.reference_of(training.network)
+
+    def reference_of(self, network: str) -> str:
+        """A network of the study with every setting that the study states."""
+        separator = "," if ":" in network else ":"
+        return network + (separator + self.settings if self.settings else "")
 
     def recipe_for(self, training: Training) -> Recipe:
         return recipe_of(self.recipe, seed=training.seed, epochs=self.epochs)

@@ -294,7 +294,7 @@ def test_an_array_cut_short_during_a_pass_is_no_table_of_zeros(requests, tmp_pat
 
 def test_a_recording_of_before_is_read_and_gone_on_with(requests, tmp_path):
     """Without a column of contents, as older versions wrote it."""
-    from gelens.recording import format, sums
+    from gelens.recording import checksums, format
 
     data = make_data(12)
     for done in (True, False):
@@ -306,7 +306,7 @@ def test_a_recording_of_before_is_read_and_gone_on_with(requests, tmp_path):
         described = format.read_described(folder)
         images = pd.read_csv(folder / "images.csv", keep_default_na=False).drop(columns="content")
         images.to_csv(folder / "images.csv", index=False)
-        described["sums"]["images"] = sums.images_sum(images.assign(content=""), 0, described["rows_done"], 0)
+        described["sums"]["images"] = checksums.images_sum(images.assign(content=""), 0, described["rows_done"], 0)
         described["sample"] = {}
         format.write_described(folder, described)
         recording = record_requests(requests, data, options(), folder, resume=True)

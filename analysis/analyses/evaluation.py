@@ -23,7 +23,7 @@ class Evaluation(Analysis):
         return {label: Request(network) for label, network in networks.items()}
 
     def results(self, recording) -> Results:
-        from .measuring import accuracy_of
+        from .run_folder import accuracy_of
 
         results = accuracy_of(recording)
         if results["evaluation.csv"]["top1_error"].isna().all():

@@ -10,7 +10,7 @@ from torch import nn
 from ..errors import UsageError
 from ..networks.weights import network_card, network_differences
 from ..results.run import read_record, read_table
-from .measuring import shown_by
+from .run_folder import shown_by
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from torch import nn
 from ..data import ImageData, adapted, checked, load_data, preprocessing_for
 from ..errors import UsageError
 from ..networks.card import INPUT, StatedParts, card_of, write_card
+from ..networks.factory_code import sources_hash
 from ..networks.groups import weights_files
 from ..networks.preprocessing import Stated
 from ..networks.references import Reference, parse
 from ..networks.shipped import everything
-from ..networks.sources import sources_hash
 from ..networks.weights import weights_file_hash
 from ..subjects import fit_classes, label_networks
 

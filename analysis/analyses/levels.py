@@ -48,6 +48,11 @@ class Levels(Activities):
         blocks, units = level_tables(recording, self._hierarchy(recording), (), self.tap, *drawn)
         return {"selectivity_levels.csv": blocks, "selectivity_levels_units.csv": units}
 
+    def sentences(self, results, cards):
+        from ..tables.levels import level_sentences
+
+        return level_sentences(results["selectivity_levels.csv"])
+
     def _hierarchy(self, recording):
         from ..data import imagenet
         from ..tables.levels import read_levels, wordnet_levels

@@ -40,3 +40,8 @@ class Match(Activities):
         return {"match_blocks.csv": tables.blocks} | with_rows(
             {"match_units.csv": tables.units, "match_means.csv": tables.means if len(tables.units) else tables.units}
         )
+
+    def sentences(self, results, cards):
+        from ..tables.similarity import match_sentences
+
+        return match_sentences(results["match_blocks.csv"], results.get("match_means.csv"))

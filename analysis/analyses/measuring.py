@@ -6,42 +6,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from .. import figures, processes
+from .. import processes
 from ..data import ImageData, checked, load_data
-from ..data.datasets import image_differences
 from ..devices import resolve_device
-from ..errors import RunError, UsageError
-from ..figures.drawing import is_drawable
+from ..differences import changes, image_differences
+from ..errors import UsageError
 from ..networks.preprocessing import preprocessing_of
 from ..networks.weights import network_card
 from ..recording import Recording, open_recording
 from ..recording.format import discard
 from ..results.run import Run
-from ..results.sealing import check_file
-from ..statistics.trainings import groups_of
 from ..subjects import fit_classes
 from ..sweep.passing import SweepOptions
-from ..tables.evaluation import chance_sentences, evaluation_gaps, evaluation_over_trainings, evaluation_table
-from ..untrusted import read_arrays
-from .analysis import with_rows
+from ..tables.evaluation import chance_sentences
 from .requests import Request, description, record_requests, shared_images
+from .run_folder import IMAGES, RECORDING, Recorded, accuracy_of, contents_of, draw_what_there_is
 
 log = logging.getLogger(__name__)
-
-RECORDING = "recording"
-"""The recording's folder, in a run's."""
-
-
-IMAGES = "images.npz"
-"""What the images of a run show, in a run's folder where the recording is not kept."""
-OF_OTHERS = f"{RECORDING}-of-others"
-"""The folder, in a run's, of what is recorded of other images than those measured."""
-
-
-class Recorded(Exception):
-    """The images are recorded, and the rest is not this process's: another one's, or that of whoever merges shards."""
 
 
 @dataclass(frozen=True)
@@ -99,38 +81,6 @@ class Measuring:
             run.write_arrays(IMAGES, {"contents": np.array(recording.contents, dtype=str)})
             discard(run.path(RECORDING))
         return drawn
-
-
-def draw_what_there_is(folder: Path) -> list[Path]:
-    """The figures of a run's tables; an analysis of another package may have none."""
-    return figures.draw(folder) if is_drawable(folder) else []
-
-
-def accuracy_of(recording: Recording) -> dict[str, pd.DataFrame]:
-    """`evaluation.csv`, and of groups of trainings `evaluation_trainings.csv` and `evaluation_gap_trainings.csv`."""
-    table = evaluation_table(recording)
-    means = evaluation_over_trainings(table, groups_of(recording.networks))
-    trainings = {"evaluation_trainings.csv": means, "evaluation_gap_trainings.csv": evaluation_gaps(recording)}
-    return {"evaluation.csv": table} | with_rows(trainings)
-
-
-def shown_by(run: Path) -> frozenset[str] | None:
-    """What the images of a finished run show; None where the run does not tell of each."""
-    contents = None
-    if (run / RECORDING / "recording.json").is_file():
-        contents = open_recording(run / RECORDING).contents
-    elif (run / IMAGES).is_file():
-        check_file(run, IMAGES)
-        try:
-            contents = read_arrays(run / IMAGES)["contents"].tolist()
-        except (OSError, ValueError, KeyError) as error:
-            raise RunError(f"`{run / IMAGES}` is damaged: {error}") from error
-    return frozenset(contents) if contents and all(contents) else None
-
-
-def contents_of(recording: Recording) -> dict[str, str]:
-    """What run.json says of what the images show, where it is known."""
-    return {"contents": recording.identity} if recording.identity else {}
 
 
 def record_others(
@@ -200,12 +150,3 @@ def _check_images(run: Run, now: Mapping) -> None:
     under_way = run.path(RECORDING).joinpath("recording.json").exists()
     if not (under_way and (now["left_out"] or others == {"sizes of files"})):
         raise UsageError(f"`{run.folder}` was begun on other images: {image_differences(before, now['parts'])}")
-
-
-def changes(before: Mapping, now: Mapping) -> str:
-    """In words, which values are others.
-
-    >>> changes({"size": 32, "std": 1}, {"size": 64, "std": 1})
-    'size was 32, now 64'
-    """
-    return ", ".join(f"{name} was {before.get(name)}, now {now[name]}" for name in now if before.get(name) != now[name])

@@ -13,7 +13,7 @@ from ..networks.references import parse
 from ..networks.weights import weights_file_hash
 from ..results.following import open_run
 from ..results.run import Run, read_table
-from .measuring import Recorded
+from .run_folder import Recorded
 from .running import OnNetworks
 from .selectivity import Selectivity
 

@@ -23,3 +23,8 @@ class Rarefaction(Activities):
 
         table, ends = rarefaction_tables(recording, (), self.tap, self.draws, self.seed)
         return {"selectivity_rarefaction.csv": table, "selectivity_rarefaction_limits.csv": ends}
+
+    def sentences(self, results, cards):
+        from ..tables.rarefaction import rarefaction_sentences
+
+        return rarefaction_sentences(results["selectivity_rarefaction.csv"])

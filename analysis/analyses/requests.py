@@ -197,11 +197,6 @@ def description(data) -> dict:
     return described | {"skipped": data.skipped}
 
 
-def shown_in(recording: Recording) -> frozenset[str]:
-    """What the images of a recording show, as far as it is known: `Request.apart_from` of what they tell."""
-    return frozenset(recording.contents) - {""}
-
-
 def shared_images(first, second) -> int:
     """How many images two data sets share, as far as their names tell; foreign ones only if they are the same."""
     if not (isinstance(first, ImageData) and isinstance(second, ImageData)):

@@ -1,11 +1,9 @@
-"""How every analysis is run: on networks and images, or on what was recorded of them."""
+"""How every analysis is run: on networks and images or, without torch, on what was recorded of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import pandas as pd
-from torch import nn
+from typing import TYPE_CHECKING
 
 from .. import processes
 from ..errors import UsageError
@@ -15,11 +13,26 @@ from ..recording import Recording, open_recording
 from ..recording.format import discard
 from ..results.run import Run, read_record
 from ..results.sealing import check_file
-from ..sweep.passing import SweepOptions
-from .analysis import Analysis, Results, options_of
-from .inputs import Inputs
-from .measuring import OF_OTHERS, Measuring, Recorded, accuracy_of, draw_what_there_is, record_others
-from .requests import Request, shown_in
+from .analysis import Analysis, options_of
+from .run_folder import (
+    OF_OTHERS,
+    Recorded,
+    accuracy_of,
+    computed,
+    draw_what_there_is,
+    leave,
+    shown_in,
+    write,
+    write_results,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..sweep.passing import SweepOptions
+    from .inputs import Inputs
+    from .measuring import Measuring
+    from .requests import Request
 
 
 @dataclass(frozen=True)
@@ -27,8 +40,8 @@ class OnNetworks:
     """An analysis of networks, which takes a pass over images."""
 
     analysis: Analysis
-    inputs: Inputs
-    measuring: Measuring
+    inputs: "Inputs"
+    measuring: "Measuring"
 
     def arguments(self) -> dict:
         """What results depend on."""
@@ -101,7 +114,7 @@ class OnRecordings:
         run.save(data=data, seed=self.analysis.seed)
         if self.analysis.tells_accuracy:
             write_results(run, accuracy_of(recordings[0]))
-        _leave(run, self.analysis, results, *recordings)
+        leave(run, self.analysis, results, *recordings)
         return draw_what_there_is(run.folder)
 
     def _opened(self) -> list[Recording]:
@@ -113,12 +126,12 @@ class OnRecordings:
 
 def asked(
     analysis: Analysis,
-    networks: Mapping[str, nn.Module],
+    networks: "Mapping[str, nn.Module]",
     images,
-    options: SweepOptions,
+    options: "SweepOptions",
     folder: Path | None = None,
     skip_unreadable: bool = False,
-) -> dict[str, Request]:
+) -> "dict[str, Request]":
     """What a pass keeps of each network, by label; what must be known of other images is recorded first.
 
     Args:
@@ -128,6 +141,8 @@ def asked(
     Raises:
         UsageError: the analysis cannot be made of these networks or images.
     """
+    from .measuring import record_others
+
     analysis.check(networks, images)
     others = None
     if (data := analysis.others()) is not None:
@@ -151,32 +166,3 @@ def _rectified(folder: Path) -> bool:
     """Whether the positive part was recorded of some network."""
     settings = open_recording(folder).described.get("settings", {})
     return any(each.get("rectified") for each in settings.values())
-
-
-def write(run: Run, analysis: Analysis, recording: Recording) -> Results:
-    """Compute and write what an analysis makes of a recording, and what may be said of it."""
-    results = computed(run, analysis, recording)
-    _leave(run, analysis, results, recording)
-    return results
-
-
-def computed(run: Run, analysis: Analysis, *recordings: Recording) -> Results:
-    """The results; the time that it takes is told in the run."""
-    with run.timed("statistics"):
-        return analysis.results(*recordings)
-
-
-def _leave(run: Run, analysis: Analysis, results: Results, *recordings: Recording) -> None:
-    run.save(**analysis.facts(recordings[0]))
-    write_results(run, results)
-    cards = {label: card for recording in recordings for label, card in recording.networks.items()}
-    run.find(analysis.sentences(results, cards))
-
-
-def write_results(run: Run, results: Results) -> None:
-    """Write tables and arrays into a run's folder."""
-    for name, each in results.items():
-        if isinstance(each, pd.DataFrame):
-            run.write_table(name, each)
-        else:
-            run.write_arrays(name, each)

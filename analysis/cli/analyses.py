@@ -12,9 +12,9 @@ from ..analyses import analyses
 from ..analyses.analysis import RUN, Analysis, Option, default_of, options_of
 from ..errors import UsageError
 from . import options as shared
+from .execution import execute
 from .group import Choice
 from .program import MEASURE, main
-from .running import execute
 
 
 def _click_option(each: Field, how: Option) -> Callable:

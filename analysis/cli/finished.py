@@ -7,9 +7,9 @@ import click
 from .. import choices
 from ..errors import plain
 from . import options as shared
+from .execution import execute, say_recording
 from .group import Choice, is_chosen
 from .program import COMPUTE, main
-from .running import execute, say_recording
 
 
 @main.command(section=COMPUTE, example="gelens merge runs/shard-1 runs/shard-2 --out runs/selectivity")
@@ -47,7 +47,7 @@ def compare(runs, reference, out, resume):
 @shared.as_json
 def curves(runs, out, resume):
     """Optimisation curves of trainings, from their folders (figure 1)."""
-    from ..commands.curves import TrainingCurves
+    from ..commands.training_curves import TrainingCurves
 
     execute("curves", TrainingCurves(runs), out, resume)
 

@@ -6,8 +6,8 @@ import click
 
 from ..errors import plain
 from . import options as shared
+from .execution import execute
 from .program import LOOK_UP, main
-from .running import execute
 
 
 @main.command("networks", section=LOOK_UP, example="gelens networks --json")

@@ -7,9 +7,9 @@ from click.core import ParameterSource
 
 from ..errors import plain
 from . import options as shared
+from .execution import execute
 from .group import is_chosen
 from .program import ALL, PREPARE, main
-from .running import execute
 
 
 @main.command(section=PREPARE, example="gelens train mini_resnet_se --data digits --out runs/se")

@@ -63,15 +63,6 @@ class _Network(click.ParamType):
         return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 
-_PLACED = {
-    **dict.fromkeys(("folder", "imagenet"), "DIR"),
-    **dict.fromkeys(("tar", "cache"), "FILE"),
-    **dict.fromkeys(("webdataset", "parquet"), "GLOB"),
-    "hf": "NAME",
-}
-"""What has to follow forms of images that have no place of their own."""
-
-
 class _Data(click.ParamType):
     """An image data set's reference; names are completed."""
 
@@ -83,8 +74,9 @@ class _Data(click.ParamType):
         form, mark, _ = re.split("([:#]|$)", split_label(value)[1], maxsplit=1)
         if form not in choices.DATA:
             raise unknown("data", form, choices.DATA, limit=len(choices.DATA))
-        if form in _PLACED and mark != ":":
-            raise UsageError(f"`{value}` does not say where the images are; expected {form}:{_PLACED[form]}")
+        place = choices.FORMS[form].place
+        if place.startswith(":") and mark != ":":
+            raise UsageError(f"`{value}` does not say where the images are; expected {form}{place}")
         return value
 
     def shell_complete(self, context, parameter, incomplete):

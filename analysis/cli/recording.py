@@ -4,9 +4,9 @@ import click
 
 from .. import choices
 from . import options as shared
+from .execution import rehearse, say_recording
 from .group import Choice, is_chosen
 from .program import MEASURE, main
-from .running import rehearse, say_recording
 
 
 @main.command(

@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 
 from .. import figures
-from ..analyses.running import write_results
+from ..analyses.run_folder import write_results
 from ..analyses.selectivity import reference_label
-from ..data.datasets import image_differences
+from ..differences import changes, image_differences
 from ..errors import UsageError
 from ..files import file_hash
 from ..names import unique_label
+from ..networks.groups import check_trainings
 from ..networks.references import split_label
 from ..results.run import Run, read_record, read_table
 from ..results.sealing import check_file
-from ..subjects import check_trainings
 from ..tables.comparison import comparison, comparison_sentences
 from ..untrusted import Fields, Named, conform, read_arrays
 
@@ -141,8 +141,6 @@ def _samples(folder: Path | str, own: dict[str, str]) -> dict[tuple[str, str, st
 
 
 def _say_how_it_is_shown(own: dict[str, str], record: dict, first: dict) -> None:
-    from ..analyses.measuring import changes
-
     theirs = next(iter(first["networks"].values()))["preprocessing"]
     for label, name in own.items():
         if changed := changes(theirs, record["networks"][label]["preprocessing"]):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..analyses.measuring import OF_OTHERS, RECORDING
+from ..analyses.run_folder import OF_OTHERS, RECORDING
 from ..errors import UsageError
 from ..recording import Recording
 from ..recording.merging import merge

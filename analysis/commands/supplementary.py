@@ -12,7 +12,8 @@ from ..analyses.inputs import Inputs
 from ..analyses.measuring import Measuring
 from ..analyses.pruning import Pruning
 from ..analyses.requests import Request
-from ..analyses.running import asked, write, write_results
+from ..analyses.run_folder import write, write_results
+from ..analyses.running import asked
 from ..analyses.selectivity import Selectivity
 from ..errors import UsageError
 from ..networks import catalogue, shipped

@@ -21,7 +21,7 @@ from ..networks.preprocessing import Geometry
 from ..randomness import hashes
 from .classes import distinct
 from .datasets import ImageData, reason
-from .pictures import UNREADABLE
+from .decoding import UNREADABLE
 
 SAMPLE = 64
 """Images whose sizes are looked at."""

@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..differences import image_differences
 from ..errors import RunError, UsageError
 from ..files import RowSums, atomic_path, clear_unfinished, only_writer, to_disk
 from ..networks.preprocessing import Geometry, described
 from ..progress import progress_bar
 from ..untrusted import StoredRows
 from .contents import DIGEST, changed_content, in_hex, sampled_contents
-from .datasets import ImageData, image_differences
+from .datasets import ImageData
 from .loading import batches, reading_errors_told
 from .manifests import manifest_sum, read_manifest
 

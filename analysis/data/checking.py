@@ -11,7 +11,7 @@ from ..errors import RunError
 from ..progress import progress_bar
 from ..randomness import hashes
 from .datasets import ImageData, in_rgb, reason
-from .pictures import UNREADABLE
+from .decoding import UNREADABLE
 
 QUICK_SECONDS = 10
 _SMALL = (64, 64)

@@ -14,19 +14,16 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
+from ..choices import FORMS, Form
 from ..errors import RunError, UsageError, plain
 from ..randomness import hashes
 from . import imagenet
 from .classes import distinct
-from .names import Names
-from .pictures import UNREADABLE, decoding
+from .decoding import UNREADABLE, decoding
+from .identifiers import Names
 
 SPLITS = ("train", "val", "test")
 """The splits that a reference can name. Folders are taken for splits where there is one of train or val."""
-_CONTAINERS = ("folder", "tar", "webdataset", "parquet", "hf")
-"""Forms that may hold any images, so that the place says more than the form."""
-_BY_NAME = ("folder", "tar", "webdataset")
-"""Forms whose classes are in the order of their names."""
 MOST_CLASSES = 100_000
 """A label beyond is taken for damage: statistics have a place for every class up to the highest label."""
 
@@ -70,7 +67,7 @@ class ImageData(Dataset):
     ):
         self.name, self.split, self.note, self.read = name, split, note, read
         self.label = label
-        self.by_name = by_name or name.partition(":")[0] in _BY_NAME
+        self.by_name = by_name or _form(name).by_name
         self.by_position = False
         """Whether a person has said that the order of these classes is that of the networks' outputs."""
         names, self.synsets = imagenet.recognised([plain(each) for each in classes])
@@ -125,7 +122,7 @@ class ImageData(Dataset):
         'birds'
         """
         form, _, location = self.name.partition(":")
-        return self.label or (PurePath(location).name if form in _CONTAINERS else "") or form
+        return self.label or (PurePath(location).name if _form(form).any_images else "") or form
 
     @property
     def caption(self) -> str:
@@ -226,6 +223,11 @@ class ImageData(Dataset):
         return stated
 
 
+def _form(name: str) -> Form:
+    """What is known of the form that a reference is of."""
+    return FORMS.get(name.partition(":")[0], Form())
+
+
 def _spelled(identifiers: Sequence[str]) -> list[str]:
     """Names with control characters spelled out.
 
@@ -257,18 +259,6 @@ def _thumbnail(image: Image.Image, name: str) -> str:
         f'<img alt="{escape(name)}" src="data:image/png;base64,{source}" style="height: 64px">'
         f"<figcaption>{escape(name)}</figcaption></figure>"
     )
-
-
-def image_differences(before: Mapping, now: Mapping) -> str:
-    """In words, how the images of two `ImageData.parts` differ.
-
-    >>> image_differences({"images": 3, "names": "a", "labels": "b"}, {"images": 3, "names": "a", "labels": "c"})
-    'the same number of images (3), but other labels'
-    """
-    if before.get("images") != now.get("images"):
-        return f"{before.get('images')} images, now {now.get('images')}"
-    others = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return f"the same number of images ({now.get('images')}), but other {' and '.join(others)}"
 
 
 def in_rgb(image: Image.Image) -> Image.Image:

@@ -7,7 +7,7 @@ from functools import cache
 
 from PIL import Image
 
-from .pictures import FORMATS
+from .decoding import FORMATS
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from ..errors import RunError, UsageError
 from . import imagenet, tiny_imagenet
 from .classes import class_numbers, whole_numbers
 from .datasets import SPLITS, ImageData, reason
+from .decoding import open_picture
 from .endings import LeftOut, image_endings, is_hidden, is_image
-from .names import Names
-from .pictures import open_picture
+from .identifiers import Names
 
 log = logging.getLogger(__name__)
 

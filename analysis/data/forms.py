@@ -17,11 +17,11 @@ from torch.utils.data import Dataset
 
 from ..errors import RunError, UsageError, unknown
 from ..networks.references import split_label
-from . import folders, imagenet, tables, tars
+from . import folders, imagenet, parquet, tars
 from .adapting import adapted
 from .datasets import SPLITS, ImageData, read_chosen
 from .endings import is_hidden, is_image
-from .names import Names
+from .identifiers import Names
 
 _LOOKED_AT = 1000
 """Files of a folder that tell what it holds."""
@@ -193,7 +193,7 @@ FORMS: dict[str, Callable[[str, str, str], ImageData]] = {
     "imagenet": folders.imagenet_folder,
     "tar": tars.tar,
     "webdataset": tars.webdataset,
-    "parquet": tables.parquet,
-    "hf": tables.hub,
+    "parquet": parquet.parquet,
+    "hf": parquet.hub,
     "cache": _cache,
 }

@@ -8,6 +8,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,19 @@ _DEVKIT = "ILSVRC2012_devkit_t12/data"
 @cache
 def synsets() -> tuple[str, ...]:
     """The 1000 synsets, sorted: label k is the k-th (timm's list)."""
-    from timm.data import ImageNetInfo
+    return tuple(_of_timm("imagenet_synsets.txt").splitlines())
 
-    return tuple(ImageNetInfo("imagenet-1k").label_names())
+
+@cache
+def _described() -> tuple[str, ...]:
+    """All names of each class, as WordNet has them, in one text."""
+    described = dict(line.split("\t") for line in _of_timm("imagenet_synset_to_lemma.txt").splitlines())
+    return tuple(described[synset] for synset in synsets())
+
+
+def _of_timm(name: str) -> str:
+    """A file of timm's, which is read without its code: that would load torch."""
+    return Path(str(distribution("timm").locate_file(f"timm/data/_info/{name}"))).read_text("utf-8")
 
 
 @cache
@@ -49,10 +60,7 @@ def class_names() -> tuple[str, ...]:
     >>> class_names()[0], class_names()[134]
     ('tench', 'crane (n02012849)')
     """
-    from timm.data import ImageNetInfo
-
-    info = ImageNetInfo("imagenet-1k")
-    short = [info.index_to_description(label).split(",")[0] for label in range(1000)]
+    short = [names.split(",")[0] for names in _described()]
     return tuple(
         name if short.count(name) == 1 else f"{name} ({synset})" for name, synset in zip(short, synsets(), strict=True)
     )
@@ -115,14 +123,11 @@ def candidates(names: Sequence[str]) -> list[set[int]]:
 @cache
 def _labels_by_name() -> tuple[dict[str, set[int]], dict[str, set[int]]]:
     """Labels by the names that lists of ImageNet's classes have, as they are and in small letters, and by synonyms."""
-    from timm.data import ImageNetInfo
     from torchvision.models._meta import _IMAGENET_CATEGORIES
 
-    info = ImageNetInfo("imagenet-1k")
     listed: dict[str, set[int]] = defaultdict(set)
     synonyms: dict[str, set[int]] = defaultdict(set)
-    for label in range(1000):
-        described = info.index_to_description(label)
+    for label, described in enumerate(_described()):
         first, *others = described.split(",")
         for name in (first, described, class_names()[label], _IMAGENET_CATEGORIES[label]):
             listed[_spelled(name)].add(label)

@@ -9,22 +9,23 @@ from pathlib import Path
 from ..untrusted import Fields, Listed, Named, Whose, read_json
 from .datasets import SPLITS
 
-GEOMETRY = Whose(
-    list,
-    lambda made: (
-        3 <= len(made) <= 4
-        and type(made[0]) is int
-        and made[0] >= 1
-        and isinstance(made[1], int | float)
-        and made[1] > 0
-        and all(isinstance(name, str) for name in made[2:])
-    ),
-    "size, share of the crop, interpolation, and crop_mode where it is not center",
-)
+
+def _is_geometry(made: list) -> bool:
+    if not 3 <= len(made) <= 4:
+        return False
+    size, share, *names = made
+    is_size = type(size) is int and size >= 1
+    is_share = isinstance(share, int | float) and share > 0
+    return is_size and is_share and all(isinstance(name, str) for name in names)
+
+
+_SPLIT = Whose(str, lambda split: split in ("", *SPLITS), f"empty or one of {', '.join(SPLITS)}")
+_SHOWN = Whose(str, lambda said: bool(re.fullmatch("[0-9a-f]{32}", said)), "32 hexadecimal digits")
+GEOMETRY = Whose(list, _is_geometry, "size, share of the crop, interpolation, and crop_mode where it is not center")
 MANIFEST = Fields(
     {
         "data": str,
-        "split": Whose(str, lambda split: split in ("", *SPLITS), f"empty or one of {', '.join(SPLITS)}"),
+        "split": _SPLIT,
         "geometry": GEOMETRY,
         "classes": Listed(str),
         "labels": Listed(int),
@@ -38,7 +39,7 @@ MANIFEST = Fields(
         "parts": Named((str, int)),
         "contents": Named(str),
         "sums": Listed(int),
-        "shown": Listed(Whose(str, lambda said: bool(re.fullmatch("[0-9a-f]{32}", said)), "32 hexadecimal digits")),
+        "shown": Listed(_SHOWN),
         "sum": str,
     },
 )

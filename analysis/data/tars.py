@@ -18,9 +18,9 @@ from ..untrusted import Fields, open_regular, parse_json
 from . import imagenet
 from .classes import class_numbers
 from .datasets import MOST_CLASSES, SPLITS, ImageData, reason
+from .decoding import open_picture
 from .endings import LeftOut, image_endings, is_image
 from .folders import files_of, tested_instead
-from .pictures import open_picture
 
 LABELS = ("cls", "json", "txt")
 """Endings of files that tell the label of a sample, the better first; .txt is often a caption."""

@@ -19,13 +19,16 @@ from .fig3_pruning import pruning
 from .fig3_random import pruning_against_random
 from .fig4_operators import operators
 from .fig_epochs import selectivity_over_training
-from .fig_gates import gate_distributions, gate_variance, gates_by_depth
+from .fig_gates import gate_variance
 from .fig_gates_classes import gates_by_class
+from .fig_gates_depth import gates_by_depth
+from .fig_gates_distribution import gate_distributions
 from .fig_gates_static import static_gates
 from .fig_lesions import lesion_agreement
 from .fig_lesions_targeted import targeted_lesions
 from .fig_levels import selectivity_by_level
-from .fig_match import block_similarity, unit_matches
+from .fig_match import block_similarity
+from .fig_match_units import unit_matches
 from .fig_rarefaction import rarefaction
 from .fig_taps import selectivity_by_tap
 from .pruning_curves import curve_scores

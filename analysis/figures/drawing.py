@@ -1,14 +1,16 @@
 """Every figure of a run's folder, from its tables: the files of this room whose names begin with fig or table.
 
-Each of those is one figure or several alike. It names in `NEEDS` the files of a run's folder that it is drawn from, and
-its `pictures(run, look)` yields the name and the figure of each that they allow. A new figure is a new file. Other
-packages have theirs as modules that they name as entry points of the group `gelens.figures`.
+Each of those is one figure or several alike. It names in `NEEDS` the files of a run's folder that it is drawn from, or
+by file the columns that it needs beside those which the table must have; and its `pictures(run, look)` yields the name
+and the figure of each that they allow. A new figure is a new file. Other packages have theirs as modules that they name
+as entry points of the group `gelens.figures`.
 """
 
 import logging
 import math
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -65,19 +67,20 @@ def draw(
     check(formats, width, bins)
     run, look = StoredRun.open(folder, blocks), Look(width, bins)
     target = run.folder / "figures" if out is None else Path(out)
-    paths, faults = [], []
+    paths: list[Path] = []
+    faults: dict[str, UsageError] = {}
     known = all(card.get("resnet_stages", True) for card in run.record.get("networks", {}).values())
     with blocks_as_in_papers(known):
         for module in figure_modules():
             if run.has(*module.NEEDS):
                 try:
-                    paths += drawn_by(module, run, look, target, formats)
+                    paths.extend(drawn_by(module, run, look, target, formats))
                 except UsageError as error:
-                    faults.append(error)
+                    faults[name_of(module)] = error
     if not paths and faults:
-        raise faults[0]
-    for fault in faults:
-        log.warning("a figure is left out: %s", fault)
+        raise next(iter(faults.values()))
+    for name, fault in faults.items():
+        log.warning("a figure is left out, %s: %s", name, fault)
     if not paths:
         needed = sorted({name for module in figure_modules() for name in module.NEEDS if name.endswith(".csv")})
         raise UsageError(f"the run in `{folder}` has no table to draw; figures are drawn from {', '.join(needed)}")
@@ -90,16 +93,22 @@ def is_drawable(folder: Path | str) -> bool:
     return any(run.has(*module.NEEDS) for module in figure_modules())
 
 
-def drawn_by(module: ModuleType, run: StoredRun, look: Look, target: Path, formats: Sequence[str]) -> list[Path]:
-    """The pictures of one file of this room, saved.
+def name_of(module: ModuleType) -> str:
+    """What a file of figures is called when it is spoken of."""
+    return module.__name__.rpartition(".")[2]
+
+
+def drawn_by(module: ModuleType, run: StoredRun, look: Look, target: Path, formats: Sequence[str]) -> Iterator[Path]:
+    """The pictures of one file of this room, each saved.
 
     Raises:
-        UsageError: each column is of its kind, and yet nothing can be drawn of them together.
+        UsageError: a column is missing that they need; or each is of its kind, and yet nothing can be drawn of them
+            together.
     """
-    paths: list[Path] = []
+    columns = module.NEEDS if isinstance(module.NEEDS, Mapping) else {}
     try:
-        for name, figure in module.pictures(run, look):
-            paths += save(figure, target / name, formats)
+        for name, figure in module.pictures(replace(run, needed=columns), look):
+            yield from save(figure, target / name, formats)
     except (UsageError, RunError):
         raise
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
@@ -108,7 +117,6 @@ def drawn_by(module: ModuleType, run: StoredRun, look: Look, target: Path, forma
         raise UsageError(
             f"{' and '.join(module.NEEDS)} of the run in `{run.folder}` cannot be drawn: {type(error).__name__}: {said}"
         ) from error
-    return paths
 
 
 def check(formats: Sequence[str] = DEFAULT_FORMATS, width: float | None = None, bins: int | None = None) -> None:

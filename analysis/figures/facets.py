@@ -74,7 +74,7 @@ def facets(
         width: inches, of the figure.
         each: inches that a panel has where no width is asked for; both columns are filled by default.
         titles: by name, where not all names have a panel or a title is another than the name as in papers.
-        lines: that a title may take; 0 for any title as it is.
+        lines: that a title may take.
         times: that all the panels come, below one another.
         options: of `panels`; the vertical axis is shared.
     """
@@ -90,5 +90,5 @@ def facets(
     for time in range(times):
         hide_rest(axes[time * rows : (time + 1) * rows], len(titles))
         for ax, name in grid.panels(time) if time == 0 or rows > 1 else ():
-            ax.set_title(wrapped(titles[name], NAME_SIZE, room, lines) if lines else titles[name])
+            ax.set_title(wrapped(titles[name], NAME_SIZE, room, lines))
     return grid

@@ -1,10 +1,9 @@
 """Figure 1: optimisation curves."""
 
-from typing import Any
-
 import pandas as pd
 
 from ..names import family_and_gate
+from ..results.tables import title_of
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
@@ -28,8 +27,8 @@ def optimisation(training: pd.DataFrame, note: str = "", width: float | None = N
     if "group" not in training:
         training = training.assign(group=training["network"])
     colors = colors_of(training["group"].unique())
-    said: dict[str, Any] = {"ylabel": "Top-1 error (%)", "titles": SPLITS, "lines": 0}
-    grid = facets(training, "split", 1.3, 2.1, keys(colors), note, width, **said)
+    ylabel = title_of("top1_error")
+    grid = facets(training, "split", 1.3, 2.1, keys(colors), note, width, titles=SPLITS, ylabel=ylabel)
     for ax, _, mine in grid:
         for label, several in mine.groupby("group", sort=False):
             each = [curve for _, curve in several.groupby("network", sort=False)]

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..names import pretty
+from ..results.tables import brief_of
 from ..statistics.samples import half_width
 from .drawn import Drawn, Pictures
 from .facets import Facets, facets
@@ -15,11 +16,12 @@ from .stored import StoredRun
 from .style import PALETTE, Kind, Look, block_ticks, named, need, reach, styled
 
 NEEDS = ("selectivity_gap.csv",)
-KINDS = {
-    "corrected": Kind("corrected index", PALETTE[3], "D"),
-    "mean": Kind("index", PALETTE[0], "o"),
-    "excess": Kind("index − null", PALETTE[1], "s"),
-    "crossfit": Kind("cross-fitted", PALETTE[2], "^"),
+LOOKS = {
+    "sparseness": Kind(brief_of("sparseness_gap"), PALETTE[4], "v"),
+    "corrected": Kind(brief_of("corrected_gap"), PALETTE[3], "D"),
+    "mean": Kind(brief_of("mean_gap"), PALETTE[0], "o"),
+    "excess": Kind(brief_of("excess_gap"), PALETTE[1], "s"),
+    "crossfit": Kind(brief_of("crossfit_gap"), PALETTE[2], "^"),
 }
 """By the columns' first part; the first there is, is the headline."""
 
@@ -32,10 +34,11 @@ def selectivity_gap(
     trends: pd.DataFrame | None = None,
     width: float | None = None,
 ) -> Drawn:
-    """The gap in mean selectivity to the reference against depth: corrected for noise, and beside it as it is.
+    """The gap in mean selectivity to the reference against depth: of sparseness, which is claimed about, and the index.
 
-    Tables of older runs have no corrected gap: as it is, in excess of the null, and cross-fitted. Bars are 95 %
-    intervals, the table's own or by t over bootstrap replicates of the images.
+    Tables of older runs have no gap of sparseness: that of the corrected index, or, of still older ones, of the index
+    as it is, in excess of the null, and cross-fitted. Bars are 95 % intervals, the table's own or by t over bootstrap
+    replicates of the images.
 
     Args:
         gaps: rows of `selectivity_gap.csv`.
@@ -53,7 +56,8 @@ def selectivity_gap(
     grid = gap_facets(gaps, handles, f"{said} {note}", width, height=2.3 + (0.3 + 0.12 * len(kinds) if sloped else 0))
     for ax, network, mine in gap_panels(grid):
         for place, kind in enumerate(kinds):
-            _line(ax, mine, kind, 0.24 * (place / max(len(kinds) - 1, 1) - 0.5), half_width(replicates))
+            shift = 0.24 * (place / max(len(kinds) - 1, 1) - 0.5)
+            _line(ax, mine, kind, shift, half_width(replicates), headline=place == 0)
         if sloped:
             ax.set_xlabel(_slopes(named(trends), network, kinds), fontsize=6.5)
     return Drawn(grid.figure, grid.axes)
@@ -63,10 +67,9 @@ def gap_facets(gaps: pd.DataFrame, handles: Sequence, note: str, width: float | 
     """A panel for each network, titled by it and its reference, and their numbers of trainings where they are known."""
     titles = {}
     for row in gaps.drop_duplicates("network").to_dict("records"):
-        count = row.get("trainings")
-        each = "" if count is None else f", {count} training{'' if count == 1 else 's'} each"
-        titles[row["network"]] = f"{pretty(row['network'])}\nminus {pretty(row['reference'])}{each}"
-    labels: dict[str, Any] = {"ylabel": "Gap in mean class selectivity", "titles": titles, "lines": 4}
+        count = "" if "trainings" not in row else f", {row['trainings']} and {row['reference_trainings']} trainings"
+        titles[row["network"]] = f"{pretty(row['network'])}\nminus {pretty(row['reference'])}{count}"
+    labels: dict[str, Any] = {"ylabel": "Gap in the mean over units", "titles": titles, "lines": 4}
     return facets(gaps, "network", 2.4, height, handles, note, width, 3.4, **labels)
 
 
@@ -81,21 +84,21 @@ def gap_panels(grid: Facets) -> Iterator[tuple[Axes, str, pd.DataFrame]]:
 
 
 def _kinds(gaps: pd.DataFrame) -> dict[str, Kind]:
-    """Of the measures those that the table has; with a corrected gap, that and the plain one alone."""
-    there = [kind for kind in KINDS if f"{kind}_gap" in gaps and gaps[f"{kind}_gap"].notna().any()]
-    if "corrected" in there:
-        there = [kind for kind in there if kind in ("corrected", "mean")]
-    return {kind: KINDS[kind] for kind in there}
+    """Of the measures those that the table has; with a gap of sparseness, or corrected, that and the plain one."""
+    there = [kind for kind in LOOKS if f"{kind}_gap" in gaps and gaps[f"{kind}_gap"].notna().any()]
+    for headline in ("sparseness", "corrected"):
+        if headline in there:
+            return {kind: LOOKS[kind] for kind in (headline, "mean")}
+    return {kind: LOOKS[kind] for kind in there}
 
 
-def _line(ax: Axes, rows: pd.DataFrame, kind: str, shift: float, half: float) -> None:
+def _line(ax: Axes, rows: pd.DataFrame, kind: str, shift: float, half: float, headline: bool) -> None:
     gap = rows[f"{kind}_gap"]
     if f"{kind}_low" in rows:
         errors = reach(gap, rows[f"{kind}_low"], rows[f"{kind}_high"])
     else:
         errors = half * rows[f"{kind}_gap_se"]  # NaN, where there are no errors, draws no bar
-    headline = kind == "corrected" or (kind == "mean" and "corrected_gap" not in rows)
-    look = KINDS[kind].look | ({"linewidth": 1.4} if headline else {"linewidth": 0.9, "linestyle": "--"})
+    look = LOOKS[kind].look | ({"linewidth": 1.4} if headline else {"linewidth": 0.9, "linestyle": "--"})
     ax.errorbar(rows["depth"] + shift, gap, errors, capsize=2, **look)
 
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import pandas as pd
 
-from ..results.columns import INDEX_TITLES
+from ..results.tables import title_of
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
 from .style import Look, colors_of, in_rows, key, keys, named, need, panel_width, styled, unit_ticks, width_for
 
-NEEDS = ("selectivity.csv",)
+NEEDS = {"selectivity.csv": ("csi_null",)}
 
 
 @styled
@@ -30,9 +30,10 @@ def selectivity_against_null(selectivity: pd.DataFrame, note: str = "", width: f
     blocks, colors = table["block"].unique(), colors_of(table["network"].unique())
     width = width or width_for(len(blocks), 1.06)
     handles = [*keys(colors, marker="o", linestyle=""), key("index = null", color="0.4", linewidth=0.8)]
-    labels: dict[str, Any] = {"xlabel": "Null: mean index under permuted labels", "ylabel": INDEX_TITLES["csi"]}
+    null = f"{title_of('csi_null')}: mean index under permuted labels"
+    labels: dict[str, Any] = {"xlabel": null, "ylabel": title_of("csi"), "sharex": True}
     height = min(panel_width(width, in_rows(len(blocks), width, 0.85)[1]), 2.2) + 0.2
-    grid = facets(table, "block", 0.85, height, handles, note, width, times=len(colors), sharex=True, **labels)
+    grid = facets(table, "block", 0.85, height, handles, note, width, times=len(colors), **labels)
     for number, (label, color) in enumerate(colors.items()):
         for ax, block in grid.panels(number):
             units = known[(known["network"] == label) & (known["block"] == block)]

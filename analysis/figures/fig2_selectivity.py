@@ -1,4 +1,4 @@
-"""Figure 2: distributions of the class selectivity index, block by block; and the like of every other index."""
+"""Figure 2: distributions of the class selectivity index, block by block."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,6 @@ from matplotlib.patches import Patch
 from ..errors import unknown
 from ..names import pretty
 from ..results.columns import INDEX_TITLES
-from ..statistics import INDICES
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
@@ -93,16 +92,14 @@ def _overlay(ax: Axes, values: Mapping[str, np.ndarray], colors: Mapping, edges:
 
 def pictures(run: StoredRun, look: Look) -> Pictures:
     units = run.table("selectivity.csv")
-    if units.empty:
-        return
-    reference = run.reference(list(units["network"].unique()))
-    together = "Units of all trainings of a network together." if any(map(run.group, units["network"].unique())) else ""
-    reference, units = run.group(reference) or reference, run.by_group(units)
-    yield "fig2_selectivity", selectivity(units, reference, run.caption(together), "csi", look.bins, look.width)[0]
-    if not run.has("selectivity_indices.csv"):
-        return
-    for index, rows in run.by_group(run.table("selectivity_indices.csv")).groupby("index", sort=False):
-        if index != "csi" and rows["value"].notna().any():
-            said = run.caption(*([f"{INDICES[index].definition}."] if index in INDICES else []), together)
-            figure, _ = selectivity(rows, reference, said, index, look.bins, look.width)
-            yield f"fig2_{index}", figure
+    if len(units):
+        units, reference, said = by_group(run, units)
+        yield "fig2_selectivity", selectivity(units, reference, run.caption(said), "csi", look.bins, look.width)[0]
+
+
+def by_group(run: StoredRun, units: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
+    """Units of groups together, what they are compared with, and a sentence on it."""
+    labels = list(units["network"].unique())
+    together = "Units of all trainings of a network together." if any(map(run.group, labels)) else ""
+    reference = run.reference(labels)
+    return run.by_group(units), run.group(reference) or reference, together

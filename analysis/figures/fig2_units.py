@@ -9,12 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from ..names import file_name, paper_name, pretty, unique_label
-from ..results.columns import INDEX_TITLES
+from ..results.tables import brief_of, title_of
 from .drawn import Drawn, Pictures
 from .stored import StoredRun
 from .style import PALETTE, WIDTH, Look, key, named, need, panels, styled, wrapped
 
-NEEDS = ("selectivity.csv", "selectivity_images.csv", "selectivity_thumbnails.npz")
+NEEDS = {
+    "selectivity.csv": ("top_class", "top_class_name"),
+    "selectivity_images.csv": ("label",),
+    "selectivity_thumbnails.npz": (),
+}
 UNITS_SHOWN = 8
 
 
@@ -88,7 +92,7 @@ def contact_sheet(
 
 _SMALL = 6
 _AXIS = 0.1
-_MEASURES = {"csi": "index", "csi_null": "null", "csi_crossfit": "cross-fitted", "csi_corrected": "corrected"}
+_MEASURES = {name: brief_of(name) for name in ("csi", "csi_null", "csi_crossfit", "csi_corrected")}
 
 
 def _of_one_block(units: pd.DataFrame) -> pd.DataFrame:
@@ -134,7 +138,7 @@ def _ranks(ax: Axes, units: pd.DataFrame, shown: pd.DataFrame) -> None:
             ax.plot(rank, alive[column], **look)
             lowest = min(lowest, alive[column].min())
     ax.plot(rank[shown.index], shown["csi"], **_SHOWN)
-    ax.set(xlabel="Rank of unit", ylabel=INDEX_TITLES["csi"], ylim=(lowest, None))
+    ax.set(xlabel="Rank of unit", ylabel=title_of("csi"), ylim=(lowest, None))
     if len(alive) == 1:
         ax.set(xlim=(0, 2), xticks=[1])
 

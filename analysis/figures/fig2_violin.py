@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from ..names import pretty
-from ..results.columns import INDEX_TITLES
+from ..results.tables import title_of
 from .drawn import Drawn, Pictures
 from .stored import StoredRun
 from .style import Look, block_ticks, colors_of, in_rows, named, need, panels, styled, width_for
@@ -37,7 +37,7 @@ def selectivity_by_depth(selectivity: pd.DataFrame, note: str = "", width: float
     if dead:
         note = f"No violin: all units of the block are dead. {note}"
     rows, columns = in_rows(len(blocks), width, max(0.16 * len(colors), 0.3))
-    figure, axes = panels(rows, 1, width, 2.1, handles, note, ylabel=INDEX_TITLES["csi"], sharey=True)
+    figure, axes = panels(rows, 1, width, 2.1, handles, note, ylabel=title_of("csi"), sharey=True)
     for row, ax in enumerate(axes.flat):
         shown = blocks[row * columns : (row + 1) * columns]
         mine = alive[alive["block"].isin(shown)]

@@ -5,11 +5,12 @@ from typing import Any
 import pandas as pd
 
 from ..names import pretty
+from ..results.tables import title_of
 from .drawn import Drawn, Pictures
 from .stored import StoredRun
 from .style import MARKERS, PALETTE, THIN, Look, block_ticks, key, need, panels, reach, styled, width_for
 
-NEEDS = ("pruning_summary.csv",)
+NEEDS = {"pruning_summary.csv": ("area_low", "area_high")}
 
 
 @styled
@@ -40,7 +41,7 @@ def pruning_areas(summary: pd.DataFrame, note: str = "", width: float | None = N
         note = f"Means over trainings; thin: each training. {note}"
     elif table["area_low"].notna().any():
         note = f"95 % intervals over images, not over trainings. {note}"
-    figure, axes = panels(1, 1, width, 2.1, handles, note, ylabel="Area between least and\nmost important first")
+    figure, axes = panels(1, 1, width, 2.1, handles, note, ylabel=title_of("area"))
     ax = axes[0, 0]
     ax.axhline(0, color="0.4", linewidth=0.8)
     for number, (_, rows) in enumerate(lines):

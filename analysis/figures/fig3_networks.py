@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from ..names import paper_name, pretty
+from ..results.tables import title_of
 from . import pruning_curves as curves
 from .drawn import Drawn, Pictures
 from .facets import facets
@@ -27,7 +28,7 @@ def pruning_by_network(
         score: whose curves are drawn; the first in the table by default.
         width: inches.
     """
-    figure, axes = by_network(pruning, note, score, width, "Top-1 accuracy", lambda points, rows: points["top1"])
+    figure, axes = by_network(pruning, note, score, width, title_of("top1"), lambda points, rows: points["top1"])
     accuracy_axis(axes[0, 0])
     return Drawn(figure, axes)
 

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..names import pretty
+from ..results.tables import title_of
 from . import pruning_curves as curves
 from .drawn import Drawn, Pictures
 from .facets import facets
@@ -53,7 +54,7 @@ def pruning(
     ]
     bands = bars_said(BANDS, curved, trainings)
     said = [_said(curved, stars), bands if curved else "", curves.ratios_said(table), curves.places_said(table), note]
-    labels: dict[str, Any] = {"xlabel": curves.ratio_title(table), "ylabel": "Top-1 accuracy", "sharex": True}
+    labels: dict[str, Any] = {"xlabel": curves.ratio_title(table), "ylabel": title_of("top1"), "sharex": True}
     least = 1.3 if width and width < WIDTH else 2.0
     grid = facets(table, "block", least, 1.6, handles, " ".join(said), width, 2.1, **labels)
     for ax, block, here in grid:

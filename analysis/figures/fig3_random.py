@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import UsageError
+from ..results.tables import title_of
 from . import pruning_curves as curves
 from .drawn import Drawn, Pictures
 from .fig3_networks import by_network
@@ -27,7 +28,7 @@ def pruning_against_random(
     """
     if "random" not in curves.curve_scores(pruning):
         raise UsageError("the pruning table has no random order to compare with")
-    figure, axes = by_network(pruning, note, score, width, "Top-1 accuracy, less random order", _above_random)
+    figure, axes = by_network(pruning, note, score, width, f"{title_of('top1')}, less random order", _above_random)
     for ax in axes.flat:
         ax.hlines(0, -0.03, 1.03, color="0.4", linewidth=0.8, zorder=1)
     percent_axis(axes[0, 0].yaxis)

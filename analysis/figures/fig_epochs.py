@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from ..names import paper_name
+from ..results.tables import brief_of, title_of
 from ..statistics.samples import half_width
 from .drawn import Drawn, Pictures
 from .facets import facets
@@ -12,12 +13,7 @@ from .stored import StoredRun
 from .style import Look, accuracy_axis, colors_by_depth, epoch_axis, keys, marker_of, need, styled
 
 NEEDS = ("selectivity_epochs.csv",)
-MEASURES = {
-    "mean_corrected": "corrected index",
-    "mean_csi": "index",
-    "mean_excess": "index − null",
-    "mean_crossfit": "cross-fitted",
-}
+MEASURES = ("mean_corrected", "mean_csi", "mean_excess", "mean_crossfit")
 
 
 @styled
@@ -39,8 +35,8 @@ def selectivity_over_training(
     errors = [f"{column}_se" for column in measures if f"{column}_se" in epochs]
     if epochs[errors].notna().any(axis=None):
         note = f"Bands: 95 % intervals over the sampling of images, not of trainings. {note}"
-    shared: dict[str, Any] = {"titles": measures | {"top1": "top-1 accuracy"}, "lines": 0, "sharey": False}
-    grid = facets(epochs, "measure", 1.3, 1.9, keys(colors, paper_name), note, width, **shared)
+    titles = measures | {"top1": brief_of("top1")}
+    grid = facets(epochs, "measure", 1.3, 1.9, keys(colors, paper_name), note, width, titles=titles, sharey=False)
     first = grid.axes[0, 0]
     look: dict[str, Any] = {"marker": marker_of(epochs["epoch"].nunique()), "markersize": 3}
     for ax, column in grid.panels():
@@ -58,7 +54,7 @@ def selectivity_over_training(
                 ax.fill_between(mine["epoch"], mine[column] - half, mine[column] + half, color=color, alpha=0.2, lw=0)
         if ax is not first:
             ax.sharey(first)
-    first.set_ylabel("Mean class selectivity")
+    first.set_ylabel(title_of("mean_csi"))
     return Drawn(grid.figure, grid.axes)
 
 
@@ -67,7 +63,7 @@ def _measures(epochs: pd.DataFrame) -> dict[str, str]:
     there = [column for column in MEASURES if column in epochs and epochs[column].notna().any()]
     if "mean_corrected" in there:
         there = [column for column in there if column in ("mean_corrected", "mean_csi")]
-    return {column: MEASURES[column] for column in there or ["mean_csi"]}
+    return {column: brief_of(column) for column in there or ["mean_csi"]}
 
 
 def pictures(run: StoredRun, look: Look) -> Pictures:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ..errors import UsageError
 from ..names import pretty
+from ..results.tables import title_of
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun, each_network
@@ -39,9 +40,8 @@ def gates_by_class(profiles: pd.DataFrame, note: str = "", width: float | None =
     handles = [*keys(colors, lambda label: str(names[label])), key("all classes", color="black", linewidth=1.4)]
     labels: dict[str, Any] = {
         "xlabel": "Channels, by their mean gate",
-        "ylabel": "Gate",
+        "ylabel": title_of("mean", "gates_classes.csv"),
         "title": pretty(networks[0]),
-        "lines": 0,
     }
     grid = facets(profiles, "block", 2.0, 1.6, handles, note, width, **labels)
     for ax, _, mine in grid:
@@ -60,5 +60,5 @@ def gates_by_class(profiles: pd.DataFrame, note: str = "", width: float | None =
 def pictures(run: StoredRun, look: Look) -> Pictures:
     """One a network; a run with one network has no network's name in the file's."""
     said = run.caption("Bands: one standard deviation over the class's images.")
-    for name, profiles in each_network(run.table(NEEDS[0]), "fig_gates_classes", numbered=True):
+    for name, profiles in each_network(run.table("gates_classes.csv"), "fig_gates_classes", numbered=True):
         yield name, gates_by_class(profiles, said, look.width)[0]

@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..results.tables import title_of
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
 from .style import PALETTE, Kind, Look, block_ticks, key, need, percent_axis, reach, styled
 
-NEEDS = ("gates_static.csv",)
-KINDS = {
+NEEDS = {"gates_static.csv": ("top1_low", "top1_high")}
+SUBSTITUTES = {
     "class": Kind("mean of its class", PALETTE[0], "o"),
     "mean": Kind("mean of all", PALETTE[1], "s"),
     "other": Kind("another image's", PALETTE[3], "D"),
@@ -31,16 +32,17 @@ def static_gates(points: pd.DataFrame, note: str = "", width: float | None = Non
         width: inches.
     """
     points = need(points, "static gates")
-    handles = [key(kind.name, color=kind.color, marker=kind.marker, markersize=4) for kind in KINDS.values()]
-    labels: dict[str, Any] = {"ylabel": "Top-1 accuracy", "title": "A gate's value replaced by"}
-    grid = facets(points, "network", 2.2, 2.2, handles, note, width, 2.8, **labels)
-    for ax, _, mine in grid:
-        ax.axhline(mine[mine["block"] == ""]["top1"].iloc[0], color="0.4", linewidth=0.8)
-        replaced = mine[mine["block"] != ""]
-        blocks = list(replaced["block"].unique())
+    whole = points[points["block"] == ""].set_index("network")["top1"]
+    replaced = need(points[points["block"] != ""], "static gates")
+    handles = [key(kind.name, color=kind.color, marker=kind.marker, markersize=4) for kind in SUBSTITUTES.values()]
+    labels: dict[str, Any] = {"ylabel": title_of("top1"), "title": "A gate's value replaced by"}
+    grid = facets(replaced, "network", 2.2, 2.2, handles, note, width, 2.8, **labels)
+    for ax, network, mine in grid:
+        ax.axhline(whole[network], color="0.4", linewidth=0.8)
+        blocks = list(mine["block"].unique())
         places = np.arange(len(blocks))
-        for shift, (gate, kind) in zip(np.linspace(-0.24, 0.24, len(KINDS)), KINDS.items(), strict=True):
-            line = replaced[replaced["gate"] == gate].set_index("block").reindex(blocks)
+        for shift, (gate, kind) in zip(np.linspace(-0.24, 0.24, len(SUBSTITUTES)), SUBSTITUTES.items(), strict=True):
+            line = mine[mine["gate"] == gate].set_index("block").reindex(blocks)
             errors = reach(line["top1"], line["top1_low"], line["top1_high"])
             look: dict[str, Any] = {
                 "fmt": kind.marker,
@@ -59,6 +61,6 @@ def static_gates(points: pd.DataFrame, note: str = "", width: float | None = Non
 def pictures(run: StoredRun, look: Look) -> Pictures:
     """One for all networks."""
     points = run.table("gates_static.csv")
-    if len(points):
+    if len(points) and (points["block"] != "").any():
         said = "Bars: Wilson 95 % over images. Line: the network with its own gates."
         yield "fig_gates_static", static_gates(points, run.caption(said), look.width)[0]

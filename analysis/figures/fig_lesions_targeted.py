@@ -4,12 +4,13 @@ from typing import Any
 
 import pandas as pd
 
+from ..results.tables import brief_of, title_of
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
 from .style import THIN, Look, bars_said, colors_of, each_training, key, keys, need, percent_axis, reach, styled
 
-NEEDS = ("lesions_targeted.csv",)
+NEEDS = {"lesions_targeted.csv": ("own_low", "own_high", "another_low", "another_high")}
 
 
 @styled
@@ -28,8 +29,8 @@ def targeted_lesions(
     """
     targeted = need(targeted, "targeted lesions")
     colors, ticks = colors_of(targeted["network"].unique()), sorted(targeted["k"].unique())
-    handles = [*keys(colors), key("own class", color="0.3"), key("another class", color="0.3", linestyle="--")]
-    labels: dict[str, Any] = {"xlabel": "Units dropped", "ylabel": "Accuracy lost", "lines": 0, "sharex": True}
+    handles = [*keys(colors), key(brief_of("own"), color="0.3"), key(brief_of("another"), color="0.3", linestyle="--")]
+    labels: dict[str, Any] = {"xlabel": title_of("k"), "ylabel": "Accuracy lost", "sharex": True}
     grid = facets(targeted, "block", 1.5, 1.7, handles, note, width, **labels)
     for ax, block, here in grid:
         ax.axhline(0, color="0.4", linewidth=0.8)

@@ -7,13 +7,14 @@ import pandas as pd
 from matplotlib.patches import Patch
 
 from ..names import pretty
+from ..results.tables import brief_of, title_of
 from ..statistics.samples import half_width
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun, each_network
 from .style import PALETTE, Look, block_ticks, key, need, styled
 
-NEEDS = ("selectivity_levels.csv",)
+NEEDS = {"selectivity_levels.csv": ("mean_csi_se", "mean_null", "null_low", "null_high", "mean_label_null")}
 
 
 @styled
@@ -33,13 +34,18 @@ def selectivity_by_level(
     sizes = table.drop_duplicates("level").set_index("level")["groups"]
     places, names = np.arange(len(sizes)), [f"{level}: {size}" for level, size in sizes.items()]
     index: dict[str, Any] = {"color": PALETTE[0], "marker": "o", "markersize": 3.5}
-    handles = [key("index of groups", **index), Patch(color="0.8", label="random groups as large, 95 %")]
+    random = Patch(color="0.8", label="random groups as large, 95 %")
+    handles = [key(brief_of("mean_csi", "selectivity_levels.csv"), **index), random]
     labelled = table["mean_label_null"].notna().any()
     if labelled:
-        handles.append(key("labels permuted", color=PALETTE[1], linestyle=":"))
+        handles.append(key(brief_of("mean_label_null"), color=PALETTE[1], linestyle=":"))
     said = "Bars: 95 % intervals over images." if table["mean_csi_se"].notna().any() else ""
-    labels: dict[str, Any] = {"xlabel": "Level: groups of classes", "ylabel": "Mean class selectivity", "sharex": True}
-    labels["title"] = pretty(table["network"].iloc[0])
+    labels: dict[str, Any] = {
+        "xlabel": f"{title_of('level')}: {brief_of('groups')}",
+        "ylabel": title_of("mean_csi"),
+        "title": pretty(table["network"].iloc[0]),
+        "sharex": True,
+    }
     grid = facets(table, "block", 1.25, 1.6, handles, f"{said} {note}", width, 1.7, **labels)
     for ax, _, here in grid:
         mine = here.set_index("level").reindex(sizes.index)
@@ -56,5 +62,5 @@ def selectivity_by_level(
 
 
 def pictures(run: StoredRun, look: Look) -> Pictures:
-    for name, rows in each_network(run.table(NEEDS[0]), "fig_levels"):
+    for name, rows in each_network(run.table("selectivity_levels.csv"), "fig_levels"):
         yield name, selectivity_by_level(rows, run.replicates, run.caption(), look.width)[0]

@@ -1,26 +1,18 @@
-"""Two networks on the same images: how alike their blocks are, and their units' best matches."""
-
-from typing import Any
+"""Two networks on the same images: how alike their blocks are."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from ..names import paper_name, pretty
+from ..results.tables import brief_of
 from .drawn import Drawn, Pictures
-from .facets import facets
 from .stored import StoredRun
-from .style import COLUMN, NAME_SIZE, PALETTE, Look, block_ticks, key, need, panels, styled, wrapped
+from .style import COLUMN, NAME_SIZE, Look, block_ticks, need, panels, styled, wrapped
 
-NEEDS = ("match_blocks.csv",)
-UNITS = "match_units.csv"
+NEEDS = {"match_blocks.csv": ("cka_se",)}
 WRITTEN = 0.3
 """Inches of a cell in which its value is written."""
-
-
-def _need(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    table = need(table, name)
-    return table.assign(**{name: table[name].astype(str) for name in ("other", "other_block") if name in table})
 
 
 @styled
@@ -32,7 +24,7 @@ def block_similarity(table: pd.DataFrame, note: str = "", width: float | None = 
         note: what the images are.
         width: inches.
     """
-    table = _need(table, "similarity of blocks")
+    table = need(table, "similarity of blocks")
     rows, columns = list(table["block"].unique()), list(table["other_block"].unique())
     values = table.pivot(index="block", columns="other_block", values="cka").loc[rows, columns].to_numpy(float)
     width = width or COLUMN
@@ -51,7 +43,7 @@ def block_similarity(table: pd.DataFrame, note: str = "", width: float | None = 
     if cell >= WRITTEN:
         _write(ax, values)
     bar = figure.colorbar(picture, ax=ax, fraction=0.05)
-    bar.set_label("debiased linear CKA", fontsize=NAME_SIZE)
+    bar.set_label(brief_of("cka"), fontsize=NAME_SIZE)
     return Drawn(figure, axes)
 
 
@@ -69,47 +61,8 @@ def _write(ax: Axes, values: np.ndarray) -> None:
         ax.text(column, row, text, ha="center", va="center", fontsize=6, color=color)
 
 
-@styled
-def unit_matches(table: pd.DataFrame, note: str = "", width: float | None = None, bins: int | None = None) -> Drawn:
-    """How many units correlate how much with their best match in the other network, block by block.
-
-    Both directions: the units of one network matched in the other, and the other way round. Lines: means.
-
-    Args:
-        table: rows of `match_units.csv`.
-        note: what the images are.
-        width: inches.
-        bins: of the distributions.
-    """
-    table = _need(table, "matches of units")
-    others = table.drop_duplicates("network").set_index("network")["other"]
-    drawn = [{"color": color, "linestyle": line} for color, line in zip(PALETTE, ("-", "--"), strict=False)]
-    looks: dict[str, dict[str, Any]] = dict(zip(others.index, drawn, strict=False))
-    handles = [key(f"{pretty(name)} in {pretty(others[name])}", **look) for name, look in looks.items()]
-    said = "Match chosen on one half of the images, measured on the other. Dotted: means."
-    labels: dict[str, Any] = {
-        "xlabel": "Correlation with the best match over images",
-        "ylabel": "Share of units",
-        "sharex": True,
-    }
-    grid = facets(table, "block", 1.25, 1.5, handles, f"{said} {note}", width, 1.4, **labels)
-    lowest = min(np.floor(table["correlation"].min() * 5) / 5, 0.0) if table["correlation"].notna().any() else 0.0
-    edges = np.linspace(lowest, 1, (bins or 20) + 1).tolist()
-    for ax, _, here in grid:
-        for name, look in looks.items():
-            values = here.loc[here["network"] == name, "correlation"].dropna()
-            if len(values):
-                share = np.full(len(values), 1 / len(values))
-                ax.hist(values, edges, weights=share, histtype="step", linewidth=1.2, **look)
-                ax.axvline(values.mean(), color=look["color"], linestyle=":", linewidth=1)
-    return Drawn(grid.figure, grid.axes)
-
-
 def pictures(run: StoredRun, look: Look) -> Pictures:
-    blocks = run.table(NEEDS[0])
-    if blocks.empty:
-        return
-    yield "fig_match_blocks", block_similarity(blocks, run.caption(), look.width)[0]
-    units = run.table(UNITS) if run.has(UNITS) else pd.DataFrame()
-    if len(units):
-        yield "fig_match_units", unit_matches(units, run.caption(), look.width, look.bins)[0]
+    """One for both networks."""
+    blocks = run.table("match_blocks.csv")
+    if len(blocks):
+        yield "fig_match_blocks", block_similarity(blocks, run.caption(), look.width)[0]

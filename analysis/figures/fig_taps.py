@@ -1,19 +1,18 @@
 """Where selectivity arises: the mean index of each block from tap to tap."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
+from ..results.tables import brief_of, title_of
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
 from .style import THIN, Look, bars_said, colors_of, each_training, key, keys, need, styled
 
-NEEDS = ("taps_blocks.csv",)
 ORDER = ("branch", "gated", "sum", "output")
-LINES = {"mean_corrected": "-", "mean_csi": ":"}
+LINES = {"mean_sparseness": "-", "mean_csi": ":"}
 """By column its line; the first has bars."""
+NEEDS = {"taps_blocks.csv": (*LINES, "mean_sparseness_se")}
 
 
 @styled
@@ -22,8 +21,8 @@ def selectivity_by_tap(
 ) -> Drawn:
     """The mean class selectivity of a block's units at its taps, a panel a block, a line a network.
 
-    Solid the corrected index, with 95 % intervals over images; dotted the index as it is. Of a group of trainings it is
-    their mean without intervals, and the corrected index of each of them, thin.
+    Solid the sparseness of class means, with 95 % intervals over images; dotted the index. Of a group of trainings it
+    is their mean without intervals, and the sparseness of each of them, thin.
 
     Args:
         taps: rows of `taps_blocks.csv`.
@@ -34,9 +33,8 @@ def selectivity_by_tap(
     taps = need(taps, "taps")
     there = [tap for tap in ORDER if tap in set(taps["tap"])]
     colors = colors_of(taps["network"].unique())
-    handles = [*keys(colors), key("corrected index", color="0.3"), key("index", color="0.3", linestyle=":")]
-    labels: dict[str, Any] = {"ylabel": "Mean class selectivity", "lines": 0, "sharex": True}
-    grid = facets(taps, "block", 1.3, 1.8, handles, note, width, **labels)
+    handles = [*keys(colors), *(key(brief_of(column), color="0.3", linestyle=line) for column, line in LINES.items())]
+    grid = facets(taps, "block", 1.3, 1.8, handles, note, width, ylabel=title_of("mean_csi"), sharex=True)
     for ax, block, here in grid:
         for shift, (label, color) in zip(np.linspace(-0.1, 0.1, len(colors)), colors.items(), strict=True):
             mine = here[here["network"] == label].set_index("tap").reindex(there)
@@ -45,10 +43,10 @@ def selectivity_by_tap(
             for column, line in LINES.items():
                 ax.plot(places[known], mine[column][known], color=color, linestyle=line, linewidth=1.1)
             several = each_training(trainings, label, block)
-            errors = None if several else 1.96 * mine["mean_corrected_se"]
-            ax.errorbar(places, mine["mean_corrected"], errors, fmt="o", color=color, markersize=2.5, capsize=1.5)
+            errors = None if several else 1.96 * mine["mean_sparseness_se"]
+            ax.errorbar(places, mine["mean_sparseness"], errors, fmt="o", color=color, markersize=2.5, capsize=1.5)
             for each in several:
-                heights = each.set_index("tap").reindex(there)["mean_corrected"].to_numpy()
+                heights = each.set_index("tap").reindex(there)["mean_sparseness"].to_numpy()
                 ax.plot(places[known], heights[known], color=color, **THIN)
         ax.set_xticks(range(len(there)), there, rotation=45, ha="right", rotation_mode="anchor")
     grid.axes[0, 0].set_ylim(bottom=0)
@@ -59,7 +57,7 @@ def pictures(run: StoredRun, look: Look) -> Pictures:
     """One for all networks."""
     taps = run.table("taps_blocks.csv")
     if len(taps):
-        taps, each = run.group_means(taps, ("network", "block", "tap"), (*LINES, "mean_corrected_se"))
+        taps, each = run.group_means(taps, ("network", "block", "tap"), (*LINES, "mean_sparseness_se"))
         said = "At branch, gated and sum the positive part."
         bars = bars_said("Bars: 95 % over images.", taps["network"], each)
         yield "fig_taps", selectivity_by_tap(taps, run.caption(said, bars), look.width, each)[0]

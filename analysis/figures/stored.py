@@ -1,7 +1,7 @@
 """What a run's folder holds that figures are drawn from: tables, arrays, and some words of `run.json`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -28,11 +28,13 @@ class StoredRun:
         folder: of the run.
         record: its `run.json`.
         blocks: names or patterns of the blocks to draw; all of them by default.
+        needed: by table, columns that it must have beside those without which nothing can be made of it.
     """
 
     folder: Path
     record: Mapping
     blocks: Sequence[str] = ()
+    needed: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path | str, blocks: Sequence[str] | None = None) -> "StoredRun":
@@ -49,7 +51,7 @@ class StoredRun:
         if not self.blocks:
             return
         tables = [read_table(self.folder, path.name) for path in sorted(self.folder.glob("*.csv"))]
-        known = dict.fromkeys(block for table in tables if "block" in table for block in table["block"])
+        known = dict.fromkeys(block for table in tables if "block" in table for block in table["block"] if block)
         if not known:
             raise UsageError(f"the run in `{self.folder}` has no tables with blocks to choose from")
         for asked in self.blocks:
@@ -61,15 +63,15 @@ class StoredRun:
         return all((self.folder / name).is_file() for name in names)
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table's rows of the blocks to draw, names as text.
+        """A table's rows of the blocks to draw, and those of no block, which are of the whole network; names as text.
 
         Raises:
-            UsageError: it cannot be read as a table.
+            UsageError: it cannot be read as a table, or lacks a needed column.
         """
-        table = read_table(self.folder, name)
+        table = read_table(self.folder, name, self.needed.get(name, ()))
         if self.blocks and "block" in table:
             chosen = [block for block in table["block"].unique() if any(_is(block, each) for each in self.blocks)]
-            table = table[table["block"].isin(chosen)].reset_index(drop=True)
+            table = table[table["block"].isin(["", *chosen])].reset_index(drop=True)
         return table
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:

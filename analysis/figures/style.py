@@ -24,6 +24,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..errors import UsageError
 from ..names import paper_name, pretty
+from ..results.tables import title_of
 
 COLUMN, WIDTH = 3.3, 7.0
 """Inches: a figure in one column, and across both."""
@@ -88,7 +89,7 @@ def need(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def named(table: pd.DataFrame) -> pd.DataFrame:
     """The table with names as text, where a reader of CSV took them for numbers."""
-    texts = [name for name in ("network", "reference", "block") if name in table]
+    texts = [name for name in ("network", "reference", "block", "other", "other_block") if name in table]
     return table.assign(**{name: table[name].astype(str) for name in texts})
 
 
@@ -288,7 +289,7 @@ def accuracy_axis(ax: Axes) -> None:
 
 def epoch_axis(ax: Axes, epochs: pd.Series) -> None:
     """Epochs, whole where they are whole; one alone has one tick."""
-    ax.set_xlabel("Epoch")
+    ax.set_xlabel(title_of("epoch"))
     found = sorted(set(epochs))
     if len(found) <= 1:
         ax.set_xlim(found[0] - 1, found[0] + 1)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from ..names import family_and_gate, pretty
 from ..paper import of_pooling_table, pooling_errors
+from ..results.tables import title_of
 from .drawn import Drawn, Pictures
 from .stored import StoredRun
 from .style import WIDTH, Look, named, need, panels, styled, text_width, wrapped
@@ -13,6 +14,7 @@ from .style import WIDTH, Look, named, need, panels, styled, text_width, wrapped
 NEEDS = ("evaluation.csv",)
 NONE = "—"
 _SIZE = 8
+_COLUMNS = ("network", "extent", "pool", "top1_error", "top5_error")
 
 
 @styled
@@ -31,7 +33,7 @@ def pooling_table(evaluation: pd.DataFrame, note: str = "", width: float | None 
     need(evaluation, "evaluation")
     table, width = named(evaluation), width or WIDTH
     rows = [_cells(row) for row in table.to_dict("records")]
-    header = ["Network", "Extent", "Pooling", "Top-1\nerror (%)", "Top-5\nerror (%)", "Paper:\nResNet-50,\nImageNet"]
+    header = [title_of(name).replace(" error", "\nerror") for name in _COLUMNS] + ["Paper:\nResNet-50,\nImageNet"]
     kept = [at for at in range(len(header)) if at in (0, 3, 4) or any(row[at] != NONE for row in rows)]
     header, rows = [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
     size, inches = _fitted(header, rows, width)

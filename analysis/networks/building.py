@@ -9,9 +9,9 @@ from torch import nn
 
 from ..errors import UsageError
 from .catalogue import FAMILIES, NAMES, resolve
-from .gather_excite import GatherExcite
+from .gather_excite import VARIANTS, GatherExcite
 from .references import Reference
-from .resnet import Gate, residual_network
+from .resnet import residual_network
 from .shufflenet import ShuffleNet
 
 _small_resnet = partial(residual_network, widths=(8, 16, 32, 64))
@@ -29,6 +29,13 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
 }
 """By family, what builds its networks with a gate."""
 
+MODULES: dict[str, Callable[..., nn.Module | None]] = {
+    "": lambda channels, map_size: None,
+    "se": lambda channels, map_size, bias: SEModule(channels, bias=bias),
+    **{f"ge_{variant}": partial(GatherExcite, variant=variant) for variant in VARIANTS},
+}
+"""By gate, what makes its module of a branch's channels, its map's (height, width) and the gate's settings."""
+
 
 def build(reference: Reference, **defaults) -> nn.Module:
     """Build a catalogue network with fresh weights; `defaults` are settings that the reference may override."""
@@ -41,14 +48,7 @@ def build(reference: Reference, **defaults) -> nn.Module:
         raise UsageError(f"`{reference}`: port=mindspore has its strides in the 3x3 convolution")
     if "port" in settings:
         settings["port"] = backbone["port"] = "" if settings["port"] == "none" else settings["port"]
-    make_gate: Gate
-    if not gate:
-        make_gate = lambda channels, map_size: None
-    elif gate == "se":
-        make_gate = lambda channels, map_size: SEModule(channels, bias=settings["bias"])
-    else:
-        make_gate = partial(GatherExcite, variant=gate.removeprefix("ge_"), **settings)
     try:
-        return BUILDERS[family](make_gate, **backbone)
+        return BUILDERS[family](partial(MODULES[gate], **settings), **backbone)
     except ValueError as error:  # settings that exclude each other
         raise UsageError(f"`{reference}`: {error}") from error

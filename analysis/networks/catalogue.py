@@ -51,15 +51,24 @@ class Family:
         return 2 if self.halves_from and size >= self.halves_from else 1
 
 
-GATES = ("", "se", "ge_theta_minus", "ge_theta", "ge_theta_plus")
-_SHUFFLE_GATES = ("", "ge_theta_minus", "ge_theta", "ge_theta_plus")
+_GATHER_EXCITE = {"extent": "global", "port": "none"}
+GATES: dict[str, dict[str, Any]] = {
+    "": {},
+    "se": {"bias": True},
+    "ge_theta_minus": _GATHER_EXCITE | {"pool": "avg", "count_padding": False},
+    "ge_theta": _GATHER_EXCITE,
+    "ge_theta_plus": _GATHER_EXCITE,
+}
+"""The settings that each gate takes, with their defaults; ports are of families with `stride_in` alone."""
+_RESNET_GATES = tuple(GATES)
+_SHUFFLE_GATES = tuple(gate for gate in GATES if gate != "se")
 _STRIDE = (("stride_in", "3x3"),)
 
 FAMILIES = {
-    "resnet50": Family(1000, 224, GATES, _STRIDE),
-    "resnet101": Family(1000, 224, GATES, _STRIDE),
-    "mini_resnet": Family(10, 32, GATES),
-    "thin_resnet50": Family(10, 32, GATES, halves_from=64),
+    "resnet50": Family(1000, 224, _RESNET_GATES, _STRIDE),
+    "resnet101": Family(1000, 224, _RESNET_GATES, _STRIDE),
+    "mini_resnet": Family(10, 32, _RESNET_GATES),
+    "thin_resnet50": Family(10, 32, _RESNET_GATES, halves_from=64),
     "shufflenet": Family(1000, 224, _SHUFFLE_GATES),
     "mini_shufflenet": Family(10, 32, _SHUFFLE_GATES),
     "thin_shufflenet": Family(10, 32, _SHUFFLE_GATES, halves_from=64),
@@ -126,15 +135,8 @@ def settings_of(name: str) -> dict[str, Any]:
     family, gate = NAMES[name]
     settings: dict[str, Any] = {"classes": FAMILIES[family].classes, "size": FAMILIES[family].size}
     settings |= dict(FAMILIES[family].settings)
-    if gate == "se":
-        settings["bias"] = True
-    if gate.startswith("ge_"):
-        settings["extent"] = "global"
-        if "stride_in" in settings:
-            settings["port"] = "none"
-    if gate == "ge_theta_minus":
-        settings |= {"pool": "avg", "count_padding": False}
-    return settings
+    of_gate = {key: value for key, value in GATES[gate].items() if key != "port" or "stride_in" in settings}
+    return settings | of_gate
 
 
 _PARSERS: dict[str, Callable[[str, str], object]] = {

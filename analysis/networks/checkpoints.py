@@ -16,6 +16,7 @@ from ..errors import RunError, UsageError, plain, unknown
 from ..untrusted import Fields, Listed, Whose, allowance, check_archive, load_arrays, open_regular, parse_json
 from . import mindspore
 from .checkpoint_series import file_and_part
+from .groups import LONGEST_SEED
 from .preprocessing import CROP_MODES, Preprocessing
 
 State = dict[str, torch.Tensor]
@@ -30,8 +31,6 @@ LARGEST = 2**33
 
 LARGEST_SIDE = 4096
 """Pixels of an image's side as a network is shown it: a batch of 64 has 3 GiB of bytes there."""
-LONGEST_SEED = 100
-"""Characters of a training's seed, as a file says it."""
 _INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "hamming", "lanczos")
 PREPROCESSING = Fields(
     {
@@ -310,7 +309,7 @@ def spelled(state: State, names: Iterable[str]) -> State:
     ['backbone.w']
     """
     own = set(names)
-    found = [each for bare in _without_prefixes(state) for each in (bare, _renamed(bare, _DENSENET))]
+    found = [each for bare in _without_prefixes(state) for each in (bare, renamed(bare, _DENSENET))]
     return max(found, key=lambda each: len(own & each.keys()))  # the first of equals
 
 
@@ -326,7 +325,12 @@ class Layout:
     convert: Callable[[State], Checkpoint]
 
 
-def _renamed(state: State, *rules: tuple[str, str]) -> State:
+def renamed(state: State, *rules: tuple[str, str]) -> State:
+    """A state whose names went through rules in turn, each a pattern and its replacement, as of `re.sub`.
+
+    Raises:
+        ValueError: two of its tensors have one name then.
+    """
     result: State = {}
     for key, value in state.items():
         for pattern, replacement in rules:
@@ -344,13 +348,13 @@ def _put(state: dict, key, value) -> None:
 def _from_cadene(state: State) -> Checkpoint:
     """Cadene's pretrained-models and timm's legacy_seresnet: layer0, se_module, last_linear."""
     rules = ((r"^layer0\.", ""), (r"\.se_module\.", ".se."), (r"^last_linear\.", "fc."))
-    return Checkpoint(_renamed(state, *rules), "Cadene (legacy SE-ResNet)", {"stride_in": "1x1"})
+    return Checkpoint(renamed(state, *rules), "Cadene (legacy SE-ResNet)", {"stride_in": "1x1"})
 
 
 def _from_moskomule(state: State) -> Checkpoint:
     """moskomule's senet.pytorch: SE as two Linear layers without bias on torchvision's ResNet."""
-    renamed = _renamed(state, (r"\.se\.fc\.0\.", ".se.fc1."), (r"\.se\.fc\.2\.", ".se.fc2."))
-    state = {key: value[..., None, None] if ".se.fc" in key else value for key, value in renamed.items()}
+    ours = renamed(state, (r"\.se\.fc\.0\.", ".se.fc1."), (r"\.se\.fc\.2\.", ".se.fc2."))
+    state = {key: value[..., None, None] if ".se.fc" in key else value for key, value in ours.items()}
     return Checkpoint(state, "moskomule senet.pytorch", {"stride_in": "3x3", "bias": "false"})
 
 
@@ -449,7 +453,7 @@ def _caffe_batch_norm(layer: str, ours: str, blobs: dict, scale: dict | None) ->
 
 def _from_mindspore(state: State) -> Checkpoint:
     """MindSpore's GENet_Res50 (genetres50): gamma, moving_mean, downop, mlpLayer, down_layer, end_point."""
-    renamed = _renamed(
+    ours = renamed(
         state,
         (r"\.conv(\d)\.conv\.", r".conv\1."),
         (r"\.conv(\d)\.batchnorm\.", r".bn\1."),
@@ -464,18 +468,18 @@ def _from_mindspore(state: State) -> Checkpoint:
         (r"\.moving_variance$", ".running_var"),
     )
     settings = {"stride_in": "3x3", "port": "mindspore"}
-    return Checkpoint(renamed, "MindSpore GENet_Res50", settings)
+    return Checkpoint(ours, "MindSpore GENet_Res50", settings)
 
 
 def _from_torch(state: State) -> Checkpoint:
     return Checkpoint(state, "torchvision, timm or gelens")
 
 
-LAYOUTS = (
+LAYOUTS = [
     Layout(lambda state: "conv1/7x7_s2" in " ".join(state), _from_caffe),
     Layout(lambda state: any(key.endswith(".moving_mean") for key in state), _from_mindspore),
     Layout(lambda state: any(key.startswith("layer0.") for key in state), _from_cadene),
     Layout(lambda state: any(".se.fc.0." in key for key in state), _from_moskomule),
     Layout(lambda state: True, _from_torch),
-)
+]
 """In the order they are tried: names that no other layout has come first."""

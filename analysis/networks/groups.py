@@ -11,9 +11,10 @@ from safetensors import SafetensorError, safe_open
 from ..errors import UsageError
 from . import shipped
 from .checkpoint_series import file_and_part
-from .checkpoints import LONGEST_SEED
 from .references import Reference
 
+LONGEST_SEED = 100
+"""Characters of a training's seed, as a file says it."""
 _SEED = re.compile(r"seed[-_]?(\d+)")
 
 
@@ -78,6 +79,24 @@ def with_trainings(labelled: Mapping[str, Reference]) -> dict[str, Reference]:
                 )
             found[member] = replace(each, label=member, group=label, seed=seed)
     return found
+
+
+def check_trainings(known: Mapping[str, tuple[str | None, str | None]]) -> None:
+    """Refuse a group that has the same weights twice, however their files are named.
+
+    Args:
+        known: by label, the group and the hash of the weights.
+
+    Raises:
+        UsageError: two of a group are one training.
+    """
+    first: dict[tuple[str, str], str] = {}
+    for label, (group, weights) in known.items():
+        if group is not None and weights is not None and (other := first.setdefault((group, weights), label)) != label:
+            raise UsageError(
+                f"`{other}` and `{label}` of the group `{group}` are the same weights (hash {weights}); expected "
+                f"trainings that differ"
+            )
 
 
 def weights_files(reference: Reference) -> dict[str, Path]:

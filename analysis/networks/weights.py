@@ -16,8 +16,8 @@ from ..errors import RunError, UsageError
 from ..files import atomic_path, file_hash
 from .card import card_of
 from .checkpoints import read_checkpoint
+from .factory_code import sources_hash
 from .preprocessing import Preprocessing, Stated, preprocessing_of
-from .sources import sources_hash
 
 
 def save_tensors(path: Path, state: object) -> None:

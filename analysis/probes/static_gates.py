@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..ablation.engine import Settled, Source
-from ..ablation.gates import GateAblation, Substitute
+from ..ablation.substitutes import GateAblation, Substitute
 from ..anatomy.sites import Site, common_name, find_sites
 from ..data.loading import Batch
 from ..devices import to_device

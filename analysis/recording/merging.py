@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..errors import UsageError, difference
+from ..differences import difference
+from ..errors import UsageError
 from .answers import differing_answers
 from .format import kept_of
 from .same import check_same, check_same_images

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..errors import RunError, UsageError, difference
+from ..differences import difference
+from ..errors import RunError, UsageError
 from .answers import differing_answers
 
 OTHERS = {

@@ -1,5 +1,7 @@
 """What `recording.json` must hold: what is read, written and deleted below its folder is named by it."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -26,6 +28,7 @@ _POINT = Fields(
     {"block": str, "score": str, "order": str, "scope": str, "fill": str, "ratio": float, "dropped": int},
     {"per_image": bool},
 )
+_UNIT = Whose(int, lambda unit: unit >= 0, "a unit")
 SETTINGS = Fields(
     {},
     {
@@ -33,7 +36,7 @@ SETTINGS = Fields(
         "positive_part": Listed(str),
         "dropping": Fields({"points": Listed(_POINT)}),
         "static": Fields({"points": Listed(Listed(str, 2))}),
-        "lesions": Named(Listed(Whose(int, lambda unit: unit >= 0, "a unit"))),
+        "lesions": Named(Listed(_UNIT)),
         "targeted": Fields({"counts": Listed(int), "orders": Named(str)}),
     },
 )
@@ -45,6 +48,7 @@ KEPT = Fields(
         "dtype": Whose(str, _DTYPES.__contains__, f"one of {', '.join(_DTYPES)}"),
     }
 )
+_ROWS = Whose(int, lambda rows: rows > 0, "a number of rows above 0")
 RECORDING = Fields(
     {
         "arrays": Named(Listed(KEPT)),
@@ -66,7 +70,7 @@ RECORDING = Fields(
         "precision": str,
         "sums": Fields({}, {"arrays": Named(Named(Listed(int))), "images": int}),
         "versions": dict,
-        "chosen": Named(Named(Named(Whose(int, lambda rows: rows > 0, "a number of rows above 0")))),
+        "chosen": Named(Named(Named(_ROWS))),
     },
 )
 
@@ -81,57 +85,91 @@ def check_recording(described: dict) -> None:
             raise ValueError(f"its {part} have no `{min(missing)}`")
     if len(set(described["folders"].values())) < len(described["folders"]):
         raise ValueError("two of its networks are in one folder")
-    for network, blocks in described["taps"].items():
-        names = {kept["name"] for kept in described["arrays"].get(network, ())}
-        for block, taps in blocks.items():
-            if missing := [tap for tap in taps if f"{block}.{tap}" not in names]:
-                raise ValueError(f"it has no array `{block}.{missing[0]}` of {network}")
-            if "depths" in described and block not in described["depths"].get(network, ()):
-                raise ValueError(f"its depths have no `{block}` of {network}")
+    for network in described["taps"]:
+        _check_taps(described, network)
     for network in networks:
         _check_arrays(described, network)
-    for network, several in described["arrays"].items():
-        if described["taps"].get(network) and network not in described.get("settings", {network: {}}):
-            raise ValueError(f"its settings have no `{network}`")
-        for kept in several:
-            if np.prod([described["images"], *kept["shape"]], dtype=float) > 2**50:
-                raise ValueError(f"array `{kept['name']}` of {network} would have petabytes")
+    for network in networks:
+        _check_size(described, network)
+
+
+def _check_taps(described: dict, network: str) -> None:
+    """Raise a ValueError for a tap without its array, and for a block whose depth is not said."""
+    names = {kept["name"] for kept in described["arrays"].get(network, ())}
+    for block, taps in described["taps"][network].items():
+        if missing := [tap for tap in taps if f"{block}.{tap}" not in names]:
+            raise ValueError(f"it has no array `{block}.{missing[0]}` of {network}")
+        if "depths" in described and block not in described["depths"].get(network, ()):
+            raise ValueError(f"its depths have no `{block}` of {network}")
+
+
+def _check_size(described: dict, network: str) -> None:
+    """Raise a ValueError for a network whose settings are not said, and for an array that no disk would hold."""
+    if described["taps"].get(network) and network not in described.get("settings", {network: {}}):
+        raise ValueError(f"its settings have no `{network}`")
+    for kept in described["arrays"][network]:
+        if np.prod([described["images"], *kept["shape"]], dtype=float) > 2**50:
+            raise ValueError(f"array `{kept['name']}` of {network} would have petabytes")
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """An array's type of numbers, and its shape an image; None for a width that is not known, but not 0."""
+
+    dtype: str
+    shape: tuple[int | None, ...] = ()
+
+    def fits(self, kept: dict) -> bool:
+        if kept["dtype"] != self.dtype or len(kept["shape"]) != len(self.shape):
+            return False
+        pairs = zip(kept["shape"], self.shape, strict=True)
+        return all(size > 0 if expected is None else size == expected for size, expected in pairs)
+
+    def __str__(self) -> str:
+        sizes = ["at least 1" if size is None else str(size) for size in self.shape]
+        return f"{self.dtype} of {', '.join(sizes) or 'one number'}"
 
 
 def _check_arrays(described: dict, network: str) -> None:
     """Raise a ValueError for an array of other numbers or another shape than its name and the settings say."""
     settings = described.get("settings", {}).get(network, {})
-    taps = described["taps"].get(network, {})
-    expected: dict[str, tuple[str, tuple[int | None, ...]]] = {"rank": ("int32", ()), "top_classes": ("int32", (None,))}
-    for block, of in taps.items():
-        expected |= {f"{block}.{tap}": ("float32", (None,)) for tap in of} | {
-            f"{block}.output.minimum": ("float32", ())
-        }
-    for part, names in (("dropping", ("top1", "top5")), ("static", ("top1",))):
-        if part in settings:
-            expected |= {f"{part}.{name}": ("uint8", (len(settings[part]["points"]),)) for name in names}
-    for block, units in settings.get("lesions", {}).items():
-        expected |= {f"{block}.lesion.{name}": ("float32", (len(units),)) for name in ("loss", "logit")}
-        expected |= {f"{block}.lesion.right": ("uint8", (len(units),)), f"{block}.lesion.intact": ("uint8", ())}
-    for block in settings.get("targeted", {}).get("orders", ()):
-        expected[f"{block}.targeted.right"] = ("uint8", (2 * len(settings["targeted"]["counts"]),))
-    widths = {}
+    expected = _expected_of_taps(described["taps"].get(network, {})) | _expected_of_probes(settings)
     for kept in described["arrays"][network]:
-        dtype, shape = expected.get(kept["name"], (kept["dtype"], tuple(kept["shape"])))
-        fits = len(kept["shape"]) == len(shape) and all(
-            got == size if size is not None else got > 0 for got, size in zip(kept["shape"], shape, strict=True)
-        )
-        if kept["dtype"] != dtype or not fits:
-            words = ", ".join("at least 1" if size is None else str(size) for size in shape) or "one number"
+        wanted = expected.get(kept["name"])
+        if wanted is not None and not wanted.fits(kept):
             raise ValueError(
-                f"array `{kept['name']}` of {network} is {kept['dtype']} of {kept['shape']} an image; expected {dtype} "
-                f"of {words}"
+                f"array `{kept['name']}` of {network} is {kept['dtype']} of {kept['shape']} an image; expected {wanted}"
             )
-        widths[kept["name"]] = kept["shape"]
+    widths = {kept["name"]: kept["shape"] for kept in described["arrays"][network]}
     for block, units in settings.get("lesions", {}).items():
         width = widths.get(f"{block}.output", [0])[0]
         if units and width and max(units) >= width:
             raise ValueError(f"its lesions of {network} {block} have the unit {max(units)} of {width}")
+
+
+def _expected_of_taps(taps: dict) -> dict[str, _Expected]:
+    expected = {"rank": _Expected("int32"), "top_classes": _Expected("int32", (None,))}
+    for block, of_block in taps.items():
+        for tap in of_block:
+            expected[f"{block}.{tap}"] = _Expected("float32", (None,))
+        expected[f"{block}.output.minimum"] = _Expected("float32")
+    return expected
+
+
+def _expected_of_probes(settings: dict) -> dict[str, _Expected]:
+    expected = {}
+    for part, names in (("dropping", ("top1", "top5")), ("static", ("top1",))):
+        for name in names if part in settings else ():
+            expected[f"{part}.{name}"] = _Expected("uint8", (len(settings[part]["points"]),))
+    for block, units in settings.get("lesions", {}).items():
+        for name in ("loss", "logit"):
+            expected[f"{block}.lesion.{name}"] = _Expected("float32", (len(units),))
+        expected[f"{block}.lesion.right"] = _Expected("uint8", (len(units),))
+        expected[f"{block}.lesion.intact"] = _Expected("uint8")
+    targeted = settings.get("targeted", {})
+    for block in targeted.get("orders", ()):
+        expected[f"{block}.targeted.right"] = _Expected("uint8", (2 * len(targeted["counts"]),))
+    return expected
 
 
 def check_images(images: pd.DataFrame, described: dict) -> None:

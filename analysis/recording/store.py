@@ -26,6 +26,7 @@ import pandas as pd
 from ..errors import RunError, UsageError, unknown
 from ..files import to_disk
 from ..untrusted import StoredRows, map_array
+from .checksums import Sums
 from .format import (
     FORMAT,
     Kept,
@@ -40,7 +41,6 @@ from .format import (
     write_described,
     write_images,
 )
-from .sums import Sums
 
 
 class Recording:

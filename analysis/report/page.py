@@ -17,9 +17,9 @@ from ..errors import UsageError, plain
 from ..figures.fig2_units import most_selective
 from ..figures.style import colors_of
 from ..files import atomic_path
-from .facts import facts_of, findings_of, networks_of, settings_of
 from .pictures import Picture, pictures_of
 from .sources import Source, open_sources
+from .summary import facts_of, findings_of, networks_of, settings_of
 from .units import MOST_UNITS, curves_of, titles_of, units_of
 from .views import views_of
 

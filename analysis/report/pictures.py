@@ -11,7 +11,7 @@ from types import ModuleType
 from xml.etree import ElementTree
 
 from ..errors import UsageError
-from ..figures.drawing import drawn_by, figure_modules
+from ..figures.drawing import drawn_by, figure_modules, name_of
 from ..figures.stored import StoredRun
 from ..figures.style import COLUMN, Look
 from ..names import blocks_as_in_papers
@@ -63,7 +63,7 @@ def pictures_of(source: Source, prefix: str) -> Iterator[Picture]:
             try:
                 wide, narrow = (_svgs(module, source.run, Look(width)) for width in (None, COLUMN))
             except UsageError as error:
-                log.warning("a figure is left out: %s", error)
+                log.warning("a figure is left out, %s: %s", name_of(module), error)
                 continue
         for name, svg in wide.items():
             small = narrow.get(name, "")

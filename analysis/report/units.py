@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..figures.pruning_curves import ORDER_LINES, curve, curve_scores
-from ..results.columns import HEADS
+from ..results.tables import title_of
 from .sources import Source
 
 UNIT = ["network", "block", "unit"]
@@ -15,15 +15,17 @@ MOST_UNITS = 40_000
 IMAGES_NAMED = 3
 
 _INDEX = "index_"
+_OF_INDEX = {name: name for name in ("csi", "csi_null", "csi_crossfit", "csi_corrected")}
 _TABLES = {
-    "selectivity.csv": {name: name for name in HEADS} | {"top_class_name": "top_class"},
-    "gates_units.csv": {
-        **{"csi": "csi", "csi_null": "csi_null", "csi_corrected": "csi_corrected", "top_class_name": "top_class"},
-        **{"mean": "gate_mean", "class_share": "gate_class_share"},
-    },
+    "selectivity.csv": {**_OF_INDEX, "active_fraction": "active_fraction", "mu_max": "mu_max"},
+    "gates_units.csv": {**_OF_INDEX, "mean": "gate_mean", "class_share": "gate_class_share"},
     "lesions_units.csv": {"csi": "csi", "loss": "loss", "loss_own": "loss_own"},
 }
 """By table, what its columns are called in the views; of a column that several tables have, the first is taken."""
+_TOP_CLASS = {"top_class_name": "top_class"}
+
+MEASURES = {new: title_of(old, table) for table, columns in _TABLES.items() for old, new in columns.items()}
+"""By measure of units, what it is; in this order."""
 
 
 def units_of(sources: Sequence[Source]) -> pd.DataFrame:
@@ -37,14 +39,14 @@ def units_of(sources: Sequence[Source]) -> pd.DataFrame:
     units = pd.concat(found, ignore_index=True)
     for column in ("top_class", "images"):
         units[column] = units[column].fillna("") if column in units else ""
-    measures = [name for name in HEADS if name in units]
+    measures = [name for name in MEASURES if name in units]
     others = [name for name in units if name.startswith(_INDEX)]
     return units[[*UNIT, *measures, *others, "top_class", "images"]]
 
 
 def titles_of(units: pd.DataFrame) -> dict[str, str]:
     """By measure that the units have, what it is."""
-    titles = {name: title for name, title in HEADS.items() if name in units}
+    titles = {name: title for name, title in MEASURES.items() if name in units}
     others = [name for name in units if name.startswith(_INDEX)]
     return titles | {name: f"Index {name.removeprefix(_INDEX)}" for name in others}
 
@@ -54,7 +56,7 @@ def _units(source: Source) -> pd.DataFrame:
     for name, columns in _TABLES.items():
         table = source.table(name)
         if len(table):
-            kept = {old: new for old, new in columns.items() if old in table and new not in units}
+            kept = {old: new for old, new in (columns | _TOP_CLASS).items() if old in table and new not in units}
             table = table[[*UNIT, *kept]].drop_duplicates(UNIT).rename(columns=kept)
             units = table if units.empty else units.merge(table, on=UNIT, how="left")
     if units.empty:

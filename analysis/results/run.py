@@ -5,7 +5,7 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import RunError, UsageError, difference, plain
+from ..differences import difference
+from ..errors import RunError, UsageError, plain
 from ..files import atomic_path, clear_unfinished, file_hash, is_ours, only_writer, remove_lock
 from ..untrusted import LARGEST_TEXT, check_regular, conform, read_json
-from .columns import NAMES, check_table
+from .columns import NAMES
 from .sealing import check_file, check_seal, fault_of, seal_of, sealed_files
 from .shapes import RECORD
+from .tables import check_table
 
 log = logging.getLogger(__name__)
 
@@ -251,8 +253,13 @@ def read_record(folder: Path | str) -> dict:
     return {"versions": {}, "networks": {}, "timings": {}} | record
 
 
-def read_table(folder: Path | str, name: str) -> pd.DataFrame:
+def read_table(folder: Path | str, name: str, needed: Sequence[str] = ()) -> pd.DataFrame:
     """A table of a run's folder.
+
+    Args:
+        folder: the run's.
+        name: of the file.
+        needed: columns that it must have beside those without which nothing can be made of it.
 
     Raises:
         UsageError: the run has no such table, or it cannot be read as one.
@@ -270,7 +277,7 @@ def read_table(folder: Path | str, name: str) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=names, na_values=missing, keep_default_na=False)
         if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of rows
             raise ValueError("it has rows longer than its head")
-        check_table(name, table)
+        check_table(name, table, needed)
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except (ValueError, OSError, MemoryError, OverflowError) as error:

@@ -28,7 +28,7 @@ SAMPLES = {
 }
 """Of `UnitStatistics.samples`, by kind."""
 
-KINDS = ("mean", "excess", "crossfit", "corrected", "matched", "sparseness")
+GAPS = ("mean", "excess", "crossfit", "corrected", "matched", "sparseness")
 """The index as it is, less its null, cross-fitted, corrected for noise, and that of units which are active on as many
 images; and the sparseness of class means, which is the one that is spoken of."""
 
@@ -71,7 +71,7 @@ def selectivity_gaps(
         sparseness_bias, sparseness_cover, corrected_bias, corrected_cover (by `gelens.statistics.calibration`, of runs
         that are calibrated), stage_blocks, reference_stage_blocks (how many blocks of this one's stage were measured of
         each network: other numbers mean other depths).
-        `selectivity_trend.csv`: network, reference, gap (of `KINDS`), slope (per block of depth), slope_se, slope_low,
+        `selectivity_trend.csv`: network, reference, gap (of `GAPS`), slope (per block of depth), slope_se, slope_low,
         slope_high (95 %, by t), early and late (mean gap of the earlier and the later half of the blocks, without the
         middle one of an odd number), growth (late − early), growth_se, growth_low, growth_high, slope_bias,
         slope_cover, growth_bias, growth_cover; nothing of networks that have blocks of equal name at other depths.
@@ -100,7 +100,7 @@ def selectivity_gaps(
             pairs.append(pair)
         if len(pairs) > 1 and not len(at_other_depths(pd.DataFrame(gaps[-len(pairs) :]))):
             place = np.array(list(depths.values()))
-            trends += [{"network": network, "reference": reference} | _trend(kind, place, pairs) for kind in KINDS]
+            trends += [{"network": network, "reference": reference} | _trend(kind, place, pairs) for kind in GAPS]
     return pd.DataFrame(gaps), pd.DataFrame(trends)
 
 

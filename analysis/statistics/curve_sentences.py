@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ..names import paper_name, pretty
+from ..names import listed, paper_name, pretty
 from .trainings import CURVE_KEYS, LEAST
 
 ORDERS = {"area": "least important first", "area_random": "a random order"}
@@ -59,7 +59,7 @@ def _against_most(areas: pd.DataFrame, quantity: str, order: str) -> str:
     more, fewer = known[f"{quantity}_low"] > 0, known[f"{quantity}_high"] < 0
     parts = [f"more images right in {_where(known[more], quantity)}"] if more.any() else []
     parts += [f"fewer in {_where(known[fewer], quantity)}"] if fewer.any() else []
-    parts += [f"no difference resolved in {_names(known[~more & ~fewer])}"] if (~more & ~fewer).any() else []
+    parts += [f"no difference resolved in {listed(known[~more & ~fewer]['block'])}"] if (~more & ~fewer).any() else []
     return f"{order} leaves, against most important first, {', '.join(parts)}"
 
 
@@ -68,11 +68,7 @@ def _where(rows: pd.DataFrame, quantity: str) -> str:
     top = rows.loc[rows[quantity].abs().idxmax()]
     most = f"up to {top[quantity]:+.3f} in {paper_name(top['block'])}"
     interval = f"95 % over images {top[f'{quantity}_low']:+.3f} … {top[f'{quantity}_high']:+.3f}"
-    return f"{_names(rows)} (area between the curves {most}, {interval})"
-
-
-def _names(rows: pd.DataFrame) -> str:
-    return ", ".join(paper_name(block) for block in rows["block"])
+    return f"{listed(rows['block'])} (area between the curves {most}, {interval})"
 
 
 def training_curve_sentences(claims: pd.DataFrame) -> list[str]:

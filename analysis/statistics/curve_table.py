@@ -4,19 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from ..errors import UsageError
-
-
-def proportion_interval(right: int, of: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share.
-
-    >>> [round(end, 3) for end in proportion_interval(177, 200)]
-    [0.833, 0.922]
-    """
-    interval = binomtest(right, of).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+from .significance import proportion_interval
 
 
 def curve_table(points: Sequence[Mapping], images: int, top1: np.ndarray, top5: np.ndarray) -> pd.DataFrame:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import integrate, stats
+from scipy import integrate
 
 from ..randomness import poisson_weights
+from .significance import holm, mcnemar
 
 CURVE = ["network", "block", "scope", "fill", "score", "per_image"]
 """What a pair of curves is of; `order` tells the two apart."""
@@ -178,30 +179,13 @@ def point_tests(curves: Curves) -> pd.DataFrame:
             intact.setdefault(row["network"], bits)
     for row, bits in curves.bits():
         if row["ratio"] > 0 and row["network"] in intact:
-            before = intact[row["network"]]
-            lost, gained = int((before & ~bits).sum()), int((~before & bits).sum())
-            p = stats.binomtest(lost, lost + gained).pvalue if lost + gained else 1.0
-            difference = (gained - lost) / len(bits)
-            rows.append(
-                {name: row[name] for name in POINT} | {"lost": lost, "gained": gained, "difference": difference, "p": p}
-            )
+            lost, gained, p = mcnemar(intact[row["network"]], bits)
+            tested = {"lost": lost, "gained": gained, "difference": (gained - lost) / len(bits), "p": p}
+            rows.append({name: row[name] for name in POINT} | tested)
     table = pd.DataFrame(rows)
     if len(table):
         table["p_holm"] = holm(table["p"].to_numpy())
     return table
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's step-down correction of p-values (Scandinavian Journal of Statistics, 1979).
-
-    >>> holm(np.array([0.01, 0.04, 0.03]))
-    array([0.03, 0.06, 0.06])
-    """
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(stepped, 1)
-    return corrected
 
 
 def class_curves(curves: Curves) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse, stats
 
 from ..randomness import hashes
+from .significance import mcnemar, proportion_interval
 
 BINS = 50
 """Of the distribution of values, between 0 and 1."""
@@ -246,14 +247,13 @@ def static_points(right: np.ndarray, points: Sequence[tuple[str, str]]) -> pd.Da
     """
     rows, images = [], len(right)
     for at, (block, gate) in enumerate(points):
-        interval = stats.binomtest(int(right[:, at].sum()), images).proportion_ci(0.95, method="wilson")
-        measured = {"images": images, "top1": right[:, at].mean(), "top1_low": interval.low, "top1_high": interval.high}
+        low, high = proportion_interval(int(right[:, at].sum()), images)
+        measured = {"images": images, "top1": right[:, at].mean(), "top1_low": low, "top1_high": high}
         change = right[:, at].astype(int) - right[:, 0]
-        gained, lost = int((change > 0).sum()), int((change < 0).sum())
         reach = 1.96 * change.std(ddof=1) / np.sqrt(images) if images > 1 else np.nan
         measured |= {"difference": change.mean(), "difference_low": change.mean() - reach}
         measured |= {"difference_high": change.mean() + reach}
-        measured["p"] = stats.binomtest(lost, lost + gained).pvalue if lost + gained else 1.0
+        measured["p"] = mcnemar(right[:, 0], right[:, at]).p
         rows.append({"block": block, "gate": gate} | measured)
     return pd.DataFrame(rows)
 

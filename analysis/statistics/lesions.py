@@ -1,5 +1,6 @@
 """Do indices predict what a unit is for? Damage by lesions, and its agreement with indices against a noise ceiling."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -20,6 +21,10 @@ OF_UNITS = ("csi", "csi_corrected", "active_fraction", "mu_max")
 """Columns of `selectivity.csv` that are held against damage, beside the other indices."""
 
 BOOTSTRAP = 1000
+
+OWN_BY_CHANCE = 0.16
+"""The correlation of an index with damage on a unit's own class that comes of nothing, in a simulation: of a unit that
+is hardly selective the preferred class is often mistaken, and the damage on it is small."""
 
 
 def damages(lesions: Mapping[str, np.ndarray], right: np.ndarray, own: np.ndarray) -> pd.DataFrame:
@@ -66,8 +71,9 @@ def lesion_tables(
 
     Returns:
         A row for each unit: its place, top_class, csi, csi_corrected, and `DAMAGES` over all images. And a row for each
-        index and damage: index, damage, units, correlation, low, high (95 % over units, by bootstrap),
-        reliability_index, reliability_damage, ceiling, agreement.
+        index and damage: index, damage, units, images, correlation, low, high (95 % over units, by bootstrap), chance
+        (what comes of nothing: 0.16 for damage on the own class), p (of the correlation being that, by the same
+        bootstrap), reliability_index, reliability_damage, ceiling, agreement.
 
         The correlation is Spearman's over units, of the index on one half of the images with the damage on the other,
         both ways averaged, so that no noise is shared. Reliabilities are the rank correlations of the two halves' index
@@ -78,39 +84,63 @@ def lesion_tables(
         simulation where nothing else did.
     """
     number = int(labels.max()) + 1
-    halves = stratified_halves(seed, labels, indices)
     whole = _table(activity, labels, indices, number, seed)
-    units = whole[["unit", "top_class", "csi", "csi_corrected"]].join(
-        damages(lesions, right, labels[:, None] == whole["top_class"].to_numpy())
-    )
-    tables = [
-        _table(activity[halves == half], labels[halves == half], indices[halves == half], number, seed)
-        for half in (0, 1)
-    ]
-    of = lambda half, tops: damages(
-        {name: values[halves == half] for name, values in lesions.items()},
-        right[halves == half],
-        labels[halves == half][:, None] == tops.to_numpy(),
-    )
+    own = labels[:, None] == whole["top_class"].to_numpy()
+    units = whole[["unit", "top_class", "csi", "csi_corrected"]].join(damages(lesions, right, own))
+
+    halves = stratified_halves(seed, labels, indices)
+    one, other = halves == 0, halves == 1
+    tables = [_table(activity[half], labels[half], indices[half], number, seed) for half in (one, other)]
+
+    def damages_on(half: np.ndarray, preferred: pd.Series) -> pd.DataFrame:
+        lesioned = {name: values[half] for name, values in lesions.items()}
+        return damages(lesioned, right[half], labels[half][:, None] == preferred.to_numpy())
+
     # of each half, with the preferred class of the other, whose index it is held against
-    crossed = [of(1 - half, tables[half]["top_class"]) for half in (0, 1)]
+    crossed = [damages_on(other, tables[0]["top_class"]), damages_on(one, tables[1]["top_class"])]
     # for their own reliability the same units are asked for the same class
-    same = [of(half, whole["top_class"]) for half in (0, 1)]
-    rows: list[dict] = []
-    for index in (*OF_UNITS, *INDICES):
-        if index not in tables[0] or index in [row["index"] for row in rows]:
+    same = [damages_on(half, whole["top_class"]) for half in (one, other)]
+    rows = []
+    for index in dict.fromkeys((*OF_UNITS, *INDICES)):
+        if index not in tables[0]:
             continue
-        of_index = _rank_correlation(tables[0][index], tables[1][index])
+        values = [table[index].to_numpy() for table in tables]
         for damage in DAMAGES:
-            pairs = [(tables[half][index].to_numpy(), crossed[half][damage].to_numpy()) for half in (0, 1)]
-            correlation = np.mean([_rank_correlation(*pair) for pair in pairs])
-            low, high = _over_units(pairs, seed)
-            of_damage = _rank_correlation(same[0][damage], same[1][damage])
-            ceiling = np.sqrt(of_index * of_damage) if min(of_index, of_damage) > 0 else np.nan
-            told = {"index": index, "damage": damage, "units": len(units), "correlation": correlation}
-            told |= {"low": low, "high": high, "reliability_index": of_index, "reliability_damage": of_damage}
-            rows.append(told | {"ceiling": ceiling, "agreement": correlation / ceiling})
+            held, again = ([each[damage].to_numpy() for each in both] for both in (crossed, same))
+            row = {"index": index, "damage": damage, "units": len(units), "images": len(labels)}
+            chance = OWN_BY_CHANCE if damage.endswith("_own") else 0.0
+            rows.append(row | _agreement(values, held, again, chance, seed))
     return units, pd.DataFrame(rows)
+
+
+Halves = Sequence[np.ndarray]
+"""Values of units, (U,), by each half of the images."""
+
+
+def _agreement(index: Halves, damage: Halves, again: Halves, chance: float, seed: int) -> dict[str, float]:
+    """How far an index agrees with a damage, and how far the noise of both lets it.
+
+    Args:
+        damage: on the other half than the index beside it is of.
+        again: the damages that its reliability is of.
+        chance: the correlation that comes of nothing.
+    """
+    pairs = list(zip(index, damage, strict=True))
+    correlation = float(np.mean([_rank_correlation(*pair) for pair in pairs]))
+    low, high, p = _over_units(pairs, seed, chance)
+    of_index, of_damage = _rank_correlation(*index), _rank_correlation(*again)
+    ceiling = math.sqrt(of_index * of_damage) if min(of_index, of_damage) > 0 else math.nan
+    return {
+        "correlation": correlation,
+        "low": low,
+        "high": high,
+        "chance": chance,
+        "p": p,
+        "reliability_index": of_index,
+        "reliability_damage": of_damage,
+        "ceiling": ceiling,
+        "agreement": correlation / ceiling,
+    }
 
 
 def class_orders(means: np.ndarray) -> np.ndarray:
@@ -144,9 +174,12 @@ def targeted_table(targeted: np.ndarray, right: np.ndarray, counts: Sequence[int
         own, another = lost[:, at], lost[:, len(counts) + at]
         row: dict[str, float] = {"k": count}
         for name, values in (("own", own), ("another", another), ("difference", own - another)):
+            mean = values.mean()
             error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-            low, high = values.mean() - 1.96 * error, values.mean() + 1.96 * error
-            row |= {name: values.mean(), f"{name}_low": low, f"{name}_high": high, f"{name}_se": error}
+            row[name] = mean
+            row[f"{name}_low"] = mean - 1.96 * error
+            row[f"{name}_high"] = mean + 1.96 * error
+            row[f"{name}_se"] = error
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -167,16 +200,20 @@ def _rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
     return float(stats.spearmanr(first[known], second[known]).statistic)
 
 
-def _over_units(pairs: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> tuple[float, float]:
-    """95 % of the mean correlation over resamples of the units, ranked once."""
+def _over_units(pairs: Sequence[tuple[np.ndarray, np.ndarray]], seed: int, chance: float) -> tuple[float, float, float]:
+    """95 % of the mean correlation over resamples of the units, ranked once, and the p of its being `chance`."""
     known = ~np.isnan(np.array(pairs)).any((0, 1))
     if known.sum() < 4:
-        return float("nan"), float("nan")
+        return float("nan"), float("nan"), float("nan")
     ranked = np.array([[stats.rankdata(values[known]) for values in pair] for pair in pairs])
     drawn = np.random.default_rng(seed).integers(0, known.sum(), (BOOTSTRAP, known.sum()))
     samples = ranked[:, :, drawn] - ranked[:, :, drawn].mean(-1, keepdims=True)
     scale = np.sqrt((samples**2).sum(-1).prod(1))
     with np.errstate(invalid="ignore"):
         each = (samples.prod(1).sum(-1) / scale).mean(0)
-    low, high = np.nanquantile(each, (0.025, 0.975)) if np.isfinite(each).any() else (np.nan, np.nan)
-    return float(low), float(high)
+    each = each[np.isfinite(each)]
+    if not len(each):
+        return float("nan"), float("nan"), float("nan")
+    low, high = np.quantile(each, (0.025, 0.975))
+    beyond = min((each <= chance).sum(), (each >= chance).sum())
+    return float(low), float(high), float(min(2 * (beyond + 1) / (len(each) + 1), 1))

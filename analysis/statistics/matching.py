@@ -24,25 +24,35 @@ def matching_weights(mine: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, 
     >>> [each.round(2).tolist() for each in weights[:2]], round(weights[2], 2)
     ([[0.4, 0.3, 0.3], [0.4, 0.6]], 0.83)
     """
-    pooled = np.concatenate([mine, theirs])
-    pooled = pooled[~np.isnan(pooled)]
-    if not len(pooled):
-        return np.zeros(len(mine)), np.zeros(len(theirs)), 0.0
+    nothing = np.zeros(len(mine)), np.zeros(len(theirs)), 0.0
+    known = np.concatenate([each[~np.isnan(each)] for each in (mine, theirs)])
+    if not len(known):
+        return nothing
     # an edge lies on a value that occurs, so that equal values share a bin
-    edges = np.unique(np.quantile(pooled, np.arange(1, BINS) / BINS, method="closest_observation"))
-    bins = [np.searchsorted(edges, values, side="right") for values in (mine, theirs)]
-    counts = [
-        np.bincount(bin_[~np.isnan(values)], minlength=len(edges) + 1).astype(float)
-        for bin_, values in zip(bins, (mine, theirs), strict=True)
-    ]
-    if not all(each.sum() for each in counts):
-        return np.zeros(len(mine)), np.zeros(len(theirs)), 0.0
-    common = np.minimum(*(each / each.sum() for each in counts))
+    edges = np.unique(np.quantile(known, np.arange(1, BINS) / BINS, method="closest_observation"))
+    my_counts, their_counts = _counts(mine, edges), _counts(theirs, edges)
+    if not my_counts.any() or not their_counts.any():
+        return nothing
+    common = np.minimum(my_counts / my_counts.sum(), their_counts / their_counts.sum())
     overlap = float(common.sum())
     if not overlap:
-        return np.zeros(len(mine)), np.zeros(len(theirs)), 0.0
-    weights = []
-    for bin_, values, number in zip(bins, (mine, theirs), counts, strict=True):
-        each = np.divide(common / overlap, number, out=np.zeros_like(common), where=number > 0)
-        weights.append(np.where(np.isnan(values), 0.0, each[bin_]))
-    return weights[0], weights[1], overlap
+        return nothing
+    shares = common / overlap
+    return _weights(mine, edges, my_counts, shares), _weights(theirs, edges, their_counts, shares), overlap
+
+
+def _bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(U,) the bin of each unit."""
+    return np.searchsorted(edges, values, side="right")
+
+
+def _counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(bins,) the number of units in each."""
+    known = values[~np.isnan(values)]
+    return np.bincount(_bins(known, edges), minlength=len(edges) + 1).astype(float)
+
+
+def _weights(values: np.ndarray, edges: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """(U,) the share of each unit's bin, divided among the units there."""
+    each = np.divide(shares, counts, out=np.zeros_like(shares), where=counts > 0)
+    return np.where(np.isnan(values), 0.0, each[_bins(values, edges)])

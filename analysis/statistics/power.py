@@ -41,8 +41,8 @@ def power(claims: pd.DataFrame) -> pd.DataFrame:
         `ASKED` (power_3 and so on), trainings_needed (the fewest of each network whose power is 0.8; NaN where 50 are
         too few), and power_of_any (with as many trainings as one likes, over these images).
     """
-    rows = []
-    for row in claims.to_dict("records"):
+    rows = {}
+    for place, row in zip(claims.index, claims.to_dict("records"), strict=True):
         if not row["se_trainings"] > 0:
             continue
         of_two = not np.isnan(row.get("reference_trainings", np.nan))
@@ -52,8 +52,8 @@ def power(claims: pd.DataFrame) -> pd.DataFrame:
         found = {"effect": row["mean"], "sd_trainings": spread, "se_images": row["se_images"]}
         found |= {f"power_{number}": study.power(number) for number in ASKED}
         found |= {"trainings_needed": study.needed(), "power_of_any": replace(study, spread=0.0).power(LEAST)}
-        rows.append({name: row[name] for name in row if name not in _OVER} | found)
-    return pd.DataFrame(rows)
+        rows[place] = {name: row[name] for name in row if name not in _OVER} | found
+    return pd.DataFrame(list(rows.values()), index=list(rows))
 
 
 _OVER = (

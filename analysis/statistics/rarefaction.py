@@ -19,7 +19,7 @@ DRAWS = 10
 ACTIVITY_BYTES = 2**27
 """What the activities of the units that are worked on at a time may take."""
 
-_KINDS = ("csi", "null", "corrected", "reliability", "sparseness")
+_MEASURES = ("csi", "null", "corrected", "reliability", "sparseness")
 
 
 def rarefied_sizes(fewest: int) -> list[int]:
@@ -118,7 +118,7 @@ def _indices(activity: np.ndarray, own: sparse.csr_array, permuted: sparse.csr_a
 def _row(size: int, draws: list[np.ndarray]) -> dict:
     alive = [~np.isnan(each[0]) for each in draws]
     row = {"images_per_class": size, "draws": len(draws), "units": np.mean([each.sum() for each in alive])}
-    for place, kind in enumerate(_KINDS):
+    for place, kind in enumerate(_MEASURES):
         each = np.concatenate([over_units(values[[place]], some) for values, some in zip(draws, alive, strict=True)])
         if kind == "sparseness":
             each = np.array([mean_resolved(values[place], some) for values, some in zip(draws, alive, strict=True)])

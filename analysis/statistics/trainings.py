@@ -11,7 +11,7 @@ from ..errors import UsageError
 from ..names import pretty
 from .calibration import LEAST_COVER, Calibration, combined, cover
 from .comparison import (
-    KINDS,
+    GAPS,
     Pair,
     Samples,
     at_other_depths,
@@ -24,7 +24,8 @@ from .comparison import (
     stage_sizes,
     without_claim,
 )
-from .curves import BOOTSTRAP, CURVE, Curves, bootstrapped, holm, quantities
+from .curves import BOOTSTRAP, CURVE, Curves, bootstrapped, quantities
+from .significance import holm
 
 Groups = Mapping[str, Mapping[int, str]]
 """By a group's label, by seed, the labels of its trainings in tables."""
@@ -212,7 +213,7 @@ def training_gaps(
     Returns:
         By file name, empty where there is nothing to tell:
 
-        `selectivity_gap_trainings.csv`: network, reference (groups), gap (of `KINDS`), block, depth, then the columns
+        `selectivity_gap_trainings.csv`: network, reference (groups), gap (of `GAPS`), block, depth, then the columns
         of `between_trainings`, stage_blocks, reference_stage_blocks (as of `selectivity_gaps`) and p_holm (over the
         networks, for each block and kind of gap).
         `selectivity_trend_trainings.csv`: network, reference, gap, the same of the slope per block of depth; nothing
@@ -238,7 +239,7 @@ def training_gaps(
         about = pd.DataFrame({"block": list(depths), "depth": list(depths.values())})
         sizes = pd.DataFrame([stage_sizes(units, block, couples.mine[0], couples.theirs[0]) for block in depths])
         places = np.array(list(depths.values()))
-        for kind in KINDS:
+        for kind in GAPS:
             each = np.eye(len(places))
             gaps.append(pd.concat([about, couples.compared(kind, each), sizes], axis=1).assign(**named, gap=kind))
             for seed in sorted(mine.keys() & theirs.keys()):

@@ -8,7 +8,7 @@ import pandas as pd
 from ..errors import RunError
 from ..names import UNTRAINED
 from ..recording import Recording
-from ..statistics.curve_table import proportion_interval
+from ..statistics.significance import proportion_interval
 from ..statistics.trainings import Groups, groups_of, pooled, training_errors
 
 _BEFORE = ("extent", "pool", "parameters", "gmacs")

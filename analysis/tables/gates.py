@@ -10,8 +10,8 @@ from ..errors import UsageError
 from ..names import pretty
 from ..randomness import hashes
 from ..recording import Recording
-from ..statistics.curves import holm
 from ..statistics.gates import PARTS, GateValues, gate_histogram, gate_profiles, static_points
+from ..statistics.significance import holm
 from ..statistics.trainings import Groups, over_trainings, pooled, with_holm
 from .selectivity import Selectivity, Statistics, selectivity_tables
 

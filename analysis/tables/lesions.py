@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 
 from ..errors import UsageError
-from ..names import pretty
+from ..names import listed, paper_name, pretty
 from ..recording import Recording
 from ..statistics.lesions import class_orders, lesion_tables, targeted_table
+from ..statistics.significance import holm
 from ..statistics.trainings import Groups, pooled
 
 
@@ -76,19 +77,46 @@ def class_orders_of(recording: Recording, network: str) -> dict[str, np.ndarray]
     return found
 
 
+FEWEST_UNITS, FEWEST_IMAGES = 16, 200
+"""With fewer in a block nothing is said."""
+
+
 def lesion_sentences(agreement: pd.DataFrame) -> list[str]:
-    """How far the index goes with damage over units, network by network, in no more words than were measured."""
+    """Where units of a higher index do more damage than chance makes them, network by network.
+
+    Args:
+        agreement: rows of `lesions_agreement.csv`.
+    """
     said = []
-    mine = agreement[(agreement["index"] == "csi") & agreement["damage"].isin(["loss", "loss_own"])]
-    for network, rows in mine.groupby("network", sort=False):
+    for network, rows in agreement[agreement["index"] == "csi"].groupby("network", sort=False):
+        rests = f"In this network (one training), {pretty(network)}, single units dropped"
+        if rows["units"].min() < FEWEST_UNITS or rows["images"].min() < FEWEST_IMAGES:
+            least = f"{FEWEST_UNITS} units of a block and {FEWEST_IMAGES} images"
+            said.append(f"{rests}: no claim, since it takes {least} at least.")
+            continue
         parts = []
-        for damage, words in (("loss", "all images"), ("loss_own", "its own class")):
-            of = rows[rows["damage"] == damage]
-            up, down = int((of["low"] > 0).sum()), int((of["high"] < 0).sum())
-            values = f"{of['correlation'].min():+.2f} … {of['correlation'].max():+.2f}"
-            parts.append(f"on {words} {values} (above 0 in {up} of {len(of)} blocks, below in {down})")
-        said.append(
-            f"{pretty(network)}: rank correlation over units of the class selectivity index with the loss added by a "
-            f"lesion, {'; '.join(parts)} (95 % over units; one training)."
-        )
+        for damage, words in (("loss", "on all images"), ("loss_own", "on the unit's own class")):
+            of = rows[(rows["damage"] == damage) & rows["p"].notna()]
+            if len(of):
+                parts.append(f"{words}, {_against_chance(of.assign(p=holm(of['p'].to_numpy())))}")
+        if parts:
+            what = "rank correlation over units of the class selectivity index with the loss that dropping a unit adds"
+            how = "by bootstrap over units, Holm's correction over blocks"
+            said.append(f"{rests}; {what}: {'; '.join(parts)} ({how}).")
     return said
+
+
+def _against_chance(rows: pd.DataFrame) -> str:
+    """Where the correlation is above what comes of nothing, below it, or not told apart from it."""
+    chance = rows["chance"].iloc[0]
+    resolved = rows["p"] < 0.05
+    parts = []
+    for word, some in (("above", rows["correlation"] > chance), ("below", rows["correlation"] < chance)):
+        of = rows[resolved & some]
+        if len(of):
+            top = of.loc[(of["correlation"] - chance).abs().idxmax()]
+            most = f"{top['correlation']:+.2f} in {paper_name(top['block'])}"
+            parts.append(f"{word} it in {listed(of['block'])} ({most}, 95 % {top['low']:+.2f} … {top['high']:+.2f})")
+    if len(open_ := rows[~resolved]):
+        parts.append(f"not told apart from it in {listed(open_['block'])}")
+    return f"where chance alone gives {chance:.2f}: {', '.join(parts)}"

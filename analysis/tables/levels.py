@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import RunError, UsageError
+from ..names import listed, paper_name, pretty
 from ..recording import Recording
 from ..statistics.levels import CLASS, level_statistics
 from ..statistics.resampling import PERMUTATIONS, REPLICATES, Resampling
@@ -64,6 +65,33 @@ def level_tables(
     if not blocks:
         raise RunError("no network has blocks whose selectivity could be computed")
     return pd.concat(blocks, ignore_index=True), pd.concat(units, ignore_index=True)
+
+
+def level_sentences(blocks: pd.DataFrame) -> list[str]:
+    """Where groups of classes mean more to units than random groups as large: a line for each network and level.
+
+    Args:
+        blocks: rows of `selectivity_levels.csv`.
+    """
+    said = []
+    known = blocks[blocks["null_low"].notna() & (blocks["units"] > 0)]
+    for (network, level), rows in known.groupby(["network", "level"], sort=False):
+        above = rows[rows["mean_csi"] > rows["null_high"]]
+        within = rows.drop(above.index)
+        parts = []
+        if len(above):
+            top = above.loc[(above["mean_csi"] - above["mean_null"]).idxmax()]
+            most = f"{top['mean_csi']:.3f} in {paper_name(top['block'])}"
+            random = f"{top['mean_null']:.3f}, 95 % {top['null_low']:.3f} … {top['null_high']:.3f}, of random groups"
+            parts.append(f"above that of random groups in {listed(above['block'])} ({most}, against {random})")
+        if len(within):
+            parts.append(f"no higher than that of random groups in {listed(within['block'])}")
+        groups = rows["groups"].iloc[0]
+        said.append(
+            f"In this network (one training), {pretty(network)}, at level {level} ({groups} groups), the units' mean "
+            f"index of group means is {'; '.join(parts)}."
+        )
+    return said
 
 
 def numbered_levels(hierarchy: Hierarchy, classes: Sequence[str], present: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import RunError, UsageError
+from ..names import paper_name, pretty
 from ..recording import Recording
 from ..statistics.rarefaction import DRAWS, limits, rarefied
 from .selectivity import check_classes, check_recorded, measurable
@@ -43,6 +44,34 @@ def rarefaction_tables(
     if not tables:
         raise RunError("no network has blocks whose selectivity could be computed")
     return pd.concat(tables, ignore_index=True), pd.DataFrame(ends)
+
+
+def rarefaction_sentences(table: pd.DataFrame) -> list[str]:
+    """By how much the index, and sparseness, still change from half of the images to all: a line for each network.
+
+    Args:
+        table: rows of `selectivity_rarefaction.csv`.
+    """
+    said = []
+    for network, rows in table.groupby("network", sort=False):
+        most = rows["images_per_class"].max()
+        fewer = rows.loc[rows["images_per_class"] <= most / 2, "images_per_class"].max()
+        if np.isnan(fewer):
+            continue
+        ends = [rows[rows["images_per_class"] == size].set_index("block") for size in (fewer, most)]
+        parts = []
+        for column, words in (("mean_csi", "the class selectivity index"), ("mean_sparseness", "sparseness (S)")):
+            change = (ends[1][column] - ends[0][column]).dropna()
+            if len(change):
+                block = change.abs().idxmax()
+                before, after = (end.loc[block, column] for end in ends)
+                parts.append(f"{words} changes most in {paper_name(block)}, from {before:.3f} to {after:.3f}")
+        if parts:
+            said.append(
+                f"In this network, {pretty(network)}, with {most:.0f} images a class instead of {fewer:.0f}, mean over "
+                f"units: {'; '.join(parts)}."
+            )
+    return said
 
 
 def _check_sizes(recording: Recording) -> None:

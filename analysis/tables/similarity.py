@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..errors import UsageError
+from ..names import paper_name, pretty
 from ..recording import Recording
 from ..statistics.similarity import Centred, best_matches, cka
 
@@ -95,6 +96,36 @@ def _block_table(
             sizes = {"images": len(first), "units": first.units, "other_units": second.units}
             rows.append({**where, **values, **sizes})
     return pd.DataFrame(rows)
+
+
+def match_sentences(blocks: pd.DataFrame, means: pd.DataFrame | None) -> list[str]:
+    """Which blocks are most alike, and how well units find a match.
+
+    Args:
+        blocks: rows of `match_blocks.csv`.
+        means: rows of `match_means.csv`, if blocks have a name in common.
+    """
+    known = blocks[blocks["cka"].notna()]
+    if not len(known):
+        return []
+    best = known.loc[known.groupby("block", sort=False)["cka"].idxmax()]
+    pairs = [
+        f"{paper_name(row.block)} and {paper_name(row.other_block)} (CKA {row.cka:.2f} ± {row.cka_se:.2f} over images)"
+        for row in best.itertuples()
+    ]
+    one, other = known["network"].iloc[0], known["other"].iloc[0]
+    rests = f"In these two networks (one training each), {pretty(one)} and {pretty(other)}"
+    said = [f"{rests}, blocks most alike: {'; '.join(pairs)}."]
+    if means is not None and means["mean_correlation"].notna().any():
+        for (network, with_), rows in means.dropna(subset="mean_correlation").groupby(["network", "other"], sort=False):
+            ends = [rows.loc[rows["mean_correlation"].idxmax()], rows.loc[rows["mean_correlation"].idxmin()]]
+            words = [f"{end['mean_correlation']:.2f} in {paper_name(end['block'])}" for end in ends[: len(rows)]]
+            range_ = " to ".join(words)
+            said.append(
+                f"{rests}: on images that did not choose the match, units of {pretty(network)} correlate with their "
+                f"best match in {pretty(with_)}, in the mean, by {range_}."
+            )
+    return said
 
 
 def check_same_images(one: Recording, other: Recording) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from ..errors import UsageError
 from ..names import pretty
 from ..recording import Recording
-from ..statistics.comparison import KINDS, Pair, error_of
+from ..statistics.comparison import GAPS, Pair, error_of
 from ..statistics.trainings import groups_of, over_trainings, with_holm
 from .selectivity import Selectivity, Statistics, blocks_over_trainings, selectivity_tables
 
@@ -83,7 +83,7 @@ def _pairs(of_tap: Mapping[str, Selectivity], networks: Sequence[str]) -> Iterat
 
 
 def _over_trainings(pairs: Sequence[tuple[dict, Pair]], groups: Mapping[str, Mapping[int, str]]) -> pd.DataFrame:
-    """The gaps of groups: network (the group), block, depth, from, to, gap (of `KINDS`), then `over_trainings`."""
+    """The gaps of groups: network (the group), block, depth, from, to, gap (of `GAPS`), then `over_trainings`."""
     rows = []
     for group, trainings in groups.items():
         of_group = [(where, pair) for where, pair in pairs if where["network"] in trainings.values()]
@@ -94,7 +94,7 @@ def _over_trainings(pairs: Sequence[tuple[dict, Pair]], groups: Mapping[str, Map
             steps[where["block"], where["depth"], where["from"], where["to"]].append(pair)
         for (block, depth, before, after), several in steps.items():
             told = {"network": group, "block": block, "depth": depth, "from": before, "to": after}
-            for kind in KINDS:
+            for kind in GAPS:
                 values = np.array([[pair.gaps[kind]] for pair in several])
                 draws = np.mean([pair.draws[kind] for pair in several], axis=0)
                 null = np.mean([pair.draws["null"] for pair in several], axis=0) if kind == "excess" else None

@@ -15,10 +15,10 @@ from torch import nn
 from .. import processes
 from ..data import ImageData, checked, load_data, preprocessing_for
 from ..data.contents import changed_content, sampled_contents
-from ..data.datasets import image_differences
 from ..data.loading import reading_errors_told
 from ..devices import check_precision, device_kind, fast_precision, is_accelerator, resolve_device
-from ..errors import RunError, UsageError, difference, unknown
+from ..differences import difference, image_differences
+from ..errors import RunError, UsageError, unknown
 from ..files import atomic_path
 from ..interruption import termination_raised
 from ..networks import load_network, save_weights

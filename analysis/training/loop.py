@@ -20,7 +20,8 @@ from .. import processes
 from ..data import ImageData, batches
 from ..data.cached import decoded_in_memory
 from ..devices import float32_as, is_accelerator, pins_memory
-from ..errors import RunError, UsageError, difference
+from ..differences import difference
+from ..errors import RunError, UsageError
 from ..files import atomic_path
 from ..networks import save_weights
 from ..networks.preprocessing import preprocessing_of

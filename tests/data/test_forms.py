@@ -20,9 +20,10 @@ from torchvision.datasets import ImageFolder
 
 from gelens.data import batches, checked, imagenet, load_data
 from gelens.data.checking import bad_images
-from gelens.data.datasets import image_differences, in_rgb
+from gelens.data.datasets import in_rgb
 from gelens.data.forms import FORMS
-from gelens.data.names import Names
+from gelens.data.identifiers import Names
+from gelens.differences import image_differences
 from gelens.errors import RunError, UsageError
 from tests.commands.test_cli import run
 
@@ -738,7 +739,7 @@ import resource, time
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from gelens.data.datasets import ImageData
-from gelens.data.names import Names
+from gelens.data.identifiers import Names
 
 start = time.perf_counter()
 names = Names(f"n{number % 1000:08}/{number:07}.JPEG" for number in range(1_000_000))

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from gelens.data import adapted, checked, load_data, pictures, preprocessing_for, tables
+from gelens.data import adapted, checked, decoding, load_data, parquet, preprocessing_for
 from gelens.data.checking import bad_images
 from gelens.errors import RunError, UsageError
 from gelens.networks.preprocessing import Preprocessing
@@ -164,11 +164,11 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
         under_way.remove(self)
         return convert(self, *arguments)
 
-    monkeypatch.setattr(pictures, "LARGE", 1_000_000)
+    monkeypatch.setattr(decoding, "LARGE", 1_000_000)
     monkeypatch.setattr(Image.Image, "convert", slowly)
     assert not bad_images(data, thorough=True, progress=False)
     assert max(most) == 1 and len(most) == 12
-    monkeypatch.setattr(pictures, "LARGE", 10**9)
+    monkeypatch.setattr(decoding, "LARGE", 10**9)
     bad_images(data.subset(range(11)), thorough=True, progress=False)
     assert max(most) > 1
 
@@ -350,7 +350,7 @@ def test_an_older_package_that_would_unpickle_is_refused(monkeypatch, tmp_path, 
     for reference in (f"parquet:{path}", "hf:owner/name"):
         with pytest.raises(UsageError, match=r"datasets 3\.6\.0.*pip install"):
             load_data(reference)
-    monkeypatch.setattr(package, "__version__", tables.SAFE)
+    monkeypatch.setattr(package, "__version__", parquet.SAFE)
     assert len(load_data(f"parquet:{path}")) == 9
 
 

@@ -20,6 +20,8 @@ from PIL import Image
 import gelens
 from gelens import figures
 from gelens.cli import main
+from gelens.data.forms import FORMS
+from gelens.networks.checkpoints import LAYOUTS
 from gelens.statistics import INDICES
 from tests.docs.blocks import PAGES, ROOT, SHELLS, blocks, check, named_figures, of_gelens, shortened
 
@@ -129,12 +131,14 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(figures, "draw", partial(figures.draw, formats=("png",)))
     matplotlib.use("Agg")
-    commands, indices = dict(main.commands), dict(INDICES)
+    registered = (main.commands, INDICES, FORMS)
+    known, layouts = [dict(each) for each in registered], list(LAYOUTS)
     yield tmp_path
     matplotlib.pyplot.close("all")
-    for mine, before in ((main.commands, commands), (INDICES, indices)):
+    for mine, before in zip(registered, known, strict=True):
         mine.clear()
         mine.update(before)
+    LAYOUTS[:] = layouts
 
 
 def _run_command(arguments: list[str], images: Path) -> None:

@@ -1,13 +1,19 @@
 """What "Extending" says is true: each recipe is applied to a copy of the package, whose own tests then pass."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 
+from gelens.networks import load_network, save_weights
+from gelens.networks.checkpoints import renamed
 from tests.docs.blocks import ROOT
 
 PAGE = (ROOT / "docs" / "how" / "extending.md").read_text(encoding="utf-8")
@@ -125,3 +131,70 @@ def test_an_analysis_with_a_probe_and_a_figure(copy):
     assert (copy / "run" / "figures" / "fig_entropy.png").is_file()
     gelens(copy, "entropy", "run", "--bits", "-q", "--out", "again")
     passes(copy, "tests/test_rooms.py", "tests/figures/test_folder.py", "tests/commands/test_command_line.py")
+
+
+@pytest.mark.slow
+def test_a_form_of_images(copy):
+    form = program("A form of images", "def _archive", "\nFORMS[")
+    path = "analysis/data/forms.py"
+    heads = "from ..networks.references import split_label\n"
+    put(copy, path, heads, f"{heads}from ..untrusted import read_arrays\n")
+    put(copy, path, "FORMS: dict[", f"{form}\nFORMS: dict[")
+    put(copy, path, '    "cache": _cache,\n', '    "cache": _cache,\n    "npz": _archive,\n')
+    put(copy, "analysis/choices.py", '"cache": Form(":FILE"),', '"cache": Form(":FILE"),\n    "npz": Form(":FILE"),')
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    np.savez(copy / "noise.npz", images=pixels, labels=np.arange(12) % 2, classes=["a", "b"])
+    assert "npz:FILE" in gelens(copy, "--help")
+    gelens(copy, "cache", "npz:noise.npz", "--network", "mini_resnet", "--out", "cached.npy")
+    cached = json.loads((copy / "cached.npy.json").read_text())
+    assert cached["data"] == "npz:noise.npz" and cached["classes"] == ["a", "b"]
+    few = ["--untrained", "--device", "cpu", "-q"]
+    gelens(copy, "evaluate", "mini_resnet", "--data", "npz:noise.npz", *few, "--out", "run")
+    words = "tests/commands/test_command_line.py::test_words_to_choose_by_are_those_of_the_library"
+    passes(copy, "tests/data/test_forms.py", words)
+
+
+@pytest.mark.slow
+def test_a_layout_of_checkpoints(copy):
+    layout = program("A checkpoint's names", "def _from_stages", "\nLAYOUTS.insert")
+    entry = program("A checkpoint's names", "Layout(lambda", ")\nrules =")
+    path = "analysis/networks/checkpoints.py"
+    put(copy, path, "\nLAYOUTS = [\n", f"\n{layout}\nLAYOUTS = [\n    {entry},\n")
+    network = load_network("mini_resnet_se")
+    rules = ((r"^layer(\d)\.", r"stage\1."), (r"\.se\.", ".gate."), (r"^fc\.", "head."))
+    torch.save(renamed(network.state_dict(), *rules), copy / "theirs.pth")
+    save_weights(network, copy / "ours.safetensors")
+    tables = []
+    for weights in ("theirs.pth", "ours.safetensors"):
+        few = ["--limit", "20", "--device", "cpu", "-q"]
+        gelens(copy, "evaluate", f"mini_resnet_se@{weights}", *few, "--out", f"run-{weights}")
+        tables.append(pd.read_csv(copy / f"run-{weights}" / "evaluation.csv").drop(columns="network"))
+    pd.testing.assert_frame_equal(*tables)
+    passes(copy, "tests/networks/test_checkpoints.py")
+
+
+@pytest.mark.slow
+def test_a_gate_of_the_catalogue(copy):
+    lines = [line.partition("  #")[0] for line in PAGE.splitlines() if line.startswith('    "eca"')]
+    module, settings, title = (f"{line}\n" for line in lines)
+    building = "analysis/networks/building.py"
+    put(copy, building, "import SEModule", "import EcaModule, SEModule")
+    begun = "MODULES: dict[str, Callable[..., nn.Module | None]] = {\n"
+    put(copy, building, begun, begun + module)
+    put(
+        copy,
+        "analysis/networks/catalogue.py",
+        '    "se": {"bias": True},\n',
+        f'    "se": {{"bias": True}},\n{settings}',
+    )
+    put(copy, "analysis/names.py", "GATES = {\n", f"GATES = {{\n{title}")
+    counted = [sys.executable, "-m", "analysis.networks.counting"]
+    subprocess.run(counted, cwd=copy, check=True)
+    listed = gelens(copy, "networks")
+    assert "resnet50_eca" in listed and "thin_shufflenet_eca" in listed
+    gelens(copy, "gates", "mini_resnet_eca", *FEW, "--permutations", "2", "--replicates", "2", "--out", "run")
+    assert (
+        "GE" not in (drawn := gelens(copy, "evaluate", "mini_resnet_eca", *FEW[:3], "--device", "cpu"))
+        and "ECA" in drawn
+    )
+    passes(copy, "tests/networks/test_networks.py")

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 import cli
 from gelens import figures
 from gelens.errors import UsageError
+from gelens.figures import drawing
 from gelens.figures.stored import StoredRun
 from tests.figures import making
 
@@ -94,6 +96,34 @@ def test_text_stays_text_in_the_files(tmp_path):
     before = {path: path.read_bytes() for path in (png, pdf, svg)}
     figures.draw(run, ("png", "pdf", "svg"))
     assert before == {path: path.read_bytes() for path in before}, "the same tables give the same files"
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "figure"),
+    [("selectivity", "csi_null", "fig2_null"), ("pruning_summary", "area_low", "fig3_area")],
+)
+def test_a_column_that_is_missing_leaves_out_what_needs_it_and_says_so(table, column, figure, tmp_path, caplog):
+    tables = {
+        "selectivity": making.units_table(NETWORKS, making.blocks_of(2)),
+        "pruning_summary": making.summary_table(NETWORKS, making.blocks_of(2)),
+    }
+    tables[table] = tables[table].drop(columns=column)
+    drawn = figures.draw(making.write_run(tmp_path, **tables), ["svg"])
+    assert {path.stem for path in drawn} == {"fig2_selectivity", "fig2_violin", "fig2_null", "fig3_area"} - {figure}
+    (said,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert f"{figure}: " in said and f"{table}.csv" in said and f"it has no column `{column}`" in said
+
+
+def test_a_later_picture_of_a_file_that_fails_takes_no_earlier_one_down(tmp_path, caplog, monkeypatch):
+    def pictures(run, look):
+        yield "first", figures.selectivity(run.table("selectivity.csv")).figure
+        raise KeyError("second")
+
+    module = SimpleNamespace(__name__="somebodys.figures", NEEDS=("selectivity.csv",), pictures=pictures)
+    monkeypatch.setattr(drawing, "figure_modules", lambda: [module])
+    run = making.write_run(tmp_path, selectivity=making.units_table(NETWORKS, ["layer3.0"]))
+    assert [path.name for path in figures.draw(run, ["svg"])] == ["first.svg"]
+    assert "a figure is left out, figures: " in caplog.text and "second" in caplog.text
 
 
 def test_bad_input_is_one_line(tmp_path, whole):

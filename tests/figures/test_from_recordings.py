@@ -1,9 +1,13 @@
 """Figures of what is computed from recordings: legible at one column's width, whatever networks are called."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from gelens.statistics import INDICES
+from gelens.statistics.lesions import DAMAGES, OF_UNITS
 from tests.figures import making
 
 
@@ -89,3 +93,47 @@ def test_levels_are_legible(tmp_path, network, levels, count, width):
     table = levels_table(network, making.blocks_of(count), levels)
     (figure,) = making.drawn(making.write_run(tmp_path, selectivity_levels=table), width).values()
     assert making.clashes(figure) == []
+
+
+def gated(networks, blocks) -> dict[str, pd.DataFrame]:
+    """Tables of gates, taps and lesions of some networks."""
+    rows: dict[str, list[dict]] = {name: [] for name in GATED}
+    for network in networks:
+        rows["gates_static"].append({"network": network, "block": "", "gate": "intact"} | ends("top1", 0.9))
+        for depth, block in enumerate(blocks, 1):
+            where = {"network": network, "block": block}
+            shares = {"share_channel": 0.5, "share_class": 0.3, "share_image": 0.2, "share_input_se": 0.02}
+            rows["gates_blocks"].append(where | {"depth": depth, "mean_csi": 0.2, "mean_null": 0.1} | shares)
+            rows["gates_histogram"] += [where | {"low": low, "high": low + 0.5, "share": 0.5} for low in (0, 0.5)]
+            for unit, label in product(range(3), (-1, 0)):
+                told = {"unit": unit, "class": label, "class_name": "cat" if label else "all classes"}
+                rows["gates_classes"].append(where | told | {"mean": 0.4 + 0.1 * unit, "sd": 0.1})
+            rows["gates_static"] += [where | {"gate": gate} | ends("top1", 0.8) for gate in ("class", "mean", "one")]
+            means = {"mean_csi": 0.3, "mean_corrected": 0.2, "mean_corrected_se": 0.01}
+            rows["taps_blocks"] += [where | {"tap": tap} | means for tap in ("branch", "gated", "sum", "output")]
+            rows["lesions_targeted"] += [where | {"k": k} | ends("own", 0.2) | ends("another", 0.1) for k in (1, 4)]
+            for index, damage in product(dict.fromkeys((*OF_UNITS, *INDICES)), DAMAGES):
+                told = {"index": index, "damage": damage, "correlation": 0.4, "low": 0.1, "high": 0.6}
+                rows["lesions_agreement"].append(where | told)
+    return {name: pd.DataFrame(table) for name, table in rows.items()}
+
+
+GATED = (
+    *("gates_blocks", "gates_histogram", "gates_classes", "gates_static"),
+    *("taps_blocks", "lesions_targeted", "lesions_agreement"),
+)
+
+
+def ends(name: str, value: float) -> dict[str, float]:
+    return {name: value, f"{name}_low": value - 0.05, f"{name}_high": value + 0.05}
+
+
+@pytest.mark.parametrize("blocks", [making.blocks_of(6), ["layer3.0", "a.$very_$.long." + "block." * 12, "7"]])
+@pytest.mark.parametrize("width", [3.3, None])
+def test_gates_taps_and_lesions_are_legible(tmp_path, blocks, width):
+    run = making.write_run(tmp_path, **gated(("mini_resnet_se", making.HARD[3]), blocks))
+    figures = making.drawn(run, width)
+    names = {"gates_variance", "gates_depth", "gates_distribution", "gates_static", "taps", "lesions_targeted"}
+    numbered = {f"fig_{name}_{number}" for name in ("gates_classes", "lesions") for number in (1, 2)}
+    assert set(figures) == {f"fig_{name}" for name in names} | numbered
+    assert {name: making.clashes(figure) for name, figure in figures.items()} == {name: [] for name in figures}

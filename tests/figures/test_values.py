@@ -9,6 +9,7 @@ from gelens import diagrams, figures
 from gelens.errors import UsageError
 from gelens.figures.stored import StoredRun
 from gelens.networks.gather_excite import EXTENTS, VARIANTS, GatherExcite
+from tests.figures import making
 
 
 @pytest.fixture(autouse=True)
@@ -220,3 +221,33 @@ def test_the_papers_operators():
     assert [ax.get_title() for ax in axes] == ["GE-θ⁻ (E8)", "GE-θ⁻", "GE-θ (E8)", "GE-θ"]
     texts = [text.get_text() for text in axes[0].texts]
     assert "average pooling 15×15, stride 8" in texts and "2×2×1024" in texts
+
+
+def static_rows() -> pd.DataFrame:
+    """Two networks as they are, and with the gates of two blocks of the first and one of the second replaced."""
+    rows = []
+    for network, blocks in (("se", ["", "layer3.0", "layer3.1", "layer3"]), ("ge", ["", "layer3.0"])):
+        for place, block in enumerate(blocks):
+            for gate in ("mean", "one") if block else ("intact",):
+                top1 = 0.9 - 0.1 * place
+                row = {"network": network, "block": block, "gate": gate, "top1": top1, "difference": top1 - 0.9}
+                rows.append(row | {"top1_low": top1 - 0.02, "top1_high": top1 + 0.02})
+    return pd.DataFrame(rows)
+
+
+def test_some_blocks_static_gates_are_held_against_the_whole_network(tmp_path):
+    run = making.write_run(tmp_path / "run", gates_static=static_rows(), gates_classes=other_block())
+    drawn = making.drawn(run, blocks=["layer3.1"])["fig_gates_static"]
+    (ax,) = [ax for ax in drawn.axes if ax.axison]
+    assert ax.get_title() == "se", "the other network has no such block"
+    assert ax.lines[0].get_ydata() == pytest.approx([0.9, 0.9]), "the network as it is"
+    heights = [line.get_ydata() for line in ax.lines[1:] if line.get_marker() in ("s", "^")]
+    assert len(heights) == 2 and np.allclose(heights, 0.7)
+    assert set(making.drawn(run, blocks=["layer1.*"])) == {"fig_gates_classes"}, "nothing to hold the line against"
+    with pytest.raises(UsageError, match=r"no block `x`.*Valid: layer1.0, layer3.0"):
+        StoredRun.open(run, ["x"])
+
+
+def other_block() -> pd.DataFrame:
+    row = {"network": "se", "block": "layer1.0", "class_name": "all", "unit": 0, "class": -1, "mean": 0.5, "sd": 0.1}
+    return pd.DataFrame([row])

@@ -34,8 +34,8 @@ from gelens.files import RowSums
 from gelens.networks import load_network, mindspore
 from gelens.networks.checkpoints import read_checkpoint
 from gelens.recording import Kept, Recording, open_recording
+from gelens.recording.checksums import images_sum
 from gelens.recording.format import discard, sum_of
-from gelens.recording.sums import images_sum
 from gelens.results.run import read_record
 from gelens.tables.selectivity import Statistics, read_groups, selectivity_tables
 from tests.conftest import make_data, make_network

@@ -6,7 +6,7 @@ import pytest
 
 from gelens.errors import UsageError
 from gelens.statistics import Resampling, unit_statistics
-from gelens.statistics.comparison import KINDS, selectivity_gaps, sentences
+from gelens.statistics.comparison import GAPS, selectivity_gaps, sentences
 from gelens.statistics.samples import half_width
 
 NETWORKS = {"a": (0.2, 0.2), "b": (0.2, 2.0), "c": (0.2, 0.2)}
@@ -41,7 +41,7 @@ def test_columns_are_those_of_before_and_then_the_corrected_ones(measured):
     assert list(gaps) == [*first, *before, *distances, *corrected, *matched, *sparse, *sizes]
     slope, growth = ([name, f"{name}_se", f"{name}_low", f"{name}_high"] for name in ("slope", "growth"))
     assert list(trends) == ["network", "reference", "gap", *slope, "early", "late", *growth]
-    assert trends["gap"].tolist() == [*KINDS, *KINDS]
+    assert trends["gap"].tolist() == [*GAPS, *GAPS]
 
 
 def test_gap_of_a_network_with_itself_is_nothing_and_of_others_is_the_difference(measured):
@@ -60,7 +60,7 @@ def test_gap_of_a_network_with_itself_is_nothing_and_of_others_is_the_difference
         assert row[f"{kind}_gap_se"] == pytest.approx(draws.std(ddof=1))
         assert row[f"{kind}_high"] - row[f"{kind}_gap"] == pytest.approx(half_width(10) * draws.std(ddof=1))
     first = gaps[(gaps["network"] == "b") & (gaps["block"] == "layer3.0")].iloc[0]
-    for kind in KINDS:
+    for kind in GAPS:
         trend = trends[(trends["network"] == "b") & (trends["gap"] == kind)].iloc[0]
         for change in ("slope", "growth"):
             assert trend[change] == pytest.approx(row[f"{kind}_gap"] - first[f"{kind}_gap"]), "two blocks, one apart"

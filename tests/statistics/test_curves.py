@@ -9,7 +9,8 @@ from statsmodels.stats.multitest import multipletests
 
 from gelens.errors import UsageError
 from gelens.statistics.curve_sentences import curve_sentences, training_curve_sentences
-from gelens.statistics.curves import Curves, areas, class_curves, differences, holm, point_tests
+from gelens.statistics.curves import Curves, areas, class_curves, differences, point_tests
+from gelens.statistics.significance import holm
 from gelens.tables.pruning import read_curves
 
 RATIOS = (0.0, 0.25, 0.5, 1.0)

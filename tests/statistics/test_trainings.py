@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from gelens.errors import UsageError
-from gelens.statistics.comparison import KINDS
+from gelens.statistics.comparison import GAPS
 from gelens.statistics.curves import Curves, areas
 from gelens.statistics.trainings import (
     EMERGENCE,
@@ -179,7 +179,7 @@ def test_gaps_are_those_of_the_obvious_loop(kind, column):
         pairs = seeds[(seeds["gap"] == kind) & (seeds["block"] == row.block)].set_index("seed")["value"]
         assert np.allclose(pairs, np.subtract(mine[:3], theirs))
     assert (gaps["trainings"] == 4).all() and (gaps["reference_trainings"] == 3).all()
-    assert set(gaps["gap"]) == set(KINDS)
+    assert set(gaps["gap"]) == set(GAPS)
     slope = trends.set_index("gap").loc[kind]
     by_depth = gaps[gaps["gap"] == kind].set_index("depth")["mean"]
     assert np.isclose(slope["mean"], np.polyfit(by_depth.index, by_depth, 1)[0])

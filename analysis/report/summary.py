@@ -10,12 +10,14 @@ def facts_of(source: Source) -> list[tuple[str, str]]:
     """What was run, on what, when it took how long: names and values."""
     record = source.run.record
     data = record.get("data", {})
+    name = without_folders(data.get("name") or "")
+    computed = [str(record[key]) for key in ("device", "precision") if record.get(key)]
     found = {
         "Command": f"gelens {record['command']}",
-        "Data": ": ".join(filter(None, (without_folders(data.get("name") or ""), data.get("note")))),
+        "Data": ": ".join(filter(None, (name, data.get("note")))),
         "Images": _images(data),
         "Images' fingerprint": data.get("fingerprint"),
-        "Device": ", ".join(str(record[key]) for key in ("device", "precision") if record.get(key)),
+        "Device": ", ".join(computed),
         "Seed": record.get("seed"),
         "Seconds": ", ".join(f"{step} {seconds:.4g}" for step, seconds in record["timings"].items()),
     }
@@ -36,7 +38,8 @@ def networks_of(source: Source) -> list[dict[str, str]]:
     """Of every network: its name, reference, hash of weights, seed, and how it is shown the images."""
     rows = []
     for label, card in source.run.record["networks"].items():
-        preprocessing = ", ".join(f"{name} {_said(value)}" for name, value in (card.get("preprocessing") or {}).items())
+        shown = card.get("preprocessing") or {}
+        preprocessing = [f"{name} {_said(value)}" for name, value in shown.items()]
         rows.append(
             {
                 "Network": source.shown[label],
@@ -44,7 +47,7 @@ def networks_of(source: Source) -> list[dict[str, str]]:
                 "Reference": without_folders(str(card.get("reference") or "")),
                 "Hash of weights": str(card.get("weights_hash") or ""),
                 "Training seed": str(card.get("training_seed") or ""),
-                "Preprocessing": preprocessing,
+                "Preprocessing": ", ".join(preprocessing),
             }
         )
     return rows

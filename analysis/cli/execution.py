@@ -22,7 +22,7 @@ def execute(command: str, request, out: Path, resume: bool, whole=lambda run: Tr
         whole: says of a finished run whether nothing is missing.
         page: whether the run's report is written.
     """
-    from ..analyses.measuring import Recorded
+    from ..analyses.run_folder import Recorded
     from ..commands.report import report_beside
     from ..errors import RunError, UsageError
     from ..processes import is_first

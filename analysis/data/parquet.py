@@ -17,8 +17,8 @@ from ..untrusted import Fields, Named, allowance, bounded_memory, check_regular,
 from . import imagenet
 from .classes import class_numbers, distinct
 from .datasets import MOST_CLASSES, ImageData, reason
+from .decoding import open_picture
 from .folders import files_of, prefixes, tested_instead
-from .pictures import open_picture
 
 log = logging.getLogger(__name__)
 

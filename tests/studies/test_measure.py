@@ -1,0 +1,117 @@
+"""A study is measured by commands of gelens on groups of its finished trainings, and its page says what they say."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+
+from gelens.networks import load_network, save_weights
+from gelens.networks.weights import weights_hash
+from studies import measure
+from studies.trainings import Study, study_named
+
+TOML = """
+recipe = "small"
+precision = "fp32"
+settings = "classes=10"
+licence = "none"
+note = "digits"
+
+[[trainings]]
+networks = ["mini_resnet", "mini_resnet_se", "mini_shufflenet"]
+seeds = [0, 1, 2]
+
+[[measurements]]
+name = "evaluation"
+command = "evaluate"
+networks = ["mini_resnet", "mini_resnet_se"]
+tables = ["evaluation_gap_trainings.csv"]
+
+[[measurements]]
+name = "selectivity"
+command = "selectivity"
+networks = ["mini_resnet", "mini_resnet_se"]
+options = ["--permutations", "3", "--replicates", "3", "--no-keep"]
+figures = ["fig2_trainings"]
+tables = ["selectivity_claims.csv"]
+
+[[measurements]]
+name = "curves"
+command = "pruning"
+networks = ["mini_shufflenet"]
+"""
+
+PAGE = "$finished; $answered\n\n$claims\n\n$evaluation\n\n$selectivity\n\n$curves\n\n$trainings\n\n$command $protocol\n"
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch) -> Study:
+    """Three seeds of two networks are finished, of a third none."""
+    folder = tmp_path / "few"
+    folder.mkdir()
+    (folder / "study.toml").write_text(TOML)
+    (folder / "page.md").write_text(PAGE)
+    (folder / "protocol.md").write_text("As it was said.\n")
+    monkeypatch.setattr(measure, "PAGES", tmp_path)
+    for network in ("mini_resnet", "mini_resnet_se"):
+        for seed in range(3):
+            torch.manual_seed(seed)
+            path = tmp_path / "weights" / network / f"seed-{seed}.safetensors"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            module = load_network(f"{network}:classes=10")
+            save_weights(module, path, seed=str(seed))
+            card = {"seed": seed, "top1_accuracy": 10.0, "weights": weights_hash(module)}
+            path.with_suffix(".json").write_text(json.dumps(card))
+    return study_named(str(folder))
+
+
+def call(tmp_path, *more: str):
+    places = {"--weights": "weights", "--runs": "runs", "--into": "page"}
+    arguments = [part for name, place in places.items() for part in (name, str(tmp_path / place))]
+    found = CliRunner().invoke(
+        measure.main,
+        [str(tmp_path / "few"), "--data", "digits", "--limit", "60", "--device", "cpu", *arguments, *more],
+        catch_exceptions=False,
+    )
+    assert found.exit_code == 0, found.output
+
+
+@pytest.mark.slow
+def test_one_command_measures_what_is_finished_and_writes_the_page(study, tmp_path):
+    call(tmp_path)
+    page = (tmp_path / "page" / "README.md").read_text()
+    assert "6 of 9 trainings are finished" in page and "$" not in page
+    assert page.count(measure.NOTHING) == 1, "of the network that nobody trained"
+    assert "Over 3 trainings of mini ResNet SE" in page and "and 3 of mini ResNet" in page
+    claims = pd.read_csv(tmp_path / "page" / "results" / "claims.csv")
+    assert set(claims["claim"]) == {"F2", "T1"} and (claims["trainings"] == 3).all()
+    assert (tmp_path / "page" / "figures" / "fig2_trainings.png").is_file()
+    assert "[protocol](protocol.md), SHA-256 `" in page and "studies.measure few --data digits:DIR" in page
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.csv")}
+    call(tmp_path)
+    assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.csv")}, "not again"
+
+
+def test_of_nothing_finished_the_page_says_so(study, tmp_path):
+    call(tmp_path, "--only", "curves")
+    page = (tmp_path / "page" / "README.md").read_text()
+    assert page.count(measure.NOTHING) == 4 and "0 of 0 numbers are resolved" in page
+
+
+def test_a_claim_has_the_trainings_that_it_takes(tmp_path):
+    told = {"claim": "F2", "network": "se", "reference": "plain", "statistic": "growth", "verdict": "agree"}
+    known = told | {"mean": 1.0, "se_trainings": 0.1, "se_images": 0.1, "trainings": 3, "reference_trainings": 3}
+    claims = pd.DataFrame([known | {"se_trainings": float("nan")}, known])
+    joined = claims.join(measure.power(claims).reindex(columns=["trainings_needed"]))
+    assert joined["trainings_needed"].isna().tolist() == [True, False]
+
+
+def test_both_studies_state_measurements_of_their_networks():
+    for name in ("cifar10", "tinyimagenet100"):
+        study = study_named(name)
+        trained = {training.network for training in study.trainings}
+        page = (measure.PAGES / name / "page.md").read_text()
+        for measurement in study.measurements:
+            assert set(measurement.networks) <= trained and f"${measurement.name}" in page
