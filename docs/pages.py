@@ -39,14 +39,15 @@ def draw_operators(folder: Path) -> None:
 
 def write_tables(path: Path) -> None:
     """The reference of every table that is written, as it is declared."""
-    lines = ["# Tables", "", "Every table of a run's folder, and its columns; those in *italics* it may lack.", ""]
+    lines = ["# Tables", "", "The tables of a run. Click one for its columns; those in *italics* may be missing.", ""]
     for name, table in TABLES.items():
-        lines += [f"## {name}", "", f"A row for {table.row}.", "", "| column | | type | unit |", "|---|---|---|---|"]
+        lines += [f'<details class="room"><summary><code>{name}</code> a row for {table.row}</summary>', ""]
+        lines += ["| column | | type | unit |", "|---|---|---|---|"]
         for column in table.columns:
             told = table.column(column)
             code = f"`{column}`" if column in table.needed else f"*`{column}`*"
             lines.append(f"| {code} | {_cell(told.title)} | {told.type} | {told.unit} |")
-        lines.append("")
+        lines += ["", "</details>", ""]
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
