@@ -32,6 +32,9 @@ QUICK = ("fig4.md", "your_own_network.md")
 OF_SEVERAL_TRAININGS = {"fig2_trainings"}
 """Pictures that take more trainings than there are."""
 
+GENERATED = ("reference/commands", "../reference/tables", "notebooks/", "../static/generated/")
+"""What is written before a build."""
+
 ALL_BLOCKS = [block for page in PAGES for block in blocks(page)]
 COMMANDS = [(block, words) for block in ALL_BLOCKS if block.language in SHELLS for words in block.commands()]
 
@@ -95,9 +98,7 @@ def test_pages_link_to_what_is_there():
     for page in PAGES:
         text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
         for target, _, heading in (link.partition("#") for link in re.findall(r"\]\(([^)\s]+)\)", text)):
-            if "://" in target or target.startswith(
-                ("reference/commands", "notebooks/", "../static/generated/", "../reference/tables")
-            ):
+            if "://" in target or target.startswith(GENERATED):
                 continue
             path = page.parent / target if target else page
             assert path.exists(), f"{page.name} links to {target}"
