@@ -45,6 +45,8 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": False}
 napoleon_numpy_docstring = False
+# "A row for each unit: its columns" is a sentence, not a type
+napoleon_use_rtype = False
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 100
 
@@ -53,6 +55,7 @@ def _generate(app) -> None:
     pages.write_commands(HERE / "reference" / "commands")
     pages.write_names(HERE / "reference" / "python.md")
     pages.write_tables(HERE / "reference" / "tables.md")
+    pages.draw_operators(HERE / "static" / "generated")
     notebooks = HERE / "notebooks"
     shutil.rmtree(notebooks, ignore_errors=True)
     notebooks.mkdir()

@@ -1,4 +1,4 @@
-"""The pages of the command line, of `gelens` itself and of tables, from what there is of them."""
+"""Pages that come from the package itself: commands, names of `gelens`, tables; and the diagrams of figure 4."""
 
 import inspect
 import re
@@ -8,15 +8,17 @@ from pathlib import Path
 import click
 
 import gelens
+from gelens import figures
 from gelens.cli import main
 from gelens.cli.group import OWN, TALK
+from gelens.networks.operators import operator_table
 from gelens.results.tables import TABLES
 
 
 def write_names(path: Path) -> None:
     """The reference of every name of `gelens`, functions first."""
     found = {name: getattr(gelens, name) for name in gelens.__all__}
-    lines = ["# Python", "", "The names of `gelens` itself, each imported on first use.", ""]
+    lines = ["# Python", "", "The names of `gelens`. Each is imported on first use.", ""]
     for title, directive, is_one in (
         ("Functions", "autofunction", inspect.isfunction),
         ("Classes", "autoclass", inspect.isclass),
@@ -28,16 +30,24 @@ def write_names(path: Path) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
+def draw_operators(folder: Path) -> None:
+    """Figure 4, which needs neither weights nor images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figure, _ = figures.operators(operator_table())
+    figure.savefig(folder / "fig4_operators.png", dpi=200)
+
+
 def write_tables(path: Path) -> None:
     """The reference of every table that is written, as it is declared."""
-    lines = ["# Tables", "", "Every table of a run's folder, and its columns; those in *italics* it may lack.", ""]
+    lines = ["# Tables", "", "The tables of a run. Click one for its columns; those in *italics* may be missing.", ""]
     for name, table in TABLES.items():
-        lines += [f"## {name}", "", f"A row for {table.row}.", "", "| column | | type | unit |", "|---|---|---|---|"]
+        lines += [f'<details class="room"><summary><code>{name}</code> a row for {table.row}</summary>', ""]
+        lines += ["| column | | type | unit |", "|---|---|---|---|"]
         for column in table.columns:
             told = table.column(column)
             code = f"`{column}`" if column in table.needed else f"*`{column}`*"
             lines.append(f"| {code} | {_cell(told.title)} | {told.type} | {told.unit} |")
-        lines.append("")
+        lines += ["", "</details>", ""]
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
@@ -46,7 +56,7 @@ def write_commands(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     lines = ["# Command line", "", *_escaped(main.help), ""]
-    lines += ["Every command has `--help` with an example, and fails with one line and the nearest choice.", ""]
+    lines += ["Every command has `--help` with an example. A mistake ends in one line with the nearest choice.", ""]
     for section in main.sections:
         names = [name for name, command in main.commands.items() if command.section == section]
         lines += [f"## {section}", "", "| command | |", "|---|---|"]

@@ -6,9 +6,11 @@ import pytest
 from scipy import stats
 
 from gelens.statistics import Resampling, unit_statistics
+from gelens.statistics.calibration import Calibration, cover
 from gelens.statistics.matching import matching_weights
 from gelens.statistics.rarefaction import limits
-from gelens.statistics.trainings import over_trainings
+from gelens.statistics.rotation import rotated
+from gelens.statistics.trainings import between_trainings, over_trainings
 
 LABELS = np.repeat(np.arange(4), 12)
 CLASSES = range(4)
@@ -53,6 +55,33 @@ def test_index_null_and_correction(activity, drawn, found, unit):
     assert row["reliability"] == pytest.approx(reliability)
     assert row["csi_corrected"] == pytest.approx(index(means.mean() + np.sqrt(reliability) * (means - means.mean())))
     assert row["variation"] == pytest.approx(np.sqrt(v) / means.mean())
+
+
+@pytest.mark.parametrize("unit", range(6))
+def test_sparseness_of_class_means_and_where_it_is_refused(activity, found, unit):
+    means = class_means(activity[:, unit])
+    v = np.mean([activity[k == LABELS, unit].astype(float).var(ddof=1) / (k == LABELS).sum() for k in CLASSES])
+    above, below = means.mean() ** 2 - v / 4, np.mean(means**2) - v
+    expected = (1 - above / below) / (1 - 1 / 4), 4 * above / below
+    c = v / means.mean() ** 2
+    if (4 * c + 2 * c**2) / 4 > 0.03:
+        expected = np.nan, np.nan
+    row = found.table.loc[unit]
+    assert (row["sparseness"], row["effective_classes"]) == pytest.approx(expected, nan_ok=True)
+
+
+def test_sparseness_is_known_of_units_that_are_active_on_many_images():
+    """Half of all images, 200 of each of four classes: c is 0.01."""
+    labels = np.repeat(np.arange(4), 200)
+    gains = np.array([3.0, 1.0, 1.0, 0.5])
+    values = np.maximum(np.random.default_rng(1).normal(0, 1, 800) * gains[labels], 0).astype(np.float32)
+    drawn = Resampling(labels, np.arange(800), classes=4, permutations=2, replicates=2)
+    row = unit_statistics(values[:, None], drawn).table.loc[0]
+    means = class_means(values, labels)
+    v = np.mean([values[k == labels].astype(float).var(ddof=1) / 200 for k in CLASSES])
+    above, below = means.mean() ** 2 - v / 4, np.mean(means**2) - v
+    assert row["sparseness"] == pytest.approx((1 - above / below) / (1 - 1 / 4))
+    assert row["effective_classes"] == pytest.approx(4 * above / below)
 
 
 @pytest.mark.parametrize("unit", range(6))
@@ -106,6 +135,33 @@ def test_errors_over_trainings():
     reach = np.sqrt(seeds**2 * values.var(ddof=1) / 3 + images**2 * error**2)
     assert (row["se"], row["df"]) == pytest.approx((np.sqrt(variance), freedom))
     assert (row["low"], row["high"]) == pytest.approx((values.mean() - reach, values.mean() + reach))
+
+
+def test_errors_between_the_trainings_of_two_networks():
+    mine, theirs, error, replicates = np.array([0.1, 0.3, 0.2]), np.array([0.4, 0.5, 0.7, 0.6]), 0.05, 100
+    row = between_trainings((mine[:, None] - theirs)[:, :, None], np.array([error]), replicates).iloc[0]
+    parts = mine.var(ddof=1) / 3, theirs.var(ddof=1) / 4
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 3)
+    assert freedom == pytest.approx(stats.ttest_ind(mine, theirs, equal_var=False).df)
+    reach = np.sqrt(stats.t.ppf(0.975, freedom) ** 2 * sum(parts) + stats.t.ppf(0.975, replicates - 1) ** 2 * error**2)
+    mean = mine.mean() - theirs.mean()
+    assert (row["mean"], row["low"], row["high"]) == pytest.approx((mean, mean - reach, mean + reach))
+
+
+def test_cover_of_a_biased_interval_is_that_of_the_worst_scale():
+    biases, ratio, error, replicates = (0.01, -0.03, 0.02), 1.3, 0.02, 100
+    t = stats.t.ppf(0.975, replicates - 1)
+    held = [stats.norm.cdf((t - b / error) / ratio) - stats.norm.cdf((-t - b / error) / ratio) for b in biases]
+    assert cover(Calibration(biases, ratio), error, replicates) == pytest.approx(min(held))
+
+
+def test_rotated_units_are_positive_parts_of_deviations_along_orthonormal_directions(activity):
+    centred = activity - activity.mean(0)
+    forwards, backwards = rotated(activity, 0, "block"), rotated(activity.mean(0) - centred, 0, "block")
+    assert (forwards >= 0).all() and not (forwards * backwards).any()
+    turned = forwards - backwards
+    np.testing.assert_allclose(turned @ turned.T, centred @ centred.T, rtol=1e-4, atol=1e-4)
+    assert np.abs(turned - centred).max() > 0.1
 
 
 def test_limits_of_rarefaction():

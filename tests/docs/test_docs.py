@@ -32,6 +32,9 @@ QUICK = ("fig4.md", "your_own_network.md")
 OF_SEVERAL_TRAININGS = {"fig2_trainings"}
 """Pictures that take more trainings than there are."""
 
+GENERATED = ("reference/commands", "../reference/tables", "notebooks/", "../static/generated/")
+"""What is written before a build."""
+
 ALL_BLOCKS = [block for page in PAGES for block in blocks(page)]
 COMMANDS = [(block, words) for block in ALL_BLOCKS if block.language in SHELLS for words in block.commands()]
 
@@ -82,12 +85,24 @@ def test_programs_are_programs():
             compile(block.text, _name(block), "exec")
 
 
+def _anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub and MyST make them."""
+    headings = re.findall(
+        r"^#{1,3} (.+)$", re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL), re.M
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_pages_link_to_what_is_there():
+    """Pages, pictures and headings."""
     for page in PAGES:
         text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
-            generated = target.startswith("reference/commands") or "://" in target
-            assert generated or (page.parent / target).exists(), f"{page.name} links to {target}"
+        for target, _, heading in (link.partition("#") for link in re.findall(r"\]\(([^)\s]+)\)", text)):
+            if "://" in target or target.startswith(GENERATED):
+                continue
+            path = page.parent / target if target else page
+            assert path.exists(), f"{page.name} links to {target}"
+            assert not heading or heading in _anchors(path), f"{page.name} links to {target}#{heading}"
 
 
 @pytest.fixture(scope="module")

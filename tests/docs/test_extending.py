@@ -64,13 +64,13 @@ FEW = ("--untrained", "--limit", "20", "--blocks", "layer3.0", "--device", "cpu"
 @pytest.mark.slow
 def test_an_index(copy):
     index = program("An index", "@dataclass", "\nINDICES[")
-    put(copy, "analysis/choices.py", '"auc", "mi")', '"auc", "mi", "participation")')
+    put(copy, "analysis/choices.py", '"auc", "mi")', '"auc", "mi", "share")')
     put(copy, "analysis/statistics/registry.py", "INDICES: Mapping", f"{index}\n\nINDICES: Mapping")
     put(
         copy,
         "analysis/statistics/registry.py",
         '"mi": MutualInformation(),',
-        '"mi": MutualInformation(),\n    "participation": Participation(),',
+        '"mi": MutualInformation(),\n    "share": Share(),',
     )
     passes(
         copy,
@@ -78,10 +78,10 @@ def test_an_index(copy):
         "tests/docs/test_definitions.py",
         "tests/commands/test_command_line.py",
     )
-    assert "participation" in gelens(copy, "indices")
-    few = [*FEW, "--permutations", "2", "--replicates", "2", "--index", "participation"]
+    assert "share" in gelens(copy, "indices")
+    few = [*FEW, "--permutations", "2", "--replicates", "2", "--index", "share"]
     gelens(copy, "selectivity", "mini_resnet", *few, "--out", "run")
-    assert (copy / "run" / "figures" / "fig2_participation.png").is_file()
+    assert (copy / "run" / "figures" / "fig2_share.png").is_file()
 
 
 @pytest.mark.slow

@@ -67,7 +67,7 @@ def test_classes_of_unequal_size_are_taken_equally_up_to_the_smallest():
 
 @pytest.mark.parametrize(("active", "spread"), [(0.5, 0.306), (0.5, 0.114), (0.16, 0.472)])
 def test_the_corrected_index_is_near_the_truth_and_the_plain_one_falls_to_it(active, spread):
-    """200 classes × 50 images, three of the README's scenes; 30 units, so the mean itself is off by hundredths."""
+    """200 classes × 50 images, three scenes of the definitions page; 30 units: the mean itself is off by hundredths."""
     activity, labels, truth = scene(np.random.default_rng(4), 200, 50, 30, active, spread)
     table = of(activity, labels, 2)
     assert (np.diff(table["mean_csi"]) < 0).all() and table["mean_csi"].iloc[-1] > truth.mean() + 0.03
