@@ -136,15 +136,19 @@ def row_of(scene: Scene, classes: int, images: int, units: int, repeats: int) ->
 
 
 @click.command(help=__doc__)
-@click.option("--units", type=int, multiple=True, default=(50, 512), show_default=True)
 @click.option(
-    "--repeats", default=100, show_default=True, help="Of the smallest blocks; fewer, but 20, of larger ones."
+    "--size", type=(int, int), multiple=True, default=SIZES, show_default=True, help="Classes, images of each."
 )
-def main(units: tuple[int, ...], repeats: int) -> None:
-    for classes, images in SIZES:
+@click.option("--units", type=int, multiple=True, default=(50, 512), show_default=True)
+@click.option("--active", type=float, multiple=True, help="Only scenes with this share of active images.")
+@click.option("--repeats", default=100, show_default=True, help="Of the smallest blocks, and fewer of larger ones.")
+@click.option("--least", default=20, show_default=True, help="Repeats of the largest blocks.")
+def main(size, units, active, repeats: int, least: int) -> None:
+    scenes = [scene for scene in SCENES if not active or scene.active in active]
+    for classes, images in size:
         for number in units:
-            times = max(round(repeats * min(1, 500_000 / (classes * images * number))), 20)
-            table = pd.DataFrame([row_of(scene, classes, images, number, times) for scene in SCENES])
+            times = max(round(repeats * min(1, 500_000 / (classes * images * number))), least)
+            table = pd.DataFrame([row_of(scene, classes, images, number, times) for scene in scenes])
             click.echo(f"{classes} classes × {images} images, {number} units, {times} repeats\n\n{markdown(table)}\n")
 
 

@@ -1,10 +1,11 @@
 """The study in small: what it says of the estimates is true, and it runs as a command."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from studies import selectivity_bias
+from studies import selectivity_bias, sparseness
 from studies.selectivity_bias import Scene, cover_of, trials
 
 DENSE = Scene(0.5, spread=0.4, twin=0.16)
@@ -68,3 +69,14 @@ def test_the_command_prints_three_tables(monkeypatch):
     result = CliRunner().invoke(selectivity_bias.main, options)
     assert result.exit_code == 0, result.output
     assert result.output.count("\n|---|") == 3 and "10 classes × 6 images" in result.output
+
+
+def test_the_study_of_sparseness_prints_a_table_a_size():
+    options = ["--size", "10", "40", "--units", "5", "--active", "0.5", "--repeats", "2", "--least", "2"]
+    result = CliRunner().invoke(sparseness.main, options)
+    assert result.exit_code == 0, result.output
+    rows = [line.split(" | ") for line in result.output.splitlines() if line.startswith("| ")]
+    table = pd.DataFrame(rows[1:], columns=rows[0])
+    assert table["| differs"].tolist() == ["| no class", "| one class", "| all classes", "| rate", "| subclasses"]
+    bias = table[["S: bias", "index: bias"]].astype(float).abs()
+    assert bias.loc[0, "S: bias"] < 0.02 < bias.loc[0, "index: bias"]
