@@ -72,7 +72,7 @@ def test_the_command_prints_three_tables(monkeypatch):
 
 
 def test_the_study_of_sparseness_prints_a_table_a_size():
-    options = ["--size", "10", "40", "--units", "5", "--active", "0.5", "--repeats", "2", "--least", "2"]
+    options = ["--size", "10", "100", "--units", "5", "--active", "0.5", "--repeats", "2", "--least", "2"]
     result = CliRunner().invoke(sparseness.main, options)
     assert result.exit_code == 0, result.output
     rows = [line.split(" | ") for line in result.output.splitlines() if line.startswith("| ")]
