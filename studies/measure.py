@@ -28,7 +28,20 @@ PAGES = HERE
 
 NOTHING = "*Nothing yet: the trainings that it takes are not finished.*"
 
-SHOWN = ["claim", "network", "reference", "score", "metric", "statistic", "trainings", "mean", "low", "high", "p_holm"]
+SHOWN = [
+    "claim",
+    "network",
+    "reference",
+    "score",
+    "scope",
+    "metric",
+    "statistic",
+    "trainings",
+    "mean",
+    "low",
+    "high",
+    "p_holm",
+]
 
 
 def groups_of(study: Study, measurement: Measurement, weights: Path) -> dict[str, list[Path]]:
@@ -117,7 +130,7 @@ def write_page(study: Study, folders: Mapping[str, Path], weights: Path, into: P
     }
     protocol = PAGES / study.name / "protocol.md"
     if protocol.is_file():
-        words["protocol"] = f"[protocol](protocol.md), SHA-256 `{file_hash(protocol)}`"
+        words["protocol"] = f"[protocol](protocol.md), whose SHA-256 begins `{file_hash(protocol)}`"
     page = Template((PAGES / study.name / "page.md").read_text(encoding="utf-8")).substitute(words)
     (into / "README.md").write_text(page, encoding="utf-8")
 

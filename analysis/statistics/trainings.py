@@ -222,8 +222,8 @@ def training_gaps(
         `selectivity_claims.csv`: the one number that answers whether a gap of sparseness emerges with depth, for each
         network: claim, network, reference, statistic, early, late (mean gap of the earlier and the later half of the
         blocks), the columns of `between_trainings` of late − early, p_holm (over the networks), verdict (agree, where
-        it is resolved and the later gap is the larger one, disagree where it is the smaller, else not resolved), and
-        of calibrated runs bias and cover (`gelens.statistics.calibration`); nothing is resolved at a cover below 0.9.
+        it is resolved and the later gap is the larger one, disagree where it is the smaller, else not resolved; no claim
+        with fewer than three trainings), and of calibrated runs bias and cover (`gelens.statistics.calibration`); nothing is resolved at a cover below 0.9.
     """
     units = {key: rows.reset_index() for key, rows in selectivity.groupby(["network", "block"], sort=False)}
     gaps, trends, seeds, claims = [], [], [], []
@@ -341,7 +341,12 @@ def _verdicts(claims: pd.DataFrame) -> np.ndarray:
     if "cover" in claims:
         resolved &= ~(claims["cover"] < LEAST_COVER)
     larger = claims["late"].abs() > claims["early"].abs()
-    return np.where(resolved, np.where(larger, "agree", "disagree"), "not resolved")
+    return _verdict(claims, resolved, larger)
+
+
+def _verdict(claims: pd.DataFrame, resolved: pd.Series, agrees: pd.Series) -> np.ndarray:
+    answered = np.where(resolved, np.where(agrees, "agree", "disagree"), "not resolved")
+    return np.where(claims["p_holm"].isna(), "no claim", answered)
 
 
 def _depths(units: Blocks, blocks: pd.DataFrame, labels: Sequence[str]) -> dict[str, int]:
@@ -422,7 +427,8 @@ def curve_claims(curves: Curves, groups: Groups, seed: int = 0, replicates: int 
     Returns:
         claim, network (group), scope, fill, score, per_image, statistic, then the columns of `over_trainings`, blocks
         (whose mean it is), p_holm (over the networks, scores and ways of one statistic) and verdict (agree, where the
-        number is resolved and above 0, disagree where it is below, else not resolved).
+        number is resolved and above 0, disagree where it is below, else not resolved; no claim with fewer than three
+        trainings).
     """
     of = {label: group for group, trainings in groups.items() for label in trainings.values()}
     found: dict[tuple, dict[str, list[np.ndarray]]] = {}
@@ -443,8 +449,7 @@ def curve_claims(curves: Curves, groups: Groups, seed: int = 0, replicates: int 
         rows.append(table.assign(claim="F3", statistic=CURVE_CLAIMS[name], **told))
     table = _finished(rows, ["claim", *CURVE_KEYS, "statistic"], ["statistic"])
     if len(table):
-        sign = np.where(table["mean"] > 0, "agree", "disagree")
-        table["verdict"] = np.where(table["p_holm"] < 1 - LEVEL, sign, "not resolved")
+        table["verdict"] = _verdict(table, table["p_holm"] < 1 - LEVEL, table["mean"] > 0)
     return table
 
 

@@ -204,6 +204,8 @@ def test_sentences_claim_what_is_resolved_and_no_more():
     assert "no change of the gap with depth is resolved" in none and "no difference of S resolved" in none
     assert "higher" not in none and "lower" not in none
     for few in (1, 2):
+        tables = training_gaps(*made(0.1, 0.0, 0.0, few), "plain")
+        assert (tables["selectivity_claims.csv"]["verdict"] == "no claim").all()
         alone = said_of(0.1, 0.0, 0.0, few)
         assert "no claim (it takes 3 trainings of each network)" in alone and "+0.1" not in alone
 
