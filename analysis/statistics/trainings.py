@@ -222,8 +222,9 @@ def training_gaps(
         `selectivity_claims.csv`: the one number that answers whether a gap of sparseness emerges with depth, for each
         network: claim, network, reference, statistic, early, late (mean gap of the earlier and the later half of the
         blocks), the columns of `between_trainings` of late − early, p_holm (over the networks), verdict (agree, where
-        it is resolved and the later gap is the larger one, disagree where it is the smaller, else not resolved; no claim
-        with fewer than three trainings), and of calibrated runs bias and cover (`gelens.statistics.calibration`); nothing is resolved at a cover below 0.9.
+        it is resolved and the later gap is the larger one, disagree where it is the smaller, else not resolved; no
+        claim with fewer than three trainings), and of calibrated runs bias and cover (`gelens.statistics.calibration`);
+        nothing is resolved at a cover below 0.9.
     """
     units = {key: rows.reset_index() for key, rows in selectivity.groupby(["network", "block"], sort=False)}
     gaps, trends, seeds, claims = [], [], [], []
