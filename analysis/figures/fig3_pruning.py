@@ -12,7 +12,20 @@ from . import pruning_curves as curves
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
-from .style import THIN, WIDTH, Look, accuracy_axis, bars_said, colors_of, each_training, key, keys, need, reach, styled
+from .style import (
+    THIN,
+    WIDTH,
+    Look,
+    accuracy_range,
+    bars_said,
+    colors_of,
+    each_training,
+    key,
+    keys,
+    need,
+    reach,
+    styled,
+)
 
 NEEDS = ("pruning.csv",)
 BANDS = "Bands: Wilson 95 % intervals."
@@ -28,9 +41,9 @@ def pruning(
 ) -> Drawn:
     """Figure 3: top-1 accuracy against the ratio of feature maps dropped, a panel for each block.
 
-    Solid: most important first; dashed: least important first; black stars: separately trained networks without
-    curves, with the block whole (ratio 0) and with its shortcut alone (ratio 1). Bands are Wilson 95 % intervals; of
-    means over trainings each training is drawn instead, thin.
+    Each panel has the range that its block has. Solid: most important first; dashed: least important first; black
+    stars: separately trained networks without curves, with the block whole (ratio 0) and with its shortcut alone
+    (ratio 1). Bands are Wilson 95 % intervals; of means over trainings each training is drawn instead, thin.
     A table without any curves, of networks without gates, has stars alone, and the caption says so.
 
     Args:
@@ -53,8 +66,17 @@ def pruning(
         for label, marker in stars.items()
     ]
     bands = bars_said(BANDS, curved, trainings)
-    said = [_said(curved, stars), bands if curved else "", curves.ratios_said(table), curves.places_said(table), note]
-    labels: dict[str, Any] = {"xlabel": curves.ratio_title(table), "ylabel": title_of("top1"), "sharex": True}
+    ranges = "Each block has its own range of accuracy." if table["block"].nunique() > 1 else ""
+    said = [
+        ranges,
+        _said(curved, stars),
+        bands if curved else "",
+        curves.ratios_said(table),
+        curves.places_said(table),
+        note,
+    ]
+    labels: dict[str, Any] = {"xlabel": curves.ratio_title(table), "ylabel": title_of("top1")}
+    labels |= {"sharex": True, "sharey": False}
     least = 1.3 if width and width < WIDTH else 2.0
     grid = facets(table, "block", least, 1.6, handles, " ".join(said), width, 2.1, **labels)
     for ax, block, here in grid:
@@ -65,7 +87,7 @@ def pruning(
         for label, marker in stars.items():
             mine = here[(here["network"] == label) & (here["order"] == "none")]
             ax.plot(mine["ratio"], mine["top1"], marker, color="black", markersize=7, clip_on=False, zorder=4)
-    accuracy_axis(grid.axes[0, 0])
+        accuracy_range(ax, here["top1"])
     curves.ratio_axis(grid.axes[0, 0])
     return Drawn(grid.figure, grid.axes)
 

@@ -283,10 +283,23 @@ def percent_axis(axis: Axis) -> None:
     axis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
 
 
+LEAST_RANGE = 0.05
+"""Of accuracy on an axis: what differs by less looks alike."""
+
+
 def accuracy_axis(ax: Axes) -> None:
     """0 to 100 % whatever was measured, so that figures of several runs can be laid side by side."""
     ax.set_ylim(-0.03, 1.03)
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    percent_axis(ax.yaxis)
+
+
+def accuracy_range(ax: Axes, values: pd.Series) -> None:
+    """The range that accuracies have, `LEAST_RANGE` at least: small differences are seen, and noise is not."""
+    low, high = values.min(), values.max()
+    middle, half = (low + high) / 2, max((high - low) / 2, LEAST_RANGE / 2) * 1.08
+    ax.set_ylim(middle - half, middle + half)
+    ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     percent_axis(ax.yaxis)
 
 

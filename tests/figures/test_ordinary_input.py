@@ -80,14 +80,27 @@ def test_percents_are_written_alike_and_accuracy_is_from_0_to_100():
         "0.5\u2009%",
     ]
     tables = [making.pruning_table(["a"], ["layer3.0"], ratios=ratios) for ratios in ([0, 0.1], [0, 0.5, 1])]
-    for draw in (figures.pruning, figures.pruning_by_network):
-        drawn = [draw(table) for table in tables]
-        limits = {axes[0, 0].get_ylim() for _, axes in drawn}
-        assert len(limits) == 1 and limits.pop() == pytest.approx((-0.03, 1.03))
-        figure, axes = drawn[0]
-        figure.draw_without_rendering()
-        ticks = [label.get_text() for label in axes[0, 0].get_yticklabels()]
-        assert ticks == ["0\u2009%", "25\u2009%", "50\u2009%", "75\u2009%", "100\u2009%"]
+    drawn = [figures.pruning_by_network(table) for table in tables]
+    limits = {axes[0, 0].get_ylim() for _, axes in drawn}
+    assert len(limits) == 1 and limits.pop() == pytest.approx((-0.03, 1.03))
+    figure, axes = drawn[0]
+    figure.draw_without_rendering()
+    ticks = [label.get_text() for label in axes[0, 0].get_yticklabels()]
+    assert ticks == ["0\u2009%", "25\u2009%", "50\u2009%", "75\u2009%", "100\u2009%"]
+
+
+def test_a_block_has_the_range_of_accuracy_that_its_curves_have():
+    """But five points at least, so that what is noise looks flat."""
+    table = making.pruning_table(["a"], ["layer3.0", "layer3.1"], ratios=[0, 0.5, 1])
+    flat = table["block"] == "layer3.1"
+    table.loc[flat, "top1"] = 0.5 + 0.001 * table.loc[flat, "ratio"]
+    figure, axes = figures.pruning(table)
+    for ax, (_, rows) in zip(axes.flat, table.groupby("block"), strict=False):
+        low, high = ax.get_ylim()
+        assert low < rows["top1"].min() and high > rows["top1"].max()
+        assert high - low < 1.2 * max(np.ptp(rows["top1"]), 0.05)
+    figure.draw_without_rendering()
+    assert all("\u2009%" in label.get_text() for label in axes[0, 0].get_yticklabels())
 
 
 def test_measures_that_were_not_taken_are_not_in_legends():
