@@ -118,6 +118,10 @@ class Selectivity(Activities, Selective):
     def sentences(self, results, cards):
         from ..tables.comparison import comparison_sentences
 
+        if self.rotate is not None:
+            what = "These are random directions of each block, not its units"
+            how = "compare their auc or mi with that of the units (a run without --rotate)"
+            return [f"{what}: {how}; nothing is said of S, which changes with what is subtracted from activities."]
         return comparison_sentences(results, cards, self.replicates)
 
 

@@ -158,7 +158,6 @@ COLUMNS = {
     "cover": Column("float", "Cover of the 95 % interval, simulated", "share"),
     "reference_trainings": Column("int", "Trainings of the other network", "trainings"),
     "blocks": Column("int", "Blocks", "blocks"),
-    "chance": Column("float", "Correlation that comes of nothing"),
     # estimates, tests, and what is over trainings
     "trainings": Column("int", "Trainings", "trainings"),
     "mean": Column("float", "Mean over trainings"),

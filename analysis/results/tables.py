@@ -130,7 +130,7 @@ TABLES = {
     "lesions_agreement.csv": _table(
         "an index and a damage in a block",
         "network block index damage correlation low high",
-        "units images chance p reliability_index reliability_damage ceiling agreement",
+        "units images p reliability_index reliability_damage ceiling agreement",
         index=_INDEX,
     ),
     "lesions_targeted.csv": _table(
@@ -225,7 +225,7 @@ TABLES = {
     "selectivity_gap_trainings.csv": _table(
         "a gap in a block between groups",
         f"network reference gap block depth {_BETWEEN} p p_holm",
-        "stage_blocks reference_stage_blocks",
+        "stage_blocks reference_stage_blocks fewest_units bias cover",
     ),
     "selectivity_images.csv": _table(
         "one of the images that drive a unit most",

@@ -7,13 +7,13 @@ noisy, for what was measured of them is not known exactly either.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
 from ..randomness import hashes
-from .class_means import corrected_index, means_of, noise_of_means, variance_over_classes
+from .class_means import corrected_index, means_of, noise_by_class, noise_of_means, variance_over_classes
 from .resampling import Resampling
 from .samples import spread
 from .sparseness import MOST, is_resolved, moments, sparseness
@@ -60,7 +60,8 @@ def told(found: Mapping[str, Calibration], summary: Mapping[str, float], replica
     for name in STATISTICS:
         own = found.get(name, Calibration((np.nan,) * len(SCALES), np.nan))
         row |= {f"{name}_{kind}": value for kind, value in zip(_BIASES, own.bias, strict=True)}
-        row |= {f"{name}_error_ratio": own.ratio, f"{name}_cover": cover(own, summary[f"mean_{name}_se"], replicates)}
+        held = cover(own, summary[f"mean_{name}_se"], replicates - 1)
+        row |= {f"{name}_error_ratio": own.ratio, f"{name}_cover": held}
     return row
 
 
@@ -68,39 +69,48 @@ _BIASES = ("bias", "bias_half", "bias_twice")
 
 
 def stored(block: Mapping, name: str) -> Calibration | None:
-    """What `told` wrote of a block; None where it was not calibrated.
+    """What `told` wrote of a block, NaN where simulation could not tell; None where nothing was calibrated.
 
     Args:
         block: a row of `selectivity_blocks.csv`.
     """
-    if np.isnan(block.get(f"{name}_error_ratio", np.nan)):
+    if f"{name}_error_ratio" not in block:
         return None
     return Calibration(tuple(block[f"{name}_{kind}"] for kind in _BIASES), block[f"{name}_error_ratio"])
 
 
 def combined(parts: Sequence[Calibration], weights: Sequence[float]) -> Calibration:
-    """Of a weighted sum of block means: the weighted bias, and the largest ratio."""
-    biases = np.array([part.bias for part in parts])
-    return Calibration(tuple(np.asarray(weights) @ biases), max(part.ratio for part in parts))
+    """Of a weighted sum of block means: the weighted bias, and the ratio of errors that are about as large in each."""
+    used = [(part, weight) for part, weight in zip(parts, weights, strict=True) if weight]
+    scale = np.array([weight for _, weight in used])
+    biases = np.array([part.bias for part, _ in used])
+    ratios = np.array([part.ratio for part, _ in used])
+    return Calibration(tuple(scale @ biases), float(np.sqrt((scale**2 @ ratios**2) / (scale**2).sum())))
 
 
-def cover(calibration: Calibration, error: float, replicates: int) -> float:
-    """How often a 95 % interval by t holds the truth, at the worst of the scales that are known.
+def cover(calibration: Calibration, error: float, freedom: float, reach: float | None = None) -> float:
+    """How often a 95 % interval holds the truth, at the worst of the scales that are known.
+
+    The estimate is normal about truth + bias, and its standard error is estimated, too: by chi-squared.
 
     Args:
-        error: the standard error over images of the estimate.
-        replicates: of the bootstrap that it is of.
+        error: the standard error of the estimate.
+        freedom: its degrees of freedom; of a bootstrap, the replicates less one.
+        reach: of the interval, in standard errors; by t with these degrees of freedom where not given.
+
+    Returns:
+        NaN where the bias or the error is not known.
 
     >>> round(cover(Calibration((0.0, 0.01, 0.0), 1.0), 0.01, 1000), 2)
     0.83
     """
     bias = np.array(calibration.bias)
-    if np.isnan(bias[0]) or not error > 0 or np.isnan(calibration.ratio):
+    if np.isnan(bias[0]) or not error > 0 or not calibration.ratio > 0 or not freedom > 0:
         return np.nan
-    reach = stats.t.ppf(0.975, max(replicates - 1, 1))
-    away = bias[~np.isnan(bias)] / error
-    held = stats.norm.cdf((reach - away) / calibration.ratio) - stats.norm.cdf((-reach - away) / calibration.ratio)
-    return float(held.min())
+    reach = float(stats.t.ppf(0.975, freedom)) if reach is None else reach
+    away = bias[~np.isnan(bias)] / (error * calibration.ratio)
+    within = reach / calibration.ratio
+    return float(min(stats.nct.cdf(within, freedom, each) - stats.nct.cdf(-within, freedom, each) for each in away))
 
 
 def calibrations(activity: np.ndarray, resampling: Resampling, name: str) -> dict[str, Calibration]:
@@ -165,7 +175,7 @@ class World:
         profile: (K, u) true class means, relative to their mean over classes; 0 for classes without images.
         present: (K,) classes with images.
         active: (u,) share of images on which a unit is active.
-        variation: (u,) squared coefficient of variation of its activity there.
+        variation: (u,) squared coefficient of variation of its activity on the active images of a class.
     """
 
     profile: np.ndarray
@@ -175,37 +185,59 @@ class World:
 
     @classmethod
     def like(cls, activity: np.ndarray, resampling: Resampling) -> "World":
-        """As (N, u) activities are: the class means shrunk as far as their noise says, and kept from below 0."""
+        """As (N, u) activities are: class means shrunk as far as their noise says, the same variance within classes."""
         sums = class_sums(np.ascontiguousarray(activity, dtype=np.float32), resampling)
-        present = resampling.counts > 0
-        means = means_of(sums.halves.sum(0), resampling.counts)[present]
-        noise = noise_of_means(sums.halves.sum(0), sums.squares, resampling.counts)
+        present, totals = resampling.counts > 0, sums.halves.sum(0)
+        means = means_of(totals, resampling.counts)[present]
         variance = variance_over_classes(means)
+        noise = noise_of_means(totals, sums.squares, resampling.counts)
         share = np.divide(noise, variance, out=np.ones(len(noise)), where=variance > 0)
         average = means.mean(0)
         freed = np.sqrt(np.clip(1 - share, 0, 1)) * (means - average) / average
         profile = np.zeros((len(present), len(average)))
         profile[present] = np.maximum(1 + freed, 0)
         profile /= profile[present].mean(0)
-        number = (activity > 0).sum(0)
-        mean = sums.halves.sum((0, 1)) / number
-        variation = np.clip(sums.squares.sum(0) / number / mean**2 - 1, 0.01, 100)
-        return cls(profile, present, number / len(activity), variation)
+        world = cls(profile, present, (activity > 0).mean(0), np.ones(len(average)))
+        number = resampling.counts[present, None]
+        by_class = noise_by_class(totals[present], sums.squares[present], resampling.counts[present])
+        within = (by_class * number).mean(0) / average**2
+        # of a class with mean p, active on a share r of its images: variance p² ((1 + v) / r − 1)
+        squares, rates = profile[present] ** 2, world.rates(1.0)[present]
+        spread = np.divide(squares, rates, out=np.zeros_like(rates), where=rates > 0).mean(0)
+        return replace(world, variation=np.maximum((within + squares.mean(0)) / spread - 1, 0.001))
 
-    def drawn(self, scale: float, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """(N, u) float32 activities of images of these labels, gamma-distributed where a unit is active.
+    def truth(self, statistic: str) -> np.ndarray:
+        """(u,) of a statistic of `STATISTICS`."""
+        return _statistics(self.profile, self.present.astype(int), np.zeros(len(self.active)))[statistic]
+
+    @property
+    def dense(self) -> np.ndarray:
+        return self.active > DENSE
+
+    def rates(self, scale: float) -> np.ndarray:
+        """(K, u) share of a class's images on which a unit is active.
 
         A seldom active unit is more often active in the classes that it prefers, and more active, alike.
         """
-        dense = self.active > DENSE
-        often = np.where(dense, self.active, np.minimum(scale * self.active, 1))
-        rates = np.minimum(often * np.where(dense, 1, np.sqrt(self.profile)), 1)
+        wanted = np.where(self.dense, self.active, np.minimum(scale * self.active, 1))
+        preferred = np.where(self.dense, self.profile > 0, np.sqrt(self.profile))
+        rates = np.minimum(wanted * preferred, 1)
+        for _ in range(_ROUNDS):  # what is cut off at 1 goes to the other classes
+            rates = np.minimum(rates * wanted / np.maximum(rates[self.present].mean(0), 1e-12), 1)
+        return rates
+
+    def drawn(self, scale: float, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(N, u) float32 activities of images of these labels, gamma-distributed where a unit is active."""
+        rates = self.rates(scale)
         heights = np.divide(self.profile, rates, out=np.zeros_like(rates), where=rates > 0)
-        shape = 1 / np.where(dense, self.variation / scale, self.variation).astype(np.float32)
+        shape = 1 / np.where(self.dense, self.variation / scale, self.variation).astype(np.float32)
         values = rng.standard_gamma(shape, (len(labels), len(shape)), dtype=np.float32)
         values *= rng.random(values.shape, dtype=np.float32) < rates.astype(np.float32)[labels]
         values *= (heights / shape).astype(np.float32)[labels]
         return values
+
+
+_ROUNDS = 5
 
 
 class _Trial:
@@ -222,8 +254,7 @@ class _Trial:
         totals = sums.halves.sum(0)
         noise = noise_of_means(totals, sums.squares, counts)
         found = _statistics(totals, counts, noise)
-        truth = _statistics(world.profile, present.astype(int), np.zeros(len(noise)))
-        self.errors = {name: found[name] - truth[name] for name in STATISTICS}
+        self.errors = {name: found[name] - world.truth(name) for name in STATISTICS}
         average = means_of(totals, counts)[present].mean(0)
         self.errors["sparseness"][~is_resolved(average, noise, int(present.sum()))] = np.nan
         # A and Q have no bias: what they err by to first order is noise alone

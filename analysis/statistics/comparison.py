@@ -142,6 +142,11 @@ class Pair:
         self.gaps["matched"] = self._weighted(lambda rows, _: np.atleast_2d(_column(rows, "csi_corrected")), weights)[0]
         self.draws["matched"] = self._weighted(self._sampled("corrected"), weights)
 
+    @property
+    def fewest_units(self) -> int:
+        """That are alive, in the network with the fewer."""
+        return min(int(rows["csi"].notna().sum()) for rows, _ in self._both)
+
     def columns(self) -> dict[str, float]:
         row: dict[str, float] = {}
         for kind in ("mean", "excess", "crossfit"):
@@ -150,10 +155,10 @@ class Pair:
         row |= self._estimate("corrected") | self._interval("corrected")
         row |= self._estimate("matched") | {"matched_overlap": self.overlap}
         row |= self._estimate("sparseness") | self._interval("sparseness")
-        row["fewest_units"] = min(int(rows["csi"].notna().sum()) for rows, _ in self._both)
+        row["fewest_units"] = self.fewest_units
         for kind, found in self.calibrations.items():
             row[f"{kind}_bias"] = found.bias[0]
-            row[f"{kind}_cover"] = cover(found, row[f"{kind}_gap_se"], len(self.draws[kind]))
+            row[f"{kind}_cover"] = cover(found, row[f"{kind}_gap_se"], len(self.draws[kind]) - 1)
         return row
 
     def _estimate(self, kind: str) -> dict[str, float]:
@@ -260,9 +265,9 @@ def _trend(kind: str, depth: np.ndarray, pairs: Sequence[Pair]) -> dict:
         error = error_of(draws[kind] @ weights, draws["null"] @ weights if kind == "excess" else None)
         reach = error * half_width(len(draws[kind]))
         row = {name: value, f"{name}_se": error, f"{name}_low": value - reach, f"{name}_high": value + reach}
-        if kind in pairs[0].calibrations:
+        if all(kind in pair.calibrations for pair in pairs):
             found = combined([pair.calibrations[kind] for pair in pairs], weights.tolist())
-            row |= {f"{name}_bias": found.bias[0], f"{name}_cover": cover(found, error, len(draws[kind]))}
+            row |= {f"{name}_bias": found.bias[0], f"{name}_cover": cover(found, error, len(draws[kind]) - 1)}
         return row
 
     early, late = half_weights(depth)
@@ -284,7 +289,7 @@ def sentences(gaps: pd.DataFrame, replicates: int, trends: pd.DataFrame | None =
     """
     said = []
     for (network, reference), rows in gaps.groupby(["network", "reference"], sort=False):
-        parts = [*_said(rows, replicates), *_growth_said(network, reference, trends)]
+        parts = [*_said(rows, replicates), *_growth_said(rows, trends)]
         said.append(
             f"In these two networks, {pretty(network)} against {pretty(reference)} (one training each, so nothing "
             f"about the architecture): {'; '.join(parts)}."
@@ -314,10 +319,9 @@ def _said(rows: pd.DataFrame, replicates: int) -> Iterator[str]:
     known = rows[:0]
     if "sparseness_low" in rows:
         known = rows[rows["sparseness_low"].notna() & (rows["fewest_units"] >= FEWEST_UNITS)]
-        held = known.get("sparseness_cover", pd.Series(1.0, known.index)).fillna(1.0)
-        yield from gap_parts(known[held >= LEAST_COVER].rename(columns=SHORT), "images")
-        if len(short := known[held < LEAST_COVER]):
-            yield f"no claim about {joined_blocks(short)} ({_held(held.min())})"
+        sure, why = covered(known.rename(columns={"sparseness_cover": "cover"}))
+        yield from gap_parts(sure.rename(columns=SHORT), "images")
+        yield from why
     if len(unknown := rows.drop(known.index)):
         yield f"{_why_unknown(unknown, replicates)}, so no claim about {joined_blocks(unknown)}"
 
@@ -341,7 +345,23 @@ def gap_parts(rows: pd.DataFrame, over: str) -> Iterator[str]:
         yield f"no difference of S resolved in {joined_blocks(open_)} (it is below {rounded_up(reach)} there)"
 
 
-def _held(cover: float) -> str:
+def covered(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The rows whose intervals hold the truth often enough, all where none was calibrated; and a word on the rest.
+
+    Args:
+        rows: block, depth, and cover where it is known.
+    """
+    if "cover" not in rows:
+        return rows, []
+    sure = rows["cover"] >= LEAST_COVER
+    rest = rows[~sure]
+    return rows[sure], [f"no claim about {joined_blocks(rest)} ({held(rest['cover'].min())})"] if len(rest) else []
+
+
+def held(cover: float) -> str:
+    """Why nothing is said."""
+    if np.isnan(cover):
+        return "the bias of networks like these could not be told by simulation"
     return f"intervals of networks simulated like these hold the truth in {cover:.0%} of cases instead of 95 %"
 
 
@@ -356,16 +376,20 @@ def _from_to(rows: pd.DataFrame, over: str) -> str:
     return " to ".join(words)
 
 
-def _growth_said(network: str, reference: str, trends: pd.DataFrame | None) -> Iterator[str]:
-    """How the gap of sparseness changes with depth, if that is known."""
-    if trends is None or "growth_low" not in trends:
+def _growth_said(rows: pd.DataFrame, trends: pd.DataFrame | None) -> Iterator[str]:
+    """How the gap of sparseness changes with depth, or why that is not said; nothing where there is no trend."""
+    if trends is None or "growth_low" not in trends or not len(trends):
         return
+    network, reference = rows[["network", "reference"]].iloc[0]
     mine = trends[(trends["network"] == network) & (trends["reference"] == reference) & (trends["gap"] == "sparseness")]
-    for row in mine.dropna(subset=["growth_low", "growth_high"]).itertuples():
-        if getattr(row, "growth_cover", 1.0) < LEAST_COVER:
-            yield f"no claim about its change with depth ({_held(row.growth_cover)})"
-            continue
-        yield growth_part(row.early, row.late, row.growth, row.growth_low, row.growth_high, "images")
+    for row in mine.to_dict("records"):
+        if np.isnan(row["growth_low"]) or (rows["fewest_units"] < FEWEST_UNITS).any():
+            yield "no claim about its change with depth (the gap of some block is not known)"
+        elif "growth_cover" in row and not row["growth_cover"] >= LEAST_COVER:
+            yield f"no claim about its change with depth ({held(row['growth_cover'])})"
+        else:
+            change = row["growth"], row["growth_low"], row["growth_high"]
+            yield growth_part(row["early"], row["late"], *change, "images")
 
 
 def growth_part(
@@ -388,8 +412,8 @@ def growth_part(
     if not resolved:
         return f"no change of the gap with depth is resolved ({change})"
     verb = "grows" if abs(late) > abs(early) else "closes"
-    if early * late < 0:
-        verb = "changes its sign"
+    if early * late < 0:  # whether both ends differ from 0 is another question
+        verb = "changes"
     halves = f"from {early:+.3f} in the earlier half of the blocks to {late:+.3f} in the later half"
     return f"the gap {verb} with depth, {halves} ({change})"
 

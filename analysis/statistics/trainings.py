@@ -1,6 +1,7 @@
 """What is said of architectures: estimates over several trainings of each, with intervals over trainings and images."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,15 +12,19 @@ from ..errors import UsageError
 from ..names import pretty
 from .calibration import LEAST_COVER, Calibration, combined, cover
 from .comparison import (
+    FEWEST_UNITS,
     GAPS,
     Pair,
     Samples,
     at_other_depths,
+    covered,
     error_of,
     gap_calibrations,
     gap_parts,
     growth_part,
     half_weights,
+    held,
+    joined_blocks,
     slope_weights,
     stage_sizes,
     without_claim,
@@ -214,8 +219,9 @@ def training_gaps(
         By file name, empty where there is nothing to tell:
 
         `selectivity_gap_trainings.csv`: network, reference (groups), gap (of `GAPS`), block, depth, then the columns
-        of `between_trainings`, stage_blocks, reference_stage_blocks (as of `selectivity_gaps`) and p_holm (over the
-        networks, for each block and kind of gap).
+        of `between_trainings`, stage_blocks, reference_stage_blocks and fewest_units (as of `selectivity_gaps`), of
+        calibrated runs bias and cover of the gap of sparseness, and p_holm (over the networks, for each block and kind
+        of gap).
         `selectivity_trend_trainings.csv`: network, reference, gap, the same of the slope per block of depth; nothing
         of groups that have blocks of equal name at other depths.
         `selectivity_gap_seeds.csv`: network, reference, gap, block, depth, seed, value: trainings of equal seeds.
@@ -241,15 +247,19 @@ def training_gaps(
         sizes = pd.DataFrame([stage_sizes(units, block, couples.mine[0], couples.theirs[0]) for block in depths])
         places = np.array(list(depths.values()))
         for kind in GAPS:
-            each = np.eye(len(places))
-            gaps.append(pd.concat([about, couples.compared(kind, each), sizes], axis=1).assign(**named, gap=kind))
+            table = pd.concat([about, couples.compared(kind, np.eye(len(places))), sizes], axis=1)
+            table["fewest_units"] = couples.fewest_units
+            if kind == "sparseness" and (known := _calibrations(blocks, couples, list(depths))):
+                table["bias"] = [each.bias[0] for each in known]
+                table["cover"] = [_cover(each, row) for each, row in zip(known, table.to_dict("records"), strict=True)]
+            gaps.append(table.assign(**named, gap=kind))
             for seed in sorted(mine.keys() & theirs.keys()):
                 value = couples.gaps(kind)[couples.mine.index(mine[seed]), couples.theirs.index(theirs[seed])]
                 seeds.append(about.assign(**named, gap=kind, seed=seed, value=value))
             if len(places) > 1 and not len(at_other_depths(sizes)):
                 trends.append(couples.compared(kind, slope_weights(places)[:, None]).assign(**named, gap=kind))
         if len(places) > 1 and not len(at_other_depths(sizes)):
-            claim = _emergence(couples, places, _bias(blocks, couples, list(depths)))
+            claim = _emergence(couples, places, _calibrations(blocks, couples, list(depths)))
             claims.append(claim.assign(**named, claim="F2", statistic=EMERGENCE))
     first = ["network", "reference", "gap"]
     tables = {
@@ -295,12 +305,18 @@ class _Couples:
 
     def compared(self, kind: str, weights: np.ndarray) -> pd.DataFrame:
         """`between_trainings` of sums of blocks' gaps, weighted by (blocks, quantities)."""
-        draws = self._draws(kind) @ weights
-        null = self._draws("null") @ weights if kind == "excess" else None
+        draws = _weighted(self._draws(kind), weights)
+        null = _weighted(self._draws("null"), weights) if kind == "excess" else None
         errors = [
             error_of(draws[:, place], None if null is None else null[:, place]) for place in range(weights.shape[1])
         ]
-        return between_trainings(self.gaps(kind) @ weights, np.array(errors), len(draws))
+        return between_trainings(_weighted(self.gaps(kind), weights), np.array(errors), len(draws))
+
+    @property
+    def fewest_units(self) -> list[int]:
+        """By block, those that are alive in the training with the fewest."""
+        each = [[pair.fewest_units for pair in blocks] for row in self._pairs for blocks in row]
+        return np.min(each, axis=0).tolist()
 
     def _draws(self, name: str) -> np.ndarray:
         """(draws, blocks) of the mean gap."""
@@ -313,15 +329,32 @@ def _emergence(couples: _Couples, depths: np.ndarray, bias: Sequence[Calibration
     early, late = half_weights(depths)
     gaps = couples.gaps("sparseness").mean((0, 1))
     table = couples.compared("sparseness", (late - early)[:, None])
-    table = table.assign(early=gaps @ early, late=gaps @ late)
+    if min(couples.fewest_units) < FEWEST_UNITS:
+        table[["low", "high", "p"]] = np.nan
+    ends = _weighted(gaps, np.stack([early, late], 1))
+    table = table.assign(early=ends[0], late=ends[1])
     if bias:
         found = combined(bias, (late - early).tolist())
-        held = [cover(found, row.se, int(row.df) + 1 if row.df == row.df else 1) for row in table.itertuples()]
-        table = table.assign(bias=found.bias[0], cover=held)
+        table = table.assign(bias=found.bias[0], cover=[_cover(found, row) for row in table.to_dict("records")])
     return table
 
 
-def _bias(blocks: pd.DataFrame, couples: _Couples, names: Sequence[str]) -> list[Calibration]:
+def _weighted(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sums over the last axis by (blocks, quantities): what has no weight may be NaN."""
+    columns = [values[..., column != 0] @ column[column != 0] for column in weights.T]
+    return np.stack(columns, -1)
+
+
+def _cover(found: Calibration, row: Mapping) -> float:
+    """Of an interval over trainings and images: the simulated ratio is that of the images' part of its error."""
+    if not row["se"] > 0:
+        return np.nan
+    ratio = np.sqrt(row["se_trainings"] ** 2 + (found.ratio * row["se_images"]) ** 2) / row["se"]
+    reach = (row["high"] - row["mean"]) / row["se"]
+    return cover(replace(found, ratio=float(ratio)), row["se"], row["df"], reach)
+
+
+def _calibrations(blocks: pd.DataFrame, couples: _Couples, names: Sequence[str]) -> list[Calibration]:
     """Of each block's gap of sparseness, mean over trainings; nothing where one was not calibrated."""
     found = []
     for block in names:
@@ -340,7 +373,7 @@ def _bias(blocks: pd.DataFrame, couples: _Couples, names: Sequence[str]) -> list
 def _verdicts(claims: pd.DataFrame) -> np.ndarray:
     resolved = claims["p_holm"] < 1 - LEVEL
     if "cover" in claims:
-        resolved &= ~(claims["cover"] < LEAST_COVER)
+        resolved &= claims["cover"] >= LEAST_COVER
     larger = claims["late"].abs() > claims["early"].abs()
     return _verdict(claims, resolved, larger)
 
@@ -427,7 +460,7 @@ def curve_claims(curves: Curves, groups: Groups, seed: int = 0, replicates: int 
 
     Returns:
         claim, network (group), scope, fill, score, per_image, statistic, then the columns of `over_trainings`, blocks
-        (whose mean it is), p_holm (over the networks, scores and ways of one statistic) and verdict (agree, where the
+        (whose mean it is), p_holm (over the networks, for each statistic, score and way) and verdict (agree, where the
         number is resolved and above 0, disagree where it is below, else not resolved; no claim with fewer than three
         trainings).
     """
@@ -448,7 +481,8 @@ def curve_claims(curves: Curves, groups: Groups, seed: int = 0, replicates: int 
         table = over_trainings(values.mean(1, keepdims=True), np.array([error]), replicates)
         told = dict(zip(CURVE_KEYS, about, strict=True)) | {"blocks": len(next(iter(of_training.values())))}
         rows.append(table.assign(claim="F3", statistic=CURVE_CLAIMS[name], **told))
-    table = _finished(rows, ["claim", *CURVE_KEYS, "statistic"], ["statistic"])
+    family = [name for name in CURVE_KEYS if name != "network"]
+    table = _finished(rows, ["claim", *CURVE_KEYS, "statistic"], ["statistic", *family])
     if len(table):
         table["verdict"] = _verdict(table, table["p_holm"] < 1 - LEVEL, table["mean"] > 0)
     return table
@@ -510,11 +544,14 @@ def _of_blocks(rows: pd.DataFrame) -> Iterator[str]:
     if rows["trainings"].min() < LEAST or rows["reference_trainings"].min() < LEAST:
         yield f"no claim (it takes {LEAST} trainings of each network)"
         return
-    known = rows[rows["low"].notna()].rename(columns={"mean": "gap_", "gap": "kind"}).rename(columns={"gap_": "gap"})
-    if not len(known):
-        yield "no claim (sparseness or its standard errors over images are not known)"
-        return
-    yield "block by block, each interval by itself: " + "; ".join(gap_parts(known, "trainings and images"))
+    known = rows[rows["low"].notna() & (rows["fewest_units"] >= FEWEST_UNITS)]
+    sure, why = covered(known)
+    if len(sure):
+        short = sure.assign(gap=sure["mean"])
+        yield "block by block, each interval by itself: " + "; ".join(gap_parts(short, "trainings and images"))
+    yield from why
+    if len(rest := rows.drop(known.index)):
+        yield f"no claim about {joined_blocks(rest)} (too few images or units, or no standard errors)"
 
 
 def _growth(claims: pd.DataFrame, network: str, reference: str) -> Iterator[str]:
@@ -522,7 +559,10 @@ def _growth(claims: pd.DataFrame, network: str, reference: str) -> Iterator[str]
     if not len(claims):
         return
     mine = claims[(claims["network"] == network) & (claims["reference"] == reference)]
-    for row in mine[mine["low"].notna()].itertuples():
-        resolved = row.verdict != "not resolved"
-        said = growth_part(row.early, row.late, row.mean, row.low, row.high, "trainings and images", resolved)
-        yield f"{said}, p = {row.p_holm:.2g} after Holm's correction over networks"
+    for row in mine[mine["low"].notna()].to_dict("records"):
+        if "cover" in row and not row["cover"] >= LEAST_COVER:
+            yield f"no claim about its change with depth ({held(row['cover'])})"
+            continue
+        ends = row["early"], row["late"], row["mean"], row["low"], row["high"]
+        said = growth_part(*ends, "trainings and images", row["verdict"] != "not resolved")
+        yield f"{said}, p = {row['p_holm']:.2g} after Holm's correction over networks"

@@ -77,46 +77,44 @@ def class_orders_of(recording: Recording, network: str) -> dict[str, np.ndarray]
     return found
 
 
-FEWEST_UNITS, FEWEST_IMAGES = 16, 200
-"""With fewer in a block nothing is said."""
+FEWEST_UNITS, FEWEST_IMAGES = 40, 200
+"""With fewer in a block nothing is said: a bootstrap over fewer units claims too often."""
 
 
 def lesion_sentences(agreement: pd.DataFrame) -> list[str]:
-    """Where units of a higher index do more damage than chance makes them, network by network.
+    """Where units of a higher index do more damage, or less, network by network.
+
+    Damage on a unit's own class is not spoken of: chance alone makes it agree with the index (`lesion_tables`).
 
     Args:
         agreement: rows of `lesions_agreement.csv`.
     """
     said = []
-    for network, rows in agreement[agreement["index"] == "csi"].groupby("network", sort=False):
+    mine = agreement[(agreement["index"] == "csi") & (agreement["damage"] == "loss")]
+    for network, rows in mine.groupby("network", sort=False):
         rests = f"In this network (one training), {pretty(network)}, single units dropped"
         if rows["units"].min() < FEWEST_UNITS or rows["images"].min() < FEWEST_IMAGES:
             least = f"{FEWEST_UNITS} units of a block and {FEWEST_IMAGES} images"
             said.append(f"{rests}: no claim, since it takes {least} at least.")
-            continue
-        parts = []
-        for damage, words in (("loss", "on all images"), ("loss_own", "on the unit's own class")):
-            of = rows[(rows["damage"] == damage) & rows["p"].notna()]
-            if len(of):
-                parts.append(f"{words}, {_against_chance(of.assign(p=holm(of['p'].to_numpy())))}")
-        if parts:
-            what = "rank correlation over units of the class selectivity index with the loss that dropping a unit adds"
+        elif len(known := rows[rows["p"].notna()]):
+            what = (
+                "rank correlation over units of the class selectivity index with the loss on all images that is added"
+            )
             how = "by bootstrap over units, Holm's correction over blocks"
-            said.append(f"{rests}; {what}: {'; '.join(parts)} ({how}).")
+            said.append(f"{rests}; {what}: {_resolved(known)} ({how}).")
     return said
 
 
-def _against_chance(rows: pd.DataFrame) -> str:
-    """Where the correlation is above what comes of nothing, below it, or not told apart from it."""
-    chance = rows["chance"].iloc[0]
-    resolved = rows["p"] < 0.05
+def _resolved(rows: pd.DataFrame) -> str:
+    """Where the correlation is above 0, below it, or not told apart from it."""
+    resolved = holm(rows["p"].to_numpy()) < 0.05
     parts = []
-    for word, some in (("above", rows["correlation"] > chance), ("below", rows["correlation"] < chance)):
+    for word, some in (("above", rows["correlation"] > 0), ("below", rows["correlation"] < 0)):
         of = rows[resolved & some]
         if len(of):
-            top = of.loc[(of["correlation"] - chance).abs().idxmax()]
+            top = of.loc[of["correlation"].abs().idxmax()]
             most = f"{top['correlation']:+.2f} in {paper_name(top['block'])}"
-            parts.append(f"{word} it in {listed(of['block'])} ({most}, 95 % {top['low']:+.2f} … {top['high']:+.2f})")
+            parts.append(f"{word} 0 in {listed(of['block'])} ({most}, 95 % {top['low']:+.2f} … {top['high']:+.2f})")
     if len(open_ := rows[~resolved]):
-        parts.append(f"not told apart from it in {listed(open_['block'])}")
-    return f"where chance alone gives {chance:.2f}: {', '.join(parts)}"
+        parts.append(f"not told apart from 0 in {listed(open_['block'])}")
+    return ", ".join(parts)

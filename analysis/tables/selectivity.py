@@ -108,7 +108,7 @@ def selectivity_tables(
             summary |= block_means(found.table, found.samples)
             if statistics.calibrated:
                 activity, _ = measured_units(recording, network, block, tap, statistics.rotation)
-                known = calibrations(activity, resampling, f"{network} {block}")
+                known = calibrations(activity, resampling, block)
                 summary |= calibration_columns(known, summary, statistics.replicates)
             summary |= {"classes": int((found.counts > 0).sum()), "images": int(found.counts.sum())}
             order = ("network", "block", "depth", "units", "dead", "classes", "images")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from gelens.statistics import Resampling, block_means, unit_statistics
 from gelens.statistics.calibration import SCALES, Calibration, World, calibrations, combined, cover, stored, told
@@ -51,7 +52,7 @@ def test_its_cover_is_what_is_counted(blocks, kind):
     errors, spreads = np.array([block[kind] for block in blocks]).T
     counted = (np.abs(errors) <= half_width(20) * spreads).mean()
     own = Calibration((errors.mean(), np.nan, np.nan), errors.std(ddof=1) / np.sqrt((spreads**2).mean()))
-    assert cover(own, spreads.mean(), 20) == pytest.approx(counted, abs=0.15)
+    assert cover(own, spreads.mean(), 19) == pytest.approx(counted, abs=0.15)
 
 
 def test_fewer_active_images_have_more_bias_and_at_last_none_is_told():
@@ -60,7 +61,7 @@ def test_fewer_active_images_have_more_bias_and_at_last_none_is_told():
     assert SCALES == (1.0, 0.5, 2.0)
     assert abs(found.bias[2]) < abs(found.bias[0]) or np.isnan(found.bias[1]) or abs(found.bias[1]) > abs(found.bias[0])
     seldom = calibrations(activities(0.01, 0.4, 1)[0], drawn(0), "a")["sparseness"]
-    assert np.isnan(seldom.bias[0]) and np.isnan(cover(seldom, 0.01, 20))
+    assert np.isnan(seldom.bias[0]) and np.isnan(cover(seldom, 0.01, 19))
 
 
 def test_a_simulated_world_has_the_measured_shares_and_profiles():
@@ -94,9 +95,35 @@ def test_nothing_is_told_of_dead_blocks_and_of_single_images():
 def test_what_is_stored_is_read_again_and_combined():
     found = {"sparseness": Calibration((0.01, 0.02, 0.005), 1.1)}
     row = told(found, {"mean_sparseness_se": 0.01, "mean_corrected_se": 0.01}, 100)
-    assert stored(row, "sparseness") == found["sparseness"] and stored(row, "corrected") is None
+    assert stored(row, "sparseness") == found["sparseness"] and stored({}, "sparseness") is None
     assert row["sparseness_cover"] < 0.6 and np.isnan(row["corrected_cover"])
+    assert np.isnan(stored(row, "corrected").bias).all(), "simulation could not tell: that is not the same as none"
     gap = combined([found["sparseness"], Calibration((0.01, 0.02, np.nan), 0.9)], [1, -1])
-    assert gap.bias[:2] == (0, 0) and np.isnan(gap.bias[2]) and gap.ratio == 1.1
+    assert gap.bias[:2] == (0, 0) and np.isnan(gap.bias[2]) and gap.ratio == pytest.approx(np.sqrt((1.21 + 0.81) / 2))
     assert cover(gap, 0.01, 100) > 0.9
-    assert cover(Calibration((0.0, 0.0, 0.0), 1.0), 0.01, 100) == pytest.approx(0.95, abs=0.005)
+    growth = combined([found["sparseness"], Calibration((np.nan,) * 3, np.nan), found["sparseness"]], [-1, 0, 1])
+    assert growth.bias == (0, 0, 0), "what has no weight may be unknown"
+
+
+@pytest.mark.parametrize("freedom, bias", [(2, 0.0), (2, 1.0), (4, 1.0), (99, 0.5), (99, 2.0)])
+def test_cover_is_that_of_an_interval_whose_error_is_estimated(freedom, bias):
+    """Against 200,000 simulated intervals; their standard error is 0.001."""
+    rng = np.random.default_rng(freedom)
+    estimate = bias + 0.8 * rng.standard_normal(200_000)
+    error = np.sqrt(rng.chisquare(freedom, 200_000) / freedom)
+    counted = (np.abs(estimate) <= stats.t.ppf(0.975, freedom) * error).mean()
+    assert cover(Calibration((bias, np.nan, np.nan), 0.8), 1.0, freedom) == pytest.approx(counted, abs=0.004)
+
+
+@pytest.mark.parametrize("active, spread", [(1.0, 0.8), (0.5, 0.8), (0.1, 1.2), (0.3, 0.1)])
+def test_simulated_units_are_as_noisy_and_as_often_active_as_measured(active, spread):
+    values, _ = activities(active, spread, 7)
+    world = World.like(values, drawn(0))
+    labels = np.repeat(LABELS, 10)
+    again = world.drawn(1.0, labels, np.random.default_rng(0))
+
+    def relative_noise(rows: np.ndarray, of: np.ndarray) -> np.ndarray:
+        return np.mean([rows[of == k].var(0) for k in range(CLASSES)], 0) / rows.mean(0) ** 2
+
+    assert (again > 0).mean() == pytest.approx((values > 0).mean(), rel=0.03)
+    assert np.median(relative_noise(again, labels) / relative_noise(values, LABELS)) == pytest.approx(1, abs=0.15)

@@ -111,7 +111,7 @@ def test_sentences_say_what_they_rest_on_then_numbers_of_named_blocks():
     [
         (-0.03, -0.01, 0.01, 0.03, "the gap closes with depth, from -0.030"),
         (-0.01, -0.03, -0.03, -0.01, "the gap grows with depth, from -0.010"),
-        (0.01, -0.01, -0.03, -0.01, "the gap changes its sign with depth"),
+        (0.01, -0.01, -0.03, -0.01, "the gap changes with depth, from +0.010"),
         (0.01, 0.02, -0.01, 0.03, "no change of the gap with depth is resolved"),
     ],
 )
