@@ -107,7 +107,7 @@ def test_the_command(tmp_path):
     assert (targeted["difference"] - targeted["own"] + targeted["another"]).abs().max() < 1e-6
     drawn = {path.stem for path in (tmp_path / "run" / "figures").glob("*.png")}
     assert {"fig_lesions", "fig_lesions_targeted"} <= drawn
-    assert "rank correlation over units" in result.output
+    assert "no claim, since it takes 40 units of a block and 200 images at least" in result.output
     result = CliRunner().invoke(main, [*command[:3], "--units", "2", "--out", str(tmp_path / "two")])
     assert result.exit_code == 2 and "2 units of a block tell no correlation" in result.output
     for position, (image, label, _) in enumerate(make_data(8, classes=2)):
