@@ -150,9 +150,11 @@ def test_errors_between_the_trainings_of_two_networks():
 
 def test_cover_of_a_biased_interval_is_that_of_the_worst_scale():
     biases, ratio, error, replicates = (0.01, -0.03, 0.02), 1.3, 0.02, 100
-    t = stats.t.ppf(0.975, replicates - 1)
-    held = [stats.norm.cdf((t - b / error) / ratio) - stats.norm.cdf((-t - b / error) / ratio) for b in biases]
-    assert cover(Calibration(biases, ratio), error, replicates) == pytest.approx(min(held))
+    nu = replicates - 1
+    t = stats.t.ppf(0.975, nu)
+    within = [(stats.nct.cdf(sign * t / ratio, nu, b / (ratio * error)) for sign in (1, -1)) for b in biases]
+    held = [upper - lower for upper, lower in within]
+    assert cover(Calibration(biases, ratio), error, nu) == pytest.approx(min(held))
 
 
 def test_rotated_units_are_positive_parts_of_deviations_along_orthonormal_directions(activity):
