@@ -152,8 +152,8 @@ def test_cover_of_a_biased_interval_is_that_of_the_worst_scale():
     biases, ratio, error, replicates = (0.01, -0.03, 0.02), 1.3, 0.02, 100
     nu = replicates - 1
     t = stats.t.ppf(0.975, nu)
-    within = [(stats.nct.cdf(sign * t / ratio, nu, b / (ratio * error)) for sign in (1, -1)) for b in biases]
-    held = [upper - lower for upper, lower in within]
+    noncentral = [stats.nct(nu, b / (ratio * error)) for b in biases]
+    held = [each.cdf(t / ratio) - each.cdf(-t / ratio) for each in noncentral]
     assert cover(Calibration(biases, ratio), error, nu) == pytest.approx(min(held))
 
 
