@@ -21,6 +21,7 @@ from gelens.errors import UsageError
 from gelens.files import file_hash
 from gelens.results.run import read_record, read_table
 from gelens.statistics.power import TABLES, claims_of, power
+from gelens.statistics.trainings import LEAST
 from studies.trainings import HERE, Measurement, Study, is_finished, study_named
 
 PAGES = HERE
@@ -44,10 +45,17 @@ SHOWN = [
 ]
 
 
+def confirms(study: Study, measurement: Measurement, weights: Path) -> bool:
+    """Whether every network has enough trainings that confirm: only they are measured then, else those that explore."""
+    each = [study.finished(network, weights, confirming=True) for network in measurement.networks]
+    return bool(study.exploratory) and all(len(files) >= LEAST for files in each)
+
+
 def groups_of(study: Study, measurement: Measurement, weights: Path) -> dict[str, list[Path]]:
     """By network, the weights of its finished trainings that are taken."""
     most = 1 if measurement.first else None
-    found = {network: study.finished(network, weights)[:most] for network in measurement.networks}
+    confirming = confirms(study, measurement, weights) if study.exploratory else None
+    found = {network: study.finished(network, weights, confirming)[:most] for network in measurement.networks}
     return {network: files for network, files in found.items() if files}
 
 
@@ -114,18 +122,20 @@ def write_page(study: Study, folders: Mapping[str, Path], weights: Path, into: P
         for name in measurement.tables:
             if (folder / name).is_file():
                 read_table(folder, name).to_csv(into / "results" / name, index=False, float_format="%.6g")
-    claims = claims_table(folders)
+    claims = claims_table({name: folder for name, folder in folders.items() if name not in study.described})
     if len(claims):
         claims.to_csv(into / "results" / "claims.csv", index=False, float_format="%.6g")
         claims = claims[[name for name in [*SHOWN, "verdict", "trainings_needed"] if name in claims]]
-    resolved = (claims.get("p_holm", pd.Series(dtype=float)) < 0.05).sum()
+    answered = claims["verdict"].isin(["agree", "disagree"]).sum() if len(claims) else 0
     planned = len(study.trainings)
+    confirming = [each.name for each in study.measurements if confirms(study, each, weights)]
     trainings = trainings_table(study, weights)
     words |= {
         "claims": markdown(claims),
-        "answered": f"{resolved} of {len(claims)} numbers are resolved",
+        "answered": f"{answered} of {len(claims)} numbers are resolved",
         "trainings": markdown(trainings),
         "finished": f"{len(trainings)} of {planned} trainings are finished",
+        "kind": _kind(study, confirming),
         "command": f"python -m studies.measure {study.name} --data {data.partition(':')[0]}:DIR",
     }
     protocol = PAGES / study.name / "protocol.md"
@@ -133,6 +143,15 @@ def write_page(study: Study, folders: Mapping[str, Path], weights: Path, into: P
         words["protocol"] = f"[protocol](protocol.md), whose SHA-256 begins `{file_hash(protocol)}`"
     page = Template((PAGES / study.name / "page.md").read_text(encoding="utf-8")).substitute(words)
     (into / "README.md").write_text(page, encoding="utf-8")
+
+
+def _kind(study: Study, confirming: Sequence[str]) -> str:
+    """Which trainings the page is about."""
+    if not study.exploratory:
+        return "all finished trainings"
+    if not confirming:
+        return "exploratory trainings alone"
+    return f"trainings that confirm ({', '.join(confirming)}), else exploratory ones"
 
 
 @click.command(help=__doc__)

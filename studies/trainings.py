@@ -60,6 +60,7 @@ class Measurement:
         others: whether the training images are those of --means-from.
         most: images that it takes at most, where each costs much.
         figures, tables: that the study keeps.
+        claims: whether what it claims answers questions of the study; else it is described alone.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Measurement:
     most: int | None = None
     figures: Sequence[str] = ()
     tables: Sequence[str] = ()
+    claims: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Study:
         limit: images of each split, instead of all.
         compiled: whether networks that gain by it are compiled.
         measurements: of the finished ones.
+        exploratory: seeds whose trainings may be looked at to choose how something is shown; others confirm.
     """
 
     name: str
@@ -104,6 +107,12 @@ class Study:
     limit: int | None = None
     compiled: bool = True
     measurements: tuple[Measurement, ...] = ()
+    exploratory: tuple[int, ...] = ()
+
+    @property
+    def described(self) -> set[str]:
+        """The names of measurements that are described, without claims."""
+        return {each.name for each in self.measurements if not each.claims}
 
     @classmethod
     def read(cls, folder: Path) -> "Study":
@@ -125,7 +134,8 @@ class Study:
                 for network in group["networks"]
             )
             measurements = tuple(Measurement(**each) for each in stated.pop("measurements", ()))
-            return cls(folder.name, trainings, measurements=measurements, **stated)
+            exploratory = tuple(stated.pop("exploratory", ()))
+            return cls(folder.name, trainings, measurements=measurements, exploratory=exploratory, **stated)
         except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
             raise UsageError(f"`{path}` cannot be read as a study: {type(error).__name__}: {error}") from error
 
@@ -151,10 +161,18 @@ class Study:
         """Where what is finished lies: the collection of weights that come with gelens, the whole of it in a clone."""
         return shipped.FOLDER / self.name
 
-    def finished(self, network: str, weights: Path) -> list[Path]:
-        """The weights of a network's finished trainings, by seed."""
+    def finished(self, network: str, weights: Path, confirming: bool | None = None) -> list[Path]:
+        """The weights of a network's finished trainings, by seed.
+
+        Args:
+            confirming: only those that confirm, or only those that explore; both where not given.
+        """
         trainings = sorted((each for each in self.trainings if each.network == network), key=lambda each: each.seed)
-        return [weights / f"{each.name}.safetensors" for each in trainings if is_finished(each, weights)]
+        return [
+            weights / f"{each.name}.safetensors"
+            for each in trainings
+            if is_finished(each, weights) and confirming in (None, each.seed not in self.exploratory)
+        ]
 
 
 def studies() -> list[str]:

@@ -43,7 +43,8 @@ command = "pruning"
 networks = ["mini_shufflenet"]
 """
 
-PAGE = "$finished; $answered\n\n$claims\n\n$evaluation\n\n$selectivity\n\n$curves\n\n$trainings\n\n$command $protocol\n"
+PARTS = ("$kind. $finished; $answered", "$claims", "$evaluation", "$selectivity", "$curves", "$trainings", "$protocol")
+PAGE = "\n\n".join([*PARTS, "$command\n"])
 
 
 @pytest.fixture
@@ -83,6 +84,7 @@ def test_one_command_measures_what_is_finished_and_writes_the_page(study, tmp_pa
     call(tmp_path)
     page = (tmp_path / "page" / "README.md").read_text()
     assert "6 of 9 trainings are finished" in page and "$" not in page
+    assert page.startswith("all finished trainings.")
     assert page.count(measure.NOTHING) == 1, "of the network that nobody trained"
     assert "Over 3 trainings of mini ResNet SE" in page and "and 3 of mini ResNet" in page
     claims = pd.read_csv(tmp_path / "page" / "results" / "claims.csv")
@@ -115,3 +117,19 @@ def test_both_studies_state_measurements_of_their_networks():
         page = (measure.PAGES / name / "page.md").read_text()
         for measurement in study.measurements:
             assert set(measurement.networks) <= trained and f"${measurement.name}" in page
+
+
+def test_trainings_that_confirm_are_measured_by_themselves_once_there_are_enough(tmp_path):
+    study = study_named("tinyimagenet100")
+    measurement = next(each for each in study.measurements if each.name == "pruning")
+    assert measure.groups_of(study, measurement, tmp_path) == {}
+
+    def finish(seeds) -> list[set[str]]:
+        for network in measurement.networks:
+            (tmp_path / network).mkdir(exist_ok=True)
+            for seed in seeds:
+                (tmp_path / network / f"seed-{seed}.json").write_text("{}")
+        return [{path.stem for path in files} for files in measure.groups_of(study, measurement, tmp_path).values()]
+
+    assert finish([0, 1, 3, 4]) == [{"seed-0", "seed-1"}] * 2, "two that confirm can claim nothing"
+    assert finish([5]) == [{"seed-3", "seed-4", "seed-5"}] * 2
