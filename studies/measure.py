@@ -103,7 +103,7 @@ def markdown(table: pd.DataFrame) -> str:
     return text.to_markdown(index=False, disable_numparse=True)
 
 
-def write_page(study: Study, folders: Mapping[str, Path], weights: Path, into: Path, data: str) -> None:
+def write_page(study: Study, folders: Mapping[str, Path], weights: Path, into: Path, command: str) -> None:
     """README.md, results/ and figures/ of what was measured."""
     for name in ("results", "figures"):
         (into / name).mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def write_page(study: Study, folders: Mapping[str, Path], weights: Path, into: P
         "trainings": markdown(trainings),
         "finished": f"{len(trainings)} of {planned} trainings are finished",
         "kind": _kind(study, confirming),
-        "command": f"python -m studies.measure {study.name} --data {data.partition(':')[0]}:DIR",
+        "command": command,
     }
     protocol = PAGES / study.name / "protocol.md"
     if protocol.is_file():
@@ -175,7 +175,8 @@ def main(study, data, weights, runs, into, only, limit, device):
             fewest = min([each for each in (limit, measurement.most) if each is not None], default=None)
             more = ["--device", device] + (["--limit", str(fewest)] if fewest else [])
             folders[measurement.name] = measured(study, measurement, data, weights, runs, more)
-        write_page(study, folders, weights, into, data)
+        command = f"python -m studies.measure {study.name} --data {data.partition(':')[0]}:DIR"
+        write_page(study, folders, weights, into, command + (f" --limit {limit}" if limit else ""))
         click.echo(into / "README.md")
     except UsageError as error:
         raise click.ClickException(str(error)) from error

@@ -90,7 +90,10 @@ def test_one_command_measures_what_is_finished_and_writes_the_page(study, tmp_pa
     claims = pd.read_csv(tmp_path / "page" / "results" / "claims.csv")
     assert set(claims["claim"]) == {"F2", "T1"} and (claims["trainings"] == 3).all()
     assert (tmp_path / "page" / "figures" / "fig2_trainings.png").is_file()
-    assert "[protocol](protocol.md), whose SHA-256 begins `" in page and "studies.measure few --data digits:DIR" in page
+    assert (
+        "[protocol](protocol.md), whose SHA-256 begins `" in page
+        and "studies.measure few --data digits:DIR --limit 60" in page
+    )
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.csv")}
     call(tmp_path)
     assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.csv")}, "not again"
