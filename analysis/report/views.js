@@ -77,9 +77,20 @@
     const points = named("points");
     const data = source.data;
     const count = data.network.length;
-    const searched = Array.from({ length: count }, (_, at) =>
-      `${data.network[at]} ${data.block[at]} ${data.unit[at]} ${data.top_class[at]} ${data.images[at]}`.toLowerCase()
-    );
+    const FIELDS = { network: "network", block: "block", unit: "unit", class: "top_class", image: "images" };
+
+    // Of words such as class:dog and unit:50 each says what its field has, a unit's number whole; other words may stand
+    // in the class or in the names of images.
+    function searching(text) {
+      const words = text.trim().toLowerCase().match(/(\w+:)?("[^"]*"|\S+)/g) ?? [];
+      const asked = words.map((word) => {
+        const [, name, value] = word.match(/^(?:(\w+):)?"?([^"]*)"?$/) ?? [null, undefined, word];
+        return name in FIELDS ? [[FIELDS[name]], value] : [["top_class", "images"], name ? `${name}:${value}` : value];
+      });
+      const has = (field, value, at) =>
+        field === "unit" ? String(data.unit[at]) === value : String(data[field][at]).toLowerCase().includes(value);
+      return (at) => asked.every(([fields, value]) => fields.some((field) => has(field, value, at)));
+    }
 
     const numbers = Int32Array.from(data.network, (network) => packed.networks.indexOf(network));
 
@@ -91,7 +102,7 @@
       const least = $("least").value === "" ? -Infinity : Number($("least").value);
       const most = $("most").value === "" ? Infinity : Number($("most").value);
       const bounded = least !== -Infinity || most !== Infinity;
-      const text = $("search").value.trim().toLowerCase();
+      const found = searching($("search").value);
       const kept = new Array(count);
       let shown = 0;
       for (let at = 0; at < count; at++) {
@@ -99,7 +110,7 @@
           networks[numbers[at]] &&
           (block === "" || data.block[at] === block) &&
           (!bounded || (values[at] >= least && values[at] <= most)) &&
-          (text === "" || searched[at].includes(text));
+          found(at);
         shown += kept[at];
       }
       named("kept").booleans = kept;
@@ -130,7 +141,10 @@
     function axes() {
       const across = $("across");
       const up = $("up");
-      points.glyph.setv({ x: { field: across.value }, y: { field: up.value } });
+      // those of picked units and of the others are glyphs of their own
+      for (const glyph of [points.glyph, points.selection_glyph, points.nonselection_glyph, points.muted_glyph]) {
+        if (glyph?.setv) glyph.setv({ x: { field: across.value }, y: { field: up.value } });
+      }
       const scatter = named("scatter");
       scatter.below[0].axis_label = across.selectedOptions[0].text;
       scatter.left[0].axis_label = up.selectedOptions[0].text;

@@ -1,11 +1,14 @@
 """The report in a real browser, Debian's Chromium: `apt-get install chromium`."""
 
+import io
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from gelens.report import write_report
 from tests.figures import making
@@ -157,7 +160,7 @@ def test_filters_leave_what_the_csv_has(browser, run):
         page.locator(".network").first.uncheck()
         mine = mine[mine["network"] == NETWORKS[1]]
         assert opened.shown() == len(mine)
-        page.fill("#search", "CLASS 1")
+        page.fill("#search", 'class:"CLASS 1"')
         mine = mine[mine["top_class_name"] == "class 1"]
         assert opened.shown() == len(mine) > 0
         page.fill("#least", "0.3")
@@ -167,6 +170,46 @@ def test_filters_leave_what_the_csv_has(browser, run):
         rows = [row.inner_text() for row in page.locator("#table .slick-row").all()]
         assert len(rows) == len(mine)
         assert all(any(f"{index:.4f}" in row for row in rows) for index in mine["csi"])
+        assert opened.errors == []
+
+
+@pytest.mark.parametrize(
+    "asked, chosen",
+    [
+        ("unit:2", lambda units: units["unit"] == 2),
+        ('class:"class 1" unit:2', lambda units: (units["top_class_name"] == "class 1") & (units["unit"] == 2)),
+        ("block:conv4-2", lambda units: units["block"] == "layer3.1"),
+        ("unit:nothing", lambda units: units["unit"] < 0),
+    ],
+)
+def test_words_are_searched_in_their_fields(browser, run, asked, chosen):
+    units = units_of(run)
+    with Opened(browser, run) as opened:
+        opened.page.fill("#search", asked)
+        assert opened.shown() == int(chosen(units).sum())
+
+
+def test_a_click_leaves_every_point_where_it_was(browser, run):
+    """By what is drawn: ink lies where units are, before and after one of them is picked."""
+
+    def drawn(page, units) -> list[bool]:
+        picture = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(int)
+        places = [page.evaluate(PLACE, unit) for unit in units]
+        parts = [picture[round(y) - 2 : round(y) + 3, round(x) - 2 : round(x) + 3] for x, y in places]
+        return [bool((part.max(2) - part.min(2)).max() > 15) for part in parts]  # colour, where paper and grid are grey
+
+    with Opened(browser, run) as opened:
+        page = opened.page
+        units = units_of(run).dropna(subset=["csi", "csi_null"]).index[:12].tolist()
+        page.select_option("#across", "csi_null")
+        page.locator("#scatter").scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
+        assert all(drawn(page, units))
+        page.mouse.click(*page.evaluate(PLACE, units[5]))
+        page.wait_for_selector("#picked p")
+        page.mouse.move(5, 5)
+        page.wait_for_timeout(500)
+        assert all(drawn(page, units))
         assert opened.errors == []
 
 
