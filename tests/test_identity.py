@@ -158,6 +158,7 @@ def interrupted(requests, data, folder, after: int) -> None:
         record_requests(requests, broken, options(), folder)
 
 
+@pytest.mark.slow
 def test_an_image_replaced_while_a_recording_is_interrupted_is_told(requests, tmp_path, monkeypatch):
     """Whichever it is: one that is among no sample, too."""
     monkeypatch.setattr("gelens.data.contents.SAMPLED", 1)

@@ -152,6 +152,7 @@ def test_random_weights_that_are_meant_are_measured(caplog):
     assert "has random weights" in caplog.text
 
 
+@pytest.mark.slow
 def test_every_analysis_gives_tables_a_figure_arrays_and_a_page(tmp_path):
     """Its main table and figure are there, of one network with gates, or of two."""
     networks = {"se": make_network(SE), "also": make_network(SE, seed=1)}
@@ -182,6 +183,7 @@ def test_a_figure_in_axes_of_ones_own():
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_what_python_gives(tmp_path):
     arguments = ["selectivity", "mini_resnet_se", "--untrained", "--limit", "40", "--blocks", "layer3.0", "-q"]
     arguments += ["--permutations", "4", "--replicates", "4", "--device", "cpu"]

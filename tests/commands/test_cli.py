@@ -104,6 +104,7 @@ def test_other_indices_and_means_on_request(tmp_path, weights):
     assert code == 2 and "no index `area`" in output and not (tmp_path / "no").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("png_alone")
 def test_selectivity_over_the_checkpoints_of_a_training(tmp_path, monkeypatch):
     """The last checkpoint is damaged: what came before it is kept, and not measured again."""
@@ -282,6 +283,7 @@ def test_evaluate_and_diagram(tmp_path, weights):
     assert code == 0, output
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("png_alone")
 def test_train_curves_and_supplementary(tmp_path, monkeypatch):
     """All figures from networks trained on few digits; a second call with --resume finds the run finished."""

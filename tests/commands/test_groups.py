@@ -78,6 +78,7 @@ def test_selectivity_of_groups(weights, tmp_path):
     assert {"fig2_selectivity.png", "fig2_trainings.png"} <= {p.name for p in (tmp_path / "run" / "figures").iterdir()}
 
 
+@pytest.mark.slow
 def test_a_group_may_be_the_reference(weights, tmp_path):
     few = ("--limit", 40, "--permutations", 2, "--replicates", 2, "--blocks", "layer3.5")
     run("selectivity", *networks(weights), *few, "--reference", "mini_resnet_se", "--out", tmp_path / "run")
@@ -89,6 +90,7 @@ def test_a_group_may_be_the_reference(weights, tmp_path):
     assert result.exit_code and "no network `x` to compare with; labels: plain#0" in result.output
 
 
+@pytest.mark.slow
 def test_gates_of_groups(weights, tmp_path):
     """Rows of each training, and over trainings: means, with their spread; static gates of one value each."""
     few = ("--limit", 60, "--permutations", 2, "--replicates", 2, "--blocks", "layer3.5")
@@ -137,6 +139,7 @@ def test_pruning_of_groups(weights, tmp_path):
     assert (tmp_path / "run" / "figures" / "fig3_pruning.png").is_file()
 
 
+@pytest.mark.slow
 def test_lesions_and_taps_of_groups(weights, tmp_path):
     """Tables over trainings, and figures that draw a group once."""
     few = ("--limit", 40, "--blocks", "layer3.5")

@@ -42,6 +42,7 @@ def agreement_of(rng, tie: float, repeats: int, damage: str = "loss_own") -> lis
     return rows
 
 
+@pytest.mark.slow
 def test_agreement_is_one_where_index_and_damage_order_units_alike_but_for_noise():
     """The raw correlation falls short by noise; divided by the ceiling it comes near 1 (0.9 … 1.1 in the mean)."""
     rows = agreement_of(np.random.default_rng(0), 1.0, 15)

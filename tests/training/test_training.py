@@ -91,6 +91,7 @@ def test_tables_recipe_and_weights(tmp_path, few_digits):
     assert record["finished"] and record["networks"]["mini_shufflenet"]["training_seed"] == 0
 
 
+@pytest.mark.slow
 def test_the_imagenet_recipe_divides_by_ten_every_thirty_epochs(tmp_path, few_digits):
     recipe = recipe_of("imagenet", epochs=31, batch_size=70)
     assert (recipe.momentum, recipe.weight_decay, recipe.learning_rate) == (0.9, 1e-4, 0.1)
