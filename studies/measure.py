@@ -75,13 +75,19 @@ def measured(study: Study, measurement: Measurement, data: str, weights: Path, r
 
 
 def claims_table(folders: Mapping[str, Path]) -> pd.DataFrame:
-    """The claims of runs, with their verdict and the trainings that each takes."""
+    """The claims of runs, with their verdict and the trainings that each takes.
+
+    Every run has errors: those of a run that has claims of its own are left out, and top-5 errors: no claim is of them.
+    """
     found = []
     for folder in folders.values():
-        claims = claims_of({name: read_table(folder, name) for name in TABLES if (folder / name).is_file()})
+        there = [name for name in TABLES if (folder / name).is_file()]
+        names = [name for name in there if name.endswith("claims.csv")] or there
+        claims = claims_of({name: read_table(folder, name) for name in names})
+        if "metric" in claims:
+            claims = claims[claims["metric"] == "top1_error"].reset_index(drop=True)
         if len(claims):
-            needed = power(claims).reindex(columns=["trainings_needed"])
-            found.append(claims.join(needed))
+            found.append(claims.join(power(claims).reindex(columns=["trainings_needed"])))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
