@@ -8,6 +8,7 @@ noisy, for what was measured of them is not known exactly either.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
@@ -32,7 +33,10 @@ DENSE = 0.5
 """A unit that is active on a larger share of images is as active in every class, and more so in some."""
 
 LEAST_COVER = 0.9
-"""What an interval holds the truth less often than is not said."""
+"""Nothing is said from an interval that holds the truth less often."""
+
+_ROUNDS = 5
+"""Enough for shares of active images to settle where some are cut off at 1."""
 
 
 @dataclass(frozen=True)
@@ -206,9 +210,10 @@ class World:
         spread = np.divide(squares, rates, out=np.zeros_like(rates), where=rates > 0).mean(0)
         return replace(world, variation=np.maximum((within + squares.mean(0)) / spread - 1, 0.001))
 
-    def truth(self, statistic: str) -> np.ndarray:
-        """(u,) of a statistic of `STATISTICS`."""
-        return _statistics(self.profile, self.present.astype(int), np.zeros(len(self.active)))[statistic]
+    @cached_property
+    def truth(self) -> dict[str, np.ndarray]:
+        """By statistic, (u,)."""
+        return _statistics(self.profile, self.present.astype(int), np.zeros(len(self.active)))
 
     @property
     def dense(self) -> np.ndarray:
@@ -237,9 +242,6 @@ class World:
         return values
 
 
-_ROUNDS = 5
-
-
 class _Trial:
     """What was estimated of simulated units, against the truth.
 
@@ -254,7 +256,7 @@ class _Trial:
         totals = sums.halves.sum(0)
         noise = noise_of_means(totals, sums.squares, counts)
         found = _statistics(totals, counts, noise)
-        self.errors = {name: found[name] - world.truth(name) for name in STATISTICS}
+        self.errors = {name: found[name] - world.truth[name] for name in STATISTICS}
         average = means_of(totals, counts)[present].mean(0)
         self.errors["sparseness"][~is_resolved(average, noise, int(present.sum()))] = np.nan
         # A and Q have no bias: what they err by to first order is noise alone

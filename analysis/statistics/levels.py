@@ -126,11 +126,11 @@ def _of_units(activity: np.ndarray, drawn: Resampling, levels: Mapping[str, np.n
             _sparseness(means_of(each, weights), 2 * noise, groups, weights > 0, checked=False)
             for each, weights in replicates
         ]
-        unresolved = np.isnan(_sparseness(means, noise, groups, present))
+        own = _sparseness(means, noise, groups, present)
         of |= {
-            "sparseness": [_sparseness(means, noise, groups, present)],
+            "sparseness": [own],
             "sparseness_null": [_sparseness(means[order], noise[order], groups, present) for order in placed],
-            "sparseness_replicates": [np.where(unresolved, np.nan, each) for each in drawn_again],
+            "sparseness_replicates": [np.where(np.isnan(own), np.nan, each) for each in drawn_again],
         }
         found[level] = {kind: np.array(values).reshape(-1, activity.shape[1]) for kind, values in of.items()}
     return found

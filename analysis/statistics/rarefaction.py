@@ -119,9 +119,11 @@ def _row(size: int, draws: list[np.ndarray]) -> dict:
     alive = [~np.isnan(each[0]) for each in draws]
     row = {"images_per_class": size, "draws": len(draws), "units": np.mean([each.sum() for each in alive])}
     for place, kind in enumerate(_MEASURES):
-        each = np.concatenate([over_units(values[[place]], some) for values, some in zip(draws, alive, strict=True)])
+        pairs = [(values[place], some) for values, some in zip(draws, alive, strict=True)]
         if kind == "sparseness":
-            each = np.array([mean_resolved(values[place], some) for values, some in zip(draws, alive, strict=True)])
+            each = np.array([mean_resolved(*pair) for pair in pairs])
+        else:
+            each = np.concatenate([over_units(values[None], some) for values, some in pairs])
         row |= {f"mean_{kind}": float(mean(each)), f"mean_{kind}_sd": float(spread(each))}
     return row
 

@@ -124,7 +124,7 @@ def block_means(table: pd.DataFrame, samples: dict[str, np.ndarray]) -> dict[str
         "mean_variation": table["variation"].mean(),
         "sparseness_units": int(table["sparseness"].notna().sum()),
         "mean_sparseness": sparse,
-        "mean_sparseness_se": float(spread(over_units(samples["sparseness"], alive))) if sparse == sparse else np.nan,
+        "mean_sparseness_se": np.nan if np.isnan(sparse) else float(spread(over_units(samples["sparseness"], alive))),
         "mean_sparseness_null": mean_sparseness(table, "sparseness_null"),
         "mean_effective_classes": mean_sparseness(table, "effective_classes"),
     }

@@ -246,20 +246,23 @@ def training_gaps(
         about = pd.DataFrame({"block": list(depths), "depth": list(depths.values())})
         sizes = pd.DataFrame([stage_sizes(units, block, couples.mine[0], couples.theirs[0]) for block in depths])
         places = np.array(list(depths.values()))
+        calibrated = _calibrations(blocks, couples, list(depths))
         for kind in GAPS:
             table = pd.concat([about, couples.compared(kind, np.eye(len(places))), sizes], axis=1)
             table["fewest_units"] = couples.fewest_units
-            if kind == "sparseness" and (known := _calibrations(blocks, couples, list(depths))):
-                table["bias"] = [each.bias[0] for each in known]
-                table["cover"] = [_cover(each, row) for each, row in zip(known, table.to_dict("records"), strict=True)]
+            if kind == "sparseness" and calibrated:
+                rows = table.to_dict("records")
+                table["bias"] = [each.bias[0] for each in calibrated]
+                table["cover"] = [_cover(each, row) for each, row in zip(calibrated, rows, strict=True)]
             gaps.append(table.assign(**named, gap=kind))
+            values = couples.gaps(kind)
             for seed in sorted(mine.keys() & theirs.keys()):
-                value = couples.gaps(kind)[couples.mine.index(mine[seed]), couples.theirs.index(theirs[seed])]
+                value = values[couples.mine.index(mine[seed]), couples.theirs.index(theirs[seed])]
                 seeds.append(about.assign(**named, gap=kind, seed=seed, value=value))
             if len(places) > 1 and not len(at_other_depths(sizes)):
                 trends.append(couples.compared(kind, slope_weights(places)[:, None]).assign(**named, gap=kind))
         if len(places) > 1 and not len(at_other_depths(sizes)):
-            claim = _emergence(couples, places, _calibrations(blocks, couples, list(depths)))
+            claim = _emergence(couples, places, calibrated)
             claims.append(claim.assign(**named, claim="F2", statistic=EMERGENCE))
     first = ["network", "reference", "gap"]
     tables = {

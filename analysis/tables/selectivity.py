@@ -93,7 +93,11 @@ def selectivity_tables(
     result = Selectivity(classes=classes)
     for network in networks or recording.networks:
         for block in recording.blocks(network, tap):
-            found = _block(recording, network, block, tap, resampling, statistics)
+            activity, rectified = measured_units(recording, network, block, tap, statistics.rotation)
+            try:
+                found = unit_statistics(activity, resampling, statistics.indices, rectified, f"{network} {block}")
+            except ValueError as error:
+                raise RunError(str(error)) from error
             where = {"network": network, "block": block}
             if statistics.groups is not None:
                 _without_correction(found)
@@ -107,7 +111,6 @@ def selectivity_tables(
             summary = where | {"depth": recording.described["depths"][network][block]}
             summary |= block_means(found.table, found.samples)
             if statistics.calibrated:
-                activity, _ = measured_units(recording, network, block, tap, statistics.rotation)
                 known = calibrations(activity, resampling, block)
                 summary |= calibration_columns(known, summary, statistics.replicates)
             summary |= {"classes": int((found.counts > 0).sum()), "images": int(found.counts.sum())}
@@ -151,14 +154,6 @@ def check_classes(labels: np.ndarray) -> None:
     present = len(np.unique(labels))
     if present < 2:
         raise RunError(f"{present} classes with images; the index needs at least two")
-
-
-def _block(recording: Recording, network: str, block: str, tap: str, resampling: Resampling, statistics: Statistics):
-    activity, rectified = measured_units(recording, network, block, tap, statistics.rotation)
-    try:
-        return unit_statistics(activity, resampling, statistics.indices, rectified, f"{network} {block}")
-    except ValueError as error:
-        raise RunError(str(error)) from error
 
 
 def measured_units(
