@@ -12,13 +12,17 @@ from .errors import Terminated
 AGAIN_SECONDS = 0.05
 """After which a signal is given once more that came where Python cannot pass an exception on."""
 
+SIGNALS = {Terminated: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}
+"""By the exception that it raises."""
+
 
 @contextmanager
 def termination_raised() -> Iterator[None]:
     """SIGTERM raises `Terminated` while the with-block lasts, so that what is open is closed well.
 
-    Where it comes in a callback that no exception leaves, as that of a weak reference, it comes again. Compiled code
-    that calls Python may make another error of it: any that leaves the block after SIGTERM is `Terminated`.
+    Where it, or Ctrl-C, comes in a callback that no exception leaves, as that of a weak reference or a `__del__`, it
+    comes again. Compiled code that calls Python may make another error of it: any that leaves the block after SIGTERM
+    is `Terminated`.
     """
     came = False
 
@@ -28,10 +32,11 @@ def termination_raised() -> Iterator[None]:
         raise Terminated
 
     def not_passed_on(unraisable) -> None:
-        if not isinstance(unraisable.exc_value, Terminated):
+        number = SIGNALS.get(unraisable.exc_type)
+        if number is None:
             before(unraisable)
             return
-        again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
+        again = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()
 

@@ -17,12 +17,13 @@ class Thing:
     pass
 
 
-def test_it_comes_again_where_an_exception_is_not_passed_on(capfd):
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
+def test_it_comes_again_where_an_exception_is_not_passed_on(capfd, number, error):
     """In a weak reference's callback it would be printed, and be gone."""
     thing = Thing()
-    kept = weakref.ref(thing, lambda _: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(0.01)))
+    kept = weakref.ref(thing, lambda _: (os.kill(os.getpid(), number), time.sleep(0.01)))
     ended = False
-    with pytest.raises(Terminated), termination_raised():
+    with pytest.raises(error), termination_raised():
         del thing
         ended = True
         for _ in range(500):

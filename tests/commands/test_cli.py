@@ -440,7 +440,7 @@ def test_supplementary_keeps_every_network(tmp_path, weights):
     for name in ("evaluation", "selectivity", "pruning"):
         assert set(pd.read_csv(out / f"{name}.csv")["network"]) == labels
     assert "Left out: figure 1, which takes a ShuffleNet" in output and "Left out: figure 2" not in output
-    assert output.count("maps dropped by gate, against most important first") == 2
+    assert output.count("maps dropped by gate: least important first leaves, against most important first") == 2
     code, output = run("supplementary", weights["mini_resnet_se"], *FAST, "--out", tmp_path / "alone")
     assert code == 0 and "fig3_pruning" in output and "table1" not in output
 
