@@ -10,7 +10,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
@@ -18,10 +18,12 @@ import click
 import pandas as pd
 
 from gelens.errors import UsageError
+from gelens.figures.fig1_optimisation import optimisation
 from gelens.files import file_hash
 from gelens.results.run import read_record, read_table
 from gelens.statistics.power import TABLES, claims_of, power
 from gelens.statistics.trainings import LEAST
+from studies.contrasts import judged
 from studies.trainings import HERE, Measurement, Study, is_finished, study_named
 
 PAGES = HERE
@@ -35,7 +37,6 @@ SHOWN = [
     "reference",
     "score",
     "scope",
-    "metric",
     "statistic",
     "trainings",
     "mean",
@@ -45,25 +46,47 @@ SHOWN = [
 ]
 
 
-def confirms(study: Study, measurement: Measurement, weights: Path) -> bool:
+def confirms(study: Study, networks: Iterable[str], weights: Path) -> bool:
     """Whether every network has enough trainings that confirm: only they are measured then, else those that explore."""
-    each = [study.finished(network, weights, confirming=True) for network in measurement.networks]
+    each = [study.finished(network, weights, confirming=True) for network in networks]
     return bool(study.exploratory) and all(len(files) >= LEAST for files in each)
 
 
-def groups_of(study: Study, measurement: Measurement, weights: Path) -> dict[str, list[Path]]:
-    """By network, the weights of its finished trainings that are taken."""
-    most = 1 if measurement.first else None
-    confirming = confirms(study, measurement, weights) if study.exploratory else None
-    found = {network: study.finished(network, weights, confirming)[:most] for network in measurement.networks}
+def groups_of(study: Study, networks: Iterable[str], weights: Path, most: int | None = None) -> dict[str, list[Path]]:
+    """By network, the weights of its finished trainings that are taken, `most` of each."""
+    networks = list(networks)
+    confirming = confirms(study, networks, weights) if study.exploratory else None
+    found = {network: study.finished(network, weights, confirming)[:most] for network in networks}
     return {network: files for network, files in found.items() if files}
+
+
+def contrasts_table(study: Study, folders: Mapping[str, Path], weights: Path) -> pd.DataFrame:
+    """The claims about errors whose networks all have finished trainings, with their verdict and what each takes."""
+    rows, measured_networks = [], {each.name: each.networks for each in study.measurements}
+    for contrast in study.contrasts:
+        run = folders.get(contrast.measurement or "")
+        groups = groups_of(study, measured_networks.get(contrast.measurement or "", contrast.weights), weights)
+        if not contrast.weights.keys() <= groups.keys() or (contrast.measurement and run is None):
+            continue
+        if run is None:
+            curves = {network: [path.with_suffix(".csv") for path in files] for network, files in groups.items()}
+            rows.append(contrast.of_epochs(curves))
+        else:
+            rows.append(contrast.of_images(run, {network: study.label_of(network) for network in contrast.weights}))
+    if not rows:
+        return pd.DataFrame()
+    table = judged(rows)
+    return table.join(power(table).reindex(columns=["trainings_needed"]))
 
 
 def measured(study: Study, measurement: Measurement, data: str, weights: Path, runs: Path, more: Sequence[str]) -> Path:
     """The run's folder, after measuring what is not measured."""
     end = "" if measurement.first else ","  # a comma makes a group
-    groups = groups_of(study, measurement, weights)
-    networks = [f"{study.reference_of(name)}@{','.join(map(str, files))}{end}" for name, files in groups.items()]
+    groups = groups_of(study, measurement.networks, weights, measurement.most_of_each)
+    networks = []
+    for name, files in groups.items():
+        named = "" if ":" in name else f"{study.label_of(name)}="
+        networks.append(f"{named}{study.reference_of(name)}@{','.join(map(str, files))}{end}")
     others = ["--means-from", f"{data}#train"] if measurement.others else []
     arguments = [measurement.command, *measurement.options, *others, *more]
     facts = [[network, file_hash(path)] for network, files in groups.items() for path in files]
@@ -75,17 +98,11 @@ def measured(study: Study, measurement: Measurement, data: str, weights: Path, r
 
 
 def claims_table(folders: Mapping[str, Path]) -> pd.DataFrame:
-    """The claims of runs, with their verdict and the trainings that each takes.
-
-    Every run has errors: those of a run that has claims of its own are left out, and top-5 errors: no claim is of them.
-    """
+    """The claims of runs, with their verdict and the trainings that each takes."""
     found = []
     for folder in folders.values():
-        there = [name for name in TABLES if (folder / name).is_file()]
-        names = [name for name in there if name.endswith("claims.csv")] or there
+        names = [name for name in TABLES if name.endswith("claims.csv") and (folder / name).is_file()]
         claims = claims_of({name: read_table(folder, name) for name in names})
-        if "metric" in claims:
-            claims = claims[claims["metric"] == "top1_error"].reset_index(drop=True)
         if len(claims):
             found.append(claims.join(power(claims).reindex(columns=["trainings_needed"])))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
@@ -109,6 +126,43 @@ def markdown(table: pd.DataFrame) -> str:
     return text.to_markdown(index=False, disable_numparse=True)
 
 
+def draw_curves(study: Study, weights: Path, folder: Path) -> str:
+    """fig1_optimisation.png in the folder, of finished trainings, and the line that shows it."""
+    tables = []
+    for network, files in groups_of(study, study.curves, weights).items():
+        for path in files:
+            table = pd.read_csv(path.with_suffix(".csv"))
+            tables.append(table.assign(network=f"{network}#{path.stem}", group=network))
+    if not tables:
+        return NOTHING
+    figure = optimisation(pd.concat(tables, ignore_index=True), study.note).figure
+    figure.savefig(folder / "fig1_optimisation.png", dpi=150)
+    return "![Top-1 error against epoch, training and validation images](figures/fig1_optimisation.png)"
+
+
+QUESTIONS = {
+    "F2": "A gap of selectivity emerges with depth",
+    "F3": "The order in which feature maps are dropped matters",
+    "T1": "Average pooling of context lowers the error",
+    "F1": "Gather-Excite lowers ShuffleNet's error during training",
+}
+"""By the figure or table of the paper, what it says."""
+
+
+def answers(claims: pd.DataFrame) -> str:
+    """A line for each question: which of its numbers agree with the paper, and which do not."""
+    lines = []
+    for figure, question in QUESTIONS.items():
+        mine = claims[claims["claim"].str.startswith(figure)] if len(claims) else claims
+        if not len(mine) or (mine["trainings"] < LEAST).all():
+            lines.append(f"- {question}: no answer yet, since it takes {LEAST} trainings of each network.")
+            continue
+        found = mine["verdict"].value_counts()
+        said = ", ".join(f"{count} {verdict}" for verdict, count in found.items())
+        lines.append(f"- {question}: of {len(mine)} number{'s' if len(mine) > 1 else ''}, {said}.")
+    return "\n".join(lines)
+
+
 def write_page(study: Study, folders: Mapping[str, Path], weights: Path, into: Path, command: str) -> None:
     """README.md, results/ and figures/ of what was measured."""
     for name in ("results", "figures"):
@@ -122,22 +176,25 @@ def write_page(study: Study, folders: Mapping[str, Path], weights: Path, into: P
         record = read_record(folder)
         words[measurement.name] = "\n".join(f"- {finding}" for finding in record["findings"]) or "*Nothing is said.*"
         for name in measurement.figures:
-            source = folder / "figures" / f"{name}.png"
-            if source.is_file():
+            for source in sorted((folder / "figures").glob(f"{name}.png")):
                 shutil.copy(source, into / "figures" / source.name)
         for name in measurement.tables:
             if (folder / name).is_file():
                 read_table(folder, name).to_csv(into / "results" / name, index=False, float_format="%.6g")
-    claims = claims_table({name: folder for name, folder in folders.items() if name not in study.described})
+    runs = {name: folder for name, folder in folders.items() if name not in study.described}
+    tables = [table for table in (claims_table(runs), contrasts_table(study, folders, weights)) if len(table)]
+    claims = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     if len(claims):
         claims.to_csv(into / "results" / "claims.csv", index=False, float_format="%.6g")
         claims = claims[[name for name in [*SHOWN, "verdict", "trainings_needed"] if name in claims]]
     answered = claims["verdict"].isin(["agree", "disagree"]).sum() if len(claims) else 0
     planned = len(study.trainings)
-    confirming = [each.name for each in study.measurements if confirms(study, each, weights)]
+    confirming = [each.name for each in study.measurements if confirms(study, each.networks, weights)]
     trainings = trainings_table(study, weights)
     words |= {
         "claims": markdown(claims),
+        "answers": answers(claims),
+        "optimisation": draw_curves(study, weights, into / "figures"),
         "answered": f"{answered} of {len(claims)} numbers are resolved",
         "trainings": markdown(trainings),
         "finished": f"{len(trainings)} of {planned} trainings are finished",
@@ -176,7 +233,8 @@ def main(study, data, weights, runs, into, only, limit, device):
         runs = (runs or Path("runs") / f"{study.name}-measured").resolve()
         folders = {}
         for measurement in study.measurements:
-            if (only and measurement.name not in only) or not groups_of(study, measurement, weights):
+            groups = groups_of(study, measurement.networks, weights)
+            if (only and measurement.name not in only) or len(groups) < measurement.fewest:
                 continue
             fewest = min([each for each in (limit, measurement.most) if each is not None], default=None)
             more = ["--device", device] + (["--limit", str(fewest)] if fewest else [])

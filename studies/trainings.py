@@ -10,6 +10,7 @@ from gelens.errors import UsageError, unknown
 from gelens.networks import shipped
 from gelens.networks.weights import is_what_was_written
 from gelens.training import Recipe, recipe_of
+from studies.contrasts import Contrast
 
 HERE = Path(__file__).parent
 
@@ -57,9 +58,10 @@ class Measurement:
         networks: whose finished trainings it takes, each network's as a group.
         options: of the command, beside the networks, the data and the folder.
         first: only the first finished training of each network, by itself.
+        fewest: networks with a finished training without which it waits.
         others: whether the training images are those of --means-from.
         most: images that it takes at most, where each costs much.
-        figures, tables: that the study keeps.
+        figures, tables: that the study keeps; of figures, patterns of names without their ending.
         claims: whether what it claims answers questions of the study; else it is described alone.
     """
 
@@ -68,11 +70,17 @@ class Measurement:
     networks: Sequence[str]
     options: Sequence[str] = ()
     first: bool = False
+    fewest: int = 1
     others: bool = False
     most: int | None = None
     figures: Sequence[str] = ()
     tables: Sequence[str] = ()
     claims: bool = True
+
+    @property
+    def most_of_each(self) -> int | None:
+        """How many trainings of each network it takes; None for all."""
+        return 1 if self.first else None
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,8 @@ class Study:
         limit: images of each split, instead of all.
         compiled: whether networks that gain by it are compiled.
         measurements: of the finished ones.
+        contrasts: claims about errors.
+        curves: the networks whose optimisation curves are drawn.
         exploratory: seeds whose trainings may be looked at to choose how something is shown; others confirm.
     """
 
@@ -107,6 +117,8 @@ class Study:
     limit: int | None = None
     compiled: bool = True
     measurements: tuple[Measurement, ...] = ()
+    contrasts: tuple[Contrast, ...] = ()
+    curves: Sequence[str] = ()
     exploratory: tuple[int, ...] = ()
 
     @property
@@ -134,8 +146,9 @@ class Study:
                 for network in group["networks"]
             )
             measurements = tuple(Measurement(**each) for each in stated.pop("measurements", ()))
-            exploratory = tuple(stated.pop("exploratory", ()))
-            return cls(folder.name, trainings, measurements=measurements, exploratory=exploratory, **stated)
+            contrasts = tuple(Contrast(**each) for each in stated.pop("contrasts", ()))
+            stated["exploratory"] = tuple(stated.pop("exploratory", ()))
+            return cls(folder.name, trainings, measurements=measurements, contrasts=contrasts, **stated)
         except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
             raise UsageError(f"`{path}` cannot be read as a study: {type(error).__name__}: {error}") from error
 
@@ -152,6 +165,10 @@ class Study:
         """A network of the study with every setting that the study states."""
         separator = "," if ":" in network else ":"
         return network + (separator + self.settings if self.settings else "")
+
+    def label_of(self, network: str) -> str:
+        """What tables call a network: as the study lists it where that can be a label, else with all settings."""
+        return self.reference_of(network) if ":" in network else network
 
     def recipe_for(self, training: Training) -> Recipe:
         return recipe_of(self.recipe, seed=training.seed, epochs=self.epochs)

@@ -196,6 +196,13 @@ def _summary(table: pd.DataFrame, found: Mapping[str, np.ndarray]) -> dict[str, 
     null = over_units(found["null"], alive)
     ends = np.quantile(null, [0.025, 0.975]) if len(null) else (np.nan, np.nan)
     known = table["p"].dropna()
+    sparse = {
+        "mean_sparseness": mean_resolved(found["sparseness"][0], alive),
+        "mean_sparseness_se": float(spread(over_units(found["sparseness_replicates"], alive))),
+        "mean_sparseness_null": float(mean(over_units(found["sparseness_null"], alive))),
+    }
+    if np.isnan(sparse["mean_sparseness"]):
+        sparse = dict.fromkeys(sparse, np.nan)
     return {
         "units": int(alive.sum()),
         "mean_csi": table["csi"].mean(),
@@ -206,7 +213,5 @@ def _summary(table: pd.DataFrame, found: Mapping[str, np.ndarray]) -> dict[str, 
         "null_high": float(ends[1]),
         "mean_label_null": float(mean(over_units(found["label_null"], alive))),
         "share_above": float((known <= ALPHA).mean()) if len(known) else np.nan,
-        "mean_sparseness": mean_resolved(found["sparseness"][0], alive),
-        "mean_sparseness_se": float(spread(over_units(found["sparseness_replicates"], alive))),
-        "mean_sparseness_null": float(mean(over_units(found["sparseness_null"], alive))),
+        **sparse,
     }

@@ -109,15 +109,53 @@ def between_trainings(gaps: np.ndarray, image_errors: np.ndarray, replicates: in
     """
     gaps = np.asarray(gaps, dtype=float)
     numbers = gaps.shape[:2]
-    parts = [_variance_of_mean(gaps.mean(1)), _variance_of_mean(gaps.mean(0))]
-    of_trainings = parts[0] + parts[1]
-    least = sum(part**2 / max(number - 1, 1) for part, number in zip(parts, numbers, strict=True))
-    freedom = np.full(len(of_trainings), float(max(min(numbers) - 1, 1)))
-    np.divide(of_trainings**2, least, out=freedom, where=least > 0)
+    of_trainings, freedom = _welch([_variance_of_mean(gaps.mean(1)), _variance_of_mean(gaps.mean(0))], numbers)
     table = _intervals(gaps.mean((0, 1)), of_trainings, freedom, image_errors, replicates)
     table.insert(0, "trainings", numbers[0])
     table.insert(1, "reference_trainings", numbers[1])
     return table
+
+
+def contrast_of_trainings(
+    values: Sequence[np.ndarray], weights: Sequence[float], image_errors: np.ndarray, replicates: int
+) -> pd.DataFrame:
+    """Weighted sums of several networks' means over their trainings, with intervals as of `between_trainings`.
+
+    Args:
+        values: for each network, (trainings, quantities) estimates.
+        weights: of the networks; they add to 0.
+        image_errors: (quantities,), the standard error of the sum over images; 0 for these very images.
+        replicates: of the bootstrap that the errors are of.
+
+    Returns:
+        The columns of `between_trainings`; trainings and reference_trainings are the fewest of a network with a
+        positive and with a negative weight.
+
+    >>> found = contrast_of_trainings([np.array([[3.0], [4], [5]]), np.array([[1.0], [2], [3]])], [1, -1], [0], 1000)
+    >>> found[["mean", "low", "high"]].round(2).values.tolist()
+    [[2.0, -0.27, 4.27]]
+    """
+    numbers = [len(each) for each in values]
+    each = [np.asarray(of_network, dtype=float) for of_network in values]
+    parts = [weight**2 * _variance_of_mean(of) for weight, of in zip(weights, each, strict=True)]
+    of_trainings, freedom = _welch(parts, numbers)
+    mean = np.sum([weight * of.mean(0) for weight, of in zip(weights, each, strict=True)], axis=0)
+    table = _intervals(mean, of_trainings, freedom, image_errors, replicates)
+    more, less = (
+        min(number for number, weight in zip(numbers, weights, strict=True) if sign * weight > 0) for sign in (1, -1)
+    )
+    table.insert(0, "trainings", more)
+    table.insert(1, "reference_trainings", less)
+    return table
+
+
+def _welch(parts: Sequence[np.ndarray], numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The variance of a sum of means of so many trainings, each of its own variance, and Welch's degrees of freedom."""
+    of_trainings = np.sum(parts, axis=0)
+    least = sum(part**2 / max(number - 1, 1) for part, number in zip(parts, numbers, strict=True))
+    freedom = np.full(len(of_trainings), float(max(min(numbers) - 1, 1)))
+    np.divide(of_trainings**2, least, out=freedom, where=least > 0)
+    return of_trainings, freedom
 
 
 def _variance_of_mean(values: np.ndarray) -> np.ndarray:

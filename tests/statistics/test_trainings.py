@@ -11,6 +11,7 @@ from gelens.statistics.curves import Curves, areas
 from gelens.statistics.trainings import (
     EMERGENCE,
     between_trainings,
+    contrast_of_trainings,
     curve_claims,
     over_trainings,
     training_areas,
@@ -133,6 +134,31 @@ def test_level_and_cover_between_networks(trainings, of_images, ratio):
     assert 0.01 < level < 0.05 + 3 * np.sqrt(0.05 * 0.95 / repeats) + 0.005
     far = between_trainings(of_two(mine + 5 * np.hypot(ratio, 1), theirs), errors, replicates)
     assert (far["p"] < 0.05).mean() > (0.55 if trainings == 3 else 0.95)
+
+
+def test_a_contrast_of_two_networks_is_their_difference():
+    random = np.random.default_rng(0)
+    mine, theirs, errors = random.normal(0.5, 1, (6, 3)), random.normal(0, 3, (4, 3)), np.array([0.1, 1, 3])
+    pd.testing.assert_frame_equal(
+        contrast_of_trainings([mine, theirs], [1, -1], errors, 100),
+        between_trainings(of_two(mine, theirs), errors, 100),
+    )
+
+
+@pytest.mark.parametrize("trainings", [3, 5])
+@pytest.mark.parametrize("of_images", [0.0, 0.3])
+def test_level_and_power_of_a_contrast_of_four_networks(trainings, of_images):
+    """Means of two networks each, whose trainings scatter differently: as between two networks."""
+    random, repeats, weights = np.random.default_rng(trainings), 4000, [0.5, 0.5, -0.5, -0.5]
+    values = [spread * random.normal(size=(trainings, repeats)) for spread in (1.0, 2.0, 0.5, 4.0)]
+    values[0] = values[0] + 2 * of_images * random.normal(size=repeats)
+    errors = np.full(repeats, of_images)
+    level = (contrast_of_trainings(values, weights, errors, 1000)["p"] < 0.05).mean()
+    assert 0.01 < level < 0.05 + 3 * np.sqrt(0.05 * 0.95 / repeats) + 0.005
+    values[1] = values[1] + 10
+    found = contrast_of_trainings(values, weights, errors, 1000)
+    assert (found["p"] < 0.05).mean() > (0.55 if trainings == 3 else 0.9)
+    assert abs(found["mean"].mean() - 5) < 0.1
 
 
 BLOCKS, UNITS, REPLICATES = ("layer3.0", "layer3.1", "layer3.2"), 12, 40

@@ -2,14 +2,17 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
 
+from gelens.errors import UsageError
 from gelens.networks import load_network, save_weights
 from gelens.networks.weights import weights_hash
 from studies import measure
+from studies.contrasts import OF_EPOCHS, Contrast, judged
 from studies.trainings import Study, study_named
 
 TOML = """
@@ -41,9 +44,25 @@ tables = ["selectivity_claims.csv"]
 name = "curves"
 command = "pruning"
 networks = ["mini_shufflenet"]
+
+[[contrasts]]
+claim = "T1a"
+statistic = "error of SE less plain"
+of = "error"
+measurement = "evaluation"
+weights = { "mini_resnet_se" = 1, "mini_resnet" = -1 }
+
+[[contrasts]]
+claim = "F1b"
+statistic = "error early less at the end"
+of = "error early less at the end"
+weights = { "mini_resnet_se" = 1, "mini_resnet" = -1 }
 """
 
-PARTS = ("$kind. $finished; $answered", "$claims", "$evaluation", "$selectivity", "$curves", "$trainings", "$protocol")
+PARTS = (
+    *("$kind. $finished; $answered", "$claims", "$evaluation", "$selectivity", "$curves", "$trainings", "$protocol"),
+    *("$answers", "$optimisation"),
+)
 PAGE = "\n\n".join([*PARTS, "$command\n"])
 
 
@@ -65,6 +84,8 @@ def study(tmp_path, monkeypatch) -> Study:
             save_weights(module, path, seed=str(seed))
             card = {"seed": seed, "top1_accuracy": 10.0, "weights": weights_hash(module)}
             path.with_suffix(".json").write_text(json.dumps(card))
+            curve = {"epoch": [1, 2, 3, 4], "split": "val", "top1_error": [90, 80 + seed, 60, 50 + seed]}
+            pd.DataFrame(curve).to_csv(path.with_suffix(".csv"), index=False)
     return study_named(str(folder))
 
 
@@ -85,10 +106,15 @@ def test_one_command_measures_what_is_finished_and_writes_the_page(study, tmp_pa
     page = (tmp_path / "page" / "README.md").read_text()
     assert "6 of 9 trainings are finished" in page and "$" not in page
     assert page.startswith("all finished trainings.")
-    assert page.count(measure.NOTHING) == 1, "of the network that nobody trained"
+    assert page.count(measure.NOTHING) == 2, "of the network that nobody trained, and of curves that nobody asked for"
     assert "Over 3 trainings of mini ResNet SE" in page and "and 3 of mini ResNet" in page
     claims = pd.read_csv(tmp_path / "page" / "results" / "claims.csv")
-    assert set(claims["claim"]) == {"F2", "T1"} and (claims["trainings"] == 3).all()
+    assert set(claims["claim"]) == {"F2", "T1a", "F1b"} and (claims["trainings"] == 3).all()
+    errors = pd.read_csv(next((tmp_path / "runs").glob("evaluation-*")) / "evaluation_gap_trainings.csv").iloc[0]
+    (contrast,) = claims[claims["claim"] == "T1a"].itertuples()
+    assert errors["metric"] == "top1_error"
+    assert [contrast.mean, contrast.low, contrast.high] == pytest.approx(errors[["mean", "low", "high"]], abs=1e-4)
+    assert (claims.set_index("claim")["mean"]["F1b"], page.count("no answer yet")) == (0, 1)
     assert (tmp_path / "page" / "figures" / "fig2_trainings.png").is_file()
     assert (
         "[protocol](protocol.md), whose SHA-256 begins `" in page
@@ -102,7 +128,7 @@ def test_one_command_measures_what_is_finished_and_writes_the_page(study, tmp_pa
 def test_of_nothing_finished_the_page_says_so(study, tmp_path):
     call(tmp_path, "--only", "curves")
     page = (tmp_path / "page" / "README.md").read_text()
-    assert page.count(measure.NOTHING) == 4 and "0 of 0 numbers are resolved" in page
+    assert page.count(measure.NOTHING) == 4 and "0 of 1 numbers are resolved" in page
 
 
 def test_a_claim_has_the_trainings_that_it_takes(tmp_path):
@@ -120,19 +146,48 @@ def test_both_studies_state_measurements_of_their_networks():
         page = (measure.PAGES / name / "page.md").read_text()
         for measurement in study.measurements:
             assert set(measurement.networks) <= trained and f"${measurement.name}" in page
+        assert set(study.curves) <= trained
+        for contrast in study.contrasts:
+            assert contrast.weights.keys() <= trained
+            if contrast.measurement:
+                (run,) = (each for each in study.measurements if each.name == contrast.measurement)
+                assert contrast.weights.keys() <= set(run.networks)
+
+
+def test_numbers_of_curves_are_those_of_a_plain_reading():
+    errors = np.array([90.0, 80, 70, 60, 50])
+    assert OF_EPOCHS["error over epochs"](errors) == 70
+    assert OF_EPOCHS["error early less at the end"](errors) == 85 - 50
+
+
+@pytest.mark.parametrize("wrong", [{"of": "accuracy"}, {"weights": {"a": 1, "b": -0.5}}])
+def test_a_contrast_that_cannot_be_meant_is_refused(wrong):
+    with pytest.raises(UsageError, match=r"accuracy|add to 0.5"):
+        Contrast(**{"claim": "T1", "statistic": "", "of": "error", "weights": {"a": 1, "b": -1}} | wrong)
+
+
+def test_a_contrast_is_resolved_where_trainings_agree():
+    def rows(of_se) -> pd.DataFrame:
+        contrast = Contrast("T1", "", "error", {"se": 1, "plain": -1})
+        return contrast._row([np.array(of_se), np.array([50.0, 50.1, 49.9])], 0.1, 1000)
+
+    table = judged([rows([48.0, 48.1, 47.9]), rows([52.0, 52.1, 51.9]), rows([48, 52, 50.5]), rows([48.0, 48.1])])
+    assert table["verdict"].tolist() == ["agree", "disagree", "not resolved", "no claim"]
 
 
 def test_trainings_that_confirm_are_measured_by_themselves_once_there_are_enough(tmp_path):
     study = study_named("tinyimagenet100")
     measurement = next(each for each in study.measurements if each.name == "pruning")
-    assert measure.groups_of(study, measurement, tmp_path) == {}
+    assert measure.groups_of(study, measurement.networks, tmp_path) == {}
 
     def finish(seeds) -> list[set[str]]:
         for network in measurement.networks:
             (tmp_path / network).mkdir(exist_ok=True)
             for seed in seeds:
                 (tmp_path / network / f"seed-{seed}.json").write_text("{}")
-        return [{path.stem for path in files} for files in measure.groups_of(study, measurement, tmp_path).values()]
+        return [
+            {path.stem for path in files} for files in measure.groups_of(study, measurement.networks, tmp_path).values()
+        ]
 
     assert finish([0, 1, 3, 4]) == [{"seed-0", "seed-1"}] * 2, "two that confirm can claim nothing"
     assert finish([5]) == [{"seed-3", "seed-4", "seed-5"}] * 2

@@ -37,7 +37,8 @@ def test_photographs_come_in_the_order_of_what_they_are_for():
     assert found[:12] == [(network, seed) for seed in (0, 1, 2) for network in FIRST]
     assert sorted(found[12:21]) == sorted((network, seed) for network in OTHERS for seed in (0, 1, 2))
     assert found[21:27] == [(network, seed) for seed in (0, 1, 2) for network in PAIR]
-    assert found[27:] == [(network, seed) for seed in (3, 4, 5) for network in FIRST]
+    assert found[27:39] == [(network, seed) for seed in (3, 4, 5) for network in FIRST]
+    assert sorted(found[39:]) == sorted((network, seed) for network in (*OTHERS, *PAIR) for seed in (3, 4, 5))
     assert [each.name for each in PHOTOGRAPHS.trainings if each.keep] == [f"{name}/seed-0" for name in FIRST[:3]]
 
 
