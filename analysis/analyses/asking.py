@@ -122,6 +122,8 @@ def ask(
     if len(recordings) > max(analysis.compared, 1):
         raise UsageError(f"{analysis.name} takes {max(analysis.compared, 1)} recordings, but got {len(recordings)}")
     results = analysis.results(*recordings)
+    if data is not None:
+        results |= analysis.pictures(results, images, recordings[0])
     cards = {label: card for recording in recordings for label, card in recording.networks.items()}
     tables, arrays = split(results)
     first = recordings[0]

@@ -174,6 +174,16 @@ def test_every_analysis_gives_tables_a_figure_arrays_and_a_page(tmp_path):
         result.plot("gap")
 
 
+def test_the_images_of_selective_units_are_shown():
+    data = make_data(40)
+    result = gelens.ask("selectivity", make_network(PLAIN), data, blocks=["layer3.0"], **FEW, **HOW)
+    shown = result.arrays["selectivity_thumbnails"]
+    identifiers = set(result.tables["selectivity_images"]["identifier"])
+    assert len(shown["images"]) and set(shown["identifiers"].tolist()) <= identifiers
+    assert len(result.plot("fig2_units").figure.axes) == 2
+    plt.close("all")
+
+
 def test_a_figure_in_axes_of_ones_own():
     result = gelens.rarefaction(make_network(PLAIN), make_data(40), blocks=["layer3.0"], draws=2, **HOW)
     figure, axes = plt.subplots(1, 2)
