@@ -66,14 +66,13 @@ class Try:
         ((label, network),) = networks.items()
         assumed = assumed_words(network, images, self.inputs.stated())
         networks, images = self.inputs.brought_together(networks, images)
-        where = {"stage": self.stage, "blocks": self.blocks}
         blocks = resolve_blocks(network, self.stage, self.blocks)
         shown = preprocessing_of(network)
         gated = [site.block for site in find_sites(network, blocks, image_shape(images, shown)) if site.gate]
         scores = ("gate",) if gated else ("activation",)
         parts: list[tuple[Analysis, Sequence[str]]] = [
-            (Selectivity(**where, rectify=self.rectify, seed=self.seed), [label]),
-            (Pruning(**where, scores=scores, seed=self.seed), [label]),
+            (Selectivity(stage=self.stage, blocks=self.blocks, rectify=self.rectify, seed=self.seed), [label]),
+            (Pruning(stage=self.stage, blocks=self.blocks, scores=scores, seed=self.seed), [label]),
         ]
         run.save(
             worked_out=_worked_out(network, blocks, bool(self.blocks), shown, assumed, gated),
