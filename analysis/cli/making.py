@@ -101,6 +101,22 @@ def cache(data, out, network, seed, workers, resume, **options):
     click.echo(plain(f"{len(images)} images of {images}{left_out}; as data: cache:{out}"))
 
 
+@main.command(section=PREPARE, example="gelens push thin_resnet50_se@cifar10 pushed/thin_resnet50_se --licence mit")
+@click.argument("network", type=shared.NETWORK)
+@click.argument("repository", metavar="REPO")
+@shared.option("--licence", metavar="NAME", help="Of the weights, by the hub's name, such as mit; none by default.")
+@shared.option("--upload", is_flag=True, help="Upload to the Hugging Face hub, where REPO is OWNER/NAME.")
+def push(network, repository, licence, upload):
+    """A folder in the hub's layout: model.safetensors, config.json and a model card; uploaded only by --upload.
+
+    REPO is the folder, or with --upload OWNER/NAME on the hub. NETWORK@REPO loads the folder again; timm's networks are
+    also loaded by timm, and by timm/hf-hub:REPO.
+    """
+    from ..commands.push import Push
+
+    click.echo(plain(Push(network, repository, licence, upload).push()))
+
+
 def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> None:
     from ..commands.supplementary import Supplementary
     from ..tables.selectivity import Statistics

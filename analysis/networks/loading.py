@@ -22,7 +22,6 @@ from .preprocessing import (
     Preprocessing,
     from_timm,
     from_torchvision,
-    preprocessing_of,
 )
 from .references import Reference, parse
 from .weights import is_what_was_written
@@ -267,9 +266,11 @@ def _factory_network(reference: Reference) -> tuple[nn.Module, Known]:
 
 
 def save_weights(network: nn.Module, path: Path, **metadata: str) -> None:
-    """Write a network's state as safetensors; its reference, preprocessing and classes are in the metadata."""
+    """Write a network's state as safetensors; its reference, preprocessing and classes are in the metadata if known."""
     card = card_of(network)
-    told = {"reference": card.reference, "preprocessing": json.dumps(preprocessing_of(network).as_dict())}
+    told = {"reference": card.reference}
+    if shown := card.preprocessing.whole():
+        told["preprocessing"] = json.dumps(shown.as_dict())
     if card.class_names:
         told["classes"] = json.dumps(card.class_names)
     metadata = told | metadata
