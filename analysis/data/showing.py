@@ -45,8 +45,7 @@ def preprocessing_for(network: nn.Module, data, options: Stated | None = None, n
         _warn_once(
             network,
             ("assumed", shown),
-            f"{name} does not say {missing}; --image-size, --mean and --std say it, in Python network.preprocessing = "
-            f"gelens.networks.Preprocessing({shown.size}, mean=(…), std=(…))",
+            f"{name} does not say {missing} (--image-size, --mean, --std or network.preprocessing)",
         )
     if larger := enlargement(images, shown):
         _warn_once(network, ("enlarged", shown.geometry), f"{name} is shown {larger}: right if it was trained so")

@@ -130,8 +130,8 @@ def _with_weights(
         found["preprocessing"] = checkpoint.preprocessing
     elif not foreign or ".py:" not in reference.name:
         notes.append(
-            f"the file does not tell its preprocessing: taken to be {known['preprocessing']}; --image-size, "
-            f"--crop-pct, --interpolation, --mean and --std say otherwise"
+            f"the file does not tell its preprocessing: taken to be {known['preprocessing']} "
+            f"(--image-size, --mean, --std)"
         )
     log.info("%s: names of %s", reference, layout)
     for note in notes:
