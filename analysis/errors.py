@@ -39,6 +39,22 @@ class Terminated(SystemExit):
         super().__init__(128 + signal.SIGTERM)
 
 
+def need(package: str, extra: str) -> None:
+    """Say so where a package is missing that only some commands need.
+
+    Args:
+        package: as it is imported.
+        extra: of `pip install 'gelens[EXTRA]'`.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    from importlib.util import find_spec
+
+    if find_spec(package) is None:
+        raise UsageError(f"the package `{package}` is not installed: pip install 'gelens[{extra}]'")
+
+
 def unknown(kind: str, value: object, valid, limit: int = 12) -> UsageError:
     """The error for a name that is not among `valid`: names the value and the nearest choices.
 

@@ -48,7 +48,7 @@ WITHOUT_TORCH = (
 FOR_A_PASS = (
     *(f"analyses.{name}" for name in ("asking", "inputs", "index_of_run", "measuring", "over_training", "requests")),
     "analyses.thumbnails",
-    *(f"commands.{name}" for name in ("cache", "diagram", "doctor", "record", "supplementary")),
+    *(f"commands.{name}" for name in ("cache", "diagram", "doctor", "push", "record", "supplementary", "trying")),
 )
 """Modules of those rooms that need a network."""
 

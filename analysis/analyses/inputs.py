@@ -63,7 +63,12 @@ class Inputs:
         Raises:
             UsageError: as of `load_networks`, or labels that cannot be known.
         """
-        networks, images = self.load_networks(), self.load_data()
+        return self.brought_together(self.load_networks(), self.load_data())
+
+    def brought_together(
+        self, networks: dict[str, nn.Module], images: ImageData
+    ) -> tuple[dict[str, nn.Module], ImageData]:
+        """What `load` gives, of networks and images as they were loaded."""
         described = adapted(images)
         for label, network in networks.items():
             write_card(network, preprocessing=preprocessing_for(network, described, self.stated(), label))

@@ -150,7 +150,10 @@ def _has_outputs_for(label: str, data, labels: np.ndarray | None, outputs: int, 
     classes = int(labels.max()) + 1
     if classes > outputs:
         if needed:
-            raise UsageError(f"`{label}` has {outputs} outputs, but the data has labels up to {classes - 1}")
+            raise UsageError(
+                f"`{label}` has {outputs} outputs, but the data has labels up to {classes - 1}: expected images of the "
+                f"classes that it was trained on, or weights trained on these"
+            )
         text = "%s has %d outputs, and the data labels up to %d: what it gets right is not told, what its units do is"
         log.warning(text, label, outputs, classes - 1)
         return False

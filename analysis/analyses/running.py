@@ -153,6 +153,34 @@ def asked(
     return {label: replace(each, apart_from=each.apart_from | shown) for label, each in requests.items()}
 
 
+def asked_together(
+    parts: Sequence[tuple[Analysis, Sequence[str]]],
+    networks: "Mapping[str, nn.Module]",
+    images,
+    options: "SweepOptions",
+) -> "dict[str, Request]":
+    """What one pass keeps for several analyses: of networks that no analysis is of, what they get right.
+
+    Args:
+        parts: analyses, each with the labels of the networks that it is of.
+    """
+    from .requests import Request
+
+    requests = {label: Request(network) for label, network in networks.items()}
+    for part, labels in parts:
+        wanted = asked(part, {label: networks[label] for label in labels}, images, options)
+        requests |= {label: requests[label].with_(each) for label, each in wanted.items()}
+    return requests
+
+
+def write_together(run: Run, parts: Sequence[tuple[Analysis, Sequence[str]]], recording: Recording, images) -> None:
+    """Write what each of several analyses makes of its networks in a recording."""
+    for part, labels in parts:
+        mine = recording.only(labels)
+        results = write(run, part, mine)
+        write_results(run, part.pictures(results, images, mine))
+
+
 def recording_hash(folder: Path) -> str:
     """What a result depends on that is computed from a recording, or from a run that kept one."""
     path = open_recording(folder).path("recording.json")

@@ -15,12 +15,15 @@ from .group import is_chosen
 log = logging.getLogger(__name__)
 
 
-def execute(command: str, request, out: Path, resume: bool, whole=lambda run: True, page: bool = False) -> None:
+def execute(command: str, request, out: Path, resume: bool, whole=lambda run: True, page: bool = False):
     """Open the run, do what is requested unless it is finished and whole, and say what came of it.
 
     Args:
         whole: says of a finished run whether nothing is missing.
         page: whether the run's report is written.
+
+    Returns:
+        The finished run; None where this process has none.
     """
     from ..analyses.run_folder import Recorded
     from ..commands.report import report_beside
@@ -30,7 +33,7 @@ def execute(command: str, request, out: Path, resume: bool, whole=lambda run: Tr
 
     if is_chosen("dry_run"):
         rehearse(lambda folder: _run_in(folder, command, request))
-        return
+        return None
     if resume and is_first() and not (out / "run.json").exists():
         log.info("nothing to resume in %s: a new run", out)
     with open_run(out, command, request.arguments(), resume) as run:
@@ -41,21 +44,22 @@ def execute(command: str, request, out: Path, resume: bool, whole=lambda run: Tr
             except Recorded:
                 if is_first():
                     _say_shard(out, run.record["arguments"]["shard"])
-                return
+                return None
             except (UsageError, RunError):
                 run.discard_if_empty()
                 raise
             run.finish()
     if not is_first():
-        return
+        return None
     if page:
         report_beside(run.folder)
     if is_chosen("json"):
         click.echo(json.dumps(_outcome(run), indent=2))
-        return
+        return run
     if finished:
         click.echo(f"{plain(out)} is finished already; for a fresh run, choose another folder or delete it.")
     _say(_outcome(run))
+    return run
 
 
 def _run_in(folder: Path, command: str, request) -> None:
@@ -111,7 +115,7 @@ def _outcome(run) -> dict:
         "figures": [str(path) for path in sorted(run.path("figures").glob("*.png"))],
         "tables": [path.name for path in sorted(run.folder.glob("*.csv"))],
         "report": str(run.path(REPORT)) if run.path(REPORT).exists() else None,
-    }
+    } | {name: run.record[name] for name in ("worked_out", "expected", "commands") if name in run.record}
 
 
 def _claims(run) -> dict[str, list[dict]]:
@@ -125,6 +129,10 @@ def _claims(run) -> dict[str, list[dict]]:
 
 
 def _say(outcome: dict) -> None:
+    if "worked_out" in outcome:
+        click.echo("\nWhat was worked out:")
+    for line in outcome.get("worked_out", ()):
+        click.echo(f"  {plain(line)}")
     if outcome["networks"]:
         click.echo("\nTop-1 accuracy on the images measured:")
     for network, each in outcome["networks"].items():
@@ -142,6 +150,10 @@ def _say(outcome: dict) -> None:
         click.echo(f"\nTables: {plain(', '.join(outcome['tables']))} in {plain(outcome['run'])}")
     if outcome["report"]:
         click.echo(f"\nReport: {plain(outcome['report'])}")
+    if "commands" in outcome:
+        click.echo("\nThe same, one by one:")
+    for command in outcome.get("commands", ()):
+        click.echo(f"  {plain(command)}")
 
 
 def say_recording(recording, out: Path) -> None:

@@ -1,6 +1,8 @@
 """What looks things up: the catalogue, layers, indices, diagrams."""
 
 import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,12 +11,18 @@ from . import options as shared
 from .execution import execute
 from .program import LOOK_UP, main
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDTH = 100
+"""Columns that a list takes at most."""
+
 
 @main.command("networks", section=LOOK_UP, example="gelens networks --json")
 @shared.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_networks(as_json):
     """The catalogue: parameters, multiply-accumulates, what the paper reports, and weights that come with gelens."""
-    from ..networks.catalogue import catalogue_table
+    from ..networks.catalogue import catalogue_table, default_settings
     from ..networks.shipped import everything, shipped_table
 
     table, shipped = catalogue_table(), shipped_table()
@@ -22,22 +30,29 @@ def list_networks(as_json):
         of_row = lambda row: [str(each.reference) for each in everything() if each.listed_as(row)]
         click.echo(table.assign(shipped=table["name"].map(of_row)).to_json(orient="records", indent=2))
         return
-    short = {
-        "published_gmacs": "paper",
-        "published_top1_error": "top-1 error %",
-        "published_top5_error": "top-5 error %",
-    }
+    short = {"published_gmacs": "paper", "published_top1_error": "top-1 %", "published_top5_error": "top-5 %"}
     formats = {"parameters": "{:,}".format, "gmacs": "{:.3f}".format}
-    click.echo(table.rename(columns=short).to_string(index=False, na_rep="", formatters=formats))
-    click.echo("paper: the paper's count of gmacs; the errors are its own on ImageNet. Those of plain")
+    click.echo(_listed(table.drop(columns="settings").rename(columns=short), formats))
+    click.echo("paper: the paper's count of gmacs; top-1 and top-5 its own errors on ImageNet. Those of plain")
     click.echo("ResNet-50 and θ⁻ are its supplementary table's; the others, and gmacs, are recalled, not read again.")
-    click.echo("Settings follow the name as :key=value,…")
+    click.echo("\nSettings follow the name as :key=value,… These are the defaults:")
+    for names, settings in default_settings().items():
+        click.echo(f"  {names}: {','.join(f'{key}={value}' for key, value in settings)}")
     click.echo("\nWeights that come with gelens; @cifar10/* is the group of all seeds there:")
-    click.echo(shipped.drop(columns=["note", "licence"]).to_string(index=False))
+    columns = ["reference", "top1_accuracy", "recipe", "epochs", "hash"]
+    click.echo(_listed(shipped[columns].rename(columns={"top1_accuracy": "top-1 %"}), {}))
     for note in filter(None, shipped["note"].unique()):
-        click.echo(f"Data: {note}.")
+        click.echo(click.wrap_text(f"Data: {note}.", WIDTH))
     for licence in shipped["licence"].unique():
-        click.echo(f"Licence: {licence}.")
+        click.echo(click.wrap_text(f"Licence: {licence}.", WIDTH))
+
+
+def _listed(table: "pd.DataFrame", formats: dict[str, Callable]) -> str:
+    """A table as text, its first column from the left on."""
+    name, width = table.columns[0], table.iloc[:, 0].str.len().max()
+    first = name.ljust(width)
+    written = table.rename(columns={name: first})
+    return written.to_string(index=False, na_rep="", formatters={first: lambda each: each.ljust(width), **formats})
 
 
 @main.command(section=LOOK_UP, example="gelens layers timm/resnet50")

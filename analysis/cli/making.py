@@ -101,11 +101,66 @@ def cache(data, out, network, seed, workers, resume, **options):
     click.echo(plain(f"{len(images)} images of {images}{left_out}; as data: cache:{out}"))
 
 
+@main.command(section=PREPARE, example="gelens push thin_resnet50_se@cifar10 pushed/thin_resnet50_se --licence mit")
+@click.argument("network", type=shared.NETWORK)
+@click.argument("repository", metavar="REPO")
+@shared.option("--licence", metavar="NAME", help="Of the weights, by the hub's name, such as mit; none by default.")
+@shared.option("--upload", is_flag=True, help="Upload to the Hugging Face hub, where REPO is OWNER/NAME.")
+def push(network, repository, licence, upload):
+    """A folder in the hub's layout: model.safetensors, config.json and a model card; uploaded only by --upload.
+
+    REPO is the folder, or with --upload OWNER/NAME on the hub. NETWORK@REPO loads the folder again; timm's networks are
+    also loaded by timm, and by timm/hf-hub:REPO.
+    """
+    from ..commands.push import Push
+
+    click.echo(plain(Push(network, repository, licence, upload).push()))
+
+
 def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> None:
     from ..commands.supplementary import Supplementary
     from ..tables.selectivity import Statistics
 
     execute(command, Supplementary(inputs, measuring, recipe, Statistics(seed)), out, resume, page=True)
+
+
+@main.command("try", section=ALL, example="gelens try my.py:build@my.pth --data folder:photos --expect 93.4")
+@click.argument("network", type=shared.NETWORK)
+@shared.option(
+    "--expect",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="The top-1 accuracy that it is said to have: exit code 1 where these images tell otherwise.",
+)
+@shared.inputs
+@shared.untrained
+@shared.where
+@shared.anatomy
+@shared.rectify
+@shared.seed
+@shared.running
+@shared.keep
+@shared.processes
+@shared.out
+@shared.as_json
+@shared.dry_run
+def try_(network, expect, stage, blocks, rectify, seed, keep, out, resume, **options):
+    """A network of your own: accuracy, figures 2 and 3 and the report, and the commands that do the same.
+
+    Stage, preprocessing, layout and key of the checkpoint, and gates are worked out. What cannot be is refused, or said
+    to be assumed, with the option that states it.
+    """
+    from ..commands.trying import Try
+    from ..errors import UsageError
+
+    context = click.get_current_context()
+    if context.get_parameter_source("data") is ParameterSource.DEFAULT:
+        raise UsageError("no images are named: --data folder:DIR takes a folder of images for each class")
+    inputs, measuring = shared.take_inputs([network], options, seed), shared.take_measuring(options, keep)
+    request = Try(inputs, measuring, stage, blocks, rectify, expect, seed)
+    run = execute("try", request, out, resume, page=True)
+    if run is not None and not run.record.get("expected", {"met": True})["met"]:
+        context.exit(1)
 
 
 @main.command(section=ALL, example="gelens supplementary --data cifar10")

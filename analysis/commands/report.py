@@ -1,10 +1,14 @@
 """`gelens report RUN…`: finished runs as one HTML page, from their folders alone."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import UsageError, need
 from ..report import REPORT, write_report
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,13 @@ class Report:
         return write_report(self.runs, self.out)
 
 
-def report_beside(run: Path) -> Path:
-    """The page in a finished run's folder, written unless it is there."""
-    page = Path(run) / REPORT
-    return page if page.exists() else Report([run]).write()
+def report_beside(run: Path) -> None:
+    """Write the page into a finished run's folder unless it is there; a warning where it cannot be made here."""
+    if (Path(run) / REPORT).exists():
+        return
+    try:
+        need("bokeh", "report")
+    except UsageError as error:
+        log.warning("no report is written: %s; then `gelens report %s`", error, run)
+        return
+    Report([run]).write()

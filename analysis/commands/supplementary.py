@@ -11,9 +11,7 @@ from ..analyses.analysis import Analysis
 from ..analyses.inputs import Inputs
 from ..analyses.measuring import Measuring
 from ..analyses.pruning import Pruning
-from ..analyses.requests import Request
-from ..analyses.run_folder import write, write_results
-from ..analyses.running import asked
+from ..analyses.running import asked_together, write_together
 from ..analyses.selectivity import Selectivity
 from ..errors import UsageError
 from ..networks import catalogue, shipped
@@ -81,24 +79,17 @@ class Supplementary:
         index = Selectivity(
             seed=drawn.seed, permutations=drawn.permutations, replicates=drawn.replicates, reference=roles.plain
         )
-        parts: list[tuple[Analysis, Sequence[str]]] = [
+        wanted: list[tuple[Analysis, Sequence[str]]] = [
             (index, roles.selectivity),
             (Pruning(seed=drawn.seed), roles.pruning),
         ]
-        requests = {label: Request(network) for label, network in labelled.items()}
-        for part, labels in parts:
-            if labels:
-                wanted = asked(part, {label: labelled[label] for label in labels}, images, self.measuring.options)
-                requests |= {label: requests[label].with_(each) for label, each in wanted.items()}
+        parts = [(part, labels) for part, labels in wanted if labels]
+        requests = asked_together(parts, labelled, images, self.measuring.options)
         recording = self.measuring.measure(run, requests, images, drawn.seed)
         run.save(roles=roles.as_dict())
         if trainings:
             run.write_table("training.csv", pd.concat(trainings.values(), ignore_index=True))
-        for part, labels in parts:
-            if labels:
-                mine = recording.only(labels)
-                results = write(run, part, mine)
-                write_results(run, part.pictures(results, images, mine))
+        write_together(run, parts, recording, images)
         write_operators(run)
         run.find(_left_out(roles, trainings))
         return self.measuring.finish(run)

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 
-from ..errors import RunError, UsageError, unknown
+from ..errors import RunError, UsageError, need, unknown
 from ..networks.references import split_label
 from . import folders, imagenet, parquet, tars
 from .adapting import adapted
@@ -129,6 +129,7 @@ def _digit_images() -> tuple[list[Image.Image], np.ndarray]:
 
 def _digits(location: str, named: str, split: str) -> ImageData:
     """scikit-learn's scans of handwritten digits, 8×8 enlarged to 32×32 bilinearly; a fixed stratified 70/30 split."""
+    need("sklearn", "digits")
     from sklearn.model_selection import train_test_split
 
     if location:

@@ -41,16 +41,22 @@ def preprocessing_for(network: nn.Module, data, options: Stated | None = None, n
     said = (options or Stated()).over(card.preprocessing)
     shown = said.completed(_assumed(images))
     check_shown(shown, name)
-    if not images.normalised and (missing := _assumed_words(said, images, shown)):
+    if missing := _assumed_words(said, images, shown):
         _warn_once(
             network,
             ("assumed", shown),
-            f"{name} does not say {missing}; --image-size, --mean and --std say it, in Python network.preprocessing = "
-            f"gelens.networks.Preprocessing({shown.size}, mean=(…), std=(…))",
+            f"{name} does not say {missing} (--image-size, --mean, --std or network.preprocessing)",
         )
     if larger := enlargement(images, shown):
         _warn_once(network, ("enlarged", shown.geometry), f"{name} is shown {larger}: right if it was trained so")
     return shown
+
+
+def assumed_words(network: nn.Module, data, options: Stated) -> str:
+    """What `preprocessing_for` would assume that a person should know of, in words; empty where it is nothing."""
+    images = adapted(data)
+    said = options.over(card_of(network).preprocessing)
+    return _assumed_words(said, images, said.completed(_assumed(images)))
 
 
 def check_shown(shown: Preprocessing, name: str) -> None:
@@ -90,6 +96,8 @@ def _assumed(images: Images) -> Preprocessing:
 
 def _assumed_words(said: Stated, images: Images, shown: Preprocessing) -> str:
     """What a person should know was assumed, in words; empty where it is nothing."""
+    if images.normalised:
+        return ""
     if said.size is None and not images.geometry and shown.size != images.shared_side:
         where = f"the size of its images: taken to be {shown.size} px"
         return where if said.mean and said.std else f"{where}, with ImageNet's mean and std"

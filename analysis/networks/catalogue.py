@@ -139,6 +139,22 @@ def settings_of(name: str) -> dict[str, Any]:
     return settings | of_gate
 
 
+def default_settings() -> dict[str, list[tuple[str, object]]]:
+    """The defaults of settings: by families, then of gates, in words: `resnet50, resnet101`, `…_se`.
+
+    >>> default_settings()["…_se"]
+    [('bias', 'true')]
+    """
+    families: dict[tuple, list[str]] = {}
+    for name, family in FAMILIES.items():
+        families.setdefault((("classes", family.classes), ("size", family.size), *family.settings), []).append(name)
+    found: dict[str, list[tuple[str, object]]] = {", ".join(names): list(own) for own, names in families.items()}
+    for gate, settings in GATES.items():
+        if gate:
+            found[f"…_{gate}"] = [(key, str(value).lower()) for key, value in settings.items()]
+    return found
+
+
 _PARSERS: dict[str, Callable[[str, str], object]] = {
     "classes": partial(_whole, MOST_CLASSES),
     "size": partial(_whole, LARGEST_SIZE),

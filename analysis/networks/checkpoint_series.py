@@ -10,6 +10,9 @@ log = logging.getLogger(__name__)
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pkl", ".bin", ".tar", ".npz", ".ckpt")
 
+HUB_WEIGHTS = "model.safetensors"
+"""The weights in a folder of the Hugging Face hub's layout."""
+
 
 def epoch_of(name: str) -> float | None:
     """The epoch in a checkpoint's name: the number after "epoch" or "ep", else a number that ends it, else None.
@@ -42,11 +45,15 @@ def stem_of(name: str) -> str:
 def file_and_part(weights: str) -> tuple[str, str | None]:
     """A weights' file, and the part of it that FILE#PART names; a file may itself be called so.
 
+    The file of a folder in the hub's layout is its `HUB_WEIGHTS`.
+
     >>> file_and_part("w.pth#ema"), file_and_part("w.pth")
     (('w.pth', 'ema'), ('w.pth', None))
     """
     file, _, part = weights.rpartition("#")
-    return (file, part) if file and part and not Path(weights).exists() else (weights, None)
+    found = (file, part) if file and part and not Path(weights).exists() else (weights, None)
+    inside = Path(found[0]) / HUB_WEIGHTS
+    return (str(inside), found[1]) if inside.is_file() else found
 
 
 def checkpoint_files(folder: Path | str) -> dict[float, Path]:

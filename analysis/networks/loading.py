@@ -22,7 +22,6 @@ from .preprocessing import (
     Preprocessing,
     from_timm,
     from_torchvision,
-    preprocessing_of,
 )
 from .references import Reference, parse
 from .weights import is_what_was_written
@@ -131,8 +130,8 @@ def _with_weights(
         found["preprocessing"] = checkpoint.preprocessing
     elif not foreign or ".py:" not in reference.name:
         notes.append(
-            f"the file does not tell its preprocessing: taken to be {known['preprocessing']}; --image-size, "
-            f"--crop-pct, --interpolation, --mean and --std say otherwise"
+            f"the file does not tell its preprocessing: taken to be {known['preprocessing']} "
+            f"(--image-size, --mean, --std)"
         )
     log.info("%s: names of %s", reference, layout)
     for note in notes:
@@ -267,9 +266,11 @@ def _factory_network(reference: Reference) -> tuple[nn.Module, Known]:
 
 
 def save_weights(network: nn.Module, path: Path, **metadata: str) -> None:
-    """Write a network's state as safetensors; its reference, preprocessing and classes are in the metadata."""
+    """Write a network's state as safetensors; its reference, preprocessing and classes are in the metadata if known."""
     card = card_of(network)
-    told = {"reference": card.reference, "preprocessing": json.dumps(preprocessing_of(network).as_dict())}
+    told = {"reference": card.reference}
+    if shown := card.preprocessing.whole():
+        told["preprocessing"] = json.dumps(shown.as_dict())
     if card.class_names:
         told["classes"] = json.dumps(card.class_names)
     metadata = told | metadata

@@ -132,6 +132,11 @@ class Stated:
     def known(self) -> dict:
         return {name: value for name, value in vars(self).items() if value is not None}
 
+    def whole(self) -> Preprocessing | None:
+        """The preprocessing where all of it was said; None where a part would be a guess."""
+        known = self.known()
+        return Preprocessing(**known) if known.keys() >= {"size", "crop_pct", "interpolation", "mean", "std"} else None
+
     def over(self, other: "Stated") -> "Stated":
         """These values, and the other's where these say nothing.
 

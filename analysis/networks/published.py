@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
-from ..errors import RunError, unknown
+from ..errors import RunError, UsageError, unknown
 from . import shipped
 from .checkpoint_series import SUFFIXES, file_and_part
 from .checkpoints import Checkpoint, recognise
@@ -67,9 +67,11 @@ def fetch(reference: Reference) -> Checkpoint:
     known = choices(reference)
     if reference.weights not in known:
         ours = [each.weights for each in shipped.everything() if each.fits(reference)]
-        raise unknown(
-            f"weights file or published weights of {reference.name} called", reference.weights, [*ours, *known]
-        )
+        kind = f"weights file or published weights of {reference.name} called"
+        if not (ours or known):
+            names = dict.fromkeys(each.reference.name for each in shipped.everything())
+            raise UsageError(f"no {kind} `{reference.weights}`; weights of {', '.join(names)} come with gelens")
+        raise unknown(kind, reference.weights, [*ours, *known])
     library, full = known[reference.weights]
     return (_from_timm if library == "timm" else _from_torchvision)(reference, full)
 
@@ -96,18 +98,20 @@ def _from_timm(reference: Reference, full: str) -> Checkpoint:
 
 
 def from_hub(reference: Reference) -> nn.Module:
-    """A network of the hub, `timm/hf-hub:REPO[@REVISION]`, with its weights, as timm loads it.
+    """A network of the hub, `timm/hf-hub:REPO[@REVISION]`, or of a folder in its layout, as timm loads it.
 
     Raises:
         RunError: it cannot be fetched, or is not of timm.
     """
     import timm
 
-    address = f"https://huggingface.co/{reference.name.partition(':')[2]}"
+    place = reference.name.partition(":")[2]
+    local = Path(place).is_dir()
+    address = place if local else f"https://huggingface.co/{place}"
     log.info("fetching %s", address)
     try:
         with _hub_once():
-            return timm.create_model(reference.name.removeprefix("timm/"), pretrained=True)
+            return timm.create_model(f"{'local-dir' if local else 'hf-hub'}:{place}", pretrained=True)
     except Exception as error:  # whatever the hub, its files and timm raise
         raise RunError(
             f"cannot fetch `{reference}` ({_first_line(error)}): {address} should have config.json and "

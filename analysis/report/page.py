@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from bokeh.resources import Resources
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.colors import to_hex
 
-from ..errors import UsageError, plain
+from ..errors import UsageError, need, plain
 from ..figures.fig2_units import most_selective
 from ..figures.style import colors_of
 from ..files import atomic_path
@@ -21,7 +20,6 @@ from .pictures import Picture, pictures_of
 from .sources import Source, open_sources
 from .summary import facts_of, findings_of, networks_of, settings_of
 from .units import MOST_UNITS, curves_of, titles_of, units_of
-from .views import views_of
 
 REPORT = "report.html"
 """The page's file in a run's folder."""
@@ -44,7 +42,7 @@ def write_report(folders: Sequence[Path | str], out: Path | str | None = None) -
         the file.
 
     Raises:
-        UsageError: a folder holds no finished run; or the file is a folder.
+        UsageError: a folder holds no finished run; or the file is a folder; or Bokeh is not installed.
         RunError: it cannot be written.
     """
     target = Path(folders[0]) / REPORT if out is None else Path(out)
@@ -58,6 +56,9 @@ def write_report(folders: Sequence[Path | str], out: Path | str | None = None) -
 
 def page_of(sources: Sequence[Source]) -> str:
     """The page as text."""
+    need("bokeh", "report")
+    from .views import views_of
+
     units, curves = units_of(sources), curves_of(sources)
     measured = len(units)
     if measured > MOST_UNITS:
@@ -95,6 +96,8 @@ def _plain(value: object) -> object:
 
 def _bokeh() -> list[str]:
     """Bokeh's scripts, from its package."""
+    from bokeh.resources import Resources
+
     return list(Resources(mode="inline", components=["bokeh", "bokeh-widgets", "bokeh-tables"]).js_raw[:3])
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from accelerate.utils import set_seed
 from torch import nn
 
 from .. import processes
@@ -18,7 +17,7 @@ from ..data.contents import changed_content, sampled_contents
 from ..data.loading import reading_errors_told
 from ..devices import check_precision, device_kind, fast_precision, is_accelerator, resolve_device
 from ..differences import difference, image_differences
-from ..errors import RunError, UsageError, unknown
+from ..errors import RunError, UsageError, need, unknown
 from ..files import atomic_path
 from ..interruption import termination_raised
 from ..networks import load_network, save_weights
@@ -28,7 +27,6 @@ from ..networks.references import parse
 from ..networks.weights import code_hash, network_card, weights_hash
 from ..results.following import open_run
 from ..results.run import Run, read_table
-from .loop import SCALED, KeptEpochs, Loop
 from .recipes import RECIPES, Recipe, check_recipe, recipe_of
 from .regularizer import Pressure
 
@@ -96,6 +94,11 @@ def train(
         RunError: images that cannot be read, a checkpoint that is damaged, or a loss that is no number any more.
         Terminated: SIGTERM came; the last epoch's state is kept.
     """
+    need("accelerate", "train")
+    from accelerate.utils import set_seed
+
+    from .loop import SCALED, KeptEpochs, Loop
+
     if processes.launched():
         processes.join()
     parsed = parse(reference)

@@ -116,6 +116,17 @@ def test_the_doctor_looks_at_everything():
     assert {"torch", "timm"} <= {each["name"] for each in found}
 
 
+def test_the_list_of_networks_has_every_setting_in_100_columns():
+    from gelens.networks.catalogue import NAMES
+
+    code, output = run("networks")
+    assert code == 0 and max(map(len, output.splitlines())) <= 100
+    assert all(re.search(rf"^{name} +[\d,]+ ", output, re.M) for name in NAMES)
+    assert "resnet50, resnet101: classes=1000,size=224,stride_in=3x3" in output
+    assert "…_ge_theta_minus: extent=global,port=none,pool=avg,count_padding=false" in output
+    assert re.search(r"^thin_resnet50_se@cifar10 +86.06 +cifar +24 76aa01d36156a0ee$", output, re.M)
+
+
 def test_sizes_of_the_catalogue_are_as_counted():
     """The table of sizes is a file: `python -m gelens.networks.counting` counts anew."""
     from gelens.networks import count_gmacs, count_parameters, load_network
