@@ -97,7 +97,8 @@ def pruning(
         for label, look in stars.items():
             mine = here[(here["network"] == label) & (here["order"] == "none")]
             ax.plot(mine["ratio"], mine["top1"], color="black", ls="", clip_on=False, zorder=4, **look)
-        accuracy_range(ax, here["top1"])
+        each = pd.concat([here, *(rows for label in curved for rows in each_training(trainings, label, block))])
+        accuracy_range(ax, each["top1"])
     curves.ratio_axis(grid.axes[0, 0])
     return Drawn(grid.figure, grid.axes)
 

@@ -49,7 +49,7 @@ def gates_by_depth(
     rows = [row for row, columns in ROWS.items() if any(column in there for column in columns)]
     handles = [kind.key for kind in there.values()]
     labels: dict[str, Any] = {"times": rows, "ylabel": "Mean over channels", "sharey": "row"}
-    grid = facets(blocks, "network", 2.0, 1.6, handles, note, width, 2.6, **labels)
+    grid = facets(blocks, "network", 2.0, 2.0, handles, note, width, 2.6, **labels)
     for number, row in enumerate(rows):
         for ax, network in grid.panels(number):
             ax.axhline(0, color="0.4", linewidth=0.8)

@@ -14,12 +14,16 @@ from ..statistics.lesions import DAMAGES
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun, each_network
-from .style import Look, need, styled, wrapped
+from .style import WIDTH, Look, in_rows, need, styled
 
 NEEDS = ("lesions_agreement.csv",)
 BRIEF = {name: brief_of(name) for name in (*DAMAGES, "active_fraction", "mu_max")}
 BRIEF["csi_corrected"] = "csi, corrected"
 """What damages and indices are called; other indices by their names."""
+LEAST = 1.7
+"""Inches of a block's panel."""
+BAR = 0.5
+"""Inches of the colour bar above the panels."""
 CORRELATION = plt.get_cmap("RdBu_r").with_extremes(bad="0.85")
 
 
@@ -43,8 +47,9 @@ def lesion_agreement(agreement: pd.DataFrame, note: str = "", width: float | Non
     dashes = "–: no correlation, as the index is the same for all units." if blank else ""
     note = f"{pretty(agreement['network'].iloc[0])}. {dashes} {note}"
     labels: dict[str, Any] = {"xlabel": "Damage to", "ylabel": "Index"}
-    height = 0.19 * len(indices) + 0.35 + 0.25
-    grid = facets(agreement, "block", 1.7, height, note=note, width=width, sharex=True, **labels)
+    rows = in_rows(agreement["block"].nunique(), width or WIDTH, LEAST)[0]
+    height = 0.19 * len(indices) + 0.35 + 0.25 + BAR / rows
+    grid = facets(agreement, "block", LEAST, height, note=note, width=width, sharex=True, **labels)
     picture = ScalarMappable(Normalize(-1, 1), CORRELATION)
     for ax, _, mine in grid:
         cells = mine.set_index(["index", "damage"])
@@ -59,9 +64,10 @@ def lesion_agreement(agreement: pd.DataFrame, note: str = "", width: float | Non
         ax.tick_params(axis="x", rotation=90)
         ax.set_yticks(range(len(indices)), [BRIEF.get(each, each) for each in indices], fontsize=6)
         ax.grid(False)
-    bar = grid.figure.colorbar(picture, ax=grid.axes, fraction=0.03, aspect=30, pad=0.01, ticks=[-1, -0.5, 0, 0.5, 1])
+    place: dict[str, Any] = {"location": "top", "shrink": 0.5, "aspect": 20, "ticks": [-1, -0.5, 0, 0.5, 1]}
+    bar = grid.figure.colorbar(picture, ax=grid.axes, **place)
     bar.ax.tick_params(labelsize=6)
-    bar.set_label(wrapped("Spearman's rank correlation over units", 7, grid.figure.get_figheight() - 1.2), fontsize=7)
+    bar.set_label("Spearman's rank correlation over units", fontsize=7)
     return Drawn(grid.figure, grid.axes)
 
 
