@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,7 +60,7 @@ def facets(
     each: float | None = None,
     titles: Mapping[str, str] | None = None,
     lines: int | None = None,
-    times: int = 1,
+    times: Sequence[str] = ("",),
     **options,
 ) -> Facets:
     """A panel for each name that a column of a table has, titled; what the width has no room for is in further rows.
@@ -75,7 +76,7 @@ def facets(
         each: inches that a panel has where no width is asked for; both columns are filled by default.
         titles: by name, where not all names have a panel or a title is another than the name as in papers.
         lines: that a title may take.
-        times: that all the panels come, below one another.
+        times: names under which all the panels come, below one another; each is written beside its rows.
         options: of `panels`; the vertical axis is shared.
     """
     as_in_papers, most = TITLES.get(by, (str, 3))
@@ -85,10 +86,19 @@ def facets(
     width = width or (WIDTH if each is None else width_for(len(titles), each))
     rows, columns = in_rows(len(titles), width, least)
     room = panel_width(width, columns)
-    figure, axes = panels(rows * times, columns, width, height, handles, note, **{"sharey": True} | options)
+    figure, axes = panels(rows * len(times), columns, width, height, handles, note, **{"sharey": True} | options)
     grid = Facets(figure, axes, room, list(titles), table, by, rows)
-    for time in range(times):
+    for time, name_of_rows in enumerate(times):
         hide_rest(axes[time * rows : (time + 1) * rows], len(titles))
+        _name_rows(axes[time * rows, -1], name_of_rows, rows * height)
         for ax, name in grid.panels(time) if time == 0 or rows > 1 else ():
             ax.set_title(wrapped(titles[name], NAME_SIZE, room, lines))
     return grid
+
+
+def _name_rows(ax: Axes, name: str, inches: float) -> None:
+    """Write at the right edge of its last panel what a row is of."""
+    look: dict[str, Any] = {"rotation": 270, "ha": "left", "va": "center", "fontsize": NAME_SIZE, "linespacing": 1.0}
+    text = wrapped(name, NAME_SIZE, inches - 0.1, 3)
+    if text:
+        ax.annotate(text, (1, 0.5), (4, 0), xycoords="axes fraction", textcoords="offset points", **look)

@@ -7,7 +7,7 @@ from ..results.tables import title_of
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
-from .style import THIN, Look, colors_of, epoch_axis, keys, marker_of, need, styled
+from .style import THIN, Look, colors_of, epoch_axis, keys, markers_of, need, styled
 
 NEEDS = ("training.csv",)
 SPLITS = {"train": "Training set", "val": "Validation set"}
@@ -26,16 +26,19 @@ def optimisation(training: pd.DataFrame, note: str = "", width: float | None = N
     training = need(training, "training")
     if "group" not in training:
         training = training.assign(group=training["network"])
-    colors = colors_of(training["group"].unique())
+    labels = training["group"].unique()
+    colors, markers = colors_of(labels), markers_of(labels)
     ylabel = title_of("top1_error")
-    grid = facets(training, "split", 1.3, 2.1, keys(colors), note, width, titles=SPLITS, ylabel=ylabel)
+    handles = keys(colors, marker=markers)
+    grid = facets(training, "split", 1.3, 2.1, handles, note, width, titles=SPLITS, ylabel=ylabel)
     for ax, _, mine in grid:
         for label, several in mine.groupby("group", sort=False):
             each = [curve for _, curve in several.groupby("network", sort=False)]
             for curve in each if len(each) > 1 else []:
                 ax.plot(curve["epoch"], curve["top1_error"], color=colors[label], **THIN)
             mean = several.groupby("epoch")["top1_error"].mean()
-            ax.plot(mean.index, mean, color=colors[label], marker=marker_of(len(mean)), markersize=3)
+            every = max(len(mean) // 12, 1)
+            ax.plot(mean.index, mean, color=colors[label], marker=markers[label], markersize=3, markevery=every)
         epoch_axis(ax, training["epoch"])
     grid.axes[0, 0].set_ylim(0, 100)
     return Drawn(grid.figure, grid.axes)

@@ -3,12 +3,15 @@
 from typing import Any
 
 import pandas as pd
+from matplotlib.axis import Axis
+from matplotlib.ticker import MaxNLocator
 
+from ..names import pretty
 from ..results.tables import title_of
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
-from .style import Look, colors_of, in_rows, key, keys, named, need, panel_width, styled, unit_ticks, width_for
+from .style import Look, colors_of, key, named, need, styled, width_for
 
 NEEDS = {"selectivity.csv": ("csi_null",)}
 
@@ -17,7 +20,8 @@ NEEDS = {"selectivity.csv": ("csi_null",)}
 def selectivity_against_null(selectivity: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """The index of every unit against its null: a unit on the line is no more selective than under permuted labels.
 
-    A row for each network, in its colour; more blocks than the width has room for go on in further rows.
+    A row for each network, in its colour; more blocks than the width has room for go on in further rows. Both axes
+    begin at 0 and go as far as the units do.
 
     Args:
         selectivity: rows of `selectivity.csv`.
@@ -29,22 +33,26 @@ def selectivity_against_null(selectivity: pd.DataFrame, note: str = "", width: f
     need(known, "selectivity against null")
     blocks, colors = table["block"].unique(), colors_of(table["network"].unique())
     width = width or width_for(len(blocks), 1.06)
-    handles = [*keys(colors, marker="o", linestyle=""), key("index = null", color="0.4", linewidth=0.8)]
+    handles = [key("a unit", color="0.4", marker=".", linestyle=""), key("index = null", color="0.3", linewidth=0.8)]
     null = f"{title_of('csi_null')}: mean index under permuted labels"
     labels: dict[str, Any] = {"xlabel": null, "ylabel": title_of("csi"), "sharex": True}
-    height = min(panel_width(width, in_rows(len(blocks), width, 0.85)[1]), 2.2) + 0.2
-    grid = facets(table, "block", 0.85, height, handles, note, width, times=len(colors), **labels)
+    rows = [pretty(label) for label in colors]
+    grid = facets(table, "block", 0.85, 1.2, handles, note, width, times=rows, **labels)
     for number, (label, color) in enumerate(colors.items()):
         for ax, block in grid.panels(number):
             units = known[(known["network"] == label) & (known["block"] == block)]
-            ax.plot([0, 1], [0, 1], color="0.4", linewidth=0.8)
+            ax.plot([0, 1], [0, 1], color="0.3", linewidth=0.8)
             ax.plot(units["csi_null"], units["csi"], ".", color=color, markersize=2, alpha=0.5, rasterized=True)
-            ax.set_aspect("equal")
-    reach, ax = 0.5 if known[["csi", "csi_null"]].max(axis=None) < 0.5 else 1, grid.axes[0, 0]
-    ax.set(xlim=(0, reach), ylim=(0, reach))
-    for axis in (ax.xaxis, ax.yaxis):
-        unit_ticks(axis, reach, grid.room)
+    ax = grid.axes[0, 0]
+    ax.set(xlim=(0, _reach(ax.xaxis, known["csi_null"])), ylim=(0, _reach(ax.yaxis, known["csi"])))
     return Drawn(grid.figure, grid.axes)
+
+
+def _reach(axis: Axis, values: pd.Series) -> float:
+    """The end of an axis: a little more than the largest value; few ticks lead to it."""
+    axis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter("{x:g}")
+    return 1.08 * max(float(values.max()), 0.01)
 
 
 def pictures(run: StoredRun, look: Look) -> Pictures:

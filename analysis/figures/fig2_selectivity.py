@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from ..errors import unknown
-from ..names import pretty
+from ..names import family_and_gate, pretty
 from ..results.columns import INDEX_TITLES
 from .drawn import Drawn, Pictures
 from .facets import facets
@@ -18,6 +18,8 @@ from .style import Look, colors_of, need, styled, unit_ticks
 
 NEEDS = ("selectivity.csv",)
 BINS = 40
+ROWS = ("ge_theta_minus", "ge_theta", "ge_theta_plus", "se")
+"""Gates in the order of their rows, θ⁻ above SE as in the paper; other networks follow as they come."""
 
 
 @styled
@@ -31,8 +33,8 @@ def selectivity(
 ) -> Drawn:
     """Figure 2: the distribution of the class selectivity index, block by block; a row for each compared network.
 
-    Each panel overlays the reference with one other network; edges are fixed on [0, 1]; dead units, which have no
-    index, are counted in the panel. More blocks than the width has room for go on in further rows.
+    Each panel overlays the reference (solid) with one other network (dashed); edges are fixed on [0, 1]; dead units,
+    which have no index, are counted in the panel. More blocks than the width has room for go on in further rows.
 
     Args:
         selectivity: rows of `selectivity.csv`, or of one index of `selectivity_indices.csv`.
@@ -48,11 +50,14 @@ def selectivity(
     reference = reference or labels[0]
     if reference not in labels:
         raise unknown("network", reference, labels)
-    others = [label for label in labels if label != reference] or [reference]
-    colors = colors_of(dict.fromkeys([reference, *others]))
+    others = sorted((label for label in labels if label != reference), key=_row) or [reference]
+    colors, lines = colors_of(labels), dict.fromkeys(others, "--") | {reference: "-"}
     highest = float(np.nanmax([table[column].max(), 0.1])) if index == "mi" else 1.0
     edges = np.linspace(0, highest, (bins or BINS) + 1).tolist()
-    handles = [Patch(facecolor=(*color, 0.45), edgecolor=color, label=pretty(label)) for label, color in colors.items()]
+    handles = [
+        Patch(facecolor=(*colors[label], 0.45), edgecolor=colors[label], linestyle=lines[label], label=pretty(label))
+        for label in dict.fromkeys((reference, *others))
+    ]
     if table[column].isna().any():
         which = ", of the first network/of the second" if len(labels) > 1 else ""
         note = f"“dead”: units without activity, which have no index{which}. {note}"
@@ -62,12 +67,14 @@ def selectivity(
         "xlabel": INDEX_TITLES.get(index, index),
         "ylabel": "Share of units",
     }
-    grid = facets(table, "block", 0.85, 1.3, handles, note, width, times=len(others), **shared)
+    rows = [pretty(label) for label in others] if len(others) > 1 else [""]
+    grid = facets(table, "block", 0.85, 1.3, handles, note, width, times=rows, **shared)
     values = {key: rows[column].to_numpy() for key, rows in table.groupby(["network", "block"], sort=False)}
     for number, other in enumerate(others):
         for ax, block in grid.panels(number):
             pair = dict.fromkeys((reference, other))
-            _overlay(ax, {each: values[each, block] for each in pair if (each, block) in values}, colors, edges)
+            units = {each: values[each, block] for each in pair if (each, block) in values}
+            _overlay(ax, units, colors, lines, edges)
     ax = grid.axes[0, 0]
     ax.set_xlim(0, highest)
     unit_ticks(ax.xaxis, highest, grid.room)
@@ -76,14 +83,22 @@ def selectivity(
     return Drawn(grid.figure, grid.axes)
 
 
-def _overlay(ax: Axes, values: Mapping[str, np.ndarray], colors: Mapping, edges: list[float]) -> None:
+def _row(label: str) -> int:
+    gate = family_and_gate(label)[1]
+    return ROWS.index(gate) if gate in ROWS else len(ROWS)
+
+
+def _overlay(
+    ax: Axes, values: Mapping[str, np.ndarray], colors: Mapping, lines: Mapping[str, str], edges: list[float]
+) -> None:
     """Histograms of indices with the units without one counted in the corner."""
     dead = []
     for label, all_units in values.items():
         alive = all_units[~np.isnan(all_units)]
         weights = np.full(len(alive), 1 / len(all_units))
         ax.hist(alive, edges, weights=weights, color=colors[label], alpha=0.45)
-        ax.hist(alive, edges, weights=weights, color=colors[label], histtype="step", linewidth=0.9)
+        outline: dict[str, Any] = {"histtype": "step", "linewidth": 0.9, "linestyle": lines[label]}
+        ax.hist(alive, edges, weights=weights, color=colors[label], **outline)
         dead.append(len(all_units) - len(alive))
     if any(dead):
         text = f"dead {'/'.join(map(str, dead))}"

@@ -1,5 +1,6 @@
 """Figure 3: feature-importance curves, block by block."""
 
+from collections.abc import Mapping
 from itertools import cycle
 from typing import Any
 
@@ -22,6 +23,7 @@ from .style import (
     each_training,
     key,
     keys,
+    markers_of,
     need,
     reach,
     styled,
@@ -29,6 +31,13 @@ from .style import (
 
 NEEDS = ("pruning.csv",)
 BANDS = "Bands: Wilson 95 % intervals."
+APART: tuple[dict[str, Any], ...] = (
+    {"marker": "*", "markersize": 7},
+    {"marker": "s", "markersize": 9, "fillstyle": "none"},
+    {"marker": "D", "markersize": 10, "fillstyle": "none"},
+    {"marker": "o", "markersize": 14, "fillstyle": "none"},
+)
+"""Of networks trained separately: a star, and frames around it, so that all are seen where they lie on one another."""
 
 
 @styled
@@ -42,8 +51,9 @@ def pruning(
     """Figure 3: top-1 accuracy against the ratio of feature maps dropped, a panel for each block.
 
     Each panel has the range that its block has. Solid: most important first; dashed: least important first; black
-    stars: separately trained networks without curves, with the block whole (ratio 0) and with its shortcut alone
-    (ratio 1). Bands are Wilson 95 % intervals; of means over trainings each training is drawn instead, thin.
+    stars, and hollow frames around them: separately trained networks without curves, with the block whole (ratio 0)
+    and with its shortcut alone (ratio 1). Bands are Wilson 95 % intervals; of means over trainings each training is
+    drawn instead, thin.
     A table without any curves, of networks without gates, has stars alone, and the caption says so.
 
     Args:
@@ -57,13 +67,13 @@ def pruning(
     if score is not None or curves.curve_scores(table):
         score = curves.score_of(table, score)
     curved = curves.curved_networks(table, score)
-    colors = colors_of(curved)
+    colors, markers = colors_of(curved), markers_of(curved)
     apart = [label for label in table["network"].unique() if label not in curved]
-    stars = dict(zip(apart, cycle("*PXD"), strict=False))
-    handles = keys(colors) + (curves.order_handles(score) if score is not None and curved else [])
+    stars = dict(zip(apart, cycle(APART), strict=False))
+    handles = keys(colors, marker=markers) + (curves.order_handles(score) if score is not None and curved else [])
     handles += [
-        key(f"{pretty(label)}, trained separately" if curved else pretty(label), color="black", marker=marker, ls="")
-        for label, marker in stars.items()
+        key(f"{pretty(label)}, trained separately" if curved else pretty(label), color="black", ls="", **look)
+        for label, look in stars.items()
     ]
     bands = bars_said(BANDS, curved, trainings)
     ranges = "Each block has its own range of accuracy." if table["block"].nunique() > 1 else ""
@@ -83,19 +93,21 @@ def pruning(
         for label in curved:
             assert score is not None  # else there are no curves
             mine, several = here[here["network"] == label], each_training(trainings, label, block)
-            _curves(ax, mine, score, colors[label], several)
-        for label, marker in stars.items():
+            _curves(ax, mine, score, colors[label], markers[label], several)
+        for label, look in stars.items():
             mine = here[(here["network"] == label) & (here["order"] == "none")]
-            ax.plot(mine["ratio"], mine["top1"], marker, color="black", markersize=7, clip_on=False, zorder=4)
-        accuracy_range(ax, here["top1"])
+            ax.plot(mine["ratio"], mine["top1"], color="black", ls="", clip_on=False, zorder=4, **look)
+        each = pd.concat([here, *(rows for label in curved for rows in each_training(trainings, label, block))])
+        accuracy_range(ax, each["top1"])
     curves.ratio_axis(grid.axes[0, 0])
     return Drawn(grid.figure, grid.axes)
 
 
-def _curves(ax: Axes, rows: pd.DataFrame, score: str, color: tuple, trainings: list[pd.DataFrame]) -> None:
+def _curves(ax: Axes, rows: pd.DataFrame, score: str, color: tuple, marker: str, trainings: list[pd.DataFrame]) -> None:
     for order, line in curves.ORDER_LINES.items():
         points = curves.curve(rows, score, order)
-        ax.plot(points["ratio"], points["top1"], line, color=color, linewidth=1.3, **curves.marker_for(points))
+        look: dict[str, Any] = {"color": color, "linewidth": 1.3} | curves.marker_for(points, marker)
+        ax.plot(points["ratio"], points["top1"], line, **look)
         for each in trainings:
             thin = curves.curve(each, score, order)
             ax.plot(thin["ratio"], thin["top1"], line, color=color, **THIN)
@@ -109,7 +121,7 @@ def _curves(ax: Axes, rows: pd.DataFrame, score: str, color: tuple, trainings: l
             ax.fill_between(points["ratio"], *band, color=color, alpha=0.15, linewidth=0)
 
 
-def _said(curved: list[str], stars: dict[str, str]) -> str:
+def _said(curved: list[str], stars: Mapping[str, object]) -> str:
     """What the stars are, and why there are no curves where there are none."""
     if not stars:
         return ""

@@ -10,15 +10,17 @@ from matplotlib.patches import Polygon, Rectangle
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
-from .style import Look, need, styled
+from .style import Look, in_rows, need, styled, width_for
 
 NEEDS = ("operators.csv",)
+LEAST = 2.2
+"""Inches that a diagram needs: two stand side by side in both columns' width."""
 _COLORS = {"gather": "#d9e8f5", "excite": "#fbe5cf"}
 
 
 @styled
 def operators(steps: pd.DataFrame, width: float | None = None) -> Drawn:
-    """Figure 4: a diagram of each operator, from input map to output map.
+    """Figure 4: a diagram of each operator, from input map to output map, two in a row as in the paper.
 
     Args:
         steps: rows of `operators.csv`: for each `operator` its input map (`part` "input") and then every layer's output
@@ -26,12 +28,17 @@ def operators(steps: pd.DataFrame, width: float | None = None) -> Drawn:
         width: inches.
     """
     steps = need(steps, "operators")
-    longest = int(steps["operator"].value_counts().max()) - 1
-    grid = facets(steps, "operator", 1.5, 0.36 * longest + 1.6, width=width, sharey=False)
-    for ax, _, layers in grid:
+    counts = (steps["operator"].value_counts(sort=False) - 1).to_list()
+    width = width or width_for(len(counts), 3.1)
+    columns = in_rows(len(counts), width, LEAST)[1]
+    longest = [max(counts[first : first + columns]) for first in range(0, len(counts), columns)]
+    heights = [0.36 * most + 1.6 for most in longest]
+    rows: dict[str, Any] = {"sharey": False, "gridspec_kw": {"height_ratios": heights}}
+    grid = facets(steps, "operator", LEAST, sum(heights) / len(heights), width=width, **rows)
+    for number, (ax, _, layers) in enumerate(grid):
         ax.title.set_fontweight("bold")
         given, *after = layers.to_dict("records")
-        _diagram(ax, given, after, longest)
+        _diagram(ax, given, after, longest[number // columns])
     return Drawn(grid.figure, list(grid.axes.flat[: len(grid.names)]))
 
 
@@ -47,8 +54,8 @@ def _diagram(ax: Axes, given: dict, steps: Sequence[dict], longest: int) -> None
         _arrow(ax, (centre, before), (centre, y + 0.33))
         look: dict[str, Any] = {"facecolor": _COLORS[step["part"]], "edgecolor": "0.4", "linewidth": 0.7}
         ax.add_patch(Rectangle((centre - 2.4, y - 0.33), 4.8, 0.66, **look))
-        ax.text(centre, y + 0.13, step["step"], ha="center", va="center", fontsize=5.3 if len(step["step"]) > 26 else 6)
-        ax.text(centre, y - 0.16, _size(step), ha="center", va="center", fontsize=5.5, color="0.3")
+        ax.text(centre, y + 0.13, step["step"], ha="center", va="center", fontsize=6.5)
+        ax.text(centre, y - 0.16, _size(step), ha="center", va="center", fontsize=6, color="0.3")
         before = y - 0.33
     product = -(longest - 1) - 0.85
     _arrow(ax, (centre, before), (centre, product + 0.16))
@@ -57,7 +64,7 @@ def _diagram(ax: Axes, given: dict, steps: Sequence[dict], longest: int) -> None
     ax.plot([centre - 2.0, bypass, bypass], [1.0, 1.0, product], color="0.3", linewidth=0.9)
     _arrow(ax, (bypass, product), (centre - 0.2, product))
     if _size(steps[-1]) != _size(given):
-        ax.text(centre + 0.3, product, "at every position", ha="left", va="center", fontsize=5.5, color="0.3")
+        ax.text(centre + 0.3, product, "at every position", ha="left", va="center", fontsize=6, color="0.3")
     _arrow(ax, (centre, product - 0.16), (centre, product - 0.52))
     _map(ax, centre, product - 0.85, given, "output")
 
@@ -70,7 +77,7 @@ def _map(ax: Axes, x: float, y: float, shape: dict, name: str) -> None:
     for corners, color in ((front, "#f2f2f2"), (upper, "#dddddd"), (side, "#cccccc")):
         ax.add_patch(Polygon(corners, facecolor=color, edgecolor="0.4", linewidth=0.7))
     middle = ((left + right) / 2, (low + high) / 2)
-    ax.text(*middle, f"{name}: {_size(shape)}", ha="center", va="center", fontsize=6)
+    ax.text(*middle, f"{name}: {_size(shape)}", ha="center", va="center", fontsize=6.5)
 
 
 def _size(step: dict) -> str:

@@ -9,7 +9,7 @@ from ..results.tables import title_of
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
-from .style import PALETTE, Kind, Look, block_ticks, key, need, percent_axis, reach, styled
+from .style import MEANS, PALETTE, Kind, Look, block_ticks, each_training, key, need, percent_axis, reach, styled
 
 NEEDS = {"gates_static.csv": ("top1_low", "top1_high")}
 SUBSTITUTES = {
@@ -22,14 +22,17 @@ SUBSTITUTES = {
 
 
 @styled
-def static_gates(points: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
+def static_gates(
+    points: pd.DataFrame, note: str = "", width: float | None = None, trainings: pd.DataFrame | None = None
+) -> Drawn:
     """Top-1 accuracy with the gates of one block, or of all, replaced, a panel a network; the line is the network as
-    it is.
+    it is. Of a group of trainings it is their mean, and small each of them.
 
     Args:
         points: rows of `gates_static.csv`.
         note: what the images are.
         width: inches.
+        trainings: where networks are groups, rows of each training, `network` its group's and `training` its own label.
     """
     points = need(points, "static gates")
     whole = points[points["block"] == ""].set_index("network")["top1"]
@@ -39,11 +42,11 @@ def static_gates(points: pd.DataFrame, note: str = "", width: float | None = Non
     grid = facets(replaced, "network", 2.2, 2.2, handles, note, width, 2.8, **labels)
     for ax, network, mine in grid:
         ax.axhline(whole[network], color="0.4", linewidth=0.8)
-        blocks = list(mine["block"].unique())
+        blocks, several = list(mine["block"].unique()), each_training(trainings, network)
         places = np.arange(len(blocks))
         for shift, (gate, kind) in zip(np.linspace(-0.24, 0.24, len(SUBSTITUTES)), SUBSTITUTES.items(), strict=True):
             line = mine[mine["gate"] == gate].set_index("block").reindex(blocks)
-            errors = reach(line["top1"], line["top1_low"], line["top1_high"])
+            errors = None if several else reach(line["top1"], line["top1_low"], line["top1_high"])
             look: dict[str, Any] = {
                 "fmt": kind.marker,
                 "color": kind.color,
@@ -52,6 +55,9 @@ def static_gates(points: pd.DataFrame, note: str = "", width: float | None = Non
                 "linewidth": 0.8,
             }
             ax.errorbar(places + shift, line["top1"], errors, **look)
+            for each in several:
+                small = each[each["gate"] == gate].set_index("block").reindex(blocks)["top1"]
+                ax.plot(places + shift, small, kind.marker, color=kind.color, markersize=2, fillstyle="none")
         percent_axis(ax.yaxis)
         names = [block if "." in block else f"all of {block}" for block in blocks]
         block_ticks(ax, places, names, grid.room - 0.5)
@@ -62,5 +68,9 @@ def pictures(run: StoredRun, look: Look) -> Pictures:
     """One for all networks."""
     points = run.table("gates_static.csv")
     if len(points) and (points["block"] != "").any():
-        said = "Bars: Wilson 95 % over images. Line: the network with its own gates."
-        yield "fig_gates_static", static_gates(points, run.caption(said), look.width)[0]
+        points, each = run.group_means(points, ("network", "block", "gate"), ("top1", "top1_low", "top1_high"))
+        single = each is None or not set(points["network"]) <= set(each["network"])
+        bars = "Bars: Wilson 95 % over images." if single else ""
+        small = "" if each is None else f"{MEANS} Small: each training."
+        said = run.caption(bars, small, "Line: the network with its own gates.")
+        yield "fig_gates_static", static_gates(points, said, look.width, each)[0]

@@ -8,7 +8,20 @@ from ..results.tables import brief_of, title_of
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
-from .style import THIN, Look, bars_said, colors_of, each_training, key, keys, need, percent_axis, reach, styled
+from .style import (
+    THIN,
+    Look,
+    bars_said,
+    colors_of,
+    each_training,
+    key,
+    keys,
+    markers_of,
+    need,
+    percent_axis,
+    reach,
+    styled,
+)
 
 NEEDS = {"lesions_targeted.csv": ("own_low", "own_high", "another_low", "another_high")}
 
@@ -28,8 +41,13 @@ def targeted_lesions(
         trainings: where networks are groups, rows of each training, `network` its group's and `training` its own label.
     """
     targeted = need(targeted, "targeted lesions")
-    colors, ticks = colors_of(targeted["network"].unique()), sorted(targeted["k"].unique())
-    handles = [*keys(colors), key(brief_of("own"), color="0.3"), key(brief_of("another"), color="0.3", linestyle="--")]
+    networks, ticks = targeted["network"].unique(), sorted(targeted["k"].unique())
+    colors, markers = colors_of(networks), markers_of(networks)
+    handles = [
+        *keys(colors, marker=markers),
+        key(brief_of("own"), color="0.3"),
+        key(brief_of("another"), color="0.3", linestyle="--"),
+    ]
     labels: dict[str, Any] = {"xlabel": title_of("k"), "ylabel": "Accuracy lost", "sharex": True}
     grid = facets(targeted, "block", 1.5, 1.7, handles, note, width, **labels)
     for ax, block, here in grid:
@@ -39,7 +57,8 @@ def targeted_lesions(
             for of, line in (("own", "-"), ("another", "--")):
                 look: dict[str, Any] = {"color": color, "linestyle": line}
                 errors = None if several else reach(mine[of], mine[f"{of}_low"], mine[f"{of}_high"])
-                ax.errorbar(mine["k"], mine[of], errors, linewidth=1, capsize=1.5, **look)
+                mean: dict[str, Any] = {"marker": markers[label], "markersize": 3, "linewidth": 1, "capsize": 1.5}
+                ax.errorbar(mine["k"], mine[of], errors, **mean, **look)
                 for each in several:
                     ax.plot(each["k"], each[of], **look, **THIN)
         ax.set_xscale("log", base=2)

@@ -34,11 +34,15 @@ def selectivity_by_level(
     sizes = table.drop_duplicates("level").set_index("level")["groups"]
     places, names = np.arange(len(sizes)), [f"{level}: {size}" for level, size in sizes.items()]
     index: dict[str, Any] = {"color": PALETTE[0], "marker": "o", "markersize": 3.5}
-    random = Patch(color="0.8", label="random groups as large, 95 %")
-    handles = [key(brief_of("mean_csi", "selectivity_levels.csv"), **index), random]
+    null: dict[str, Any] = {"color": "0.3", "marker": "x", "markersize": 3.5, "linestyle": "--", "linewidth": 1.2}
+    handles = [
+        key(brief_of("mean_csi", "selectivity_levels.csv"), **index),
+        key("random groups as large, mean", **null),
+        Patch(color="0.8", label="95 % of them"),
+    ]
     labelled = table["mean_label_null"].notna().any()
     if labelled:
-        handles.append(key(brief_of("mean_label_null"), color=PALETTE[1], linestyle=":"))
+        handles.append(key(brief_of("mean_label_null"), color=PALETTE[1], linestyle=":", marker="s", markersize=2.5))
     said = "Bars: 95 % intervals over images." if table["mean_csi_se"].notna().any() else ""
     labels: dict[str, Any] = {
         "xlabel": f"{title_of('level')}: {brief_of('groups')}",
@@ -50,9 +54,9 @@ def selectivity_by_level(
     for ax, _, here in grid:
         mine = here.set_index("level").reindex(sizes.index)
         ax.fill_between(places, mine["null_low"], mine["null_high"], color="0.8", linewidth=0)
-        ax.plot(places, mine["mean_null"], color="0.5", linewidth=0.8, marker="_")
+        ax.plot(places, mine["mean_null"], **null)
         if labelled:
-            ax.plot(places, mine["mean_label_null"], color=PALETTE[1], linestyle=":", marker=".", markersize=3)
+            ax.plot(places, mine["mean_label_null"], color=PALETTE[1], linestyle=":", marker="s", markersize=2.5)
         ax.errorbar(places, mine["mean_csi"], half_width(replicates) * mine["mean_csi_se"], capsize=1.5, **index)
         block_ticks(ax, places, names, grid.room - 0.5)
         ax.set_xlim(-0.5, len(names) - 0.5)

@@ -19,6 +19,8 @@ WRITTEN = 0.3
 def block_similarity(table: pd.DataFrame, note: str = "", width: float | None = None) -> Drawn:
     """Debiased linear CKA of every block of one network (rows) with every block of another (columns).
 
+    Colours go from the lowest value, rounded down to a fifth, to 1.
+
     Args:
         table: rows of `match_blocks.csv`.
         note: what the images are.
@@ -33,15 +35,18 @@ def block_similarity(table: pd.DataFrame, note: str = "", width: float | None = 
     said = f"Largest standard error over images {table['cka_se'].max():.2g}." if table["cka_se"].notna().any() else ""
     names = [pretty(table[name].iloc[0]) for name in ("network", "other")]
     ylabel, xlabel = (wrapped(name, NAME_SIZE, room, 2) for name, room in zip(names, (height - 0.7, 1.8), strict=True))
-    figure, axes = panels(1, 1, width, height, note=f"{said} {note}", xlabel=xlabel, ylabel=ylabel)
+    figure, axes = panels(1, 1, width, height + 0.15 * (xlabel.count("\n") + 1), note=f"{said} {note}")
     ax = axes[0, 0]
     ax.grid(False)
     # a debiased value may be a little below 0: it is shown as 0, and written as it is
-    picture = ax.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    lowest = float(np.clip(np.floor(5 * np.nanmin(values)) / 5, 0, 0.8)) if np.isfinite(values).any() else 0.0
+    picture = ax.imshow(values, vmin=lowest, vmax=1, cmap="viridis", aspect="auto")
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
     block_ticks(ax, range(len(columns)), columns, width - 1.5)
     ax.set_yticks(*_row_ticks(rows, height - 0.7))
     if cell >= WRITTEN:
-        _write(ax, values)
+        _write(ax, values, (lowest + 1) / 2)
     bar = figure.colorbar(picture, ax=ax, fraction=0.05)
     bar.set_label(brief_of("cka"), fontsize=NAME_SIZE)
     return Drawn(figure, axes)
@@ -53,10 +58,11 @@ def _row_ticks(blocks: list[str], inches: float) -> tuple[list[int], list[str]]:
     return list(range(0, len(blocks), step)), names[::step]
 
 
-def _write(ax: Axes, values: np.ndarray) -> None:
+def _write(ax: Axes, values: np.ndarray, middle: float) -> None:
+    """The values in their cells: black on the lighter half of the colours."""
     for row, column in np.argwhere(~np.isnan(values)):
         value = values[row, column]
-        color = "black" if value > 0.6 else "white"
+        color = "black" if value > middle else "white"
         text = f"{round(value, 2) + 0.0:.2f}".replace("-", "−")  # no −0.00
         ax.text(column, row, text, ha="center", va="center", fontsize=6, color=color)
 

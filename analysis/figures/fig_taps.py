@@ -1,5 +1,7 @@
 """Where selectivity arises: the mean index of each block from tap to tap."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -7,7 +9,7 @@ from ..results.tables import brief_of, title_of
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun
-from .style import THIN, Look, bars_said, colors_of, each_training, key, keys, need, styled
+from .style import THIN, Look, bars_said, colors_of, each_training, key, keys, markers_of, need, styled
 
 ORDER = ("branch", "gated", "sum", "output")
 LINES = {"mean_sparseness": "-", "mean_csi": ":"}
@@ -32,8 +34,12 @@ def selectivity_by_tap(
     """
     taps = need(taps, "taps")
     there = [tap for tap in ORDER if tap in set(taps["tap"])]
-    colors = colors_of(taps["network"].unique())
-    handles = [*keys(colors), *(key(brief_of(column), color="0.3", linestyle=line) for column, line in LINES.items())]
+    networks = taps["network"].unique()
+    colors, markers = colors_of(networks), markers_of(networks)
+    handles = [
+        *keys(colors, marker=markers),
+        *(key(brief_of(column), color="0.3", linestyle=line) for column, line in LINES.items()),
+    ]
     grid = facets(taps, "block", 1.3, 1.8, handles, note, width, ylabel=title_of("mean_csi"), sharex=True)
     for ax, block, here in grid:
         for shift, (label, color) in zip(np.linspace(-0.1, 0.1, len(colors)), colors.items(), strict=True):
@@ -44,7 +50,8 @@ def selectivity_by_tap(
                 ax.plot(places[known], mine[column][known], color=color, linestyle=line, linewidth=1.1)
             several = each_training(trainings, label, block)
             errors = None if several else 1.96 * mine["mean_sparseness_se"]
-            ax.errorbar(places, mine["mean_sparseness"], errors, fmt="o", color=color, markersize=2.5, capsize=1.5)
+            look: dict[str, Any] = {"fmt": markers[label], "color": color, "markersize": 3, "capsize": 1.5}
+            ax.errorbar(places, mine["mean_sparseness"], errors, **look)
             for each in several:
                 heights = each.set_index("tap").reindex(there)["mean_sparseness"].to_numpy()
                 ax.plot(places[known], heights[known], color=color, **THIN)

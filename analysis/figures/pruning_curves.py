@@ -49,9 +49,9 @@ def curve(rows: pd.DataFrame, score: str, order: str) -> pd.DataFrame:
     return pd.concat([inner, rows[rows["order"] == "none"]]).sort_values("ratio") if len(inner) else inner
 
 
-def marker_for(points: pd.DataFrame) -> dict:
-    """Small dots, so that the ratios measured are seen, one alone too."""
-    return {"marker": marker_of(len(points)), "markersize": 4 if len(points) == 1 else 2}
+def marker_for(points: pd.DataFrame, marker: str = "o") -> dict:
+    """Small markers, so that the ratios measured are seen, one alone too."""
+    return {"marker": marker_of(len(points), marker), "markersize": 4 if len(points) == 1 else 2.5}
 
 
 def ratio_axis(ax: Axes) -> None:
@@ -77,10 +77,14 @@ def places_said(pruning: pd.DataFrame) -> str:
     return " ".join(f"{sentence}." for sentence in dropped_elsewhere(pruning))
 
 
+def order_names(score: str) -> dict[str, str]:
+    """The orders of a score, in words."""
+    if score == "random":
+        return {"most": "in random order"}
+    by = "" if score == "gate" else f", by {score}"
+    return {"most": f"most important first{by}", "least": f"least important first{by}"}
+
+
 def order_handles(score: str) -> list[Line2D]:
     """The legend's lines for the orders of a score."""
-    if score == "random":
-        return [key("in random order", color="0.3", linestyle=ORDER_LINES["most"])]
-    by = "" if score == "gate" else f", by {score}"
-    names = {"most": f"most important first{by}", "least": f"least important first{by}"}
-    return [key(names[order], color="0.3", linestyle=line) for order, line in ORDER_LINES.items()]
+    return [key(name, color="0.3", linestyle=ORDER_LINES[order]) for order, name in order_names(score).items()]

@@ -34,6 +34,7 @@ COLUMN, WIDTH = 3.3, 7.0
 
 PALETTE = sns.color_palette("colorblind")
 MARKERS = "os^Dv<>pPX"
+LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 LEGEND_SIZE, NAME_SIZE, NOTE_SIZE = 7.5, 8, 6.5
 
 STYLE: dict[Any, object] = {
@@ -99,6 +100,16 @@ def named(table: pd.DataFrame) -> pd.DataFrame:
 def colors_of(labels: Iterable[str]) -> dict[str, tuple]:
     """A colour for each label, of a palette that the colour-blind can tell apart."""
     return dict(zip(labels, cycle(PALETTE), strict=False))
+
+
+def markers_of(labels: Iterable[Given]) -> dict[Given, str]:
+    """A marker for each label: beside their colours, so that they are told apart in grey too."""
+    return dict(zip(labels, cycle(MARKERS), strict=False))
+
+
+def lines_of(labels: Iterable[Given]) -> dict[Given, Any]:
+    """A kind of line for each label: beside their colours, so that they are told apart in grey too."""
+    return dict(zip(labels, cycle(LINES), strict=False))
 
 
 def colors_by_depth(blocks: Sequence[str]) -> dict[str, tuple]:
@@ -326,9 +337,9 @@ def block_ticks(ax: Axes, positions: Sequence[float] | np.ndarray, blocks: Seque
     ax.set_xticks(positions, shown, rotation=45, ha="right", rotation_mode="anchor")
 
 
-def marker_of(points: int) -> str:
-    """A dot at every point, unless they would run into one another: one point alone is seen too."""
-    return "o" if points <= 20 else ""
+def marker_of(points: int, marker: str = "o") -> str:
+    """A marker at every point, unless they would run into one another: one point alone is seen too."""
+    return marker if points <= 20 else ""
 
 
 def key(label: str, **look) -> Line2D:
@@ -336,9 +347,22 @@ def key(label: str, **look) -> Line2D:
     return Line2D([], [], label=label, **look)
 
 
-def keys(colors: Mapping[str, tuple], name: Callable[[str], str] = pretty, **look) -> list[Line2D]:
-    """The legend's lines for labels by colour: networks, or what else `name` makes words of."""
-    return [key(name(label), color=color, **look) for label, color in colors.items()]
+def keys(
+    colors: Mapping[str, tuple],
+    name: Callable[[str], str] = pretty,
+    **looks: Mapping[str, Any],
+) -> list[Line2D]:
+    """The legend's lines for labels: networks, or what else `name` makes words of.
+
+    Args:
+        colors: by label.
+        name: of a label, in words.
+        looks: other options of matplotlib's lines, each by label.
+    """
+    return [
+        key(name(label), color=color, markersize=3.5, **{option: each[label] for option, each in looks.items()})
+        for label, color in colors.items()
+    ]
 
 
 class Kind(NamedTuple):
@@ -382,9 +406,10 @@ def bars_said(bars: str, networks: Collection[str], trainings: pd.DataFrame | No
     return said if set(networks) <= set(trainings["network"]) else f"{bars} {said}"
 
 
-def each_training(trainings: pd.DataFrame | None, network: str, block: str) -> list[pd.DataFrame]:
-    """The rows of each training of a group in a block; none where it is no group."""
+def each_training(trainings: pd.DataFrame | None, network: str, block: str | None = None) -> list[pd.DataFrame]:
+    """The rows of each training of a group, in one block or in all; none where it is no group."""
     if trainings is None:
         return []
-    mine = trainings[(trainings["network"] == network) & (trainings["block"] == block)]
+    mine = trainings[trainings["network"] == network]
+    mine = mine if block is None else mine[mine["block"] == block]
     return [rows for _, rows in mine.groupby("training", sort=False)]

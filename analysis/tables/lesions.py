@@ -58,7 +58,12 @@ def targeted_over_trainings(targeted: pd.DataFrame, groups: Groups, images: int)
         targeted: rows of `lesions_targeted.csv`.
         groups: the trainings of each group.
         images: that were measured.
+
+    Returns:
+        those rows; empty where nothing was targeted.
     """
+    if targeted.empty:
+        return targeted
     quantities = {name: f"{name}_se" for name in ("own", "another", "difference")}
     return pooled(targeted, ("block", "k"), quantities, groups, images)
 

@@ -154,6 +154,8 @@ def test_lesions_and_taps_of_groups(weights, tmp_path):
         mine = each[each["k"] == row.k]
         assert row.mean == pytest.approx(mine[row.quantity].mean())
         assert row.se_images == pytest.approx(mine[f"{row.quantity}_se"].mean())
+    run("lesions", group, *few, "--units", 4, "--out", tmp_path / "alone")
+    assert not (tmp_path / "alone" / "lesions_targeted_trainings.csv").exists(), "without other images none is targeted"
     each, over = read("taps/taps_blocks").set_index(["network", "tap"]), read("taps/taps_blocks_trainings")
     for row in over.itertuples():
         mine = each.loc[[(f"{row.network}#{seed}", row.tap) for seed in SEEDS], row.quantity]

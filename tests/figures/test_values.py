@@ -116,12 +116,13 @@ def test_pruning_by_network_and_against_random():
     table = pruning_rows()
     figure, axes = figures.pruning_by_network(table)
     assert [ax.get_title() for ax in axes[0]] == ["a", "b"]
-    drawn = [line.get_ydata().tolist() for line in axes[0, 1].lines]
-    assert drawn == [[0.9, 0.3, 0.1], [0.9, 0.8, 0.1]] * 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["conv4-1", "conv4-2"]
+    most, least = ([line.get_ydata().tolist() for line in ax.lines] for ax in axes[:, 1])
+    assert (most, least) == ([[0.9, 0.3, 0.1]] * 2, [[0.9, 0.8, 0.1]] * 2)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["conv4-1", "conv4-2"]
+    assert [ax.texts[0].get_text() for ax in axes[:, 1]] == ["most important first", "least important first"]
     _, axes = figures.pruning_against_random(table)
-    drawn = [np.round(line.get_ydata(), 9).tolist() for line in axes[0, 0].lines]
-    assert drawn == [[0, -0.2, 0], [0, 0.3, 0], [0, -0.3, 0], [0, 0.2, 0]]
+    most, least = ([np.round(line.get_ydata(), 9).tolist() for line in ax.lines] for ax in axes[:, 0])
+    assert (most, least) == ([[0, -0.2, 0], [0, -0.3, 0]], [[0, 0.3, 0], [0, 0.2, 0]])
     with pytest.raises(UsageError, match="no random order"):
         figures.pruning_against_random(table[table["score"] == "gate"])
     with pytest.raises(UsageError, match="no curves of the score `gradient`"):
