@@ -19,7 +19,11 @@ class Report:
         return write_report(self.runs, self.out)
 
 
-def report_beside(run: Path) -> Path:
-    """The page in a finished run's folder, written unless it is there."""
+def report_beside(run: Path, drawn: Sequence[Path] = ()) -> Path:
+    """The page in a finished run's folder, written unless it is there, with figures that were just drawn as they are.
+
+    Args:
+        drawn: files of all the run's figures, of which SVG is taken; without any they are drawn.
+    """
     page = Path(run) / REPORT
-    return page if page.exists() else Report([run]).write()
+    return page if page.exists() else write_report([run], drawn=drawn)

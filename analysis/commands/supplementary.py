@@ -16,6 +16,7 @@ from ..analyses.run_folder import write, write_results
 from ..analyses.running import asked
 from ..analyses.selectivity import Selectivity
 from ..errors import UsageError
+from ..figures.drawing import DEFAULT_FORMATS
 from ..networks import catalogue, shipped
 from ..networks.groups import with_trainings
 from ..networks.references import Reference, parse
@@ -101,7 +102,7 @@ class Supplementary:
                 write_results(run, part.pictures(results, images, mine))
         write_operators(run)
         run.find(_left_out(roles, trainings))
-        return self.measuring.finish(run)
+        return self.measuring.finish(run, formats=(*DEFAULT_FORMATS, "svg"))  # the report has those as they are
 
     def _train(self, run: Run, references: dict[str, Reference]) -> dict[str, pd.DataFrame]:
         """Train what has no weights, which its reference then has; the curves of all trainings that are known."""

@@ -33,12 +33,13 @@ ROWS_SHOWN, UNITS_LISTED = 24, 10
 _HERE = Path(__file__).parent
 
 
-def write_report(folders: Sequence[Path | str], out: Path | str | None = None) -> Path:
+def write_report(folders: Sequence[Path | str], out: Path | str | None = None, drawn: Sequence[Path] = ()) -> Path:
     """Write the page of finished runs.
 
     Args:
         folders: of the runs; several are compared.
         out: the file; `report.html` in the first run's folder by default.
+        drawn: files of all figures of the only run, of which SVG is taken; without any, figures are drawn.
 
     Returns:
         the file.
@@ -50,14 +51,14 @@ def write_report(folders: Sequence[Path | str], out: Path | str | None = None) -
     target = Path(folders[0]) / REPORT if out is None else Path(out)
     if target.is_dir():
         raise UsageError(f"`{target}` is a folder; expected a file for the report, such as {target / REPORT}")
-    page = page_of(open_sources(folders))
+    page = page_of(open_sources(folders), drawn)
     with atomic_path(target) as temporary:
         temporary.write_text(page, "utf-8")
     return target
 
 
-def page_of(sources: Sequence[Source]) -> str:
-    """The page as text."""
+def page_of(sources: Sequence[Source], drawn: Sequence[Path] = ()) -> str:
+    """The page as text; arguments as of `write_report`."""
     units, curves = units_of(sources), curves_of(sources)
     measured = len(units)
     if measured > MOST_UNITS:
@@ -71,7 +72,7 @@ def page_of(sources: Sequence[Source]) -> str:
     titles = titles_of(units)
     views = views_of(units, curves, colors) | {"curves": curves, "networks": list(colors), "titles": titles}
     return environment.get_template("page.html.jinja").render(
-        runs=[_run(number, source, len(sources)) for number, source in enumerate(sources)],
+        runs=[_run(number, source, len(sources), drawn) for number, source in enumerate(sources)],
         title=", ".join(source.name for source in sources),
         policy=_policy(scripts),
         style=Markup((_HERE / "page.css").read_text("utf-8")),
@@ -123,10 +124,10 @@ def _distinct(table: pd.DataFrame, column: str) -> list[str]:
     return table[column].drop_duplicates().tolist() if len(table) else []
 
 
-def _run(number: int, source: Source, runs: int) -> dict:
+def _run(number: int, source: Source, runs: int, drawn: Sequence[Path]) -> dict:
     """What the page says of one run of so many, which share its room."""
     networks = networks_of(source)
-    pictures, left_out = _within(list(pictures_of(source, f"run{number}")), MOST_OF_PICTURES // runs)
+    pictures, left_out = _within(pictures_of(source, f"run{number}", drawn), MOST_OF_PICTURES // runs)
     return {
         "number": number,
         "name": source.name,
@@ -135,7 +136,7 @@ def _run(number: int, source: Source, runs: int) -> dict:
         "network_rows": [list(each.values()) for each in networks],
         "settings": settings_of(source),
         "findings": findings_of(source),
-        "pictures": [vars(each) | {"wide": Markup(each.wide), "narrow": Markup(each.narrow)} for each in pictures],
+        "pictures": [vars(each) | {"svg": Markup(each.svg)} for each in pictures],
         "left_out": left_out,
         "tables": _tables(source, MOST_OF_TABLES // runs),
     }
