@@ -17,6 +17,7 @@ from ..errors import UsageError, plain
 from ..figures.fig2_units import most_selective
 from ..figures.style import colors_of
 from ..files import atomic_path
+from .examples import pictures_of_units, profiles_of
 from .pictures import Picture, pictures_of
 from .sources import Source, open_sources
 from .summary import facts_of, findings_of, networks_of, settings_of
@@ -26,8 +27,8 @@ from .views import views_of
 REPORT = "report.html"
 """The page's file in a run's folder."""
 
-MOST_OF_PICTURES, MOST_OF_TABLES = 4_500_000, 2_500_000
-"""Characters that figures, and packed tables, may take: with Bokeh's two, and the units', less than 10 MB."""
+MOST_OF_FIGURES, MOST_OF_TABLES = 3_200_000, 2_200_000
+"""Characters that figures, and packed tables, may take: with Bokeh's two, and the units' and their examples, less than 10 MB."""
 ROWS_SHOWN, UNITS_LISTED = 24, 10
 
 _HERE = Path(__file__).parent
@@ -70,7 +71,9 @@ def page_of(sources: Sequence[Source], drawn: Sequence[Path] = ()) -> str:
         autoescape=True, loader=FileSystemLoader(_HERE), undefined=StrictUndefined, finalize=_plain
     )
     titles = titles_of(units)
+    pictures, profiles = pictures_of_units(sources, units), profiles_of(sources, units)
     views = views_of(units, curves, colors) | {"curves": curves, "networks": list(colors), "titles": titles}
+    views |= {"pictures": pictures, "profiles": profiles}
     return environment.get_template("page.html.jinja").render(
         runs=[_run(number, source, len(sources), drawn) for number, source in enumerate(sources)],
         title=", ".join(source.name for source in sources),
@@ -80,6 +83,8 @@ def page_of(sources: Sequence[Source], drawn: Sequence[Path] = ()) -> str:
         packed=_packed(json.dumps(views, allow_nan=False)),
         colors=colors,
         titles=titles,
+        examples={"pictures": bool(pictures), "profiles": bool(profiles)},
+        with_units=_distinct(units, "network"),
         blocks={"units": _distinct(units, "block"), "curves": list(dict.fromkeys(each["block"] for each in curves))},
         scores=list(dict.fromkeys(each["score"] for each in curves if each["score"])),
         curved=list(dict.fromkeys(each["network"] for each in curves)),
@@ -127,7 +132,7 @@ def _distinct(table: pd.DataFrame, column: str) -> list[str]:
 def _run(number: int, source: Source, runs: int, drawn: Sequence[Path]) -> dict:
     """What the page says of one run of so many, which share its room."""
     networks = networks_of(source)
-    pictures, left_out = _within(pictures_of(source, f"run{number}", drawn), MOST_OF_PICTURES // runs)
+    pictures, left_out = _within(pictures_of(source, f"run{number}", drawn), MOST_OF_FIGURES // runs)
     return {
         "number": number,
         "name": source.name,
