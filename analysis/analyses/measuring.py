@@ -71,11 +71,11 @@ class Measuring:
         run.find(poor)
         return recording
 
-    def finish(self, run: Run) -> list[Path]:
-        """Draw what the tables allow; let the recording go unless it is to be kept."""
+    def finish(self, run: Run, **options) -> list[Path]:
+        """Draw what the tables allow, by options of `draw`; let the recording go unless it is to be kept."""
         run.save()
         with run.timed("figures"):
-            drawn = draw_what_there_is(run.folder)
+            drawn = draw_what_there_is(run.folder, **options)
         if not self.keep:
             recording = open_recording(run.path(RECORDING))
             run.write_arrays(IMAGES, {"contents": np.array(recording.contents, dtype=str)})

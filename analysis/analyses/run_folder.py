@@ -57,9 +57,9 @@ def write_results(run: Run, results: Results) -> None:
             run.write_arrays(name, each)
 
 
-def draw_what_there_is(folder: Path) -> list[Path]:
-    """The figures of a run's tables; an analysis of another package may have none."""
-    return figures.draw(folder) if is_drawable(folder) else []
+def draw_what_there_is(folder: Path, **options) -> list[Path]:
+    """The figures of a run's tables, by options of `draw`; an analysis of another package may have none."""
+    return figures.draw(folder, **options) if is_drawable(folder) else []
 
 
 def accuracy_of(recording: Recording) -> dict[str, pd.DataFrame]:

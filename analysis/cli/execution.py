@@ -38,9 +38,10 @@ def execute(command: str, request, out: Path, resume: bool, whole=lambda run: Tr
         log.info("nothing to resume in %s: a new run", out)
     with open_run(out, command, request.arguments(), resume) as run:
         finished = run.finished and whole(run)
+        drawn: list[Path] = []
         if not finished:
             try:
-                request.run(run)
+                drawn = request.run(run)
             except Recorded:
                 if is_first():
                     _say_shard(out, run.record["arguments"]["shard"])
@@ -52,7 +53,7 @@ def execute(command: str, request, out: Path, resume: bool, whole=lambda run: Tr
     if not is_first():
         return None
     if page:
-        report_beside(run.folder)
+        report_beside(run.folder, drawn)
     if is_chosen("json"):
         click.echo(json.dumps(_outcome(run), indent=2))
         return run

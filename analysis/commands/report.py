@@ -23,8 +23,12 @@ class Report:
         return write_report(self.runs, self.out)
 
 
-def report_beside(run: Path) -> None:
-    """Write the page into a finished run's folder unless it is there; a warning where it cannot be made here."""
+def report_beside(run: Path, drawn: Sequence[Path] = ()) -> None:
+    """Write the page into a finished run's folder unless it is there; a warning where it cannot be made here.
+
+    Args:
+        drawn: files of all the run's figures, of which SVG is taken; without any they are drawn.
+    """
     if (Path(run) / REPORT).exists():
         return
     try:
@@ -32,4 +36,4 @@ def report_beside(run: Path) -> None:
     except UsageError as error:
         log.warning("no report is written: %s; then `gelens report %s`", error, run)
         return
-    Report([run]).write()
+    write_report([run], drawn=drawn)

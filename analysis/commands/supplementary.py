@@ -14,6 +14,7 @@ from ..analyses.pruning import Pruning
 from ..analyses.running import asked_together, write_together
 from ..analyses.selectivity import Selectivity
 from ..errors import UsageError
+from ..figures.drawing import DEFAULT_FORMATS
 from ..networks import catalogue, shipped
 from ..networks.groups import with_trainings
 from ..networks.references import Reference, parse
@@ -92,7 +93,7 @@ class Supplementary:
         write_together(run, parts, recording, images)
         write_operators(run)
         run.find(_left_out(roles, trainings))
-        return self.measuring.finish(run)
+        return self.measuring.finish(run, formats=(*DEFAULT_FORMATS, "svg"))  # the report has those as they are
 
     def _train(self, run: Run, references: dict[str, Reference]) -> dict[str, pd.DataFrame]:
         """Train what has no weights, which its reference then has; the curves of all trainings that are known."""

@@ -36,7 +36,7 @@ DEFAULT_FORMATS = ("png", "pdf")
 DOTS_PER_INCH = 200
 
 # a file's date would make the same figure another file
-_UNDATED = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+_UNDATED: dict[str, dict] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
 def draw(
@@ -69,6 +69,20 @@ def draw(
     check(formats, width, bins)
     run, look = StoredRun.open(folder, blocks), Look(width, bins)
     target = run.folder / "figures" if out is None else Path(out)
+    paths, faults = drawn_of(run, look, target, formats)
+    if not paths and faults:
+        raise next(iter(faults.values()))
+    say_left_out(faults)
+    if not paths:
+        needed = sorted({name for module in figure_modules() for name in module.NEEDS if name.endswith(".csv")})
+        raise UsageError(f"the run in `{folder}` has no table to draw; figures are drawn from {', '.join(needed)}")
+    return paths
+
+
+def drawn_of(
+    run: StoredRun, look: Look, target: Path, formats: Sequence[str]
+) -> tuple[list[Path], dict[str, UsageError]]:
+    """Draw every figure that a run's tables allow: the files written, and by file of this room why it drew none."""
     paths: list[Path] = []
     faults: dict[str, UsageError] = {}
     known = all(card.get("resnet_stages", True) for card in run.record.get("networks", {}).values())
@@ -79,14 +93,13 @@ def draw(
                     paths.extend(drawn_by(module, run, look, target, formats))
                 except UsageError as error:
                     faults[name_of(module)] = error
-    if not paths and faults:
-        raise next(iter(faults.values()))
+    return paths, faults
+
+
+def say_left_out(faults: Mapping[str, UsageError]) -> None:
+    """Warn of figures that could not be drawn."""
     for name, fault in faults.items():
         log.warning("a figure is left out, %s: %s", name, fault)
-    if not paths:
-        needed = sorted({name for module in figure_modules() for name in module.NEEDS if name.endswith(".csv")})
-        raise UsageError(f"the run in `{folder}` has no table to draw; figures are drawn from {', '.join(needed)}")
-    return paths
 
 
 def figure_of(run: StoredRun, name: str, look: Look) -> Figure:
@@ -141,9 +154,10 @@ def drawn_by(module: ModuleType, run: StoredRun, look: Look, target: Path, forma
             together.
     """
     columns = module.NEEDS if isinstance(module.NEEDS, Mapping) else {}
+    title = (module.__doc__ or module.__name__).splitlines()[0].rstrip(".")
     try:
         for name, figure in module.pictures(replace(run, needed=columns), look):
-            yield from save(figure, target / name, formats)
+            yield from save(figure, target / name, formats, title)
     except (UsageError, RunError):
         raise
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
@@ -174,21 +188,27 @@ def figure_modules() -> list[ModuleType]:
     return [*ours, *of_packages(GROUP, lambda module: hasattr(module, "NEEDS") and hasattr(module, "pictures"))]
 
 
-def save(figure: Figure, path: Path | str, formats: Sequence[str] = DEFAULT_FORMATS) -> list[Path]:
+def save(
+    figure: Figure, path: Path | str, formats: Sequence[str] = DEFAULT_FORMATS, title: str | None = None
+) -> list[Path]:
     """Write a figure as `path` with each format's ending, text as text, and close it; the files written.
+
+    Args:
+        title: what the figure is, which an SVG file says for those who cannot see it.
 
     Raises:
         RunError: a file cannot be written.
     """
     path = Path(path)
     paths = [path.with_name(f"{path.name}.{each}") for each in formats]
+    told = _UNDATED | {"svg": _UNDATED["svg"] | ({"Title": title} if title else {})}
     try:
         with plt.rc_context(STYLE):
             figure.draw_without_rendering()  # lays it out …
             figure.set_layout_engine("none")  # … once for all formats
             for file, each in zip(paths, formats, strict=True):
                 with atomic_path(file) as temporary:
-                    figure.savefig(temporary, format=each, dpi=DOTS_PER_INCH, metadata=_UNDATED[each])
+                    figure.savefig(temporary, format=each, dpi=DOTS_PER_INCH, metadata=told[each])
     finally:
         plt.close(figure)
     return paths

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
@@ -50,6 +49,8 @@ def selectivity_by_depth(selectivity: pd.DataFrame, note: str = "", width: float
 
 
 def _violins(ax: Axes, units: pd.DataFrame, blocks: list[str], colors: dict[str, tuple]) -> None:
+    import seaborn as sns  # takes seconds, and no other figure needs it
+
     order: dict[str, Any] = {"order": blocks, "hue_order": list(colors), "palette": colors}
     look: dict[str, Any] = {"cut": 0, "density_norm": "width", "inner": "quart", "linewidth": 0.7, "legend": False}
     sns.violinplot(units, x="block", y="csi", hue="network", ax=ax, **order, **look)

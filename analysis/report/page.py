@@ -16,6 +16,7 @@ from ..errors import UsageError, need, plain
 from ..figures.fig2_units import most_selective
 from ..figures.style import colors_of
 from ..files import atomic_path
+from .examples import pictures_of_units, profiles_of
 from .pictures import Picture, pictures_of
 from .sources import Source, open_sources
 from .summary import facts_of, findings_of, networks_of, settings_of
@@ -24,19 +25,20 @@ from .units import MOST_UNITS, curves_of, titles_of, units_of
 REPORT = "report.html"
 """The page's file in a run's folder."""
 
-MOST_OF_PICTURES, MOST_OF_TABLES = 4_500_000, 2_500_000
-"""Characters that figures, and packed tables, may take: with Bokeh's two, and the units', less than 10 MB."""
+MOST_OF_FIGURES, MOST_OF_TABLES = 3_200_000, 2_200_000
+"""Characters that figures, and packed tables, may take: with Bokeh's, and the units and examples, less than 10 MB."""
 ROWS_SHOWN, UNITS_LISTED = 24, 10
 
 _HERE = Path(__file__).parent
 
 
-def write_report(folders: Sequence[Path | str], out: Path | str | None = None) -> Path:
+def write_report(folders: Sequence[Path | str], out: Path | str | None = None, drawn: Sequence[Path] = ()) -> Path:
     """Write the page of finished runs.
 
     Args:
         folders: of the runs; several are compared.
         out: the file; `report.html` in the first run's folder by default.
+        drawn: files of all figures of the only run, of which SVG is taken; without any, figures are drawn.
 
     Returns:
         the file.
@@ -48,14 +50,14 @@ def write_report(folders: Sequence[Path | str], out: Path | str | None = None) -
     target = Path(folders[0]) / REPORT if out is None else Path(out)
     if target.is_dir():
         raise UsageError(f"`{target}` is a folder; expected a file for the report, such as {target / REPORT}")
-    page = page_of(open_sources(folders))
+    page = page_of(open_sources(folders), drawn)
     with atomic_path(target) as temporary:
         temporary.write_text(page, "utf-8")
     return target
 
 
-def page_of(sources: Sequence[Source]) -> str:
-    """The page as text."""
+def page_of(sources: Sequence[Source], drawn: Sequence[Path] = ()) -> str:
+    """The page as text; arguments as of `write_report`."""
     need("bokeh", "report")
     from .views import views_of
 
@@ -70,9 +72,11 @@ def page_of(sources: Sequence[Source]) -> str:
         autoescape=True, loader=FileSystemLoader(_HERE), undefined=StrictUndefined, finalize=_plain
     )
     titles = titles_of(units)
+    pictures, profiles = pictures_of_units(sources, units), profiles_of(sources, units)
     views = views_of(units, curves, colors) | {"curves": curves, "networks": list(colors), "titles": titles}
+    views |= {"pictures": pictures, "profiles": profiles}
     return environment.get_template("page.html.jinja").render(
-        runs=[_run(number, source, len(sources)) for number, source in enumerate(sources)],
+        runs=[_run(number, source, len(sources), drawn) for number, source in enumerate(sources)],
         title=", ".join(source.name for source in sources),
         policy=_policy(scripts),
         style=Markup((_HERE / "page.css").read_text("utf-8")),
@@ -80,6 +84,8 @@ def page_of(sources: Sequence[Source]) -> str:
         packed=_packed(json.dumps(views, allow_nan=False)),
         colors=colors,
         titles=titles,
+        examples={"pictures": bool(pictures), "profiles": bool(profiles)},
+        with_units=_distinct(units, "network"),
         blocks={"units": _distinct(units, "block"), "curves": list(dict.fromkeys(each["block"] for each in curves))},
         scores=list(dict.fromkeys(each["score"] for each in curves if each["score"])),
         curved=list(dict.fromkeys(each["network"] for each in curves)),
@@ -126,10 +132,10 @@ def _distinct(table: pd.DataFrame, column: str) -> list[str]:
     return table[column].drop_duplicates().tolist() if len(table) else []
 
 
-def _run(number: int, source: Source, runs: int) -> dict:
+def _run(number: int, source: Source, runs: int, drawn: Sequence[Path]) -> dict:
     """What the page says of one run of so many, which share its room."""
     networks = networks_of(source)
-    pictures, left_out = _within(list(pictures_of(source, f"run{number}")), MOST_OF_PICTURES // runs)
+    pictures, left_out = _within(pictures_of(source, f"run{number}", drawn), MOST_OF_FIGURES // runs)
     return {
         "number": number,
         "name": source.name,
@@ -138,7 +144,7 @@ def _run(number: int, source: Source, runs: int) -> dict:
         "network_rows": [list(each.values()) for each in networks],
         "settings": settings_of(source),
         "findings": findings_of(source),
-        "pictures": [vars(each) | {"wide": Markup(each.wide), "narrow": Markup(each.narrow)} for each in pictures],
+        "pictures": [vars(each) | {"svg": Markup(each.svg)} for each in pictures],
         "left_out": left_out,
         "tables": _tables(source, MOST_OF_TABLES // runs),
     }

@@ -1,30 +1,20 @@
 """A run's figures as SVG inside a page: with their text for who can't see them, and names of their own."""
 
 import io
-import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from xml.etree import ElementTree
 
-from ..errors import UsageError
-from ..figures.drawing import drawn_by, figure_modules, name_of
-from ..figures.stored import StoredRun
-from ..figures.style import COLUMN, Look
-from ..names import blocks_as_in_papers
+from ..figures.drawing import drawn_of, say_left_out
+from ..figures.style import Look
 from .sources import Source
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 ElementTree.register_namespace("", _SVG)
 ElementTree.register_namespace("xlink", _LINK)
-
-log = logging.getLogger(__name__)
-
-MOST_NARROW = 250_000
-"""Characters of a figure that is also drawn in one column's width, for a phone."""
 
 
 @dataclass(frozen=True)
@@ -34,53 +24,39 @@ class Picture:
     Args:
         name: of its file, without the ending.
         title: what it is.
-        wide: SVG.
-        narrow: SVG in one column's width; empty where there is only the wide one.
+        svg: the figure, as an element of the page.
     """
 
     name: str
     title: str
-    wide: str
-    narrow: str = ""
+    svg: str
 
     @property
     def size(self) -> int:
         """Characters."""
-        return len(self.wide) + len(self.narrow)
+        return len(self.svg)
 
 
-def pictures_of(source: Source, prefix: str) -> Iterator[Picture]:
+def pictures_of(source: Source, prefix: str, drawn: Sequence[Path] = ()) -> list[Picture]:
     """Every figure that a run's tables allow; one that cannot be drawn is left out, which a warning tells.
 
     Args:
         prefix: of the identifiers in the figures, so that those of several runs are told apart.
+        drawn: files of all its figures, of which SVG is taken; without any, they are drawn.
     """
-    for module in figure_modules():
-        if not source.run.has(*module.NEEDS):
-            continue
-        title = (module.__doc__ or module.__name__).splitlines()[0].rstrip(".")
-        with blocks_as_in_papers(source.stages_known):
-            try:
-                wide, narrow = (_svgs(module, source.run, Look(width)) for width in (None, COLUMN))
-            except UsageError as error:
-                log.warning("a figure is left out, %s: %s", name_of(module), error)
-                continue
-        for name, svg in wide.items():
-            small = narrow.get(name, "")
-            identifier = f"{prefix}-{name}"
-            yield Picture(
-                name,
-                title,
-                accessible(svg, identifier, title),
-                accessible(small, f"{identifier}-narrow", title) if len(small) <= MOST_NARROW else "",
-            )
-
-
-def _svgs(module: ModuleType, run: StoredRun, look: Look) -> dict[str, str]:
-    """By name, the figures of a file of the room of figures."""
+    files = [path for path in drawn if path.suffix == ".svg"]
+    if files:
+        return [_picture(path, prefix) for path in files]
     with TemporaryDirectory() as folder:
-        paths = drawn_by(module, run, look, Path(folder), ["svg"])
-        return {path.stem: path.read_text("utf-8") for path in paths}
+        files, faults = drawn_of(source.run, Look(), Path(folder), ["svg"])
+        say_left_out(faults)
+        return [_picture(path, prefix) for path in files]
+
+
+def _picture(path: Path, prefix: str) -> Picture:
+    svg = path.read_text("utf-8")
+    title = ElementTree.fromstring(svg).findtext(f"{{{_SVG}}}title") or path.stem
+    return Picture(path.stem, title, accessible(svg, f"{prefix}-{path.stem}", title))
 
 
 def accessible(svg: str, identifier: str, title: str) -> str:
@@ -89,11 +65,10 @@ def accessible(svg: str, identifier: str, title: str) -> str:
     Args:
         identifier: goes before each identifier in the file, and what refers to it.
     """
-    if not svg:
-        return ""
     root = ElementTree.parse(io.StringIO(svg)).getroot()
     identifier = re.sub(r"[^\w-]", "_", identifier)
-    unwanted = (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style")  # its maker, and a style that would be the page's
+    # its maker, a style that would be the page's, and a title without a name
+    unwanted = tuple(f"{{{_SVG}}}{tag}" for tag in ("metadata", "style", "title"))
     for parent in list(root.iter()):
         for part in list(parent):
             if part.tag in unwanted:

@@ -1,7 +1,7 @@
 """The runs of a report, and what their networks and blocks are called in it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,9 @@ import pandas as pd
 from ..errors import UsageError
 from ..figures.stored import StoredRun
 from ..names import blocks_as_in_papers, paper_name, pretty, unique_label
+
+OF_UNITS_OR_CURVES = ("selectivity.csv", "gates_units.csv", "lesions_units.csv", "pruning.csv")
+"""Tables that the views show: of a network that is one in several runs, each comes from one of them."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +63,32 @@ def open_sources(folders: Sequence[Path | str]) -> list[Source]:
             raise UsageError(f"`{folder}` is named twice; expected each run once")
         seen.add(place)
         name = unique_label(place.name, [source.name for source in sources])
-        taken = [shown for source in sources for shown in source.shown.values()]
-        sources.append(Source(name, run, _shown(run, name, taken)))
+        sources.append(Source(name, run, _shown(run, name, sources)))
     return sources
 
 
-def _shown(run: StoredRun, name: str, taken: list[str]) -> dict[str, str]:
-    """By label, a network's name; of a name that an earlier run has, with the run's."""
+def _shown(run: StoredRun, name: str, earlier: Sequence[Source]) -> dict[str, str]:
+    """By label, a network's name; of a name that another network of an earlier run has, with the run's."""
+    taken = [shown for source in earlier for shown in source.shown.values()]
     shown: dict[str, str] = {}
-    for label in run.record["networks"]:
+    for label, card in run.record["networks"].items():
+        same = next((each for source in earlier if (each := _same(card, run, source)) is not None), None)
+        if same is not None and same not in shown.values():
+            shown[label] = same
+            continue
         short = pretty(label) if pretty(label) not in taken else f"{pretty(label)} ({name})"
         shown[label] = unique_label(short, [*taken, *shown.values()])
     return shown
+
+
+def _same(card: Mapping, run: StoredRun, source: Source) -> str | None:
+    """What an earlier run's very same network is called, unless both runs measured the same of it."""
+    if not card.get("weights_hash") or any(run.has(name) and source.run.has(name) for name in OF_UNITS_OR_CURVES):
+        return None
+    for label, theirs in source.run.record["networks"].items():
+        if all(card.get(each) == theirs.get(each) for each in ("weights_hash", "reference", "preprocessing")):
+            return source.shown[label]
+    return None
 
 
 def without_folders(text: str) -> str:

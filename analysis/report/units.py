@@ -7,12 +7,12 @@ import pandas as pd
 
 from ..figures.pruning_curves import ORDER_LINES, curve, curve_scores
 from ..results.tables import title_of
+from ..statistics.top_images import IMAGES_NAMED
 from .sources import Source
 
 UNIT = ["network", "block", "unit"]
 MOST_UNITS = 40_000
 """Units that the views hold; of more, a random choice."""
-IMAGES_NAMED = 3
 
 _INDEX = "index_"
 _OF_INDEX = {name: name for name in ("csi", "csi_null", "csi_crossfit", "csi_corrected")}
@@ -37,6 +37,8 @@ def units_of(sources: Sequence[Source]) -> pd.DataFrame:
     if not found:
         return pd.DataFrame()
     units = pd.concat(found, ignore_index=True)
+    if units.duplicated(UNIT).any():  # a network that is one in several runs, which measured different things of it
+        units = units.groupby(UNIT, sort=False, as_index=False).first()
     for column in ("top_class", "images"):
         units[column] = units[column].fillna("") if column in units else ""
     measures = [name for name in MEASURES if name in units]
@@ -45,9 +47,9 @@ def units_of(sources: Sequence[Source]) -> pd.DataFrame:
 
 
 def titles_of(units: pd.DataFrame) -> dict[str, str]:
-    """By measure that the units have, what it is."""
-    titles = {name: title for name, title in MEASURES.items() if name in units}
-    others = [name for name in units if name.startswith(_INDEX)]
+    """By measure that some of the units have, what it is."""
+    titles = {name: title for name, title in MEASURES.items() if name in units and units[name].notna().any()}
+    others = [name for name in units if name.startswith(_INDEX) and units[name].notna().any()]
     return titles | {name: f"Index {name.removeprefix(_INDEX)}" for name in others}
 
 

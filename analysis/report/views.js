@@ -19,6 +19,12 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
 
+  function made(kind, text = "") {
+    const element = document.createElement(kind);
+    element.textContent = text;
+    return element;
+  }
+
   for (const button of all("button.csv")) {
     button.addEventListener("click", async () => {
       save(await unpacked(button.nextElementSibling.textContent), "text/csv", button.dataset.name);
@@ -158,23 +164,89 @@
       const picked = [...source.selected.indices];
       const values = data[$("up").value];
       named("marks").data = { x: picked.map((at) => values[at]), y: picked.map(() => 0) };
-      const first = picked.slice(0, 5).map((at) => {
-        const line = document.createElement("p");
+      const first = picked.slice(0, 6).map((at) => {
+        const unit = made("div");
         const measures = Object.entries(packed.titles)
           .map(([name, title]) => [title, data[name][at]])
           .filter(([, value]) => !Number.isNaN(value))
           .map(([title, value]) => `${title} ${value.toFixed(4)}`);
         const images = data.images[at] ? [`most active on ${data.images[at]}`] : [];
         const name = `${data.network[at]}, ${data.block[at]}, unit ${data.unit[at]}`;
-        line.textContent = `${name}: ${[data.top_class[at], ...measures, ...images].filter(Boolean).join("; ")}`;
-        return line;
+        const said = [data.top_class[at], ...measures, ...images].filter(Boolean).join("; ");
+        const link = made("a", "Link to this unit");
+        link.href = addressOf(at);
+        const line = made("p", `${name}: ${said}. `);
+        line.append(link);
+        unit.append(line, ...examples(at), ...profile(at));
+        return unit;
       });
-      if (picked.length > first.length) {
-        const rest = document.createElement("p");
-        rest.textContent = `… ${picked.length} units picked`;
-        first.push(rest);
-      }
+      if (picked.length > first.length) first.push(made("p", `… ${picked.length} units picked`));
       $("picked").replaceChildren(...first);
+    }
+
+    function examples(at) {
+      const { sheets, side, across, of } = packed.pictures;
+      if (!of || !of[at].length) return [];
+      const names = data.images[at].split(", ");
+      const row = made("div");
+      row.className = "examples";
+      of[at].forEach(([sheet, number], rank) => {
+        const tile = made("span");
+        const name = names.length === of[at].length ? names[rank] : `example ${rank + 1}`;
+        const [x, y] = [(number % across) * side, Math.floor(number / across) * side];
+        Object.assign(tile.style, { width: `${side}px`, height: `${side}px`, background: `url(${sheets[sheet]}) -${x}px -${y}px` });
+        tile.title = name;
+        tile.setAttribute("role", "img");
+        tile.setAttribute("aria-label", `image ${name}`);
+        row.append(tile);
+      });
+      return [row];
+    }
+
+    function profile(at) {
+      const { classes, among, of } = packed.profiles;
+      if (!of || !of[at].length) return [];
+      const highest = Math.max(...of[at].map(([, mean]) => Math.abs(mean))) || 1;
+      const list = made("ol");
+      list.className = "profile";
+      for (const [number, mean] of of[at]) {
+        const line = made("li");
+        const bar = made("i");
+        bar.style.width = `${(100 * Math.max(mean, 0)) / highest}%`;
+        line.append(made("span", classes[number]), bar, made("span", String(mean)));
+        list.append(line);
+      }
+      const shown = of[at].length < among ? `The ${of[at].length} of ${among} classes with the highest mean activity` : "Mean activity by class";
+      return [made("p", `${shown}:`), list];
+    }
+
+    const addressOf = (at) => `#unit/${[data.network[at], data.block[at], data.unit[at]].map(encodeURIComponent).join("/")}`;
+
+    // a unit that the address names is picked, whatever the filters leave out
+    function pickNamed() {
+      if (!location.hash.startsWith("#unit/")) return;
+      const wanted = Array.from({ length: count }, (_, at) => at).find((at) => addressOf(at) === location.hash);
+      if (wanted === undefined) {
+        $("picked").replaceChildren(made("p", "The unit that the address names is not in this page."));
+      } else {
+        if (!named("kept").booleans[wanted]) {
+          for (const each of all(".network")) each.checked = true;
+          for (const id of ["block", "least", "most", "search"]) $(id).value = "";
+          filter();
+        }
+        source.selected.indices = [wanted];
+      }
+      $("picked").scrollIntoView({ block: "center" });
+    }
+
+    function take() {
+      const quoted = (value) => (typeof value === "string" ? `"${value.replaceAll('"', '""')}"` : Number.isNaN(value) ? "" : value);
+      const picked = [...source.selected.indices];
+      const kept = named("kept").booleans;
+      const rows = picked.length ? picked : kept.map((each, at) => (each ? at : -1)).filter((at) => at >= 0);
+      const columns = Object.keys(data).filter((name) => data[name].length === count && name !== "index");
+      const lines = rows.map((at) => columns.map((name) => quoted(data[name][at])).join(","));
+      save([columns.join(","), ...lines, ""].join("\n"), "text/csv", "units.csv");
     }
 
     if ([...$("across").options].some((option) => option.value === "csi_null")) $("across").value = "csi_null";
@@ -182,7 +254,10 @@
     for (const each of all(".network")) each.addEventListener("input", filter);
     for (const id of ["across", "up"]) $(id).addEventListener("input", axes);
     source.selected.properties.indices.change.connect(mark);
+    $("take").addEventListener("click", take);
+    addEventListener("hashchange", pickNamed);
     axes();
+    pickNamed();
   }
 
   // --- pruning curves ------------------------------------------------------------------------------------------------

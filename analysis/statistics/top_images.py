@@ -8,6 +8,9 @@ from ..randomness import hashes
 KEPT = 9
 """Images listed of a unit."""
 
+IMAGES_NAMED = 3
+"""Those of them that a report names and shows."""
+
 PRECISION_IMAGES = 60
 """Images that the index `precision` looks at."""
 

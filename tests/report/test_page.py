@@ -162,7 +162,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path):
 def test_what_is_too_large_is_left_out_and_named(tmp_path, monkeypatch):
     run = write_run(tmp_path / "run")
     monkeypatch.setattr(pages, "MOST_OF_TABLES", 500)
-    monkeypatch.setattr(pages, "MOST_OF_PICTURES", 100_000)
+    monkeypatch.setattr(pages, "MOST_OF_FIGURES", 100_000)
     monkeypatch.setattr(pages, "MOST_UNITS", 30)
     page = Page(write_report([run]).read_text())
     assert 0 < len(page.packed) < 4 and "the whole table is in the run's folder" in page.text
