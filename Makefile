@@ -32,8 +32,10 @@ lint: $(VENV)/installed
 docs: $(VENV)/installed
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
 
+BENCHMARKS := $(filter-out __init__ table,$(basename $(notdir $(wildcard benchmarks/*.py))))
+
 bench: $(VENV)/installed
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # CIFAR-10; it measures the study's finished trainings, goes on where it was stopped, and takes hours
 DATA ?= cifar10

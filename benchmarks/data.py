@@ -4,7 +4,7 @@ The images of a folder of classes (`val/<synset>/*.JPEG`) are put into every for
 read whole, decoded, resized and cropped to 224 pixels, in this process; ImageFolder has the same transform, its loader
 the same batches. Then: how much of a ResNet-50's forward pass waits for data.
 
-    python benchmarks/data.py [DIR] [--images 1000] [--workers 0]
+    python -m benchmarks.data [DIR] [--images 1000] [--workers 0]
 
 Without DIR: 200 JPEGs of smooth noise, 500×375 pixels.
 """

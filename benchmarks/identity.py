@@ -4,7 +4,7 @@ The pass is `gelens record` of ResNet-50 with SE at 224 px, one block, in this p
 without the network. Seconds are of the processor, so that what else runs on the machine counts little. Then:
 candidates for the hash, milliseconds an image.
 
-    python benchmarks/identity.py DIR [--images 32] [--rounds 5]
+    python -m benchmarks.identity DIR [--images 32] [--rounds 5]
 
 DIR is a folder as `imagenet:DIR` or `folder:DIR` takes it.
 """

@@ -5,7 +5,7 @@ to zero, as benchmarks/pruning.py does for every point. The engine runs the inta
 what follows the block, with batch norm folded. Both get the same images, batch by batch in turn, and should give the
 same top-1 decisions for every unit. What the engine sets up on its first batches is timed by itself.
 
-    python benchmarks/lesions.py [--images 24] [--units 19] [--network thin_resnet50_se] [--precision fp32]
+    python -m benchmarks.lesions [--images 24] [--units 19] [--network thin_resnet50_se] [--precision fp32]
 
 benchmarks/pruning.py with the same options gives the ratio that dropping by the gate has.
 """
@@ -16,8 +16,8 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
-from pruning import PlainLoop, answer, make_images, make_network, tails, timed
 
+from benchmarks.pruning import PlainLoop, answer, make_images, make_network, tails, timed
 from gelens.anatomy.hooks import hooked
 from gelens.anatomy.sites import resolve_blocks
 from gelens.data.loading import Batch

@@ -7,9 +7,9 @@ decisions at every point. Weights and images are random: the time does not depen
 its first batch (how each block is run, folding, chunk sizes) is timed by itself. The plain loop runs in a process of
 its own, since the engine's, like the command line, lets the C library keep freed memory.
 
-    python benchmarks/pruning.py [--images 24] [--precision fp32]   speed, and the bound that the tails' times set
-    python benchmarks/pruning.py --scaling                          time and memory against images and points
-    python benchmarks/pruning.py --demo runs/demo                   decisions that bfloat16 changes, trained networks
+    python -m benchmarks.pruning [--images 24] [--precision fp32]   speed, and the bound that the tails' times set
+    python -m benchmarks.pruning --scaling                          time and memory against images and points
+    python -m benchmarks.pruning --demo runs/demo                   decisions that bfloat16 changes, trained networks
 """
 
 import argparse

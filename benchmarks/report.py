@@ -6,7 +6,7 @@ processor time.
 Three networks of six blocks of 1024 units, 18,432 rows, as the paper's stage four. Chromium is Debian's
 (`apt-get install chromium`), driven by Playwright.
 
-    python benchmarks/report.py [--units 1024] [--rounds 5] [--chromium /usr/bin/chromium]
+    python -m benchmarks.report [--units 1024] [--rounds 5] [--chromium /usr/bin/chromium]
 """
 
 import argparse

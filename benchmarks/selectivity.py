@@ -6,9 +6,9 @@ that stores every map and computes the index (alone) at the end. Two numbers of 
 what is paid once (a look at the network before the pass). Weights and images are random: the time does not depend on
 them. What the statistics cost afterwards: benchmarks/selectivity_statistics.py.
 
-    python benchmarks/selectivity.py [--images 512]         throughput, and a store-everything implementation
-    python benchmarks/selectivity.py --loader DIR           against a plain loop over timm's create_loader on a folder
-    python benchmarks/selectivity.py --demo runs/demo       how far bfloat16 moves the index, on trained networks
+    python -m benchmarks.selectivity [--images 512]         throughput, and a store-everything implementation
+    python -m benchmarks.selectivity --loader DIR           against a plain loop over timm's create_loader on a folder
+    python -m benchmarks.selectivity --demo runs/demo       how far bfloat16 moves the index, on trained networks
 """
 
 import argparse

@@ -4,7 +4,7 @@ ImageNet's validation set: 50,000 images, 1000 classes, six blocks of 1024 units
 Each case runs in a process of its own, whose peak memory is what the system counts, the file's pages that it has
 touched included.
 
-    python benchmarks/selectivity_statistics.py [--images 50000] [--units 1024] [--blocks 6] [--full]
+    python -m benchmarks.selectivity_statistics [--images 50000] [--units 1024] [--blocks 6] [--full]
 
 Printed: 10 permutations and 10 replicates; how time grows with them; the other indices; 1,280,000 images of fewer
 units. With --full all blocks under the defaults too.
@@ -58,9 +58,10 @@ def case(path: Path, blocks: int, permutations: int, replicates: int, indices: l
 
 def measured(path: Path, blocks: int, permutations: int, replicates: int, indices: str = "") -> dict:
     """`case` in a process of its own."""
-    command = [sys.executable, __file__, "--case", str(path), str(blocks), str(permutations), str(replicates), indices]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    return json.loads(subprocess.run(command, check=True, capture_output=True, env=environment, text=True).stdout)
+    case = ["--case", str(path), str(blocks), str(permutations), str(replicates), indices]
+    command = [sys.executable, "-m", "benchmarks.selectivity_statistics", *case]
+    done = subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[1], text=True)
+    return json.loads(done.stdout)
 
 
 def say(what: str, result: dict) -> None:

@@ -1,6 +1,6 @@
 """What a training step costs beside the bare step: reading and augmenting of small images, metrics, schedule.
 
-    python benchmarks/training.py [--data parquet:DIR] [--images 4096]
+    python -m benchmarks.training [--data parquet:DIR] [--images 4096]
 
 The bare step is forward, backward and update of the same network on one batch that lies on the device already. All
 three take turns, batch by batch, so that a machine whose speed changes changes it for all:

@@ -14,10 +14,7 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MUL
 def producers(text: str) -> list[str]:
     """Commands in a text that exist."""
     found = []
-    for script in re.findall(r"python (benchmarks/\w+\.py)", text):
-        assert (ROOT / script).is_file(), script
-        found.append(script)
-    for module in re.findall(r"python -m (studies\.\w+)", text):
+    for module in re.findall(r"python -m ((?:benchmarks|studies)\.\w+)", text):
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
         found.append(module)
     found += [target for target in re.findall(r"make ([a-z-]+)", text) if target in TARGETS]
