@@ -256,7 +256,7 @@ def _warn_of_other_classes(card: Card, shown: Sequence[str]) -> None:
     if not trained or list(shown) == trained[: len(shown)]:
         return
     log.warning(
-        "%s was trained on the classes %s, and these images are of %s: what it gets right means nothing",
+        "%s was trained on the classes %s, but these images are of %s: its accuracy means nothing",
         card.reference,
         _some(trained),
         _some(shown),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..tables.selectivity import Statistics
     from .requests import Request
 
-MEASURED, STATISTIC, OWN, RUN = "What is measured", "Statistics", "This command", "The run"
+MEASURED, STATISTIC, OWN, RUN = "What is measured", "Statistics", "Options", "The run"
 """Sections of a command's help."""
 
 Results = dict[str, "pd.DataFrame | dict[str, np.ndarray]"]
@@ -96,7 +96,7 @@ class Analysis(ABC):
     tells_accuracy: ClassVar[bool] = False
     """Whether `evaluation.csv` is among what it makes of a recording; what is made of networks always has it."""
 
-    seed: int = option(0, "Of all that is random.", least=0, section=RUN)
+    seed: int = option(0, "Random seed.", least=0, section=RUN)
 
     def arguments(self) -> dict:
         """What results depend on beside networks and images."""
@@ -167,14 +167,14 @@ class OfBlocks:
 
     stage: int | None = option(
         None,
-        "4 is conv4_x (layer3).  [default: 4, or the last but one of fewer]",
+        "Stage to measure; 4 is conv4_x (layer3).  [default: 4, or the last but one of fewer]",
         metavar="N",
         section=MEASURED,
         of_a_pass=True,
     )
     blocks: Sequence[str] = option(
         (),
-        "Module names instead of a stage, such as layer3.*; repeatable.",
+        "Modules to measure instead of a stage, such as layer3.*; repeatable.",
         metavar="NAME",
         section=MEASURED,
         several=True,
@@ -192,22 +192,24 @@ class OfBlocks:
 class OfTap:
     """The option of a tap."""
 
-    tap: str = option("output", "Whose activity is taken.", choices=TAPS, section=MEASURED)
+    tap: str = option("output", "Tap to measure.", choices=TAPS, section=MEASURED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rectified:
     """The option of the positive part."""
 
-    rectify: bool = option(False, "Take the positive part of signed activities.", section=MEASURED, of_a_pass=True)
+    rectify: bool = option(False, "Use the positive part of signed activities.", section=MEASURED, of_a_pass=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selective(Analysis):
     """An analysis of selectivity, with its null and errors."""
 
-    permutations: int = option(100, "Of labels, for the null.", least=0, metavar="N", section=STATISTIC)
-    replicates: int = option(100, "Of the bootstrap.", least=0, metavar="N", section=STATISTIC)
+    permutations: int = option(
+        100, "Number of label permutations for the null distribution.", least=0, metavar="N", section=STATISTIC
+    )
+    replicates: int = option(100, "Number of bootstrap replicates.", least=0, metavar="N", section=STATISTIC)
 
     @property
     def statistics(self) -> "Statistics":

@@ -11,7 +11,7 @@ from .analysis import Analysis, Results
 class Evaluation(Analysis):
     """Top-1 and top-5 error, parameters and multiply-accumulates (table 1).
 
-    A RUN is a folder with a recording: no network is run then.
+    A RUN is a folder with a recording; no network is run.
     """
 
     name: ClassVar = "evaluate"

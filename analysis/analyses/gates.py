@@ -12,9 +12,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Gates(Selective, OfBlocks):
-    """What gates do: how their values vary, with what, their class selectivity, their tie to activity.
+    """Analyse gate values: variance by channel, class and image, class selectivity, correlation with activity.
 
-    A RUN is a folder with a recording of the taps gate and output: no network is run then.
+    A RUN is a folder with a recording of the taps gate and output; no network is run.
     """
 
     name: ClassVar = "gates"

@@ -12,10 +12,10 @@ COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 @dataclass(frozen=True, kw_only=True)
 class Lesions(OfBlocks, Analysis):
-    """Do indices predict what a unit is for: each unit dropped alone, and the damage held against every index.
+    """Do selectivity indices predict importance? Drop each unit alone and compare the damage with every index.
 
-    It costs as many passes through what follows a block as units are dropped: a thousand images (--limit) are a start.
-    A RUN is a folder in which they are recorded: no network is run then.
+    Every dropped unit costs a pass through the layers after its block, so start with a thousand images (--limit).
+    A RUN is a folder with recorded lesions; no network is run.
     """
 
     name: ClassVar = "lesions"
@@ -24,7 +24,7 @@ class Lesions(OfBlocks, Analysis):
     claims: ClassVar = ("lesions_agreement",)
     figure: ClassVar = "fig_lesions"
 
-    units: int = option(128, "Of each block, drawn by --seed.", of_a_pass=True)
+    units: int = option(128, "Units of each block, chosen at random (see --seed).", of_a_pass=True)
     means_from: str | None = option(
         None,
         "Also drop each image's own class's most selective units, by these other images, against another class's.",

@@ -11,9 +11,9 @@ from .analysis import STATISTIC, Activities, Results, option
 
 @dataclass(frozen=True, kw_only=True)
 class Levels(Activities):
-    """Class selectivity of groups of classes, level by level of a hierarchy, beside random groups as large.
+    """Class selectivity for groups of classes at each level of a hierarchy, and for random groups of the same size.
 
-    A RUN is a folder with a recording of the tap: no network is run then. One image of each class will do.
+    A RUN is a folder with a recording of the tap; no network is run. One image per class is enough.
     """
 
     name: ClassVar = "levels"
@@ -22,10 +22,12 @@ class Levels(Activities):
     claims: ClassVar = ("selectivity_levels",)
     figure: ClassVar = "fig_levels"
 
-    groups: Path | None = option(None, "A csv: class, a column a level, finest first.", kind="file")
+    groups: Path | None = option(None, "CSV file: class, then a column for each level, finest first.", kind="file")
     wordnet: Path | None = option(None, "WordNet's is_a list, for ImageNet's classes.", kind="file")
-    permutations: int = option(100, "Of classes, and of images' labels.", least=1, metavar="N", section=STATISTIC)
-    replicates: int = option(100, "Of the bootstrap.", least=0, metavar="N", section=STATISTIC)
+    permutations: int = option(
+        100, "Number of permutations of classes, and of image labels.", least=1, metavar="N", section=STATISTIC
+    )
+    replicates: int = option(100, "Number of bootstrap replicates.", least=0, metavar="N", section=STATISTIC)
 
     def __post_init__(self):
         if (self.groups is None) == (self.wordnet is None):

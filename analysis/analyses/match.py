@@ -12,8 +12,8 @@ from .analysis import Activities, Results, with_rows
 class Match(Activities):
     """Compare two networks on the same images, block with block and unit with unit.
 
-    A RUN is a folder with a recording of two networks, or two of the same images: no network is run then. Blocks are
-    compared by linear CKA, units of blocks of one name by the correlation with their best match in the other network.
+    A RUN is a folder with a recording of two networks, or give two RUNs of the same images; no network is run. Blocks
+    are compared by linear CKA, and units of equally named blocks by the correlation with their best match.
     """
 
     name: ClassVar = "match"

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class Pruning(OfBlocks, Analysis):
     """Accuracy after dropping feature maps by their gates' values (figure 3).
 
-    Networks without gates are measured whole and with each block's shortcut alone: the figure's stars. Other scores
-    than the gate give every network its curves. A RUN is a folder in which the curves' points are recorded: no network
-    is run then.
+    Networks without gates are measured intact and with each block's shortcut alone: the stars of the figure. Scores
+    other than the gate give curves for every network. A RUN is a folder with the recorded points of curves; no network
+    is run.
     """
 
     name: ClassVar = "pruning"
@@ -37,14 +37,14 @@ class Pruning(OfBlocks, Analysis):
 
     ratios: Sequence[float] = option(
         RATIOS,
-        "A drop ratio, repeatable.  [default: 0, 0.1 … 1]",
+        "Drop ratio; repeatable.  [default: 0, 0.1 … 1]",
         "--ratio",
         several=True,
         of_a_pass=True,
     )
     orders: Sequence[str] = option(
         ORDERS,
-        "Important ones first; both by default.",
+        "Drop the most or the least important maps first; both by default.",
         "--order",
         choices=ORDERS,
         several=True,
@@ -52,29 +52,33 @@ class Pruning(OfBlocks, Analysis):
     )
     scores: Sequence[str] = option(
         ("gate",),
-        "What importance is; gate, the paper's, by default; repeatable.",
+        "Importance score; gate (the paper's) by default; repeatable.",
         "--score",
         choices=SCORES,
         several=True,
         of_a_pass=True,
     )
-    one_order: bool = option(False, "One order for all images, by the mean score of --means-from.", of_a_pass=True)
-    fill: str = option(
-        "zero", "For dropped maps; mean is that of the branch over --means-from.", choices=FILLS, of_a_pass=True
+    one_order: bool = option(
+        False, "Use one order for all images: that of the mean score over --means-from.", of_a_pass=True
     )
-    scope: str = option("block", "Drop in each block alone, or in all of a stage.", choices=SCOPES, of_a_pass=True)
+    fill: str = option(
+        "zero", "Value of dropped maps; mean is the branch's mean over --means-from.", choices=FILLS, of_a_pass=True
+    )
+    scope: str = option(
+        "block", "Drop maps in one block at a time, or in all blocks of the stage.", choices=SCOPES, of_a_pass=True
+    )
     means_from: Any = option(
-        None, "Other images than those measured, such as digits#train.", kind="data", of_a_pass=True
+        None, "Images other than those measured, such as digits#train.", kind="data", of_a_pass=True
     )
     selectivity_from: "Path | pd.DataFrame | None" = option(
-        None, "Its index, for --score selectivity.", kind="file", metavar="RUN", of_a_pass=True
+        None, "Run whose index --score selectivity uses.", kind="file", metavar="RUN", of_a_pass=True
     )
-    per_class: bool = option(False, "Also write each class's own curves.", "--class-curves")
+    per_class: bool = option(False, "Also write curves for each class.", "--class-curves")
     exact: bool = option(
-        False, "Don't fold batch norm: bit for bit a plain loop at equal batch shapes.", of_a_pass=True
+        False, "Do not fold batch norm: bit-identical to a plain loop with the same batch shapes.", of_a_pass=True
     )
     rows: int | None = option(
-        None, "Images × variants in a forward pass, instead of by the device.", least=1, of_a_pass=True
+        None, "Images × variants per forward pass; by default chosen for the device.", least=1, of_a_pass=True
     )
     compiled: bool = option(False, "Use torch.compile.", "--compile", of_a_pass=True)
 

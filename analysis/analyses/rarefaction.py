@@ -8,9 +8,9 @@ from .analysis import OWN, Activities, Results, option
 
 @dataclass(frozen=True, kw_only=True)
 class Rarefaction(Activities):
-    """Class selectivity on 2, 5, 10 … images of each class: how much of the index is owed to their number.
+    """Class selectivity for 2, 5, 10 … images per class: how the index depends on the number of images.
 
-    A RUN is a folder with a recording of the tap: no network is run then.
+    A RUN is a folder with a recording of the tap; no network is run.
     """
 
     name: ClassVar = "rarefaction"
@@ -19,7 +19,7 @@ class Rarefaction(Activities):
     claims: ClassVar = ("selectivity_rarefaction_limits",)
     figure: ClassVar = "fig_rarefaction"
 
-    draws: int = option(10, "Of images, at each number of them.", least=1, section=OWN)
+    draws: int = option(10, "Random draws of images at each number.", least=1, section=OWN)
 
     def results(self, recording) -> Results:
         from ..tables.rarefaction import rarefaction_tables

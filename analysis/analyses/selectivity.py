@@ -14,7 +14,7 @@ from .analysis import MEASURED, STATISTIC, Activities, Results, Selective, optio
 class Selectivity(Activities, Selective):
     """Class selectivity of every unit, block by block (figure 2 and the gap against depth).
 
-    A RUN is a folder with a recording of the tap: no network is run then.
+    A RUN is a folder with a recording of the tap; no network is run.
     """
 
     name: ClassVar = "selectivity"
@@ -25,11 +25,11 @@ class Selectivity(Activities, Selective):
     tells_accuracy: ClassVar = True
 
     groups: Path | Mapping[str, str] | None = option(
-        None, "A csv of class and group: the index of groups.", kind="file", section=MEASURED
+        None, "CSV file of class and group: measure the index of groups.", kind="file", section=MEASURED
     )
     indices: tuple[str, ...] = option(
         (),
-        "Another index beside csi; repeatable. `gelens indices` defines them.",
+        "Additional index; repeatable. `gelens indices` defines them.",
         "--index",
         choices=INDICES,
         several=True,
@@ -42,15 +42,15 @@ class Selectivity(Activities, Selective):
         metavar="SEED",
         section=MEASURED,
     )
-    save_means: bool = option(False, "Also write the class-conditional means (npz).", section=MEASURED)
+    save_means: bool = option(False, "Also write the class means (npz).", section=MEASURED)
     no_calibration: bool = option(
         False,
-        "Leave out the simulation that finds bias and cover of block means, a minute for 50,000 images.",
+        "Skip the simulation that finds bias and cover of block means (a minute for 50,000 images).",
         section=STATISTIC,
     )
     reference: str | None = option(
         None,
-        "The network that others are compared with; the first by default.",
+        "Network to compare the others with; the first by default.",
         metavar="LABEL",
         section=STATISTIC,
     )

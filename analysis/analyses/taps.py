@@ -8,9 +8,9 @@ from .analysis import OfBlocks, Rectified, Results, Selective
 
 @dataclass(frozen=True, kw_only=True)
 class Taps(Rectified, Selective, OfBlocks):
-    """Where selectivity arises: the index at the branch, after the gate, at the sum and at the output of each block.
+    """Where in a block selectivity arises: the index at the branch, after the gate, at the sum and at the output.
 
-    A RUN is a folder with a recording of two of these taps at least: no network is run then.
+    A RUN is a folder with a recording of at least two of these taps; no network is run.
     """
 
     name: ClassVar = "taps"

@@ -53,7 +53,7 @@ def add_command(kind: type[Analysis]) -> None:
         "labels",
         multiple=True,
         metavar="LABEL",
-        help="Of a RUN: networks that are taken, all by default; repeatable.",
+        help="Networks of a RUN to use, all by default; repeatable.",
     )
     parts = [shared.anatomy] if kind.states_parts else []
     extra = _EXTRA.get(kind.name, [])
@@ -118,7 +118,7 @@ _EXTRA = {
             "source",
             type=shared.FOLDER,
             metavar="RUN",
-            help="The same as RUN in place of NETWORKs, which are labels in it then.",
+            help="The same as a RUN in place of NETWORKs, which then name networks in it.",
         ),
         shared.option(
             "--checkpoints",

@@ -14,12 +14,12 @@ from .program import COMPUTE, main
 
 @main.command(section=COMPUTE, example="gelens merge runs/shard-1 runs/shard-2 --out runs/selectivity")
 @click.argument("parts", nargs=-1, required=True, type=shared.FOLDER, metavar="PART...")
-@shared.option("--out", type=click.Path(path_type=Path), required=True, help="The folder of the whole.")
+@shared.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the merged result.")
 def merge(parts, out):
-    """Bring together what commands with --shard recorded, each in a folder of its own.
+    """Merge what commands with --shard recorded in separate folders.
 
-    Recordings become one recording. Runs become a run without tables and figures: the command that made its parts, with
-    --out and --resume and without --shard, makes them. One that was interrupted goes on when it is called again.
+    Recordings become one recording. Runs become a run without tables and figures: repeat the original command with --out
+    and --resume, and without --shard, to make them. Repeat an interrupted merge to continue it.
     """
     shared.check_there(*parts)
     from ..commands.merge import Merge
@@ -46,7 +46,7 @@ def compare(runs, reference, out, resume):
 @shared.out
 @shared.as_json
 def curves(runs, out, resume):
-    """Optimisation curves of trainings, from their folders (figure 1)."""
+    """Optimisation curves of finished trainings (figure 1)."""
     from ..commands.training_curves import TrainingCurves
 
     execute("curves", TrainingCurves(runs), out, resume)
@@ -55,14 +55,24 @@ def curves(runs, out, resume):
 @main.command(section=COMPUTE, example="gelens figures runs/selectivity --format svg --width 3.3")
 @click.argument("run", type=shared.FOLDER)
 @shared.option(
-    "--format", "formats", multiple=True, type=Choice(choices.FORMATS), help="Repeatable.  [default: png and pdf]"
+    "--format",
+    "formats",
+    multiple=True,
+    type=Choice(choices.FORMATS),
+    help="File format; repeatable.  [default: png and pdf]",
 )
-@shared.option("--width", type=float, help="Inches, of every figure; 3.3 is one column. Each figure's own by default.")
-@shared.option("--blocks", multiple=True, metavar="NAME", help="Only these, such as layer3.0 or layer3.*; repeatable.")
-@shared.option("--bins", type=int, help="Of the distributions; 40 by default.")
-@shared.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to draw, instead of RUN/figures.")
+@shared.option(
+    "--width", type=float, help="Width of every figure in inches (3.3 is one column); each figure's own by default."
+)
+@shared.option(
+    "--blocks", multiple=True, metavar="NAME", help="Blocks to draw, such as layer3.0 or layer3.*; repeatable."
+)
+@shared.option("--bins", type=int, help="Bins of the distributions; 40 by default.")
+@shared.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the figures, instead of RUN/figures."
+)
 def figures(run, formats, **options):
-    """Draw the figures of a finished run again, from its tables alone."""
+    """Redraw the figures of a finished run from its tables."""
     shared.check_there(run)
     from ..commands.figures import DEFAULT_FORMATS, Figures
 
@@ -73,9 +83,9 @@ def figures(run, formats, **options):
 @main.command(section=COMPUTE, example="gelens verify runs/selectivity")
 @click.argument("runs", nargs=-1, required=True, type=shared.FOLDER, metavar="RUN...")
 def verify(runs):
-    """Whether finished runs, or recordings, are still what was written: every table, array and finding of them.
+    """Check that finished runs and recordings are unchanged: every table, array and finding.
 
-    Whatever reads a run compares what it reads; this compares all of it.
+    Commands check what they read of a run; this one checks all of it.
     """
     shared.check_there(*runs)
     from ..commands.verify import verify as compared
@@ -94,12 +104,14 @@ def verify(runs):
 
 @main.command(section=COMPUTE, example="gelens power runs/selectivity --out power.csv")
 @click.argument("run", type=shared.FOLDER)
-@shared.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="A csv to write as well.")
+@shared.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="CSV file to write as well."
+)
 @shared.as_json
 def power(run, out):
-    """How many trainings each claim of a finished run takes: its power with 3, 5, 8 and 10 of each network.
+    """Power of each claim of a finished run with 3, 5, 8 and 10 trainings of each network.
 
-    The run must have three trainings of each network at least. What they scatter by is taken for the truth.
+    The run needs at least three trainings of each network. Their spread is taken as the true one.
     """
     shared.check_there(run)
     from ..commands.power import power_of
@@ -118,12 +130,15 @@ def power(run, out):
 @main.command(section=COMPUTE, example="gelens report runs/plain runs/se --out compared.html")
 @click.argument("runs", nargs=-1, required=True, type=shared.FOLDER, metavar="RUN...")
 @shared.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", help="The page; report.html in the first RUN by default."
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File to write; report.html in the first RUN by default.",
 )
 def report(runs, out):
-    """One HTML page of a finished run, or of several compared: what was run, findings, figures, tables.
+    """Write one HTML page for a finished run, or for several: findings, figures, tables, and what was run.
 
-    It is made from the runs' folders alone, and opens anywhere without a network.
+    It needs only the runs' folders, and opens in any browser without a connection.
     """
     shared.check_there(*runs)
     from ..commands.report import Report

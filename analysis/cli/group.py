@@ -12,7 +12,7 @@ from ..errors import RunError, Terminated, UsageError, plain, unknown
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-OWN, TALK = "This command", "Talk"
+OWN, TALK = "Options", "Output"
 """Sections of the help of every command: what is its own, and what all have."""
 
 
@@ -74,8 +74,8 @@ class Command(click.Command):
     def __init__(self, *arguments, section: str = "", example: str = "", **settings):
         super().__init__(*arguments, **settings)
         self.section, self.example = section, example
-        self.params.append(_talk(["-q", "--quiet"], callback=_be_quiet, help="Neither notes nor progress bars."))
-        self.params.append(_talk(["-v", "--verbose"], callback=remember, help="Where an error arose, as well."))
+        self.params.append(_talk(["-q", "--quiet"], callback=_be_quiet, help="Hide notes and progress bars."))
+        self.params.append(_talk(["-v", "--verbose"], callback=remember, help="Show tracebacks."))
 
     def invoke(self, context: click.Context):
         from .. import processes

@@ -19,9 +19,9 @@ WIDTH = 100
 
 
 @main.command("networks", section=LOOK_UP, example="gelens networks --json")
-@shared.option("--json", "as_json", is_flag=True, help="As JSON.")
+@shared.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_networks(as_json):
-    """The catalogue: parameters, multiply-accumulates, what the paper reports, and weights that come with gelens."""
+    """List the networks: parameters, multiply-accumulates, published errors, and weights that come with gelens."""
     from ..networks.catalogue import catalogue_table, default_settings
     from ..networks.shipped import everything, shipped_table
 
@@ -57,12 +57,12 @@ def _listed(table: "pd.DataFrame", formats: dict[str, Callable]) -> str:
 
 @main.command(section=LOOK_UP, example="gelens layers timm/resnet50")
 @click.argument("network", type=shared.NETWORK)
-@shared.option("--image-size", type=click.IntRange(1), help="Pixels, instead of the network's own.")
+@shared.option("--image-size", type=click.IntRange(1), help="Image size in pixels, instead of the network's own.")
 def layers(network, image_size):
-    """The names to measure in a network, with units, map sizes, branch, gate, and whether they are signed.
+    """List the modules that can be measured: units, map size, branch, gate, and whether activations are signed.
 
-    Where its stages are known, their blocks; else its modules in the order in which they are called, those within a
-    block left out. Signed ones are negative somewhere on noise: selectivity takes them with --rectify.
+    These are the blocks of its stages or, where the stages are not known, its modules in the order in which they run,
+    without those inside a block. Signed modules have negative activations on noise: measure them with --rectify.
     """
     from ..anatomy.listing import layer_table
     from ..networks import load_network
@@ -76,14 +76,14 @@ def layers(network, image_size):
 @click.argument("network", type=shared.NETWORK)
 @shared.where
 @shared.anatomy
-@shared.option("--image-size", type=click.IntRange(1), help="Pixels, instead of the network's own.")
-@shared.option("--json", "as_json", is_flag=True, help="As JSON.")
+@shared.option("--image-size", type=click.IntRange(1), help="Image size in pixels, instead of the network's own.")
+@shared.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(network, stage, blocks, branch, shortcut, gate, image_size, as_json):
-    """What each block's branch, shortcut and gate are, and how that is known.
+    """Show each block's branch, shortcut and gate, and how they were identified.
 
-    They are read off what the block computes on noise, and proved by intervention: without its branch a block gives its
-    shortcut alone, and a gate whose values are 1 gives its input. What is stated (--branch, --shortcut, --gate) is
-    verified in the same way. pruning, taps and gates refuse blocks whose parts are not found.
+    They are identified by what the block computes on noise, and proved by intervention: without its branch a block
+    returns its shortcut, and a gate set to 1 returns its input. Parts that you state (--branch, --shortcut, --gate) are
+    verified in the same way. pruning, taps and gates refuse blocks whose parts cannot be identified.
     """
     from ..anatomy.listing import anatomy_table
     from ..anatomy.sites import resolve_blocks
@@ -99,9 +99,9 @@ def inspect(network, stage, blocks, branch, shortcut, gate, image_size, as_json)
 
 
 @main.command("indices", section=LOOK_UP, example="gelens indices")
-@shared.option("--json", "as_json", is_flag=True, help="As JSON.")
+@shared.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_indices(as_json):
-    """The indices of selectivity: what each is, whose, and between what it lies."""
+    """List the selectivity indices: definition, source and range."""
     from ..statistics import INDICES
 
     parts = ("definition", "range", "source")
@@ -125,9 +125,9 @@ def diagram(networks, out, resume):
 
 
 @main.command(section=LOOK_UP, example="gelens doctor")
-@shared.option("--json", "as_json", is_flag=True, help="As JSON.")
+@shared.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json):
-    """What this machine has for gelens: versions, devices, weights, data, free space."""
+    """Check this machine: versions, devices, weights, data and free disk space."""
     from ..commands.doctor import examine
 
     found = list(examine())

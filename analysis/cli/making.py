@@ -24,7 +24,7 @@ from .program import ALL, PREPARE, main
     type=click.FloatRange(0, min_open=True),
     multiple=True,
     metavar="EPOCHS",
-    help="Keep the weights after so many epochs, whole or not, such as 0.25; repeatable.",
+    help="Keep the weights after this many epochs, such as 0.25; repeatable.",
 )
 @shared.seed
 @shared.device
@@ -47,7 +47,7 @@ from .program import ALL, PREPARE, main
     metavar="BLOCK",
     default=("layer3",),
     show_default=True,
-    help="Stages or blocks that it is of.",
+    help="Stages or blocks that --selectivity acts on.",
 )
 @shared.workers
 @shared.processes
@@ -79,11 +79,11 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
 
 @main.command(section=PREPARE, example="gelens cache imagenet:DIR#val --out val.npy")
 @click.argument("data", type=shared.DATA)
-@shared.option("--out", type=click.Path(path_type=Path), required=True, help="The file to make.")
+@shared.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
 @shared.option(
     "--network",
     type=shared.NETWORK,
-    help="Whose way; 224 px, crop 0.875, bilinear by default.",
+    help="Network whose preprocessing is used; by default 224 px, crop 0.875, bilinear.",
 )
 @shared.geometry
 @shared.subset
@@ -92,7 +92,7 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
 @shared.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read images.")
 @shared.resume
 def cache(data, out, network, seed, workers, resume, **options):
-    """Decode, resize and crop images once, into a file that every command takes as --data cache:FILE."""
+    """Decode, resize and crop images once, into a file that every command accepts as --data cache:FILE."""
     from ..commands.cache import Cache
 
     inputs = shared.take_inputs((), options | {"data": data}, seed)
@@ -198,12 +198,12 @@ def supplementary(networks, seed, keep, out, resume, **options):
 @shared.running
 @shared.processes
 @shared.keep
-@shared.option("--epochs", type=int, help="Of each training, instead of the recipe's.")
+@shared.option("--epochs", type=int, help="Epochs of each training, instead of the recipe's.")
 @shared.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
 @shared.resume
 @shared.as_json
 def demo(seed, keep, epochs, out, resume, **options):
-    """The whole supplementary material in miniature, on scans of digits, from networks trained on the spot."""
+    """The whole supplementary material in miniature: networks trained on the spot on scanned digits."""
     from ..analyses.inputs import Inputs
     from ..commands.supplementary import supplementary_networks
     from ..training import recipe_of

@@ -130,36 +130,44 @@ option, measured_option = of(OWN), of("What is measured")
 
 networks = click.argument("networks", nargs=-1, required=True, metavar="NETWORK...", type=NETWORK)
 networks_if_any = click.argument("networks", nargs=-1, metavar="[NETWORK]...", type=NETWORK)
-data = _images("--data", default="digits", show_default=True, type=DATA, help="`gelens --help` lists the forms.")
-skip = _images("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read, and name them.")
+data = _images(
+    "--data", default="digits", show_default=True, type=DATA, help="Images to measure; `gelens --help` lists the forms."
+)
+skip = _images("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read, and list them.")
 geometry = _several(
-    _shown("--image-size", type=click.IntRange(1), help="Pixels."),
-    _shown("--crop-pct", type=click.FloatRange(0, 1, min_open=True), help="Of the resized image's side."),
-    _shown("--interpolation", type=Choice(["bilinear", "bicubic"]), help="Of the resizing."),
-    _shown("--crop-mode", type=Choice(["center", "squash"]), help="squash: resize both sides, whatever their ratio."),
-    _shown("--mean", type=_Triple(0, 1), help="Of pixels in [0, 1], such as 0.49,0.48,0.45."),
-    _shown("--std", type=_Triple(1e-6, 1), help="Of pixels in [0, 1], such as 0.25,0.24,0.26."),
+    _shown("--image-size", type=click.IntRange(1), help="Image size in pixels."),
+    _shown(
+        "--crop-pct", type=click.FloatRange(0, 1, min_open=True), help="Share of the resized image's side that is kept."
+    ),
+    _shown("--interpolation", type=Choice(["bilinear", "bicubic"]), help="Interpolation for resizing."),
+    _shown(
+        "--crop-mode", type=Choice(["center", "squash"]), help="squash resizes both sides, ignoring the aspect ratio."
+    ),
+    _shown("--mean", type=_Triple(0, 1), help="Mean of pixels in [0, 1], such as 0.49,0.48,0.45."),
+    _shown("--std", type=_Triple(1e-6, 1), help="Standard deviation of pixels in [0, 1], such as 0.25,0.24,0.26."),
 )
 subset = _several(
     _images(
         "--limit",
         type=click.IntRange(1),
         metavar="N",
-        help="Take a class-balanced subset of so many images, by --seed.",
+        help="Use a class-balanced random subset of N images (see --seed).",
     ),
     _images(
         "--per-class",
         "per_class_limit",
         type=click.IntRange(1),
         metavar="N",
-        help="Take so many images of every class.",
+        help="Use N images of every class.",
     ),
 )
 by_position = _images(
-    "--classes-by-position", is_flag=True, help="Class k of the images is output k, where nothing else tells the order."
+    "--classes-by-position",
+    is_flag=True,
+    help="Take class k of the images as output k when nothing else tells the order.",
 )
 inputs = _several(data, subset, skip, by_position, geometry)
-untrained = _measured("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, with random ones.")
+untrained = _measured("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, randomly initialised.")
 device = _pass(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, mps or xpu."
 )
@@ -178,7 +186,7 @@ def precision(default: str):
         default=default,
         show_default=True,
         type=Choice([*choices.PRECISIONS, "auto"]),
-        help="fp32 is IEEE's; auto is bf16 where the device computes in it itself, else fp32.",
+        help="fp32 is IEEE single precision; auto is bf16 where the device supports it natively, else fp32.",
     )
 
 
@@ -189,7 +197,7 @@ running = _several(
         "--batch-size",
         type=click.IntRange(1),
         metavar="N",
-        help="Images in a batch.  [default: 64 on the CPU, 256 elsewhere]",
+        help="Images per batch.  [default: 64 on the CPU, 256 elsewhere]",
     ),
     workers,
 )
@@ -197,24 +205,32 @@ processes = _pass(
     "--processes",
     type=click.IntRange(1),
     metavar="N",
-    help="Share the work among N processes of this machine; several machines by torchrun.",
+    help="Split the work among N processes on this machine; for several machines, use torchrun.",
 )
 shares = _several(
     processes,
-    _pass("--shard", metavar="I/N", help="Record one of N equal shares of the images; `gelens merge` goes on."),
+    _pass("--shard", metavar="I/N", help="Record one of N equal shares of the images; then use `gelens merge`."),
 )
 where = _several(
     _measured(
-        "--stage", type=int, metavar="N", help="4 is conv4_x (layer3).  [default: 4, or the last but one of fewer]"
+        "--stage",
+        type=int,
+        metavar="N",
+        help="Stage to measure; 4 is conv4_x (layer3).  [default: 4, or the last but one of fewer]",
     ),
     _measured(
-        "--blocks", multiple=True, metavar="NAME", help="Module names instead of a stage, such as layer3.*; repeatable."
+        "--blocks",
+        multiple=True,
+        metavar="NAME",
+        help="Modules to measure instead of a stage, such as layer3.*; repeatable.",
     ),
 )
 anatomy = _several(
-    _measured("--branch", metavar="NAME", help="The module below each block that its branch ends in, where unknown."),
-    _measured("--shortcut", metavar="NAME", help="The module that gives the shortcut, or input, the block's own."),
-    _measured("--gate", metavar="NAME", help="The module that holds the gate."),
+    _measured(
+        "--branch", metavar="NAME", help="Module inside each block where its branch ends, if it is not recognised."
+    ),
+    _measured("--shortcut", metavar="NAME", help="Module that gives the shortcut, or input for the block's own input."),
+    _measured("--gate", metavar="NAME", help="Module that holds the gate."),
 )
 recipe = _several(
     _training(
@@ -222,21 +238,19 @@ recipe = _several(
         type=Choice(choices.RECIPES),
         default="small",
         show_default=True,
-        help="imagenet: the paper's 100 epochs, as recalled.",
+        help="imagenet is the paper's 100-epoch recipe, as recalled.",
     ),
     _training("--epochs", type=int, metavar="N", help="Instead of the recipe's."),
     _training("--learning-rate", type=float, metavar="X", help="Instead of the recipe's."),
     _training("--train-batch-size", type=int, metavar="N", help="Instead of the recipe's."),
 )
-rectify = _measured("--rectify", is_flag=True, help="Take the positive part of signed activities.")
-reference = _statistic(
-    "--reference", metavar="LABEL", help="The network that others are compared with; the first by default."
-)
-seed = _run("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all that is random.")
+rectify = _measured("--rectify", is_flag=True, help="Use the positive part of signed activities.")
+reference = _statistic("--reference", metavar="LABEL", help="Network to compare the others with; the first by default.")
+seed = _run("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed.")
 keep = _run(
-    "--keep/--no-keep", default=True, show_default=True, help="Keep what was recorded of every image, in OUT/recording."
+    "--keep/--no-keep", default=True, show_default=True, help="Keep the recording of every image, in OUT/recording."
 )
-resume = _run("--resume", is_flag=True, help="Go on with an interrupted run of the same arguments.")
+resume = _run("--resume", is_flag=True, help="Resume an interrupted run with the same arguments.")
 
 
 def _dated(context: click.Context, parameter: click.Parameter, folder: Path | None) -> Path:
@@ -258,21 +272,19 @@ out = _several(
         type=FOLDER,
         metavar="DIR",
         callback=_dated,
-        help="The run's folder.  [default: runs/ and the command's name and the time]",
+        help="Folder for the run.  [default: runs/ with the command's name and the time]",
     ),
     resume,
 )
 
 
-as_json = _run(
-    "--json", "json", is_flag=True, expose_value=False, callback=remember, help="Say what came of it as JSON."
-)
+as_json = _run("--json", "json", is_flag=True, expose_value=False, callback=remember, help="Print a JSON summary.")
 dry_run = _run(
     "--dry-run",
     is_flag=True,
     expose_value=False,
     callback=remember,
-    help="Only say what would be read, computed and kept, and how long it takes.",
+    help="Only show what would be read, computed and kept, and how long it would take.",
 )
 
 

@@ -34,10 +34,10 @@ from .program import MEASURE, main
 @shared.as_json
 @shared.dry_run
 def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options):
-    """Record what networks do with every image: predictions, and the activity of units at taps of blocks.
+    """Record predictions and unit activities of every image, at taps of blocks.
 
-    OUT then holds images.csv and a NumPy array for each network, block and tap, with a row for each image. The
-    statistics of `gelens selectivity --from OUT` need no network any more.
+    OUT then holds images.csv and a NumPy array for each network, block and tap, with one row per image.
+    `gelens selectivity OUT` computes the statistics without running the network again.
     """
     from ..commands.record import Record
     from ..processes import is_first

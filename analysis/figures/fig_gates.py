@@ -12,7 +12,7 @@ from .facets import facets
 from .stored import StoredRun
 from .style import MEANS, PALETTE, Look, block_ticks, each_training, need, percent_axis, styled
 
-SHARES = {"share_channel": "0.75", "share_class": PALETTE[0], "share_image": PALETTE[1]}
+SHARES: dict[str, Any] = {"share_channel": "0.75", "share_class": PALETTE[0], "share_image": PALETTE[1]}
 """Of a gate's variance, each with its colour."""
 HATCHES = {"share_image": "////"}
 

@@ -14,7 +14,7 @@ from .selectivity import check_values
 from .sparseness import is_resolved, mean_resolved, sparseness
 
 DRAWS = 10
-"""Of images, at each number of them."""
+"""Random draws of images at each number."""
 
 ACTIVITY_BYTES = 2**27
 """What the activities of the units that are worked on at a time may take."""
