@@ -18,8 +18,8 @@ from .program import COMPUTE, main
 def merge(parts, out):
     """Merge what commands with --shard recorded in separate folders.
 
-    Recordings become one recording. Runs become a run without tables and figures: repeat the original command with --out
-    and --resume, and without --shard, to make them. Repeat an interrupted merge to continue it.
+    Recordings become one recording. Runs become a run without tables and figures: repeat the original command with
+    --out and --resume, and without --shard, to make them. Repeat an interrupted merge to continue it.
     """
     shared.check_there(*parts)
     from ..commands.merge import Merge
