@@ -139,7 +139,7 @@ def losses_told() -> Iterator[None]:
         if number() == 1 or not _TRANSPORTS.search(str(error)):
             raise
         raise LostProcess(
-            "another process of this run was lost; what was done is kept: the same command with --resume goes on"
+            "another process of this run was lost; what was done is kept; repeat the command with --resume to continue"
         ) from error
 
 
@@ -229,7 +229,7 @@ def launch(arguments: Sequence[str], processes: int) -> int:
             name = signal.Signals(-failure.exitcode).name
             raise RunError(
                 f"process {first} of {processes} was killed ({name}), as where memory runs out; what was recorded is "
-                f"kept: the same command with --resume goes on"
+                f"kept; repeat the command with --resume to continue"
             ) from error
         return failure.exitcode
     return 0

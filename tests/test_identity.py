@@ -154,7 +154,7 @@ def interrupted(requests, data, folder, after: int) -> None:
         return read(position)
 
     broken.read, broken.checked = fails, True
-    with pytest.raises(RunError, match="--resume goes on"):
+    with pytest.raises(RunError, match="repeat the command with --resume"):
         record_requests(requests, broken, options(), folder)
 
 

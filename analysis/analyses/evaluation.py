@@ -30,5 +30,5 @@ class Evaluation(Analysis):
 
         results = accuracy_of(recording)
         if results["evaluation.csv"]["top1_error"].isna().all():
-            raise UsageError("the recording does not tell what its networks get right: `gelens evaluate NETWORK…` does")
+            raise UsageError("the recording has no predictions: `gelens evaluate NETWORK…` does")
         return results

@@ -123,15 +123,16 @@ def add_network(run: Run, label: str, request: Request) -> None:
     log.info("%s: %s", label, preprocessing_of(request.network))
     if before and before["weights_hash"] != now["weights_hash"]:
         raise UsageError(
-            f"`{run.folder}` was begun with other weights of {label}: hash {before['weights_hash']}, now "
+            f"`{run.folder}` was started with other weights of {label}: hash {before['weights_hash']}, now "
             f"{now['weights_hash']}"
         )
     if before and before.get("code") not in (None, now["code"]):
         raise UsageError(
-            f"`{run.folder}` was begun with other code or settings of {label}: hash {before['code']}, now {now['code']}"
+            f"`{run.folder}` was started with other code or settings of {label}: hash {before['code']}, "
+            f"now {now['code']}"
         )
     if before and (changed := changes(before["preprocessing"], now["preprocessing"])):
-        raise UsageError(f"`{run.folder}` was begun with other preprocessing of {label}: {changed}")
+        raise UsageError(f"`{run.folder}` was started with other preprocessing of {label}: {changed}")
 
 
 def _check_images(run: Run, now: Mapping) -> None:
@@ -149,4 +150,4 @@ def _check_images(run: Run, now: Mapping) -> None:
     others = {name for name in before if before[name] != now["parts"].get(name)}
     under_way = run.path(RECORDING).joinpath("recording.json").exists()
     if not (under_way and (now["left_out"] or others == {"sizes of files"})):
-        raise UsageError(f"`{run.folder}` was begun on other images: {image_differences(before, now['parts'])}")
+        raise UsageError(f"`{run.folder}` was started on other images: {image_differences(before, now['parts'])}")

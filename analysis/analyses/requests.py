@@ -119,8 +119,8 @@ def _subject(label: str, request: Request, data, labels: np.ndarray | None) -> S
                 f"(network.class_names = [...], in the order of outputs); --classes-by-position "
                 f"(classes_by_position=True) takes class k for output k"
             )
-        text = "what %s gets right is not told: %s; --classes-by-position (classes_by_position=True) takes class k for "
-        log.warning(text + "output k", label, why)
+        text = "the accuracy of %s is not reported: %s; --classes-by-position (classes_by_position=True) takes class k "
+        log.warning(text + "for output k", label, why)
         told = False
     probes: list[Probe] = [Predictions(outputs)] if told else []
     if request.blocks:
@@ -154,7 +154,7 @@ def _has_outputs_for(label: str, data, labels: np.ndarray | None, outputs: int, 
                 f"`{label}` has {outputs} outputs, but the data has labels up to {classes - 1}: expected images of the "
                 f"classes that it was trained on, or weights trained on these"
             )
-        text = "%s has %d outputs, and the data labels up to %d: what it gets right is not told, what its units do is"
+        text = "%s has %d outputs, and the data labels up to %d: its accuracy is not reported, what its units do is"
         log.warning(text, label, outputs, classes - 1)
         return False
     named = len(known_classes(data)) or classes

@@ -49,7 +49,7 @@ def thumbnails(units: pd.DataFrame, top_images: pd.DataFrame, images: ImageData,
     for name in dict.fromkeys([*wanted, *first]):
         image = images[positions[name]][0]
         if shown[name] and not isinstance(images, CachedData) and content_of(image).hex() != shown[name]:
-            log.warning("image `%s` is another than was measured: no contact sheet shows it", name)
+            log.warning("image `%s` has changed since it was measured: contact sheets leave it out", name)
             continue
         if name in wanted:
             large[name] = np.asarray(ImageOps.fit(image, (64, 64)))

@@ -35,7 +35,7 @@ def execute(command: str, request, out: Path, resume: bool, whole=lambda run: Tr
         rehearse(lambda folder: _run_in(folder, command, request))
         return None
     if resume and is_first() and not (out / "run.json").exists():
-        log.info("nothing to resume in %s: a new run", out)
+        log.info("nothing to resume in %s: starting a new run", out)
     with open_run(out, command, request.arguments(), resume) as run:
         finished = run.finished and whole(run)
         drawn: list[Path] = []

@@ -12,6 +12,8 @@ from ..errors import RunError, Terminated, UsageError, plain, unknown
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
+KEPT = "what was done is kept; repeat the command with --resume to continue."
+
 OWN, TALK = "Options", "Output"
 """Sections of the help of every command: what is its own, and what all have."""
 
@@ -172,11 +174,11 @@ class Group(click.Group):
             raise _as_told(error) from error
         except KeyboardInterrupt:
             if processes.is_first():
-                click.echo("\nInterrupted; what was done is kept: the same command with --resume goes on.", err=True)
+                click.echo(f"\nInterrupted; {KEPT}", err=True)
             context.exit(130)
         except Terminated:
             if processes.is_first():
-                click.echo("\nTerminated; what was done is kept: the same command with --resume goes on.", err=True)
+                click.echo(f"\nTerminated; {KEPT}", err=True)
             raise
 
 

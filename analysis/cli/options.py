@@ -258,7 +258,7 @@ def _dated(context: click.Context, parameter: click.Parameter, folder: Path | No
     if folder is not None:
         return folder
     if context.params.get("resume"):
-        raise UsageError("--resume goes on with a run: name its folder by --out")
+        raise UsageError("--resume continues a run: name its folder with --out")
     from .. import processes
 
     if processes.launched() or (context.params.get("processes") or 1) > 1:

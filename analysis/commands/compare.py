@@ -144,7 +144,7 @@ def _say_how_it_is_shown(own: dict[str, str], record: dict, first: dict) -> None
     theirs = next(iter(first["networks"].values()))["preprocessing"]
     for label, name in own.items():
         if changed := changes(theirs, record["networks"][label]["preprocessing"]):
-            log.info("%s is shown the images otherwise than the first network: %s", name, changed)
+            log.info("%s gets the images with other preprocessing than the first network: %s", name, changed)
 
 
 def _check_comparable(folder: Path | str, record: dict, first: Path | str, other: dict) -> None:
@@ -159,7 +159,7 @@ def _check_comparable(folder: Path | str, record: dict, first: Path | str, other
     except ValueError as error:
         raise UsageError(f"`{folder}` cannot be compared: its run.json: {error}") from error
     if not record["finished"]:
-        raise UsageError(f"the run in `{folder}` is not finished; its own command with --resume goes on")
+        raise UsageError(f"the run in `{folder}` is not finished; repeat its command with --resume")
     for name, usual in (
         *dict.fromkeys(("seed", "replicates", "permutations", "rectify", "groups")).items(),
         ("tap", "output"),
@@ -171,7 +171,7 @@ def _check_comparable(folder: Path | str, record: dict, first: Path | str, other
     if None not in contents:
         same = contents[0] == contents[1]
     else:
-        log.warning("what the images show was not recorded in all runs: they are known by names, labels, files' sizes")
+        log.warning("not all runs recorded the contents of images: they are identified by names, labels and file sizes")
         for where, each in ((folder, record), (first, other)):
             if "fingerprint" not in each["data"]:
                 raise UsageError(f"`{where}` is of images that have no names to know them by, so it cannot be compared")

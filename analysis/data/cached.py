@@ -197,7 +197,7 @@ def _write_cache(data: ImageData, geometry: Geometry, out: Path, workers: int, r
     if part.exists():
         before = _read_part(part)
         if not resume:
-            raise UsageError(f"`{out}` is a cache in the making: add --resume to go on, or choose another file")
+            raise UsageError(f"`{out}` is a cache in the making: add --resume to continue, or choose another file")
         _check_same(out, before, head)
         sums, contents = RowSums(before["sums"], before["done"], each=1), list(before["shown"])
         shown = {name: content for name, content in zip(data.identifiers, contents, strict=False) if content}
@@ -228,8 +228,8 @@ def _write_cache(data: ImageData, geometry: Geometry, out: Path, workers: int, r
         if not sums.rows:
             raise
         raise RunError(
-            f"{error}. {sums.rows} of {len(data)} images are in the cache and kept: the same command with --resume "
-            f"goes on"
+            f"{error}. {sums.rows} of {len(data)} images are in the cache and kept; repeat the command with --resume "
+            f"to continue"
         ) from error
     finally:
         _save_part(out, part, head, sums, contents)
@@ -328,14 +328,14 @@ def _check_same(out: Path, before: dict, now: dict) -> None:
         )
     if before["parts"] != now["parts"]:
         others = image_differences(before["parts"], now["parts"])
-        raise UsageError(f"`{out}` was begun on other images: {others}; choose another file")
+        raise UsageError(f"`{out}` was started on other images: {others}; choose another file")
     _check_contents(out, before.get("contents", {}), now["contents"])
 
 
 def _check_contents(out: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
     if changed := changed_content(before, now):
         raise UsageError(
-            f"`{out}` was begun on other images: the content of image `{changed}` has changed; choose another file"
+            f"`{out}` was started on other images: the content of image `{changed}` has changed; choose another file"
         )
 
 
@@ -360,7 +360,7 @@ def load_cache(location: str, named: str = "", split: str = "val") -> CachedData
     path = Path(location)
     manifest = _beside(path, ".json")
     if _beside(path, ".part.json").exists():
-        raise UsageError(f"the cache `{location}` is unfinished: the command that makes it, with --resume, goes on")
+        raise UsageError(f"the cache `{location}` is unfinished; repeat the command that makes it, with --resume")
     if not path.is_file() or not manifest.is_file():
         raise UsageError(f"no cache `{location}` (with `{manifest.name}` beside it); `gelens cache` makes one")
     try:

@@ -37,7 +37,9 @@ def _begun(folder: Path, described: dict, images: pd.DataFrame, resume: bool) ->
     if (folder / "recording.json").is_file():
         before = read_described(folder)
         if not resume:
-            raise UsageError(f"`{folder}` holds a recording already: add --resume to go on, or choose another folder")
+            raise UsageError(
+                f"`{folder}` holds a recording already: add --resume to continue, or choose another folder"
+            )
         check_same(folder, before, described)
         return _resumed(folder, before, described, images)
     for network in described["folders"].values():  # of a process that was killed as it began

@@ -73,8 +73,8 @@ def _announced(folder: Path) -> Piece:
         raise UsageError(f"`{folder}` holds no part but a whole recording, of {described['images']} images")
     if not source.finished:
         raise UsageError(
-            f"`{folder}` is unfinished: {source.rows_done} of its {described['images']} images are recorded; the "
-            f"command that makes it, with --resume, goes on"
+            f"`{folder}` is unfinished: {source.rows_done} of its {described['images']} images are recorded; repeat "
+            f"the command that makes it, with --resume"
         )
     start = described["part"]["start"]
     return Piece(range(start, start + described["images"]), source)

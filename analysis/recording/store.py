@@ -448,7 +448,7 @@ def open_recording(folder: Path | str) -> Recording:
     if not described["finished"]:
         raise UsageError(
             f"the recording in `{recording.folder}` is unfinished ({described['rows_done']} of {described['images']} "
-            f"images): the command that makes it, with --resume, goes on"
+            f"images); repeat the command that makes it, with --resume"
         )
     if "part" in described:
         raise UsageError(

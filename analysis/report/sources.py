@@ -57,7 +57,7 @@ def open_sources(folders: Sequence[Path | str]) -> list[Source]:
     for folder in folders:
         run = StoredRun.open(folder)
         if not run.record["finished"]:
-            raise UsageError(f"the run in `{folder}` is not finished; its own command with --resume goes on")
+            raise UsageError(f"the run in `{folder}` is not finished; repeat its command with --resume")
         place = Path(folder).resolve()
         if place in seen:
             raise UsageError(f"`{folder}` is named twice; expected each run once")

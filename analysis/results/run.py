@@ -108,7 +108,7 @@ class Run:
         state = "finished" if before["finished"] else "unfinished"
         if not resume:
             raise UsageError(
-                f"`{self.folder}` holds the {state} run of these arguments: add --resume to go on from it, or choose "
+                f"`{self.folder}` holds the {state} run of these arguments: add --resume to continue it, or choose "
                 f"another folder"
             )
         if before["versions"] != self.record["versions"]:

@@ -453,7 +453,7 @@ def _told_what_is_kept(recording: Recording) -> Iterator[None]:
         kept = f"{recording.rows_done} of {len(recording.images)} images are measured and kept"
         if isinstance(error, NotFinite):
             raise NotFinite(f"{error}. {kept}") from error
-        raise RunError(f"{error}. {kept}: the same command with --resume goes on") from error
+        raise RunError(f"{error}. {kept}; repeat the command with --resume to continue") from error
 
 
 class _Waiting:

@@ -59,7 +59,7 @@ class Shard:
         """
         mine = divided([range(images)], self.of, batch_size)[self.number - 1]
         if not mine:
-            raise UsageError(f"shard {self} has no image: there are {images} in all; take fewer shards")
+            raise UsageError(f"shard {self} has no image: there are {images} in all; use fewer shards")
         return mine[0]
 
 

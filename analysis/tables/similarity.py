@@ -136,7 +136,7 @@ def check_same_images(one: Recording, other: Recording) -> None:
         raise UsageError(f"the recordings are of {len(one.images)} and {len(other.images)} images; expected the same")
     compared = {"content": "show something else", "label": "are labelled otherwise"}
     if one.identity is None or other.identity is None:
-        log.warning("what the images show was not recorded of all: they are known by their names and labels alone")
+        log.warning("not all recordings have the contents of images: they are identified by names and labels alone")
         compared = {"identifier": "are called otherwise", "index": "are numbered otherwise"} | compared
         del compared["content"]
     for column, said in compared.items():

@@ -201,15 +201,15 @@ def _check_same(run: Run, now: Mapping) -> None:
         then, today = before[split], now[split]
         if then["parts"] != today["parts"]:
             others = image_differences(then["parts"], today["parts"])
-            raise UsageError(f"`{run.folder}` was begun on other {split} images: {others}; choose another folder")
+            raise UsageError(f"`{run.folder}` was started on other {split} images: {others}; choose another folder")
         if changed := changed_content(then["contents"], today["contents"]):
             raise UsageError(
-                f"`{run.folder}` was begun on other {split} images: the content of image `{changed}` has changed; "
+                f"`{run.folder}` was started on other {split} images: the content of image `{changed}` has changed; "
                 f"choose another folder"
             )
     if before["network"] != now["network"]:
         others = difference("network", before["network"], now["network"])
-        raise UsageError(f"`{run.folder}` was begun with another network: {others}; choose another folder")
+        raise UsageError(f"`{run.folder}` was started with another network: {others}; choose another folder")
 
 
 @contextmanager

@@ -190,7 +190,7 @@ def test_a_person_who_interrupts_is_told_how_to_go_on(made, tmp_path, monkeypatc
 
     monkeypatch.setattr(passing, "_observe", interrupted)
     result = CliRunner().invoke(cli.main, [str(each) for each in arguments])
-    assert result.exit_code == 130 and "--resume goes on" in result.output
+    assert result.exit_code == 130 and "repeat the command with --resume" in result.output
     assert json.loads((tmp_path / "r" / "recording" / "recording.json").read_text())["rows_done"] == 32
     monkeypatch.undo()
     code, output = run(*arguments, "--resume")

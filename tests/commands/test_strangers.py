@@ -29,7 +29,7 @@ def test_units_are_measured_on_classes_that_a_network_has_no_outputs_for(command
         command, *networks, "--untrained", *FEW, *DRAWN, "--blocks", "layer3.0", "--no-keep", "--out", folder
     )
     assert code == 0, output
-    assert "has 4 outputs, and the data labels up to 9: what it gets right is not told" in output
+    assert "has 4 outputs, and the data labels up to 9: its accuracy is not reported" in output
     evaluation = pd.read_csv(folder / "evaluation.csv")
     assert evaluation["top1_error"].isna().tolist() == [True, *(False for _ in others)]
     assert (evaluation["images"] == 60).all() and " nan " not in output

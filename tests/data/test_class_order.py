@@ -70,7 +70,7 @@ def test_sources_that_number_their_classes_need_no_statement(tmp_path):
 def test_units_are_measured_without_it_but_no_accuracy_is_told(tmp_path, caplog):
     data = classes_in("folder", tmp_path / "pets", NAMES)
     recording = gelens.record(weights_of(tmp_path), data, options=QUIET)
-    assert "gets right is not told: it does not name its classes" in caplog.text
+    assert "is not reported: it does not name its classes" in caplog.text
     (label,) = recording.networks
     assert "top_classes" not in recording.names(label) and len(recording.activity(label, "layer3.0")) == 3
 

@@ -482,7 +482,7 @@ def test_comparing_says_where_preprocessing_differs(tmp_path, files):
         out = ["--image-size", size, "--out", tmp_path / name]
         assert run("selectivity", "mini_resnet:classes=3", *data, *out)[0] == 0
     code, output = run("compare", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "both")
-    assert code == 0 and "otherwise than the first network: size was 32, now 48" in output, output
+    assert code == 0 and "with other preprocessing than the first network: size was 32, now 48" in output, output
 
 
 def test_a_cache_gives_the_same_numbers_as_its_images(tmp_path, files):

@@ -131,7 +131,7 @@ def test_an_unfinished_shard_is_named(shards, network, tmp_path):
         return read(position)
 
     data.read, data.checked = damaged, True
-    with pytest.raises(RunError, match="--resume goes on"):
+    with pytest.raises(RunError, match="repeat the command with --resume"):
         record_requests({"it": Request(network, [BLOCK])}, data, options("3/3"), tmp_path / "3")
     with pytest.raises(UsageError, match="is unfinished: 8 of its 16 images are recorded"):
         gelens.merge([shards / "1", shards / "2", tmp_path / "3"], tmp_path / "merged")

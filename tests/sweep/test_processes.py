@@ -276,7 +276,7 @@ def test_a_process_lost_or_a_launcher_stopped_ends_all_soon_and_resuming_ends_in
         assert time.monotonic() - begun < 25 and launcher.returncode != 0
     finally:
         launcher.kill()
-    assert "--resume goes on" in errors
+    assert "repeat the command with --resume" in errors
     done = _rows(out, "")
     assert 0 < done < 100
     resumed = run(*call, "--out", out, "--resume", processes=3)
