@@ -87,7 +87,7 @@ try: main(sys.argv[1:])
 except SystemExit: pass
 print([name for name in ("torch", "pandas", "matplotlib", "scipy") if name in sys.modules])
 """
-    for more, first in ((), "gelens evaluate: loading …"), (("--quiet",), "Usage"):
+    for more, first in ((), "gelens evaluate: loading …"), (("--quiet",), "Error: no NETWORK"):
         asked = [sys.executable, "-c", program, "evaluate", *more]
         done = subprocess.run(asked, capture_output=True, text=True, cwd=Path(__file__).parents[2])
         assert done.stdout == "[]\n" and done.stderr.startswith(first), done.stderr
