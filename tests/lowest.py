@@ -1,6 +1,6 @@
 """The lowest versions that setup.cfg allows, as constraints for pip: `make lowest` installs them and runs fast tests.
 
-    python -m tests.lowest > versions.txt
+python -m tests.lowest > versions.txt
 """
 
 import re

@@ -157,7 +157,8 @@ def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> Non
     metavar="PERCENT",
     help="The top-1 accuracy that it is said to have: exit code 1 where these images tell otherwise.",
 )
-@shared.inputs
+@shared.own_data
+@shared.beside_data
 @shared.untrained
 @shared.where
 @shared.anatomy
@@ -178,14 +179,13 @@ def try_(network, expect, stage, blocks, rectify, seed, keep, out, resume, **opt
     from ..commands.trying import Try
     from ..errors import UsageError
 
-    context = click.get_current_context()
-    if context.get_parameter_source("data") is ParameterSource.DEFAULT:
+    if options["data"] is None:
         raise UsageError("no images are named: --data folder:DIR takes a folder of images for each class")
     inputs, measuring = shared.take_inputs([network], options, seed), shared.take_measuring(options, keep)
     request = Try(inputs, measuring, stage, blocks, rectify, expect, seed)
     run = execute("try", request, out, resume, page=True)
     if run is not None and not run.record.get("expected", {"met": True})["met"]:
-        context.exit(1)
+        click.get_current_context().exit(1)
 
 
 @main.command(section=ALL, example="gelens supplementary --data cifar10")
