@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint bench study docs
+.PHONY: demo test test-all lowest lint bench study docs
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -23,6 +23,18 @@ test: $(VENV)/installed
 
 test-all: $(VENV)/installed
 	$(TESTS) -m slow
+
+# the lowest versions that setup.cfg allows, in an environment of their own, which downloads gigabytes
+LOWEST := build/lowest
+LOWEST_TESTS := tests/commands/test_command_line.py tests/commands/test_trying.py tests/networks/test_networks.py \
+	tests/recording/test_store.py tests/results tests/statistics/test_selectivity.py tests/training/test_training.py
+
+lowest:
+	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) -m tests.lowest > $(LOWEST)/versions.txt
+	$(LOWEST)/bin/pip install --quiet --constraint $(LOWEST)/versions.txt --editable '.[report,train,digits]' \
+		'pytest>=8' 'hypothesis>=6.100'
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest $(LOWEST_TESTS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check --fix .

@@ -34,7 +34,7 @@ def test_the_readme_is_short_and_its_lines_for_a_checkpoint_are_those_that_a_pag
     readme = (ROOT / "README.md").read_text()
     page = (ROOT / "docs" / "how" / "your_own_network.md").read_text()
     lines = [line for line in readme.splitlines() if line.startswith("$ gelens ") and "my.py" in line]
-    assert len(lines) == 4 and all(line in page.replace(" \\\n   ", "").splitlines() for line in lines)
+    assert len(lines) == 5 and all(line in page.replace(" \\\n   ", "").splitlines() for line in lines)
     assert len(readme.splitlines()) <= 150
 
 

@@ -82,10 +82,14 @@ def rehearse(work: Callable[[Path], object]) -> None:
         try:
             work(Path(folder) / "run")
         except Rehearsed as told:
-            said = json.dumps(vars(told.plan), indent=2) if is_chosen("json") else told.plan
-            click.echo(said)
+            say_plan(told.plan)
             return
     click.echo("No image would be read.")
+
+
+def say_plan(plan) -> None:
+    """Say what would be done."""
+    click.echo(json.dumps(vars(plan), indent=2) if is_chosen("json") else plan)
 
 
 def _say_shard(out: Path, shard: str) -> None:

@@ -91,6 +91,8 @@ class Command(click.Command):
                 return None
         elif wanted is not None and wanted > 1:
             context.exit(processes.launch(context.find_root().obj, wanted))
+        if "workers" in context.params and processes.is_first() and not is_chosen("quiet"):
+            click.echo(f"gelens {context.info_name}: loading …", err=True)  # which alone takes seconds
         return super().invoke(context)
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:

@@ -1,5 +1,6 @@
 """What trains, caches, and makes the whole supplementary material."""
 
+import json
 from pathlib import Path
 
 import click
@@ -7,7 +8,7 @@ from click.core import ParameterSource
 
 from ..errors import plain
 from . import options as shared
-from .execution import execute
+from .execution import execute, say_plan
 from .group import is_chosen
 from .program import ALL, PREPARE, main
 
@@ -52,6 +53,8 @@ from .program import ALL, PREPARE, main
 @shared.workers
 @shared.processes
 @shared.out
+@shared.as_json
+@shared.dry_run
 def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, resume, **options):
     """Train a network: weights.safetensors, recipe.json and training.csv.
 
@@ -59,6 +62,8 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
     """
     from ..devices import keep_freed_memory
     from ..errors import UsageError
+    from ..processes import is_first
+    from ..training import planned
     from ..training import train as run_training
 
     if keep_epochs and keep:
@@ -66,11 +71,21 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
     recipe = shared.take_recipe(options | {"recipe": recipe}, seed)
     how = shared.take(options, "device", "precision", "workers", "skip_unreadable", "limit", "compiled")
     how |= shared.take(options, "selectivity", "selectivity_of")
+    kept = True if keep_epochs else keep
+    if is_chosen("dry_run"):
+        of_plan = {name: how[name] for name in ("device", "skip_unreadable", "limit")}
+        say_plan(planned(network, data, recipe, keep_epochs=kept, per_class=per_class_limit, **of_plan))
+        return
     how["progress"] = not is_chosen("quiet")
     keep_freed_memory()
-    kept = True if keep_epochs else keep
     table = run_training(network, data, out, recipe, resume=resume, keep_epochs=kept, per_class=per_class_limit, **how)
+    if not is_first():
+        return
     last = table[table["split"] == "val"].iloc[-1]
+    if is_chosen("json"):
+        told = {"run": str(out), "network": last.network, "epochs": int(last.epoch), "top1_error": last.top1_error}
+        click.echo(json.dumps(told | {"weights": str(out / "weights.safetensors")}, indent=2))
+        return
     click.echo(
         f"{last.network}: {last.top1_error:.2f} % top-1 error on the validation images after {last.epoch} epochs"
     )
@@ -91,12 +106,22 @@ def train(network, data, per_class_limit, recipe, keep_epochs, keep, seed, out, 
 @shared.seed
 @shared.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read images.")
 @shared.resume
+@shared.as_json
+@shared.dry_run
 def cache(data, out, network, seed, workers, resume, **options):
     """Decode, resize and crop images once, into a file that every command accepts as --data cache:FILE."""
     from ..commands.cache import Cache
 
     inputs = shared.take_inputs((), options | {"data": data}, seed)
-    images = Cache(inputs, network, workers).write(out, resume)
+    request = Cache(inputs, network, workers)
+    if is_chosen("dry_run"):
+        say_plan(request.plan())
+        return
+    images = request.write(out, resume)
+    if is_chosen("json"):
+        told = {"cache": str(out), "images": len(images), "data": str(images), "left_out": len(images.skipped)}
+        click.echo(json.dumps(told, indent=2))
+        return
     left_out = f", {len(images.skipped)} left out as unreadable" if images.skipped else ""
     click.echo(plain(f"{len(images)} images of {images}{left_out}; as data: cache:{out}"))
 
@@ -132,7 +157,8 @@ def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> Non
     metavar="PERCENT",
     help="The top-1 accuracy that it is said to have: exit code 1 where these images tell otherwise.",
 )
-@shared.inputs
+@shared.own_data
+@shared.beside_data
 @shared.untrained
 @shared.where
 @shared.anatomy
@@ -153,14 +179,13 @@ def try_(network, expect, stage, blocks, rectify, seed, keep, out, resume, **opt
     from ..commands.trying import Try
     from ..errors import UsageError
 
-    context = click.get_current_context()
-    if context.get_parameter_source("data") is ParameterSource.DEFAULT:
+    if options["data"] is None:
         raise UsageError("no images are named: --data folder:DIR takes a folder of images for each class")
     inputs, measuring = shared.take_inputs([network], options, seed), shared.take_measuring(options, keep)
     request = Try(inputs, measuring, stage, blocks, rectify, expect, seed)
     run = execute("try", request, out, resume, page=True)
     if run is not None and not run.record.get("expected", {"met": True})["met"]:
-        context.exit(1)
+        click.get_current_context().exit(1)
 
 
 @main.command(section=ALL, example="gelens supplementary --data cifar10")

@@ -72,6 +72,8 @@ class _Data(click.ParamType):
         from ..networks.references import split_label
 
         form, mark, _ = re.split("([:#]|$)", split_label(value)[1], maxsplit=1)
+        if form not in choices.DATA and Path(value).is_dir():
+            raise UsageError(f"`{value}` is a folder: write folder:{value} where it has a folder for each class")
         if form not in choices.DATA:
             raise unknown("data", form, choices.DATA, limit=len(choices.DATA))
         place = choices.FORMS[form].place
@@ -130,6 +132,7 @@ option, measured_option = of(OWN), of("What is measured")
 
 networks = click.argument("networks", nargs=-1, required=True, metavar="NETWORK...", type=NETWORK)
 networks_if_any = click.argument("networks", nargs=-1, metavar="[NETWORK]...", type=NETWORK)
+own_data = _images("--data", type=DATA, help="Such as folder:DIR; `gelens --help` lists the forms.")
 data = _images(
     "--data", default="digits", show_default=True, type=DATA, help="Images to measure; `gelens --help` lists the forms."
 )
@@ -166,7 +169,8 @@ by_position = _images(
     is_flag=True,
     help="Take class k of the images as output k when nothing else tells the order.",
 )
-inputs = _several(data, subset, skip, by_position, geometry)
+beside_data = _several(subset, skip, by_position, geometry)
+inputs = _several(data, beside_data)
 untrained = _measured("--untrained", is_flag=True, help="Measure networks without @WEIGHTS, randomly initialised.")
 device = _pass(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1, mps or xpu."

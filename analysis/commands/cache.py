@@ -9,9 +9,24 @@ from ..data import ImageData, adapted, preprocessing_for
 from ..data.cached import write_cache
 from ..data.showing import check_shown, enlargement
 from ..networks.preprocessing import Preprocessing
+from ..progress import listed, size_in_words
 from ..subjects import label_networks
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a cache would be: images of `size` pixels, `bytes` in all."""
+
+    data: str
+    images: int
+    size: int
+    bytes: int
+
+    def __str__(self) -> str:
+        images = f"{self.images} of {self.data}, decoded, resized and cropped to {self.size} px"
+        return listed({"images": images, "disk": size_in_words(self.bytes)})
 
 
 @dataclass(frozen=True)
@@ -26,6 +41,12 @@ class Cache:
     inputs: Inputs
     network: str | None = None
     workers: int = 0
+
+    def plan(self) -> Plan:
+        """What the file would be; nothing is written."""
+        images = self.inputs.load_data()
+        size, *_ = self._preprocessing(images).geometry
+        return Plan(str(images), len(images), size, len(images) * 3 * size**2)
 
     def write(self, out: Path, resume: bool = False) -> ImageData:
         """Make the file, or go on making it; the images that are in it."""

@@ -259,9 +259,18 @@ def _plan(subjects: Sequence[Subject], data, announced: Announced, settled: Sett
         begun = time.monotonic()
         _record(subjects, some_of(data, rows), announced.part(rows), settled, None, False)
         seconds.append(time.monotonic() - begun)
-    return Plan(
-        str(data), images, list(announced.kept), arrays, images * size, str(settled), seconds[-1] * images / len(rows)
-    )
+    blocks, lasts = _blocks_of(announced.described), seconds[-1] * images / len(rows)
+    return Plan(str(data), images, list(announced.kept), blocks, arrays, images * size, str(settled), lasts)
+
+
+def _blocks_of(described: Mapping) -> list[str]:
+    """The blocks that probes say they measure, whose activity they keep or which they drop maps of."""
+    found: dict[str, None] = {}
+    for label, taps in described["taps"].items():
+        settings = described["settings"][label]
+        points = settings.get("dropping", {}).get("points", ())
+        found |= dict.fromkeys([*taps, *settings.get("lesions", ()), *(point["block"] for point in points)])
+    return list(found)
 
 
 def _record(

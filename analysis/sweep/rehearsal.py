@@ -1,6 +1,9 @@
 """What a pass would be, for those who only ask."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from ..progress import listed, size_in_words, time_in_words
 
 
 @dataclass(frozen=True)
@@ -11,6 +14,7 @@ class Plan:
         data: of the images, as they call themselves.
         images: how many.
         networks: by label.
+        blocks: that are measured in any of them.
         arrays: that are kept, as NETWORK/NAME.
         bytes: of all arrays.
         how: device, precision, batch size, workers.
@@ -20,20 +24,22 @@ class Plan:
     data: str
     images: int
     networks: list[str]
+    blocks: Sequence[str]
     arrays: list[str]
     bytes: int
     how: str
     seconds: float
 
     def __str__(self) -> str:
-        listed = "".join(f"\n  {name}" for name in self.arrays)
-        minutes = self.seconds / 60
-        short = f"{self.seconds:.0f} s" if self.seconds >= 1 else "less than a second"
-        return (
-            f"Would read {self.images} images of {self.data}, for {len(self.networks)} networks, on {self.how}.\n"
-            f"Would keep {self.bytes / 1e6:.1f} MB:{listed}\n"
-            f"The pass would take {f'{minutes:.0f} minutes' if minutes >= 2 else short} by the time "
-            f"of one batch; statistics and figures come on top."
+        return listed(
+            {
+                "networks": ", ".join(self.networks),
+                "images": f"{self.images} of {self.data}, in one pass",
+                "blocks": ", ".join(self.blocks) or "none",
+                "computed": f"on {self.how}",
+                "disk": f"{size_in_words(self.bytes)} for the recording",
+                "time": f"{time_in_words(self.seconds)} for the pass by its first batch, and statistics and figures",
+            }
         )
 
 

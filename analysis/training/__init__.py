@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,13 @@ from ..interruption import termination_raised
 from ..networks import load_network, save_weights
 from ..networks.card import write_card
 from ..networks.catalogue import NAMES
-from ..networks.references import parse
+from ..networks.counting import count_parameters
+from ..networks.references import Reference, parse
 from ..networks.weights import code_hash, network_card, weights_hash
+from ..progress import listed, size_in_words
 from ..results.following import open_run
 from ..results.run import Run, read_table
+from .reading import steps_of
 from .recipes import RECIPES, Recipe, check_recipe, recipe_of
 from .regularizer import Pressure
 
@@ -118,19 +121,9 @@ def train(
     pressure = Pressure(selectivity, tuple(selectivity_of)) if selectivity else None
     if workers is None:
         workers = processes.cores() if is_accelerator(target) and recipe.padding is None else 0
-    training, validation = (load_data(data, split) for split in ("train", "val"))
-    if training.split != "train" or validation.split != "val":
-        raise UsageError(
-            f"training needs both splits of the data, train and val, but `{data}` gives "
-            f"{training.split or 'one without a name'} alone; name data that has both, without a split"
-        )
-    if limit is not None or per_class is not None:
-        training, validation = (each.limited(limit, per_class, recipe.seed) for each in (training, validation))
-    training, validation = (checked(each, skip_unreadable, progress) for each in (training, validation))
-    validation = validation.labelled_as(training.classes)
+    training, validation = _images(data, limit, per_class, recipe.seed, skip_unreadable, progress)
     set_seed(recipe.seed)
-    outputs = {"classes": len(training.classes)} if parsed.name in NAMES else {}
-    network = load_network(parsed, **outputs)
+    network = _network(parsed, training)
     write_card(network, preprocessing=preprocessing_for(network, training), class_names=tuple(training.classes))
     arguments: dict[str, Any] = {"network": str(reference), "data": str(data), "recipe": asdict(recipe)}
     arguments |= {"precision": precision, "limit": limit, "per_class": per_class, "compiled": compiled}
@@ -163,6 +156,85 @@ def train(
             _leave(run, table, network, label, recipe, data)
         processes.wait()
     return table
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training would be; `steps` are of all epochs, `bytes` of the weights that are left."""
+
+    network: str
+    data: str
+    images: dict[str, int]
+    classes: int
+    epochs: int
+    steps: int
+    parameters: int
+    bytes: int
+    device: str
+
+    def __str__(self) -> str:
+        steps = f"{self.epochs} epochs, {self.steps} steps"
+        return listed(
+            {
+                "network": f"{self.network}, {self.parameters:,} parameters",
+                "images": f"{self.images['train']} to train and {self.images['val']} to validate, of {self.data}",
+                "classes": str(self.classes),
+                "computed": f"{steps}, on {self.device}",
+                "disk": f"{size_in_words(self.bytes)} of weights",
+                "time": "not known before the first epoch, which tells what is left",
+            }
+        )
+
+
+def planned(
+    reference: str,
+    data: str,
+    recipe: Recipe,
+    device: str = "auto",
+    keep_epochs: bool | Sequence[float] = False,
+    skip_unreadable: bool = False,
+    limit: int | None = None,
+    per_class: int | None = None,
+) -> Plan:
+    """What `train` would do with the same arguments; nothing is trained or written."""
+    check_recipe(recipe)
+    training, validation = _images(data, limit, per_class, recipe.seed, skip_unreadable, False)
+    network = _network(parse(reference), training)
+    kept = recipe.epochs if keep_epochs is True else len(keep_epochs or ())
+    size = sum(each.numel() * each.itemsize for each in network.state_dict().values())
+    return Plan(
+        reference,
+        str(data),
+        {"train": len(training), "val": len(validation)},
+        len(training.classes),
+        recipe.epochs,
+        recipe.epochs * steps_of(len(training), recipe),
+        count_parameters(network),
+        (1 + kept) * size,
+        str(resolve_device(device)),
+    )
+
+
+def _images(
+    data: str, limit: int | None, per_class: int | None, seed: int, skip_unreadable: bool, progress: bool
+) -> tuple[ImageData, ImageData]:
+    """Both splits; arguments as of `train`."""
+    training, validation = (load_data(data, split) for split in ("train", "val"))
+    if training.split != "train" or validation.split != "val":
+        raise UsageError(
+            f"training needs both splits of the data, train and val, but `{data}` gives "
+            f"{training.split or 'one without a name'} alone; name data that has both, without a split"
+        )
+    if limit is not None or per_class is not None:
+        training, validation = (each.limited(limit, per_class, seed) for each in (training, validation))
+    training, validation = (checked(each, skip_unreadable, progress) for each in (training, validation))
+    return training, validation.labelled_as(training.classes)
+
+
+def _network(reference: Reference, training: ImageData) -> nn.Module:
+    """The network with as many outputs as there are classes, unless it says otherwise."""
+    outputs = {"classes": len(training.classes)} if reference.name in NAMES else {}
+    return load_network(reference, **outputs)
 
 
 def _leave(run: Run, table: pd.DataFrame, network: nn.Module, label: str, recipe: Recipe, data: str) -> None:

@@ -64,7 +64,7 @@ class CroppedAreas:
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        return _steps(len(self.indices), self.recipe)
+        return steps_of(len(self.indices), self.recipe)
 
     def epoch(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Images (N, 3, size, size) and labels (N,) on the device, in channels-last order.
@@ -104,7 +104,7 @@ class PaddedCrops:
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        return _steps(len(self.indices), self.recipe)
+        return steps_of(len(self.indices), self.recipe)
 
     def epoch(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Images (N, 3, size, size) and labels (N,) on the device, in channels-last order."""
@@ -193,5 +193,6 @@ def _leaves_some_over(images: int, recipe: Recipe) -> bool:
     return 0 < images % recipe.batch_size < 2 * processes.number()
 
 
-def _steps(images: int, recipe: Recipe) -> int:
+def steps_of(images: int, recipe: Recipe) -> int:
+    """The steps of an epoch."""
     return -(-images // recipe.batch_size) - _leaves_some_over(images, recipe)

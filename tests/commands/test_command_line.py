@@ -24,6 +24,10 @@ def run(*arguments) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
+def json_of(output: str) -> dict:
+    return json.loads(output[output.index("{") :])
+
+
 def test_words_to_choose_by_are_those_of_the_library():
     assert tuple(INDICES) == choices.INDICES
     assert tuple(RECIPES) == choices.RECIPES
@@ -39,7 +43,7 @@ def test_every_command_has_a_section_an_example_of_its_own_options_and_whole_hel
     known = {each for parameter in command.params for each in (*parameter.opts, *parameter.secondary_opts)}
     assert set(re.findall(r"--[a-z-]+", command.example)) <= known
     code, output = run(name, "--help")
-    assert code == 0 and command.example in output and " TEXT" not in output
+    assert code == 0 and command.example in output and not re.search("TEXT|INTEGER|FLOAT|RANGE", output)
     listed = run("--help")[1]
     assert "..." not in listed.partition("Everything at once")[2], "a summary is cut off"
 
@@ -73,6 +77,22 @@ def test_what_needs_no_torch_imports_none(arguments, said):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_command_that_runs_networks_says_at_once_that_it_works():
+    """Before anything heavy is imported; not by --quiet."""
+    program = """
+import sys
+from analysis.cli import main
+
+try: main(sys.argv[1:])
+except SystemExit: pass
+print([name for name in ("torch", "pandas", "matplotlib", "scipy") if name in sys.modules])
+"""
+    for more, first in ((), "gelens evaluate: loading …"), (("--quiet",), "Error: no NETWORK"):
+        asked = [sys.executable, "-c", program, "evaluate", *more]
+        done = subprocess.run(asked, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+        assert done.stdout == "[]\n" and done.stderr.startswith(first), done.stderr
+
+
 def test_a_run_without_a_folder_gets_a_dated_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, output = run("diagram", "--json")
@@ -101,6 +121,34 @@ def test_the_rehearsed_size_is_that_of_the_recording(tmp_path):
     headers = 128  # of each NumPy file
     files = [path for path in (tmp_path / "r").rglob("*.npy") if "mini_resnet_se" in str(path)]
     assert sum(path.stat().st_size - headers for path in files) == plan["bytes"]
+
+
+def test_a_rehearsal_says_it_in_words_that_people_know(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = run("pruning", *MEASURE, "--blocks", "layer3.0", "--dry-run")[1]
+    lines = dict(line.split(maxsplit=1) for line in said.splitlines() if not line.startswith(("note", "gelens")))
+    assert list(lines) == ["networks", "images", "blocks", "computed", "disk", "time"]
+    assert (lines["networks"], lines["blocks"]) == ("mini_resnet_se", "layer3.0")
+    assert lines["images"] == "20 of digits#val, in one pass"
+
+
+def test_a_training_and_a_cache_are_rehearsed_and_told_as_json(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    few = ("train", "mini_resnet_se", "--data", "digits", "--per-class", "4", "--epochs", "2", "--device", "cpu")
+    plan = json_of(run(*few, "--keep-epochs", "--dry-run", "--json", "--out", "t")[1])
+    cached = ("cache", "digits", "--limit", "20", "--image-size", "32", "--json", "--out", "c")
+    cache = json_of(run(*cached, "--dry-run")[1])
+    assert not list(tmp_path.iterdir())
+    assert plan["images"] == {"train": 40, "val": 40} and (plan["epochs"], plan["classes"]) == (2, 10)
+    assert "2 epochs, 4 steps, on cpu" in run(*few, "--dry-run", "--out", "t")[1]
+    told = json_of(run(*few, "--keep-epochs", "--json", "--out", "t")[1])
+    assert (told["run"], told["epochs"], told["network"]) == ("t", 2, "mini_resnet_se")
+    weights = [Path(told["weights"]), *Path("t/epochs").iterdir()]
+    headers = 30_000  # of each file, in bytes
+    assert plan["bytes"] < sum(path.stat().st_size for path in weights) < plan["bytes"] + 3 * headers
+    made = json_of(run(*cached)[1])
+    assert made == {"cache": "c", "images": cache["images"], "data": cache["data"], "left_out": 0}
+    assert cache["bytes"] == 20 * 32 * 32 * 3 < Path("c").stat().st_size
 
 
 def test_what_would_be_trained_first_is_not_rehearsed(tmp_path):

@@ -175,5 +175,7 @@ def test_what_is_not_known_is_refused_with_the_option_that_states_it(mine):
     fitted(reference="my.py:build:blocks=middle")
     code, output = tried("--classes-by-position", *SHOWN, reference="my.py:build:blocks=middle@my.pth")
     assert code == 2 and "name the blocks, as `gelens layers` lists them" in output
+    done = CliRunner().invoke(main, ["try", "my.py:build@my.pth", "--data", "photos"])
+    assert done.exit_code == 2 and "`photos` is a folder: write folder:photos" in done.output
     done = CliRunner().invoke(main, ["try", "my.py:build@my.pth"])
     assert done.exit_code == 2 and "no images are named: --data folder:DIR" in done.output
