@@ -10,6 +10,7 @@ sys.path[:0] = [str(ROOT), str(HERE)]
 
 # first, so that gelens is that of this clone, whatever is installed
 import analysis  # isort: skip  # noqa: E402, F401
+import gallery  # noqa: E402
 import pages  # noqa: E402
 
 import gelens  # noqa: E402
@@ -56,6 +57,7 @@ def _generate(app) -> None:
     pages.write_names(HERE / "reference" / "python.md")
     pages.write_tables(HERE / "reference" / "tables.md")
     pages.draw_operators(HERE / "static" / "generated")
+    gallery.write_gallery(HERE / "gallery" / "index.md")
     notebooks = HERE / "notebooks"
     shutil.rmtree(notebooks, ignore_errors=True)
     notebooks.mkdir()

@@ -1,6 +1,7 @@
 """`gelens supplementary` and `gelens demo`: every figure and table of the paper's supplementary material."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,7 +93,7 @@ class Supplementary:
             run.write_table("training.csv", pd.concat(trainings.values(), ignore_index=True))
         write_together(run, parts, recording, images)
         write_operators(run)
-        run.find(_left_out(roles, trainings))
+        run.find([*_left_out(roles, trainings), *_missing_rows(roles, self.inputs.data)])
         return self.measuring.finish(run, formats=(*DEFAULT_FORMATS, "svg"))  # the report has those as they are
 
     def _train(self, run: Run, references: dict[str, Reference]) -> dict[str, pd.DataFrame]:
@@ -173,6 +174,34 @@ def _left_out(roles: _Roles, trainings: Mapping) -> list[str]:
         "figure 3": (bool(roles.pruning), "a residual network whose gates have parameters"),
     }
     return [f"Left out: {part}, which takes {what}." for part, (there, what) in wanted.items() if not there]
+
+
+def _missing_rows(roles: _Roles, data: str) -> list[str]:
+    """Which rows of table 1 these networks don't give, and the command that trains the network of each.
+
+    Args:
+        data: that the networks know.
+    """
+    given = [roles.references[label] for label in roles.pooling]
+    gated = [each for each in given if catalogue.NAMES[each.name][1] == "ge_theta_minus"]
+    if not gated:
+        return []
+    settings = [catalogue.resolve(each) for each in gated]
+    there = {(each["extent"], each["pool"]) for each in settings}
+    own = next((each for each in map(shipped.find, gated) if each), None)
+    recipe = f" --recipe {own.card['recipe']}" if own else ""
+    images = shlex.quote(data.partition("#")[0])
+    missing = []
+    for name, extent, pool in catalogue.PUBLISHED_ERRORS:
+        if name == "resnet50_ge_theta_minus" and (extent, pool) not in there:
+            network = f"{gated[0].name}:extent={extent},pool={pool}"
+            folder = f"runs/{gated[0].name}-{extent}-{pool}"
+            missing.append(
+                f"Left out of table 1: the row of extent {extent} and {pool} pooling, of which no network is given. "
+                f"`gelens train {network} --data {images}{recipe} --out {folder}` trains one, to be named with the "
+                f"others as {network}@{folder}/{WEIGHTS}."
+            )
+    return missing
 
 
 def _same_group(one: Reference, other: Reference) -> bool:

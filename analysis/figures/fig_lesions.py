@@ -8,13 +8,13 @@ import pandas as pd
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from ..names import pretty
+from ..names import paper_name, pretty
 from ..results.tables import brief_of
 from ..statistics.lesions import DAMAGES
 from .drawn import Drawn, Pictures
 from .facets import facets
 from .stored import StoredRun, each_network
-from .style import WIDTH, Look, in_rows, need, styled
+from .style import NAME_SIZE, WIDTH, Look, in_rows, need, panel_width, styled, wrapped
 
 NEEDS = ("lesions_agreement.csv",)
 BRIEF = {name: brief_of(name) for name in (*DAMAGES, "active_fraction", "mu_max")}
@@ -47,7 +47,11 @@ def lesion_agreement(agreement: pd.DataFrame, note: str = "", width: float | Non
     dashes = "–: no correlation, as the index is the same for all units." if blank else ""
     note = f"{pretty(agreement['network'].iloc[0])}. {dashes} {note}"
     labels: dict[str, Any] = {"xlabel": "Damage to", "ylabel": "Index"}
-    rows = in_rows(agreement["block"].nunique(), width or WIDTH, LEAST)[0]
+    width, blocks = width or WIDTH, agreement["block"].unique()
+    rows, columns = in_rows(len(blocks), width, LEAST)
+    # indices' names stand beside the panels: titles have what those leave
+    room = panel_width(width, columns) - 0.5
+    labels["titles"] = {block: wrapped(paper_name(block), NAME_SIZE, room, 2) for block in blocks}
     height = 0.19 * len(indices) + 0.35 + 0.25 + BAR / rows
     grid = facets(agreement, "block", LEAST, height, note=note, width=width, sharex=True, **labels)
     picture = ScalarMappable(Normalize(-1, 1), CORRELATION)

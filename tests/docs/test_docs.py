@@ -32,7 +32,14 @@ QUICK = ("fig4.md", "your_own_network.md")
 OF_SEVERAL_TRAININGS = {"fig2_trainings"}
 """Pictures that take more trainings than there are."""
 
-GENERATED = ("reference/commands", "../reference/tables", "notebooks/", "../static/generated/")
+GENERATED = (
+    "reference/commands",
+    "../reference/tables",
+    "notebooks/",
+    "../static/generated/",
+    "gallery/",
+    "../gallery/",
+)
 """What is written before a build."""
 
 ALL_BLOCKS = [block for page in PAGES for block in blocks(page)]

@@ -1,6 +1,7 @@
 """Weights that come with gelens: found by name, whole, and as their cards say."""
 
 import json
+import shlex
 import shutil
 from configparser import ConfigParser
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from click.testing import CliRunner
 
 import cli
+from gelens.commands.supplementary import _missing_rows, _Roles, shipped_networks
 from gelens.errors import UsageError
 from gelens.files import file_hash
 from gelens.networks import load_network, save_weights, shipped
@@ -104,6 +106,26 @@ def test_networks_lists_them(collection):
 def test_supplementary_without_networks_asks_for_their_data():
     result = CliRunner().invoke(cli.main, ["supplementary", "--out", "x"])
     assert result.exit_code == 2 and "give --data cifar10" in result.output
+
+
+def test_rows_of_table_1_without_weights_are_named_with_the_command_that_trains_them():
+    """The commands are commands, with the recipe of the weights that are there."""
+    references = labelled(shipped_networks())
+    said = _missing_rows(_Roles(references), "parquet:my images#val")
+    rows = {("extent=4", "pool=max"), ("extent=4", "pool=avg"), ("extent=global", "pool=max")}
+    found = set()
+    for sentence in said:
+        words = shlex.split(sentence.split("`")[1])
+        name, _, settings = words[2].partition(":")
+        found.add(tuple(settings.split(",")))
+        assert words[:2] == ["gelens", "train"] and name == "thin_resnet50_ge_theta_minus"
+        assert words[words.index("--data") + 1] == "parquet:my images" and "--recipe cifar" in " ".join(words)
+        assert cli.main.commands["train"].make_context("train", words[2:]).params["network"] == words[2]
+        assert sentence.endswith(f"{words[2]}@{words[-1]}/weights.safetensors.")
+    assert len(said) == 3 and found == rows
+    references |= labelled([f"thin_resnet50_ge_theta_minus:{extent},{pool}" for extent, pool in rows])
+    assert _missing_rows(_Roles(references), "cifar10") == [], "a network that is trained in the run gives its row"
+    assert _missing_rows(_Roles(labelled(["thin_resnet50@cifar10"])), "cifar10") == [], "no table, so no rows"
 
 
 @pytest.mark.parametrize("each", shipped.everything(), ids=lambda each: str(each.reference))
