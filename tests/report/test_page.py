@@ -172,8 +172,7 @@ def test_what_is_too_large_is_left_out_and_named(tmp_path, monkeypatch):
 
 def test_the_largest_figures_have_to_go():
     pictures = [Picture(name, "", "x" * size) for name, size in (("a", 5), ("b", 50), ("c", 7))]
-    kept, left_out = pages._within(pictures, 20)
-    assert [each.name for each in kept] == ["a", "c"] and left_out == ["b"]
+    assert [each.name for each in pages._within(pictures, 20)] == ["a", "c"]
 
 
 def test_a_figure_is_an_image_with_a_title_and_its_text():
