@@ -204,8 +204,9 @@ def save(
     told = _UNDATED | {"svg": _UNDATED["svg"] | ({"Title": title} if title else {})}
     try:
         with plt.rc_context(STYLE):
-            figure.draw_without_rendering()  # lays it out …
-            figure.set_layout_engine("none")  # … once for all formats
+            if (engine := figure.get_layout_engine()) is not None:
+                engine.execute(figure)
+            figure.set_layout_engine("none")  # it is laid out once for all formats
             for file, each in zip(paths, formats, strict=True):
                 with atomic_path(file) as temporary:
                     figure.savefig(temporary, format=each, dpi=DOTS_PER_INCH, metadata=told[each])

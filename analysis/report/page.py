@@ -26,7 +26,7 @@ REPORT = "report.html"
 """The page's file in a run's folder."""
 
 MOST_OF_FIGURES, MOST_OF_TABLES = 3_200_000, 2_200_000
-"""Characters that figures, and packed tables, may take: with Bokeh's, and the units and examples, less than 10 MB."""
+"""Characters of figures, and of packed tables: with Bokeh, units and their examples less than 10 MB."""
 ROWS_SHOWN, UNITS_LISTED = 24, 10
 
 _HERE = Path(__file__).parent
@@ -72,11 +72,13 @@ def page_of(sources: Sequence[Source], drawn: Sequence[Path] = ()) -> str:
         autoescape=True, loader=FileSystemLoader(_HERE), undefined=StrictUndefined, finalize=_plain
     )
     titles = titles_of(units)
+    figures = [pictures_of(source, f"run{number}", drawn) for number, source in enumerate(sources)]
+    kept = _within([picture for several in figures for picture in several], MOST_OF_FIGURES)
     pictures, profiles = pictures_of_units(sources, units), profiles_of(sources, units)
     views = views_of(units, curves, colors) | {"curves": curves, "networks": list(colors), "titles": titles}
     views |= {"pictures": pictures, "profiles": profiles}
     return environment.get_template("page.html.jinja").render(
-        runs=[_run(number, source, len(sources), drawn) for number, source in enumerate(sources)],
+        runs=[_run(source, pictures, kept, len(sources)) for source, pictures in zip(sources, figures, strict=True)],
         title=", ".join(source.name for source in sources),
         policy=_policy(scripts),
         style=Markup((_HERE / "page.css").read_text("utf-8")),
@@ -132,32 +134,35 @@ def _distinct(table: pd.DataFrame, column: str) -> list[str]:
     return table[column].drop_duplicates().tolist() if len(table) else []
 
 
-def _run(number: int, source: Source, runs: int, drawn: Sequence[Path]) -> dict:
-    """What the page says of one run of so many, which share its room."""
+def _run(source: Source, pictures: Sequence[Picture], kept: Sequence[Picture], runs: int) -> dict:
+    """What the page says of one run of so many, which share its room.
+
+    Args:
+        pictures: the run's figures.
+        kept: those of all runs that the page has room for.
+    """
     networks = networks_of(source)
-    pictures, left_out = _within(pictures_of(source, f"run{number}", drawn), MOST_OF_FIGURES // runs)
     return {
-        "number": number,
         "name": source.name,
         "facts": facts_of(source),
         "networks": networks,
         "network_rows": [list(each.values()) for each in networks],
         "settings": settings_of(source),
         "findings": findings_of(source),
-        "pictures": [vars(each) | {"svg": Markup(each.svg)} for each in pictures],
-        "left_out": left_out,
+        "pictures": [vars(each) | {"svg": Markup(each.svg)} for each in pictures if each in kept],
+        "left_out": [each.name for each in pictures if each not in kept],
         "tables": _tables(source, MOST_OF_TABLES // runs),
     }
 
 
-def _within(pictures: Sequence[Picture], room: int) -> tuple[list[Picture], list[str]]:
-    """The figures that the page has room for, and the names of the others; the largest have to go."""
-    kept, used = set(), 0
+def _within(pictures: Sequence[Picture], room: int) -> list[Picture]:
+    """The figures that the page has room for; the largest have to go."""
+    kept, used = [], 0
     for picture in sorted(pictures, key=lambda each: each.size):
         used += picture.size
         if used <= room:
-            kept.add(picture.name)
-    return [each for each in pictures if each.name in kept], [each.name for each in pictures if each.name not in kept]
+            kept.append(picture)
+    return kept
 
 
 def _tables(source: Source, room: int) -> list[dict]:

@@ -41,15 +41,16 @@ def units_of(sources: Sequence[Source]) -> pd.DataFrame:
         units = units.groupby(UNIT, sort=False, as_index=False).first()
     for column in ("top_class", "images"):
         units[column] = units[column].fillna("") if column in units else ""
-    measures = [name for name in MEASURES if name in units]
-    others = [name for name in units if name.startswith(_INDEX)]
+    known = [name for name in units if units[name].notna().any()]
+    measures = [name for name in MEASURES if name in known]
+    others = [name for name in known if name.startswith(_INDEX)]
     return units[[*UNIT, *measures, *others, "top_class", "images"]]
 
 
 def titles_of(units: pd.DataFrame) -> dict[str, str]:
-    """By measure that some of the units have, what it is."""
-    titles = {name: title for name, title in MEASURES.items() if name in units and units[name].notna().any()}
-    others = [name for name in units if name.startswith(_INDEX) and units[name].notna().any()]
+    """By measure that the units have, what it is."""
+    titles = {name: title for name, title in MEASURES.items() if name in units}
+    others = [name for name in units if name.startswith(_INDEX)]
     return titles | {name: f"Index {name.removeprefix(_INDEX)}" for name in others}
 
 

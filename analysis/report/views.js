@@ -70,6 +70,7 @@
       }
       for (const grid of plot.center) grid.setv({ grid_line_color: line });
     }
+    named("points")?.selection_glyph.setv({ line_color: ink });
     for (const each of all(".view")) each.style.setProperty("--icon-color", ink);
   }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", colour);
@@ -119,6 +120,9 @@
           found(at);
         shown += kept[at];
       }
+      const across = data[$("across").value];
+      const some = kept.some((each, at) => each && !Number.isNaN(across[at] + values[at]));
+      named("span").data = some ? { x: [], y: [] } : { x: [0, 1], y: [0, 1] };
       named("kept").booleans = kept;
       $("shown").textContent = `${shown} of ${count} units`;
       countBins(kept, values);
@@ -131,16 +135,18 @@
         if (kept[at] && values[at] < low) low = values[at];
         if (kept[at] && values[at] > high) high = values[at];
       }
+      if (low > high) [low, high] = [0, 1]; // no unit is left: the axis has a span still
       const width = (high - low) / BINS || 1;
       const counts = packed.networks.map(() => new Array(BINS).fill(0));
       for (let at = 0; at < count; at++) {
         if (!kept[at] || Number.isNaN(values[at])) continue;
         counts[numbers[at]][Math.min(Math.floor((values[at] - low) / width), BINS - 1)] += 1;
       }
+      const any = counts.some((mine) => mine.some((each) => each > 0));
       counts.forEach((mine, number) => {
         const edges = mine.map((_, bin) => low + bin * width);
         const some = mine.some((each) => each > 0);
-        named(`bins-${number}`).data = some ? { x: [...edges, high], y: [...mine, 0] } : { x: [], y: [] };
+        named(`bins-${number}`).data = some || !any ? { x: [...edges, high], y: [...mine, 0] } : { x: [], y: [] };
       });
     }
 

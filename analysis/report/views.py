@@ -95,11 +95,15 @@ def _scatter(source: ColumnDataSource, view: CDSView, titles: Mapping[str, str],
         alpha=0.6,
         line_color=None,
         color=factor_cmap("network", list(colors.values()), list(colors)),
-        nonselection_alpha=0.15,
+        nonselection_alpha=0.3,
         selection_alpha=1.0,
         selection_line_color="black",
+        selection_line_width=2,
         name="points",
     )
+    # what the axes span where no unit is left, which Bokeh would complain of
+    span = ColumnDataSource(data={"x": [], "y": []}, name="span")
+    plot.scatter("x", "y", source=span, size=0, alpha=0)
     measures = [(title, f"@{name}{{0.0000}}") for name, title in titles.items()]
     tooltips = [("Network", "@network"), ("Block", "@block"), ("Unit", "@unit"), *measures]
     tooltips += [("Top class", "@top_class"), ("Images", "@images")]
@@ -121,13 +125,19 @@ def _histogram(colors: Mapping[str, str]) -> figure:
 
 def _table(source: ColumnDataSource, view: CDSView, titles: Mapping[str, str]) -> DataTable:
     number, whole = NumberFormatter(format="0.0000", text_align="right"), NumberFormatter(text_align="right")
+    texts = {"network": "Network", "block": "Block", "top_class": "Top class", "images": "Most active on"}
+    widths = {name: _width([title, *map(str, source.data[name])]) for name, title in texts.items()}
+    text = {name: TableColumn(field=name, title=title, width=widths[name]) for name, title in texts.items()}
     columns = [
-        TableColumn(field="network", title="Network", width=170),
-        TableColumn(field="block", title="Block", width=80),
-        TableColumn(field="unit", title="Unit", width=60, formatter=whole),
-        *(TableColumn(field=name, title=escape(title), width=120, formatter=number) for name, title in titles.items()),
-        TableColumn(field="top_class", title="Top class", width=130),
-        TableColumn(field="images", title="Most active on", width=420),
+        text["network"],
+        text["block"],
+        TableColumn(field="unit", title="Unit", width=_width(["Unit", "00000"]), formatter=whole),
+        text["top_class"],
+        *(
+            TableColumn(field=name, title=escape(title), width=_width([title, "00.0000"]), formatter=number)
+            for name, title in titles.items()
+        ),
+        text["images"],
     ]
     return DataTable(
         source=source,
@@ -142,6 +152,11 @@ def _table(source: ColumnDataSource, view: CDSView, titles: Mapping[str, str]) -
         stylesheets=[InlineStyleSheet(css=_STYLE)],
         name=TABLE,
     )
+
+
+def _width(texts: list[str]) -> int:
+    """Pixels of a column that cuts none of its texts, unless one is very long."""
+    return min(max(map(len, texts)) * 7 + 26, 600)
 
 
 def _curves(curves: list[dict], colors: Mapping[str, str]) -> figure:

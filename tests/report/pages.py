@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from tests.figures import making
 
 NETWORKS = ["mini_resnet", "mini_resnet_se"]
@@ -41,6 +44,25 @@ def write_run(folder: Path, networks: Sequence[str] = NETWORKS, whole: bool = Fa
     stored |= {"timings": {"measure": 12.5}, "versions": {"torch": "2.14.1"}, "findings": ["one is more selective"]}
     (folder / "run.json").write_text(json.dumps(stored | record))
     return folder
+
+
+def add_examples(run: Path) -> Path:
+    """Give a run's units what they respond to: three images each, in a colour of their own, and means of classes.
+
+    The images of unit 5 are red, green and blue; those of the others are grey. Of class k the mean is k + 1.
+    """
+    units = pd.read_csv(run / "selectivity.csv")[["network", "block", "unit"]]
+    ranks = units.merge(pd.DataFrame({"rank": [1, 2, 3]}), how="cross")
+    names = ranks["rank"].map(str).where(ranks["unit"] == 5, "grey")
+    ranks.assign(identifier=names, index=0, label=0, activity=1.0).to_csv(run / "selectivity_images.csv", index=False)
+    images = np.full((4, 48, 48, 3), 128, np.uint8)
+    images[:3] = np.eye(3, dtype=np.uint8)[:, None, None] * 255
+    np.savez(run / "selectivity_pictures.npz", identifiers=["1", "2", "3", "grey"], images=images)
+    means = {"classes": np.array([f"class {number}" for number in range(12)])}
+    for (network, block), rows in units.groupby(["network", "block"]):
+        means[f"{network}/{block}/means"] = np.repeat(np.arange(1.0, 13)[:, None], len(rows), 1)
+    np.savez(run / "selectivity_means.npz", **means)
+    return run
 
 
 class Page(HTMLParser):

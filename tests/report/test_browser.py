@@ -12,7 +12,7 @@ from PIL import Image
 
 from gelens.report import write_report
 from tests.figures import making
-from tests.report.pages import HOSTILE, NETWORKS, write_run
+from tests.report.pages import HOSTILE, NETWORKS, add_examples, write_run
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    folder = write_run(tmp_path_factory.mktemp("runs") / "run")
+    folder = add_examples(write_run(tmp_path_factory.mktemp("runs") / "run"))
     write_report([folder])
     making.close()
     return folder
@@ -86,16 +86,16 @@ def demo() -> Path:
 class Opened:
     """The page of a run in the browser, once all views are there, and what went on."""
 
-    def __init__(self, browser, run: Path, **options):
+    def __init__(self, browser, run: Path, fragment: str = "", **options):
         self.context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}} | options)
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self.requests: list[str] = []
-        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.page.on("console", lambda said: self.errors.append(said.text) if said.type != "info" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.path = run / "report.html"
-        self.page.goto(self.path.as_uri())
+        self.page.goto(self.path.as_uri() + fragment)
         self.page.wait_for_selector("body[data-ready]")
 
     def __enter__(self) -> "Opened":
@@ -213,6 +213,104 @@ def test_a_click_leaves_every_point_where_it_was(browser, run):
         assert opened.errors == []
 
 
+def test_a_picked_unit_shows_its_images_and_classes(browser, run):
+    with Opened(browser, run, color_scheme="dark") as opened:
+        page = opened.page
+        page.locator("#table .slick-row").nth(5).click()
+        tiles = page.locator("#picked .examples span")
+        assert [tile.get_attribute("aria-label") for tile in tiles.all()] == ["image 1", "image 2", "image 3"]
+        for channel, tile in enumerate(tiles.all()):
+            drawn = np.asarray(Image.open(io.BytesIO(tile.screenshot())).convert("RGB"))[12:-12, 12:-12].mean((0, 1))
+            assert drawn.argmax() == channel and drawn[channel] > 200, "the colour of the image, as it is drawn"
+        lines = page.locator("#picked .profile li")
+        assert lines.count() == 10 and lines.first.inner_text().split("\n") == ["class 11", "12"]
+        bars = [bar.bounding_box()["width"] for bar in page.locator("#picked .profile i").all()]
+        assert bars[9] / bars[0] == pytest.approx(3 / 12, abs=0.02)
+        assert "10 of 12 classes" in page.inner_text("#picked")
+        assert opened.errors == [] and len(opened.requests) == 1
+
+
+def test_a_link_picks_its_unit(browser, run):
+    row = units_of(run).iloc[17]
+    with Opened(browser, run) as opened:
+        opened.page.locator("#table .slick-row").nth(5).click()
+        address = opened.page.get_by_role("link", name="Link to this unit").get_attribute("href")
+    assert address == "#unit/mini%20ResNet/conv4-1/5"
+    with Opened(browser, run, f"#unit/mini%20ResNet/conv4-2/{row['unit']}") as opened:
+        page = opened.page
+        assert f"conv4-2, unit {row['unit']}" in page.inner_text("#picked") and f"{row['csi']:.4f}" in page.inner_text(
+            "#picked"
+        )
+        assert page.locator("#picked").bounding_box()["y"] < 900
+        page.select_option("#block", "conv4-2")
+        page.evaluate(f"location.hash = '{address}'")
+        page.wait_for_selector("#picked >> text=conv4-1, unit 5")
+        assert opened.shown() == len(units_of(run)), "filters that would hide it are taken back"
+        page.evaluate("location.hash = '#unit/nobody/conv4-1/5'")
+        page.wait_for_selector("#picked >> text=is not in this page")
+        assert opened.errors == []
+
+
+def test_the_selection_is_taken_out(browser, run):
+    units = units_of(run)
+
+    def taken(page) -> pd.DataFrame:
+        with page.expect_download() as file:
+            page.click("#take")
+        return pd.read_csv(file.value.path())
+
+    with Opened(browser, run) as opened:
+        page = opened.page
+        page.fill("#search", 'class:"class 1"')
+        shown = units[units["top_class_name"] == "class 1"]
+        found = taken(page)
+        assert found["unit"].tolist() == shown["unit"].tolist()
+        assert np.allclose(found["csi"], shown["csi"], rtol=1e-6, equal_nan=True)
+        page.fill("#search", "")
+        page.locator("#table .slick-row").nth(3).click()
+        assert taken(page)[["block", "unit"]].to_numpy().tolist() == [["conv4-1", 3]]
+
+
+def test_an_empty_filter_is_silent_and_shows_nothing(browser, run):
+    with Opened(browser, run) as opened:
+        page = opened.page
+        page.fill("#search", "unit:nothing")
+        page.wait_for_timeout(300)
+        drawn = np.asarray(Image.open(io.BytesIO(page.locator("#scatter").screenshot())).convert("RGB")).astype(int)
+        assert (drawn[40:].max(2) - drawn[40:].min(2)).max() < 30, "no colour: no point is drawn"
+        page.fill("#search", "")
+        assert opened.errors == []
+
+
+def test_no_head_of_the_table_is_cut(browser, run):
+    cut = "(e) => e.parentElement.clientWidth < e.offsetLeft - e.parentElement.offsetLeft + e.scrollWidth"
+    with Opened(browser, run) as opened:
+        for head in opened.page.locator("#table .slick-column-name").all():
+            assert not head.evaluate(cut), head.inner_text()
+
+
+def test_all_controls_are_reached_by_keys(browser, run):
+    with Opened(browser, run) as opened:
+        page = opened.page
+        reached = set()
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            reached.add(page.evaluate("document.activeElement.id"))
+        assert {"block", "across", "up", "least", "most", "search", "take", "curve-block", "order"} <= reached
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser, run, scheme):
+    """Contrast, names, roles, and what is scrolled by keys."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-core: `pip install -e .[test]`")
+    with Opened(browser, run, color_scheme=scheme, bypass_csp=True) as opened:
+        opened.page.locator("#table .slick-row").nth(5).click()
+        opened.page.wait_for_selector("#picked .profile")
+        found = axe.Axe().run(opened.page).response
+        assert len(found["passes"]) > 20
+        assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in found["violations"]] == []
+
+
 def test_the_table_is_sorted_by_its_heads(browser, run):
     with Opened(browser, run) as opened:
         opened.page.locator("#table .slick-header-column", has_text="Selectivity index").click()
@@ -295,8 +393,10 @@ def test_it_fits_a_phone_in_the_dark(browser, run):
         page = opened.page
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
-        assert page.locator("figure .narrow svg").first.is_visible()
-        assert page.locator("figure .wide svg").first.is_hidden()
+        sizes = page.evaluate(
+            "[...document.querySelectorAll('figure svg')].map((each) => each.clientWidth / each.viewBox.baseVal.width)"
+        )
+        assert min(sizes) > 1.3, "letters of 8 points have 8 points; what does not fit is scrolled to"
         axis = "Bokeh.documents[0].get_model_by_name('scatter').left[0]"
         assert page.evaluate(f"{axis}.axis_label_text_color") == "#e3e6ea"
 
@@ -306,5 +406,15 @@ def test_printed_it_has_tables_instead_of_controls(browser, run):
         page = opened.page
         page.emulate_media(media="print")
         assert page.locator(".controls").first.is_hidden() and page.locator("#table").is_hidden()
+        page.set_viewport_size({"width": 688, "height": 1000})  # A4 without its margins
+        page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 688, "wider pages are printed smaller"
+        sizes = page.evaluate(
+            "[...document.querySelectorAll('td, th, dd, dt, p')].map((e) => getComputedStyle(e).fontSize)"
+        )
+        assert min(float(each.removesuffix("px")) * 0.75 for each in sizes) >= 7
+        assert page.evaluate("[...document.querySelectorAll('.scroll')].every((e) => e.scrollWidth <= e.clientWidth)")
+        assert page.locator(".many").first.is_hidden() and page.locator(".unprinted").first.is_visible()
+        page.evaluate("for (const each of document.querySelectorAll('details')) each.open = false")
         assert page.pdf(format="A4").startswith(b"%PDF")
         assert page.evaluate("document.querySelectorAll('details[open]').length") == 0, "closed again"

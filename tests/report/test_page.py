@@ -6,19 +6,23 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 import cli
 from gelens.errors import UsageError
+from gelens.figures import draw
+from gelens.recording.given import recording_from
 from gelens.report import page as pages
 from gelens.report import write_report
+from gelens.report.examples import pictures_of_units, profiles_of
 from gelens.report.pictures import Picture, accessible
 from gelens.report.sources import open_sources
 from gelens.report.units import curves_of, units_of
 from tests.figures import making
-from tests.report.pages import BLOCKS, HOSTILE, NETWORKS, Page, unpacked, write_run
+from tests.report.pages import BLOCKS, HOSTILE, NETWORKS, Page, add_examples, unpacked, write_run
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +128,7 @@ def test_curves_are_those_of_the_table(run):
 
 
 def test_several_runs_are_told_apart(tmp_path):
-    folders = [write_run(tmp_path / place / "run", NETWORKS) for place in ("one", "two")]
+    folders = [write_run(tmp_path / place / "run", NETWORKS) for place in ("one", "two")]  # both measured the same
     sources = open_sources(folders)
     assert [source.name for source in sources] == ["run", "run-2"]
     assert list(sources[1].shown.values()) == ["mini ResNet (run-2)", "mini ResNet SE (run-2)"]
@@ -138,10 +142,77 @@ def test_several_runs_are_told_apart(tmp_path):
     ]
 
 
+def test_a_network_is_one_in_runs_that_measured_different_things_of_it(tmp_path):
+    units = write_run(tmp_path / "units")
+    (units / "pruning.csv").unlink()
+    curves = write_run(tmp_path / "curves")
+    (curves / "selectivity.csv").unlink()
+    sources = open_sources([units, curves])
+    assert sources[1].shown == sources[0].shown
+    assert {each["network"] for each in curves_of(sources)} == set(units_of(sources)["network"])
+    record = json.loads((curves / "run.json").read_text())
+    record["networks"][NETWORKS[0]]["weights_hash"] = "another"
+    (curves / "run.json").write_text(json.dumps(record))
+    assert open_sources([units, curves])[1].shown[NETWORKS[0]] == "mini ResNet (curves)"
+
+
+def test_no_filter_is_offered_for_what_has_no_units(tmp_path):
+    run = write_run(tmp_path / "run")
+    units = pd.read_csv(run / "selectivity.csv")
+    units[units["network"] == NETWORKS[1]].assign(csi_crossfit=None).to_csv(run / "selectivity.csv", index=False)
+    page = Page(write_report([run]).read_text())
+    assert [each["value"] for each in page.of("input") if each.get("class") == "network"] == ["mini ResNet SE"]
+    assert len([each for each in page.of("input") if each.get("class") == "curved"]) == 2
+    assert "csi_crossfit" not in [each.get("value") for each in page.of("option")]
+    assert "No pictures of images" in page.text and "No class profiles" in page.text
+
+
+def test_figures_that_were_just_drawn_are_taken_as_they_are(tmp_path, monkeypatch):
+    run = write_run(tmp_path / "run")
+    drawn = draw(run, ["svg"])
+    afresh = Page(write_report([run], tmp_path / "afresh.html").read_text())
+    monkeypatch.setattr("gelens.report.pictures.drawn_of", None)
+    taken = Page(write_report([run], tmp_path / "taken.html", drawn).read_text())
+    assert taken.text == afresh.text and len(taken.of("svg")) == len(drawn)
+    for tag in ("path", "use", "text", "button"):
+        assert taken.of(tag) == afresh.of(tag)
+
+
+def test_profiles_are_of_the_recording_where_there_is_one(tmp_path):
+    run = write_run(tmp_path / "run")
+    units = units_of(open_sources([run]))
+    count = int((units["block"] == "conv4-1").sum() / 2)
+    activity = np.arange(4 * count, dtype=np.float32).reshape(4, count)
+    recording_from({BLOCKS[0]: activity}, [0, 1, 0, 1], folder=run / "recording", network=NETWORKS[0])
+    profiles = profiles_of(open_sources([run]), units)
+    (at,) = units.index[(units["network"] == "mini ResNet") & (units["block"] == "conv4-1") & (units["unit"] == 2)]
+    means = [(profiles["classes"][number], value) for number, value in profiles["of"][at]]
+    low, high = activity[[0, 2], 2].mean(), activity[[1, 3], 2].mean()
+    assert [value for _, value in means] == pytest.approx([high, low], rel=0.005)
+    assert not profiles["of"][-1], "nothing was recorded of it"
+
+
+def test_what_is_no_picture_is_left_out(tmp_path, caplog):
+    run = add_examples(write_run(tmp_path / "run"))
+    np.savez(run / "selectivity_pictures.npz", identifiers=["1"], images=np.zeros((1, 48, 48)))
+    sources = open_sources([run])
+    assert pictures_of_units(sources, units_of(sources)) == {} and "no pictures of images" in caplog.text
+
+
+def test_pictures_take_no_more_room_than_they_have(tmp_path, monkeypatch):
+    run = add_examples(write_run(tmp_path / "run"))
+    noise = np.random.default_rng(0).integers(0, 255, (4, 48, 48, 3), np.uint8)
+    np.savez(run / "selectivity_pictures.npz", identifiers=["1", "2", "3", "grey"], images=noise)
+    monkeypatch.setattr("gelens.report.examples.MOST_OF_PICTURES", 7000)
+    sources = open_sources([run])
+    pictures = pictures_of_units(sources, units_of(sources))
+    assert len(pictures["sheets"][0]) <= 7000 and 1 <= max(map(len, pictures["of"])) < 3
+
+
 def test_a_run_without_units_or_curves(tmp_path):
     run = making.write_run(tmp_path / "run", training=making.training_table(NETWORKS, 3))
     page = Page(write_report([run]).read_text())
-    assert "stored no findings" in page.text and len(page.of("svg")) == 2
+    assert "stored no findings" in page.text and len(page.of("svg")) == 1
     assert len(page.scripts) == 2, "no Bokeh where there is nothing to show with it"
 
 
@@ -172,8 +243,7 @@ def test_what_is_too_large_is_left_out_and_named(tmp_path, monkeypatch):
 
 def test_the_largest_figures_have_to_go():
     pictures = [Picture(name, "", "x" * size) for name, size in (("a", 5), ("b", 50), ("c", 7))]
-    kept, left_out = pages._within(pictures, 20)
-    assert [each.name for each in kept] == ["a", "c"] and left_out == ["b"]
+    assert [each.name for each in pages._within(pictures, 20)] == ["a", "c"]
 
 
 def test_a_figure_is_an_image_with_a_title_and_its_text():
