@@ -17,8 +17,9 @@ class ClassMeans:
     """
 
     def __init__(self, sums: np.ndarray, weights: np.ndarray):
-        present = weights > 0
-        self.means = (sums if present.all() else sums[present]) / weights[present, None]
+        present = np.flatnonzero(weights > 0)
+        some = sums if len(present) == len(weights) else sums.take(present, 0)
+        self.means = some / weights[present, None]
 
     @property
     def classes(self) -> int:
@@ -81,10 +82,9 @@ def selectivity_index(means: np.ndarray, present: np.ndarray | None = None) -> t
 
 def crossfitted_index_of(sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """`crossfitted_index` from (2, K, U) sums and (2, K) weights of two halves."""
-    both = (weights > 0).all(0)
-    if both.all():
-        return crossfitted_index(sums / weights[..., None])
-    return crossfitted_index(sums[:, both] / weights[:, both, None])
+    both = np.flatnonzero((weights > 0).all(0))
+    some = sums if len(both) == weights.shape[1] else sums.take(both, 1)
+    return crossfitted_index(some / weights[:, both, None])
 
 
 def index_alone(means: np.ndarray, present: np.ndarray) -> np.ndarray:
@@ -107,10 +107,11 @@ def crossfitted_index(means: np.ndarray, present: np.ndarray | None = None) -> n
         (U,), NaN for dead units and where fewer than two classes are in both halves.
     """
     kept = means if present is None or present.all() else means[:, present.all(0)]
+    units = means.shape[2]
     if kept.shape[1] < 2:
-        return np.full(means.shape[2], np.nan)
-    preferred = np.zeros(means.shape[2])
-    rest = np.zeros(means.shape[2])
+        return np.full(units, np.nan)
+    preferred = np.zeros(units)
+    rest = np.zeros(units)
     for chosen, measured in ((kept[0], kept[1]), (kept[1], kept[0])):
         # of equally preferred classes (all of them, where a unit is silent in this half) the mean, not the first:
         # else the index would hang on how classes are numbered

@@ -99,7 +99,7 @@ class Units:
         """Of one bootstrap replicate index, cross-fitted and corrected index, and sparseness; a class of weight zero is
         left out.
         """
-        known = ClassMeans(sums.sum(0), weights.sum(0))
+        known = ClassMeans(sums[0] + sums[1], weights.sum(0))
         if known.classes < 2 or not self.resampling.has_errors:
             nothing = np.full(self.number, np.nan)
             return nothing, nothing, nothing, nothing
