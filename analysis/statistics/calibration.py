@@ -265,8 +265,8 @@ class _Trial:
         first = (true_above / true_below * (below - true_below) - (above - true_above)) / true_below
         self.bias = self.errors | {"sparseness": self.errors["sparseness"] - first / (1 - 1 / present.sum())}
         again = [
-            _statistics(each, weights, 2 * noise)
-            for each, weights in zip(sums.replicates.sum(1), resampling.replicate_weights.sum(1), strict=True)
+            _statistics(each.sum(0), weights.sum(0), 2 * noise)
+            for each, weights in zip(sums.replicates(), resampling.replicate_weights, strict=True)
         ]
         draws = {name: [each[name] for each in again] for name in STATISTICS}
         self.spreads = {name: spread(np.array(each).reshape(-1, len(noise))) for name, each in draws.items()}

@@ -1,6 +1,61 @@
 """Class selectivity from class-conditional means: the index, its cross-fitted and its corrected form."""
 
+from functools import cached_property
+
 import numpy as np
+
+
+class ClassMeans:
+    """Means of the classes that have images, of u units, and what indices are made of, each of it made once.
+
+    Args:
+        sums: (K, u) of activities by class.
+        weights: (K,) images of each class, or what they weigh.
+
+    Attributes:
+        means: (classes with images, u).
+    """
+
+    def __init__(self, sums: np.ndarray, weights: np.ndarray):
+        present = np.flatnonzero(weights > 0)
+        some = sums if len(present) == len(weights) else sums.take(present, 0)
+        self.means = some / weights[present, None]
+
+    @property
+    def classes(self) -> int:
+        """Of weight."""
+        return len(self.means)
+
+    @cached_property
+    def maximum(self) -> np.ndarray:
+        """(u,)."""
+        return self.means.max(0)
+
+    @cached_property
+    def total(self) -> np.ndarray:
+        """(u,) sum of the means."""
+        return self.means.sum(0)
+
+    @property
+    def average(self) -> np.ndarray:
+        """(u,) mean of the means."""
+        return self.total / self.classes
+
+    @property
+    def rest(self) -> np.ndarray:
+        """(u,) mean of the means of all classes but the preferred one."""
+        return (self.total - self.maximum) / (self.classes - 1)
+
+    @cached_property
+    def squares(self) -> np.ndarray:
+        """(u,) mean of the squared means."""
+        return np.square(self.means).mean(0)
+
+    @cached_property
+    def variance(self) -> np.ndarray:
+        """(u,) of the means over classes (K − 1)."""
+        away = self.means - self.average
+        return np.einsum("ku,ku->u", away, away) / (self.classes - 1)
 
 
 def selectivity_index(means: np.ndarray, present: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
@@ -25,6 +80,13 @@ def selectivity_index(means: np.ndarray, present: np.ndarray | None = None) -> t
     return contrast(maximum, rest), maximum, rest, np.where(maximum > 0, classes[kept.argmax(0)], -1)
 
 
+def crossfitted_index_of(sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """`crossfitted_index` from (2, K, U) sums and (2, K) weights of two halves."""
+    both = np.flatnonzero((weights > 0).all(0))
+    some = sums if len(both) == weights.shape[1] else sums.take(both, 1)
+    return crossfitted_index(some / weights[:, both, None])
+
+
 def index_alone(means: np.ndarray, present: np.ndarray) -> np.ndarray:
     """`selectivity_index` without the preferred class, which takes as long to find as the rest."""
     return contrast(*_highest_and_rest(_kept(means, present)[0]))
@@ -44,17 +106,18 @@ def crossfitted_index(means: np.ndarray, present: np.ndarray | None = None) -> n
     Returns:
         (U,), NaN for dead units and where fewer than two classes are in both halves.
     """
-    both = np.ones(means.shape[1], bool) if present is None else present.all(0)
-    if both.sum() < 2:
-        return np.full(means.shape[2], np.nan)
-    kept = means if both.all() else means[:, both]
-    preferred = np.zeros(means.shape[2])
-    rest = np.zeros(means.shape[2])
+    kept = means if present is None or present.all() else means[:, present.all(0)]
+    units = means.shape[2]
+    if kept.shape[1] < 2:
+        return np.full(units, np.nan)
+    preferred = np.zeros(units)
+    rest = np.zeros(units)
     for chosen, measured in ((kept[0], kept[1]), (kept[1], kept[0])):
         # of equally preferred classes (all of them, where a unit is silent in this half) the mean, not the first:
         # else the index would hang on how classes are numbered
-        best = chosen == chosen.max(0)
-        value = np.einsum("ku,ku->u", best, measured) / best.sum(0)
+        at = np.nonzero(chosen == chosen.max(0))
+        units = measured.shape[1]
+        value = np.bincount(at[1], measured[at], units) / np.bincount(at[1], minlength=units)
         preferred += value / 2
         rest += (measured.sum(0) - value) / (len(measured) - 1) / 2
     return contrast(preferred, rest)
@@ -86,17 +149,16 @@ def corrected_index(
     >>> corrected_index(means, np.array([3.0]))  # B = 1/4: means of 3, 2 and 1
     (array([0.33333333]), array([0.25]))
     """
-    kept, _ = _kept(means, present)
-    return corrected_contrast(*_highest_and_rest(kept), variance_over_classes(kept), noise, len(kept))
+    weights = np.ones(len(means)) if present is None else present.astype(float)
+    return corrected_contrast(ClassMeans(means, weights), noise)
 
 
-def corrected_contrast(
-    maximum: np.ndarray, rest: np.ndarray, variance: np.ndarray, noise: np.ndarray, classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """`corrected_index` from μ_max, μ_rest and the variance of the means over so many classes."""
+def corrected_contrast(known: ClassMeans, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`corrected_index` of class means."""
+    maximum, rest, variance = known.maximum, known.rest, known.variance
     share = np.divide(noise, variance, out=np.where(np.isnan(noise), np.nan, 1.0), where=variance > 0)
     reliability = np.where(maximum > 0, np.maximum(1 - share, 0), np.nan)
-    grand_mean = (maximum + (classes - 1) * rest) / classes
+    grand_mean = (maximum + (known.classes - 1) * rest) / known.classes
     high = grand_mean + np.sqrt(reliability) * (maximum - grand_mean)
     low = grand_mean + np.sqrt(reliability) * (rest - grand_mean)
     return contrast(high, low), reliability

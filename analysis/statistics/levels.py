@@ -104,36 +104,41 @@ def _of_units(activity: np.ndarray, drawn: Resampling, levels: Mapping[str, np.n
     sums = class_sums(np.ascontiguousarray(activity, dtype=np.float32), drawn)
     present = drawn.counts > 0
     means = means_of(sums.halves.sum(0), drawn.counts)
-    permuted = sums.null if drawn.has_null else sums.null[:0]
-    replicates = list(zip(sums.replicates.sum(1), drawn.replicate_weights.sum(1), strict=True))
-    if not drawn.has_errors:
-        replicates = []
     orders = [_placing(drawn, present, number) for number in range(maps)]
     noise = np.full(means.shape, np.nan)
     if drawn.has_null:
         noise[present] = noise_by_class(sums.halves.sum(0)[present], sums.squares[present], drawn.counts[present])
-    found = {}
+    found: dict[str, dict] = {}
     for level, groups in levels.items():
         placed = orders if level != CLASS else []
-        of = {
+        found[level] = {
             "csi": [_index(means, groups, present)],
             "null": [_index(means[order], groups, present) for order in placed],
-            "label_null": [_index(means_of(each, drawn.counts), groups, present) for each in permuted],
-            "replicates": [_index(means_of(each, weights), groups, weights > 0) for each, weights in replicates],
-        }
-        # images of a replicate are drawn from drawn images: their noise is in the means twice
-        drawn_again = [
-            _sparseness(means_of(each, weights), 2 * noise, groups, weights > 0, checked=False)
-            for each, weights in replicates
-        ]
-        own = _sparseness(means, noise, groups, present)
-        of |= {
-            "sparseness": [own],
+            "label_null": [],
+            "replicates": [],
+            "sparseness": [_sparseness(means, noise, groups, present)],
             "sparseness_null": [_sparseness(means[order], noise[order], groups, present) for order in placed],
-            "sparseness_replicates": [np.where(np.isnan(own), np.nan, each) for each in drawn_again],
+            "sparseness_replicates": [],
         }
-        found[level] = {kind: np.array(values).reshape(-1, activity.shape[1]) for kind, values in of.items()}
-    return found
+    for each in sums.null() if drawn.has_null else ():
+        permuted = means_of(each, drawn.counts)
+        for level, groups in levels.items():
+            found[level]["label_null"].append(_index(permuted, groups, present))
+    pairs = zip(sums.replicates(), drawn.replicate_weights, strict=True) if drawn.has_errors else ()
+    for each, halves in pairs:
+        weights = halves.sum(0)
+        again = means_of(each.sum(0), weights)
+        for level, groups in levels.items():
+            found[level]["replicates"].append(_index(again, groups, weights > 0))
+            # images of a replicate are drawn from drawn images: their noise is in the means twice
+            sparse = _sparseness(again, 2 * noise, groups, weights > 0, checked=False)
+            found[level]["sparseness_replicates"].append(
+                np.where(np.isnan(found[level]["sparseness"][0]), np.nan, sparse)
+            )
+    return {
+        level: {kind: np.array(values).reshape(-1, activity.shape[1]) for kind, values in of.items()}
+        for level, of in found.items()
+    }
 
 
 def _placing(drawn: Resampling, present: np.ndarray, number: int) -> np.ndarray:

@@ -120,9 +120,10 @@ class ClassConditionalMeanActivity:
     def measure(self, units: Units) -> Measured:
         drawn = units.resampling
         value, top = ccmas(units.sums.halves.sum(0), drawn.counts)
-        null = [ccmas(sums, drawn.counts)[0] for sums in units.sums.null]
-        pairs = zip(units.sums.replicates.sum(1), drawn.replicate_weights.sum(1), strict=True)
-        return Measured(value, top, _rows(null, units), _rows([ccmas(*pair)[0] for pair in pairs], units))
+        null = [ccmas(sums, drawn.counts)[0] for sums in units.sums.null()]
+        pairs = zip(units.sums.replicates(), drawn.replicate_weights, strict=True)
+        replicates = [ccmas(sums.sum(0), weights.sum(0))[0] for sums, weights in pairs]
+        return Measured(value, top, _rows(null, units), _rows(replicates, units))
 
 
 @dataclass(frozen=True)

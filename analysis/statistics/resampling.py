@@ -87,9 +87,25 @@ class Resampling:
         return len(self.labels)
 
     @property
-    def rows(self) -> int:
-        """Of `memberships`."""
-        return (2 + self.permutations + 2 * self.replicates) * self.classes
+    def drawings(self) -> range:
+        """Numbers of all drawings: 0 the halves, then the permutations, then the replicates."""
+        return range(1 + self.permutations + self.replicates)
+
+    @property
+    def of_permutations(self) -> range:
+        return self.drawings[1 : 1 + self.permutations]
+
+    @property
+    def of_replicates(self) -> range:
+        return self.drawings[1 + self.permutations :]
+
+    def rows(self, drawings: range) -> slice:
+        """Of `memberships`, of some drawings in turn."""
+        return slice(self._first_row(drawings.start), self._first_row(drawings.stop))
+
+    def _first_row(self, drawing: int) -> int:
+        halved = min(drawing, 1) + max(drawing - 1 - self.permutations, 0)
+        return (drawing + halved) * self.classes
 
     @property
     def has_null(self) -> bool:
@@ -104,14 +120,15 @@ class Resampling:
     @property
     def memberships(self) -> sparse.csr_array:
         """(rows, N): how often each image counts in each class of each drawing."""
-        return self._memberships(0, self.images)
+        return self._memberships(0, self.images, self.drawings)
 
-    def chunks(self) -> Iterator[tuple[slice, sparse.csr_array]]:
-        """The columns of `memberships` in fixed parts of the images: which they are, and the part."""
+    def chunks(self, drawings: range) -> Iterator[tuple[slice, sparse.csr_array]]:
+        """The rows of some drawings, in fixed parts of the images: which images they are, and the part."""
         for start in range(0, self.images, ROWS):
             stop = min(start + ROWS, self.images)
             kept = self._kept_chunks.get(start)
-            yield slice(start, stop), self._memberships(start, stop) if kept is None else kept
+            part = self._memberships(start, stop, drawings) if kept is None else _some_rows(kept, self.rows(drawings))
+            yield slice(start, stop), part
 
     def _all_chunks(self) -> dict[int, sparse.csr_array]:
         """By their first image; none where they would take too much memory."""
@@ -119,24 +136,37 @@ class Resampling:
         if 12 * entries > KEPT_BYTES:  # a float64 and an int32 for each
             return {}
         starts = range(0, self.images, ROWS)
-        return {start: self._memberships(start, min(start + ROWS, self.images)) for start in starts}
+        return {start: self._memberships(start, min(start + ROWS, self.images), self.drawings) for start in starts}
 
     def _cell_sums(self, weights: np.ndarray | None) -> np.ndarray:
         """(2, K) images of each half and class, as often as weights say."""
         sums = np.bincount(self._cells.astype(np.int64), weights=weights, minlength=2 * self.classes)
         return sums.reshape(2, self.classes)
 
-    def _memberships(self, start: int, stop: int) -> sparse.csr_array:
-        cells = self._cells[start:stop]
-        everyone = np.ones(stop - start, dtype=np.int8)
-        parts = [_sorted_by(cells, everyone, 2 * self.classes)]
-        parts += [_sorted_by(labels[start:stop], everyone, self.classes) for labels in self.null_labels]
-        parts += [_sorted_by(cells, weights[start:stop], 2 * self.classes) for weights in self.weights]
+    def _memberships(self, start: int, stop: int, drawings: range) -> sparse.csr_array:
+        parts = [self._sorted(drawing, slice(start, stop)) for drawing in drawings]
         columns, values, counts = (np.concatenate(each) for each in zip(*parts, strict=True))
         ends = np.concatenate([[0], np.cumsum(counts)])
         if ends[-1] < 2**31:  # else scipy would widen the columns to eight bytes as well
             ends = ends.astype(np.int32)
-        return sparse.csr_array((values, columns, ends), shape=(self.rows, stop - start))
+        return sparse.csr_array((values, columns, ends), shape=(len(counts), stop - start))
+
+    def _sorted(self, drawing: int, images: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Some images by the cells of a drawing, as of `_sorted_by`."""
+        cells, everyone = self._cells[images], np.ones(images.stop - images.start, dtype=np.int8)
+        if drawing in self.of_permutations:
+            return _sorted_by(self.null_labels[drawing - 1][images], everyone, self.classes)
+        if drawing in self.of_replicates:
+            return _sorted_by(cells, self.weights[drawing - self.of_replicates.start][images], 2 * self.classes)
+        return _sorted_by(cells, everyone, 2 * self.classes)
+
+
+def _some_rows(matrix: sparse.csr_array, rows: slice) -> sparse.csr_array:
+    """Without copying what they hold."""
+    first, last = matrix.indptr[rows.start], matrix.indptr[rows.stop]
+    ends = matrix.indptr[rows.start : rows.stop + 1] - first
+    content = (matrix.data[first:last], matrix.indices[first:last], ends)
+    return sparse.csr_array(content, shape=(len(ends) - 1, matrix.shape[1]))
 
 
 def _sorted_by(cells: np.ndarray, weights: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from .class_means import corrected_index, crossfitted_index, means_of, selectivity_index
+from .class_means import corrected_index, crossfitted_index_of, selectivity_index
 from .registry import check_indices, index_rows
 from .resampling import ROWS, Resampling
 from .samples import mean, over_units, spread
@@ -17,9 +17,12 @@ from .sparseness import mean_sparseness, sparseness
 from .top_images import KEPT, top_images_table
 from .units import Units
 
+TOGETHER = 64
+"""Units that one thread works on: arrays of as many as fit in the cache, and of fewer take longer for each."""
+
 SUMS_BYTES = 2**27
 ACTIVITY_BYTES = 2**27
-"""What the sums, and the activities, of the units that one thread works on may take."""
+"""What the sums of a few drawings, and the activities, of these units may take."""
 
 MOST_THREADS = 4
 """More would take more memory, and the sums are bound by its speed."""
@@ -163,9 +166,7 @@ def _table(units: Units) -> pd.DataFrame:
                 "csi_se": spread(samples["csi"]),
                 "csi_null": mean(samples["null"]),
                 "csi_null_sd": spread(samples["null"]),
-                "csi_crossfit": crossfitted_index(
-                    means_of(units.sums.halves, drawn.half_counts), drawn.half_counts > 0
-                ),
+                "csi_crossfit": crossfitted_index_of(units.sums.halves, drawn.half_counts),
                 "active_fraction": units.active / drawn.images,
                 "mu_max": maximum,
                 "mu_rest": rest,
@@ -208,13 +209,13 @@ def _numbered(tables: Sequence[pd.DataFrame], blocks: Sequence[slice]) -> pd.Dat
 
 
 def blocks_of_units(activity: np.ndarray, resampling: Resampling) -> Iterator[slice]:
-    """Columns whose sums and activities fit in the memory that one thread may take."""
+    """Columns, about as many each, whose sums and activities fit in the memory that one thread may take."""
     images, units = activity.shape
-    by_sums = SUMS_BYTES // (8 * resampling.rows)
+    by_sums = SUMS_BYTES // (8 * 8 * resampling.classes)
     by_activity = ACTIVITY_BYTES // (4 * images + 8 * min(images, ROWS))  # as they are, and a part in float64
-    step = max(min(by_sums, by_activity, units), 1)
-    for start in range(0, units, step):
-        yield slice(start, min(start + step, units))
+    number = -(-units // max(min(TOGETHER, by_sums, by_activity), 1))
+    for part in range(number):
+        yield slice(part * units // number, (part + 1) * units // number)
 
 
 def _check(activity: np.ndarray, resampling: Resampling, name: str) -> None:

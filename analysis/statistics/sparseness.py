@@ -35,8 +35,12 @@ def sparseness(
     >>> sparseness(means, np.zeros(2))
     (array([0.8, 0. ]), array([1.6, 4. ]))
     """
-    above, below = moments(means, noise, present)
     classes = len(means) if present is None else int(present.sum())
+    return sparseness_of(*moments(means, noise, present), classes)
+
+
+def sparseness_of(above: np.ndarray, below: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """`sparseness` from A and Q, each (U,), of so many classes."""
     share = np.divide(above, below, out=np.full(len(below), np.nan), where=(below > 0) & (above > 0))
     return (1 - share) / (1 - 1 / classes), classes * share
 

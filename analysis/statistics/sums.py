@@ -1,5 +1,6 @@
 """Sums of activities by class, under all drawings of a `Resampling`, in float64 and in the images' order."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,22 +11,34 @@ from .resampling import Resampling
 STRIP = 16
 """Units multiplied at a time: the product of wider ones misses the cache and takes up to four times as long."""
 
+DRAWN_BYTES = 2**26
+"""What the sums of the drawings that are made at a time may take."""
+
 
 @dataclass(frozen=True)
 class ClassSums:
-    """Sums over the images of each class, of u units.
+    """Sums over the images of each class, of u units; those of drawings are made when they are asked for, in turn.
 
     Args:
+        activity: (N, u).
+        resampling: of the N images.
         halves: (2, K, u) of each half of the images.
-        null: (P, K, u) under each permutation of the labels.
-        replicates: (R, 2, K, u) with the weights of each bootstrap replicate, by halves.
         squares: (K, u) of squared activities, over all images.
     """
 
+    activity: np.ndarray
+    resampling: Resampling
     halves: np.ndarray
-    null: np.ndarray
-    replicates: np.ndarray
     squares: np.ndarray
+
+    def null(self) -> Iterator[np.ndarray]:
+        """(K, u) under each permutation of the labels."""
+        return _drawn_sums(self.activity, self.resampling, self.resampling.of_permutations)
+
+    def replicates(self) -> Iterator[np.ndarray]:
+        """(2, K, u) with the weights of each bootstrap replicate, by halves."""
+        for sums in _drawn_sums(self.activity, self.resampling, self.resampling.of_replicates):
+            yield sums.reshape(self.halves.shape)
 
 
 def class_sums(activity: np.ndarray, resampling: Resampling) -> ClassSums:
@@ -34,34 +47,40 @@ def class_sums(activity: np.ndarray, resampling: Resampling) -> ClassSums:
     Each class's images are added up in the order of their rows, in fixed parts of the rows, so that nothing about how
     the rows came to be there can change the last bit.
     """
-    classes, units = resampling.classes, activity.shape[1]
-    total = np.zeros((resampling.rows, units))
-    squares = np.zeros((2 * classes, units))
-    for rows, memberships in resampling.chunks():
-        own = memberships[: 2 * classes]
-        part = activity[rows].astype(np.float64)
-        _add_product(total, memberships, part)
-        _add_product(squares, own, np.square(part, out=part))
-    halves, null, replicates = np.split(total, np.cumsum([2 * classes, resampling.permutations * classes]))
-    return ClassSums(
-        halves.reshape(2, classes, units),
-        null.reshape(resampling.permutations, classes, units),
-        replicates.reshape(resampling.replicates, 2, classes, units),
-        squares.reshape(2, classes, units).sum(0),
-    )
+    shape = (2, resampling.classes, activity.shape[1])
+    halves = np.zeros(shape)
+    squares = np.zeros(shape)
+    for images, memberships in resampling.chunks(resampling.drawings[:1]):
+        part = activity[images].astype(np.float64)
+        _add_product(halves.reshape(-1, shape[-1]), memberships, part)
+        _add_product(squares.reshape(-1, shape[-1]), memberships, np.square(part, out=part))
+    return ClassSums(activity, resampling, halves, squares.sum(0))
 
 
 def null_sums(values: np.ndarray, resampling: Resampling) -> tuple[np.ndarray, np.ndarray]:
     """The sums of any (N, u) float64 values by class (K, u), and under each permutation (P, K, u)."""
-    classes, drawings = resampling.classes, 2 + resampling.permutations
-    total = np.zeros((drawings * classes, values.shape[1]))
-    for rows, memberships in resampling.chunks():
-        _add_product(total, memberships[: drawings * classes], values[rows])
-    by_drawing = total.reshape(drawings, classes, values.shape[1])
-    return by_drawing[:2].sum(0), by_drawing[2:]
+    (halves,) = _drawn_sums(values, resampling, resampling.drawings[:1])
+    shape = (resampling.permutations, resampling.classes, values.shape[1])
+    permuted = np.array(list(_drawn_sums(values, resampling, resampling.of_permutations))).reshape(shape)
+    return halves.reshape(2, *shape[1:]).sum(0), permuted
+
+
+def _drawn_sums(values: np.ndarray, resampling: Resampling, drawings: range) -> Iterator[np.ndarray]:
+    """(rows of one, u) of each of some drawings that have as many rows."""
+    if not drawings:
+        return
+    units = values.shape[1]
+    rows = resampling.rows(drawings[:1])
+    together = max(DRAWN_BYTES // (8 * units * (rows.stop - rows.start)), 1)
+    for first in range(0, len(drawings), together):
+        some = drawings[first : first + together]
+        total = np.zeros((len(some), rows.stop - rows.start, units))
+        for images, memberships in resampling.chunks(some):
+            _add_product(total.reshape(-1, units), memberships, values[images])
+        yield from total
 
 
 def _add_product(total: np.ndarray, memberships: sparse.csr_array, values: np.ndarray) -> None:
     for start in range(0, values.shape[1], STRIP):
         strip = slice(start, start + STRIP)
-        total[:, strip] += memberships @ np.ascontiguousarray(values[:, strip])
+        total[:, strip] += memberships @ np.ascontiguousarray(values[:, strip], dtype=np.float64)

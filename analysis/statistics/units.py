@@ -5,17 +5,16 @@ from functools import cached_property
 import numpy as np
 
 from .class_means import (
+    ClassMeans,
     contrast,
     corrected_contrast,
-    crossfitted_index,
-    index_alone,
+    crossfitted_index_of,
     means_of,
     noise_of_means,
-    variance_over_classes,
 )
 from .ranks import Ranking
 from .resampling import Resampling
-from .sparseness import is_resolved, sparseness
+from .sparseness import is_resolved, sparseness_of
 from .sums import ClassSums, class_sums
 from .top_images import PRECISION_IMAGES, strongest, tie_breakers
 
@@ -78,42 +77,37 @@ class Units:
         of_replicates = ("csi", "crossfit", "corrected", "sparseness")
         result: dict[str, list[np.ndarray]] = {name: [] for name in of_replicates}
         result |= {"null": [], "sparseness_null": [], "halves": []}
-        for sums, weights in zip(self.sums.replicates, drawn.replicate_weights, strict=True):
+        for sums, weights in zip(self.sums.replicates(), drawn.replicate_weights, strict=True):
             for name, values in zip(of_replicates, self._replicate(sums, weights), strict=True):
                 result[name].append(values)
-        for sums in self.sums.null:
-            result["null"].append(self._index_of(sums, drawn.counts if drawn.has_null else 0 * drawn.counts))
-            result["sparseness_null"].append(self._sparseness_of(sums, drawn.counts, self.permuted_noise))
+        for sums in self.sums.null():
+            known = ClassMeans(sums, drawn.counts)
+            result["null"].append(self._index_of(known) if drawn.has_null else np.full(self.number, np.nan))
+            result["sparseness_null"].append(self._sparseness_of(known, self.permuted_noise))
         for sums, counts in zip(self.sums.halves, drawn.half_counts, strict=True):
-            result["halves"].append(self._index_of(sums, counts))
+            result["halves"].append(self._index_of(ClassMeans(sums, counts)))
         return {name: np.array(values).reshape(-1, self.number) for name, values in result.items()}
 
-    def _sparseness_of(self, sums: np.ndarray, counts: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        value, _ = sparseness(means_of(sums, counts), noise, counts > 0)
-        return np.where(self.unresolved, np.nan, value)
+    def _sparseness_of(self, known: ClassMeans, noise: np.ndarray) -> np.ndarray:
+        above, below = known.average**2 - noise / known.classes, known.squares - noise
+        return np.where(self.unresolved, np.nan, sparseness_of(above, below, known.classes)[0])
 
-    def _index_of(self, sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        if (counts > 0).sum() < 2:
-            return np.full(self.number, np.nan)
-        return index_alone(means_of(sums, counts), counts > 0)
+    def _index_of(self, known: ClassMeans) -> np.ndarray:
+        return contrast(known.maximum, known.rest) if known.classes > 1 else np.full(self.number, np.nan)
 
     def _replicate(self, sums: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
         """Of one bootstrap replicate index, cross-fitted and corrected index, and sparseness; a class of weight zero is
         left out.
         """
-        total = weights.sum(0)
-        present = total > 0
-        if present.sum() < 2 or not self.resampling.has_errors:
+        known = ClassMeans(sums[0] + sums[1], weights.sum(0))
+        if known.classes < 2 or not self.resampling.has_errors:
             nothing = np.full(self.number, np.nan)
             return nothing, nothing, nothing, nothing
-        kept = sums.sum(0)[present] / total[present, None]
-        maximum = kept.max(0)
-        rest = (kept.sum(0) - maximum) / (len(kept) - 1)
         # the images of a replicate are drawn from images that were drawn: their noise is in its means twice
         noise = 2 * self.noise
-        corrected, _ = corrected_contrast(maximum, rest, variance_over_classes(kept), noise, len(kept))
-        crossfitted = crossfitted_index(means_of(sums, weights), weights > 0)
-        return contrast(maximum, rest), crossfitted, corrected, self._sparseness_of(sums.sum(0), total, noise)
+        corrected, _ = corrected_contrast(known, noise)
+        crossfitted = crossfitted_index_of(sums, weights)
+        return self._index_of(known), crossfitted, corrected, self._sparseness_of(known, noise)
 
     @cached_property
     def rankings(self) -> list[Ranking]:
