@@ -32,6 +32,7 @@ LOWEST_TESTS := tests/commands/test_command_line.py tests/commands/test_trying.p
 lowest:
 	$(PYTHON) -m venv $(LOWEST)
 	$(PYTHON) -m tests.lowest > $(LOWEST)/versions.txt
+	$(LOWEST)/bin/pip install --quiet --upgrade pip  # older ones try versions of dependencies for hours
 	$(LOWEST)/bin/pip install --quiet --constraint $(LOWEST)/versions.txt --editable '.[report,train,digits]' \
 		'pytest>=8' 'hypothesis>=6.100'
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest $(LOWEST_TESTS)
