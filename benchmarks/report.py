@@ -1,7 +1,7 @@
 """The report of a large run in a real browser: size, time to first paint and to all views, time of a filter.
 
-And the processor time of figures and page together, where the page takes the figures as drawn for their files, as `demo`
-does, against where it draws its own.
+And the processor time of figures and page together, where the page takes the figures as drawn for their files, as
+`demo` does, against where it draws its own.
 
 Of a filter two times are given: until all is drawn, which grows with whatever else the machine does, and the page's own
 processor time.

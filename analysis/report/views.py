@@ -98,7 +98,6 @@ def _scatter(source: ColumnDataSource, view: CDSView, titles: Mapping[str, str],
         nonselection_alpha=0.3,
         selection_alpha=1.0,
         selection_line_color="black",
-        selection_line_width=2,
         name="points",
     )
     # what the axes span where no unit is left, which Bokeh would complain of
