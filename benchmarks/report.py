@@ -1,5 +1,8 @@
 """The report of a large run in a real browser: size, time to first paint and to all views, time of a filter.
 
+And the processor time of figures and page together, where the page takes the figures as drawn for their files, as
+`demo` does, against where it draws its own.
+
 Of a filter two times are given: until all is drawn, which grows with whatever else the machine does, and the page's own
 processor time.
 
@@ -21,6 +24,8 @@ import numpy as np
 import pandas as pd
 from playwright.sync_api import Page, sync_playwright
 
+from gelens.figures import draw
+from gelens.figures.drawing import DEFAULT_FORMATS
 from gelens.report import write_report
 
 NETWORKS = ["resnet50", "resnet50_ge_theta_minus", "resnet50_se"]
@@ -84,6 +89,14 @@ def write_run(folder: Path, units: int) -> None:
     (folder / "run.json").write_text(json.dumps(record | {"data": {"name": "imagenet#val", "images": 50_000}}))
 
 
+def seconds_of(run: Path, shared: bool) -> float:
+    """Of the processor, for figures and page."""
+    start = time.process_time()
+    drawn = draw(run, (*DEFAULT_FORMATS, "svg") if shared else DEFAULT_FORMATS)
+    write_report([run], drawn=drawn)
+    return time.process_time() - start
+
+
 class Processor:
     """Milliseconds of the processor that a page's main thread has taken."""
 
@@ -118,6 +131,8 @@ def main() -> None:
         path = write_report([run])
         print(f"{len(NETWORKS) * len(BLOCKS) * options.units:,} units, written in {time.perf_counter() - start:.1f} s")
         print(f"size: {path.stat().st_size / 1e6:.2f} MB (below {SIZE / 1e6:g})")
+        alone, shared = seconds_of(run, False), seconds_of(run, True)
+        print(f"figures and page: {shared:.1f} s with figures drawn once, {shared / alone:.2f} of {alone:.1f} s")
         browser = playwright.chromium.launch(executable_path=options.chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1400, "height": 900}, bypass_csp=True)
         found = [opened(page, path) for _ in range(options.rounds)]

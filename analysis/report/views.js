@@ -261,6 +261,18 @@
     for (const id of ["across", "up"]) $(id).addEventListener("input", axes);
     source.selected.properties.indices.change.connect(mark);
     $("take").addEventListener("click", take);
+    // the table would take every Tab for its next cell, and never let go; arrow keys, which go from cell to cell, it
+    // understands only when there is one to go from
+    function tableKeys(event) {
+      const grid = Bokeh.index.find_one(named("table")).grid;
+      if (event.key === "Tab") event.stopPropagation();
+      if (event.key === "ArrowDown" && !grid.getActiveCell()) {
+        event.stopPropagation();
+        event.preventDefault();
+        grid.setActiveCell(0, 0);
+      }
+    }
+    $("table").addEventListener("keydown", tableKeys, true);
     addEventListener("hashchange", pickNamed);
     axes();
     pickNamed();

@@ -35,7 +35,7 @@ TOOLS = "pan,wheel_zoom,box_zoom,box_select,tap,reset"
 
 _STYLE = """
 .slick-header-column, .slick-cell { font: 13px system-ui, sans-serif; }
-.slick-row.selected .slick-cell, .slick-cell.selected { background: #ffe08a; color: #000; }
+.slick-row.selected .slick-cell.selected { background: #ffe08a; color: #000; }
 @media (prefers-color-scheme: dark) {
   .slick-header, .slick-header-columns, .slick-header-column, .slick-header-column:hover, .slick-viewport,
   .slick-row, .slick-cell { background: #1b1f24; color: #e3e6ea; border-color: transparent; }
@@ -98,7 +98,6 @@ def _scatter(source: ColumnDataSource, view: CDSView, titles: Mapping[str, str],
         nonselection_alpha=0.3,
         selection_alpha=1.0,
         selection_line_color="black",
-        selection_line_width=2,
         name="points",
     )
     # what the axes span where no unit is left, which Bokeh would complain of

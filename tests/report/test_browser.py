@@ -56,6 +56,7 @@ def browser():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     folder = add_examples(write_run(tmp_path_factory.mktemp("runs") / "run"))
+    pd.DataFrame([range(20)], columns=[f"column_{number}" for number in range(20)]).to_csv(folder / "wide.csv")
     write_report([folder])
     making.close()
     return folder
@@ -297,6 +298,12 @@ def test_all_controls_are_reached_by_keys(browser, run):
             page.keyboard.press("Tab")
             reached.add(page.evaluate("document.activeElement.id"))
         assert {"block", "across", "up", "least", "most", "search", "take", "curve-block", "order"} <= reached
+        page.focus("#take")
+        while page.evaluate("document.activeElement.parentElement.id || document.activeElement.id") != "table":
+            page.keyboard.press("Tab")
+        for unit in range(3):
+            page.keyboard.press("ArrowDown")
+            page.wait_for_selector(f"#picked >> text=unit {unit}:", timeout=5000)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
