@@ -129,13 +129,15 @@ def cache(data, out, network, seed, workers, resume, **options):
 @main.command(section=PREPARE, example="gelens push thin_resnet50_se@cifar10 pushed/thin_resnet50_se --licence mit")
 @click.argument("network", type=shared.NETWORK)
 @click.argument("repository", metavar="REPO")
-@shared.option("--licence", metavar="NAME", help="Of the weights, by the hub's name, such as mit; none by default.")
+@shared.option(
+    "--licence", metavar="NAME", help="Licence of the weights by the hub's name, such as mit; none by default."
+)
 @shared.option("--upload", is_flag=True, help="Upload to the Hugging Face hub, where REPO is OWNER/NAME.")
 def push(network, repository, licence, upload):
-    """A folder in the hub's layout: model.safetensors, config.json and a model card; uploaded only by --upload.
+    """Write a network in the hub's layout: model.safetensors, config.json and a model card.
 
-    REPO is the folder, or with --upload OWNER/NAME on the hub. NETWORK@REPO loads the folder again; timm's networks are
-    also loaded by timm, and by timm/hf-hub:REPO.
+    REPO is a folder or, with --upload, OWNER/NAME on the hub. NETWORK@REPO loads the folder again. timm loads its own
+    networks from it, too, as does timm/hf-hub:REPO.
     """
     from ..commands.push import Push
 
@@ -155,7 +157,7 @@ def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> Non
     "--expect",
     type=click.FloatRange(0, 100),
     metavar="PERCENT",
-    help="The top-1 accuracy that it is said to have: exit code 1 where these images tell otherwise.",
+    help="Top-1 accuracy that the network should have; exit code 1 if these images contradict it.",
 )
 @shared.own_data
 @shared.beside_data
@@ -171,10 +173,10 @@ def _supplementary(command, inputs, measuring, recipe, seed, out, resume) -> Non
 @shared.as_json
 @shared.dry_run
 def try_(network, expect, stage, blocks, rectify, seed, keep, out, resume, **options):
-    """A network of your own: accuracy, figures 2 and 3 and the report, and the commands that do the same.
+    """Try a network of your own: check its accuracy, draw figures 2 and 3 and the report, and print the commands.
 
-    Stage, preprocessing, layout and key of the checkpoint, and gates are worked out. What cannot be is refused, or said
-    to be assumed, with the option that states it.
+    The stage, the preprocessing, the layout and key of the checkpoint, and the gates are worked out. What cannot be
+    worked out is refused, or reported as assumed, with the option that states it.
     """
     from ..commands.trying import Try
     from ..errors import UsageError

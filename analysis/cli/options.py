@@ -132,7 +132,7 @@ option, measured_option = of(OWN), of("What is measured")
 
 networks = click.argument("networks", nargs=-1, required=True, metavar="NETWORK...", type=NETWORK)
 networks_if_any = click.argument("networks", nargs=-1, metavar="[NETWORK]...", type=NETWORK)
-own_data = _images("--data", type=DATA, help="Such as folder:DIR; `gelens --help` lists the forms.")
+own_data = _images("--data", type=DATA, help="Images to measure, such as folder:DIR; `gelens --help` lists the forms.")
 data = _images(
     "--data", default="digits", show_default=True, type=DATA, help="Images to measure; `gelens --help` lists the forms."
 )
