@@ -63,7 +63,7 @@ DRAWINGS = (
     ),
     Drawing(
         (
-            "gelens selectivity 'thin_resnet50@cifar10/*' 'thin_resnet50_se@cifar10/*' --data cifar10 --limit 1000 "
+            "gelens selectivity 'thin_resnet50@cifar10/*' 'thin_resnet50_se@cifar10/*' --data cifar10 --limit 500 "
             "--index auc --out runs/gallery/selectivity",
         ),
         {"fig2_trainings": "fig2", "fig2_selectivity_indices": "fig2"},
@@ -77,7 +77,7 @@ DRAWINGS = (
     ),
     Drawing(
         (
-            "gelens gates thin_resnet50_se@cifar10 thin_resnet50_ge_theta@cifar10 --data cifar10 --limit 1000 "
+            "gelens gates thin_resnet50_se@cifar10 thin_resnet50_ge_theta@cifar10 --data cifar10 --limit 500 "
             "--out runs/gallery/gates",
         ),
         {
@@ -93,13 +93,13 @@ DRAWINGS = (
     ),
     Drawing(
         (
-            "gelens taps thin_resnet50@cifar10 thin_resnet50_se@cifar10 --data cifar10 --limit 1000 "
+            "gelens taps thin_resnet50@cifar10 thin_resnet50_se@cifar10 --data cifar10 --limit 500 "
             "--out runs/gallery/taps",
         ),
         {"fig_taps": "taps"},
     ),
     Drawing(
-        ("gelens lesions thin_resnet50_se@cifar10 --data cifar10 --limit 1000 --units 32 --out runs/gallery/lesions",),
+        ("gelens lesions thin_resnet50@cifar10 --data cifar10 --limit 500 --out runs/gallery/lesions",),
         {"fig_lesions": "lesions"},
     ),
     Drawing(
@@ -108,18 +108,18 @@ DRAWINGS = (
     ),
     Drawing(
         (
-            "gelens levels thin_resnet50_se@cifar10 --data cifar10 --limit 1000 --groups studies/cifar10/classes.csv "
+            "gelens levels thin_resnet50@cifar10 --data cifar10 --limit 500 --groups studies/cifar10/classes.csv "
             "--out runs/gallery/levels",
         ),
         {"fig_levels": "levels"},
     ),
     Drawing(
-        ("gelens rarefaction thin_resnet50_se@cifar10 --data cifar10 --limit 1000 --out runs/gallery/rarefaction",),
+        ("gelens rarefaction thin_resnet50@cifar10 --data cifar10 --limit 500 --out runs/gallery/rarefaction",),
         {"fig_rarefaction": "rarefaction"},
     ),
     Drawing(
         (
-            "gelens match thin_resnet50@cifar10 thin_resnet50_se@cifar10 --data cifar10 --limit 1000 "
+            "gelens match thin_resnet50@cifar10 thin_resnet50_se@cifar10 --data cifar10 --limit 500 "
             "--out runs/gallery/match",
         ),
         {"fig_match": "match", "fig_match_units": "match"},

@@ -90,7 +90,7 @@ def facets(
     grid = Facets(figure, axes, room, list(titles), table, by, rows)
     for time, name_of_rows in enumerate(times):
         hide_rest(axes[time * rows : (time + 1) * rows], len(titles))
-        _name_rows(axes[time * rows, -1], name_of_rows, rows * height)
+        _name_rows(axes[time * rows, -1], name_of_rows, height)
         for ax, name in grid.panels(time) if time == 0 or rows > 1 else ():
             ax.set_title(wrapped(titles[name], NAME_SIZE, room, lines))
     return grid
@@ -99,6 +99,6 @@ def facets(
 def _name_rows(ax: Axes, name: str, inches: float) -> None:
     """Write at the right edge of its last panel what a row is of."""
     look: dict[str, Any] = {"rotation": 270, "ha": "left", "va": "center", "fontsize": NAME_SIZE, "linespacing": 1.0}
-    text = wrapped(name, NAME_SIZE, inches - 0.1, 3)
+    text = wrapped(name, NAME_SIZE, inches - 0.2, 3)
     if text:
         ax.annotate(text, (1, 0.5), (4, 0), xycoords="axes fraction", textcoords="offset points", **look)

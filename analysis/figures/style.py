@@ -164,7 +164,7 @@ def _lines(text: str, size: float, inches: float) -> list[str]:
     lines = []
     for paragraph in text.split("\n"):
         line = ""
-        for part in re.findall(r"[^ _\-/.,:=]*[ _\-/.,:=]*", paragraph):
+        for part in re.findall(r"(?:[^ _\-/.,:=]|-(?=θ))*(?:[ _/.,:=]|-(?!θ))*", paragraph):  # GE-θ is one word
             if line and text_width(line + part.rstrip(), size) > inches:
                 lines.append(line.rstrip())
                 line = ""
