@@ -27,8 +27,8 @@ from gelens.figures.stored import StoredRun  # noqa: E402
 from gelens.figures.style import Look  # noqa: E402
 
 PICTURES = ROOT / "docs" / "static" / "figures"
-COLORS = 128
-"""Of a picture's palette, so that its file is small."""
+COLORS = 256
+"""Of a picture's palette, so that its file is small; rare ones, as of a colour bar, are kept."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _run(command: str, data: str) -> Path:
 
 def _save(figure: Figure, path: Path) -> None:
     (file,) = figures.save(figure, path, ("png",))
-    Image.open(file).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(file, optimize=True)
+    Image.open(file).convert("RGB").quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 def write_gallery(path: Path) -> None:
