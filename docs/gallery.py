@@ -159,7 +159,9 @@ def _run(command: str, data: str) -> Path:
 
 def _save(figure: Figure, path: Path) -> None:
     (file,) = figures.save(figure, path, ("png",))
-    Image.open(file).convert("RGB").quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, optimize=True)
+    Image.open(file).convert("RGB").quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        file, optimize=True
+    )
 
 
 def write_gallery(path: Path) -> None:
