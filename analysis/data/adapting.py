@@ -136,7 +136,8 @@ def _inner(data):
 def _size(data, position: int) -> tuple[int, int] | None:
     """(width, height) of a picture, None where it cannot be read: who reads it all will say so."""
     try:
-        return (data.read(position) if isinstance(data, ImageData) else data[position][0]).size
+        image = data.read(position) if isinstance(data, ImageData) else pair_of(data[position], "data")[0]
+        return image.size
     except UNREADABLE:
         return None
 
@@ -231,18 +232,28 @@ def _first_image(data):
     return checked_batch(batch)[0][0]
 
 
+KEYS = ("image", "images", "img", "pixel_values"), ("label", "labels")
+"""What images and labels are called in dictionaries, as data sets of the hub and their collators have them."""
+
+
 def pair_of(item, name: str):
-    """Image and label of an item, or of a batch.
+    """Image and label of an item, or of a batch: a pair, or a dictionary with one key for each (`KEYS`).
 
     Raises:
         UsageError: it is something else.
+
+    >>> pair_of({"img": "a picture", "label": 3}, "Own")
+    ('a picture', 3)
     """
     if isinstance(item, Mapping):
-        keys = ", ".join(map(repr, item))
-        raise UsageError(
-            f"{name} gives dictionaries of {keys}; expected pairs of image and label: let its __getitem__, or a "
-            f"loader's collate_fn, return them"
-        )
+        found = [[key for key in keys if key in item] for keys in KEYS]
+        if any(len(keys) != 1 for keys in found):
+            raise UsageError(
+                f"{name} gives dictionaries of {', '.join(map(repr, item))}; expected one key of {', '.join(KEYS[0])} "
+                f"and one of {', '.join(KEYS[1])}, or pairs of image and label: let its __getitem__, or a loader's "
+                f"collate_fn, return them"
+            )
+        return item[found[0][0]], item[found[1][0]]
     if not isinstance(item, tuple | list) or len(item) < 2:
         raise UsageError(f"{name} gives {_described(item)}; expected {WAY_OUT}")
     return item[0], item[1]

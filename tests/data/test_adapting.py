@@ -74,10 +74,24 @@ def test_labels_that_are_whole_in_any_type():
         assert table["images"].tolist() == [12]
 
 
+@pytest.mark.parametrize("keys", [("image", "label"), ("img", "label"), ("pixel_values", "labels")])
+def test_dictionaries_are_pairs(keys):
+    """As data sets of the hub and their collators give them: item by item, and in batches of a DataLoader."""
+    network = make_network("mini_resnet:classes=4")
+    expected = gelens.evaluate(network, Own(numbered))
+    named = Own(lambda position: dict(zip(keys, numbered(position), strict=True)))
+    for data in (named, DataLoader(named, 5)):
+        found = gelens.evaluate(network, data)
+        assert found["top1_error"].tolist() == expected["top1_error"].tolist()
+
+
 @pytest.mark.parametrize(
     "data, message",
     [
-        (Own(lambda p: {"image": TENSOR, "label": 1}), r"gives dictionaries of 'image', 'label'; expected pairs"),
+        (
+            Own(lambda p: {"image": TENSOR, "y": 1}),
+            r"gives dictionaries of 'image', 'y'; expected one key of image",
+        ),
         (Own(lambda p: TENSOR), r"gives Tensor of shape \(3, 32, 32\); expected a list or Dataset of \(image, label\)"),
         (Own(lambda p: (TENSOR, torch.eye(4)[0])), r"labels of 4 values; .*one-hot label.*argmax"),
         (Own(lambda p: (TENSOR, [0, 1])), r"labels of 2 values"),
@@ -94,6 +108,10 @@ def test_labels_that_are_whole_in_any_type():
         (TensorDataset(torch.zeros(8, 3, 4, 4), torch.eye(8)), r"labels .* of shape \(8, 8\).*argmax"),
         (TensorDataset(torch.zeros(8, 3, 4, 4)), r"expected a list or Dataset of \(image, label\)"),
         (DataLoader(Own(lambda p: {"x": TENSOR, "y": 1}), 4), r"DataLoader gives dictionaries of 'x', 'y'"),
+        (
+            Own(lambda p: {"image": 1, "img": 2, "label": 1}),
+            r"dictionaries of 'image', 'img', 'label'; ",
+        ),
         (DataLoader(Own(lambda p: (TENSOR, torch.eye(4)[0])), 4), r"labels of a batch are of shape \(1, 4\)"),
         (DataLoader(Own(lambda p: (PICTURE, 1)), 4), r"cannot make a batch of Own.*ToTensor.*the data set itself"),
         (DataLoader(Own(lambda p: (PIXELS, 1)), 4), r"shape \(1, 32, 32, 3\); .*permute\(0, 3, 1, 2\)"),
