@@ -1,5 +1,6 @@
 """Images ranked by a unit's activity: mid-ranks, areas under ROC curves, and information about the class."""
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -183,11 +184,29 @@ def quantile_groups(mid_ranks: np.ndarray, groups: int = INFORMATION_GROUPS) -> 
     return np.floor((mid_ranks - 0.5) * (groups / len(mid_ranks))).astype(np.int64)
 
 
-def joint_counts(labels: np.ndarray, groups: np.ndarray, classes: int, weights: np.ndarray | None = None) -> np.ndarray:
-    """(K, G) images of each class and group, as often as weights say."""
-    cells = labels * INFORMATION_GROUPS + groups
-    counts = np.bincount(cells, weights=weights, minlength=classes * INFORMATION_GROUPS)
+def joint_counts(labels: np.ndarray, groups: np.ndarray, classes: int) -> np.ndarray:
+    """(K, G) images of each class and group."""
+    counts = np.bincount(labels * INFORMATION_GROUPS + groups, minlength=classes * INFORMATION_GROUPS)
     return counts.reshape(classes, INFORMATION_GROUPS)
+
+
+def weighted_counts(labels: np.ndarray, groups: np.ndarray, classes: int, weights: np.ndarray) -> Iterator[np.ndarray]:
+    """(K, G, some of R) images of each class and group, as often as (R, N) weights say."""
+    cells = labels * INFORMATION_GROUPS + groups
+    number = classes * INFORMATION_GROUPS
+    by_cell = np.argsort(cells.astype(np.min_scalar_type(number)), kind="stable")
+    ends = np.append(0, np.cumsum(np.bincount(cells, minlength=number)))
+    members = sparse.csr_array((np.ones(len(cells), dtype=np.int32), by_cell, ends), shape=(number, len(cells)))
+    together = max(PAIRS // len(cells), FEWEST)
+    for first in range(0, len(weights), together):
+        some = weights.T[:, first : first + together].astype(np.int32, order="C")
+        yield (members @ some).reshape(classes, INFORMATION_GROUPS, -1)
+
+
+def entropic(images: int) -> np.ndarray:
+    """n · ln n of every count of images."""
+    counts = np.arange(images + 1)
+    return xlogy(counts, counts)
 
 
 def information(joint: np.ndarray) -> float:
@@ -196,11 +215,18 @@ def information(joint: np.ndarray) -> float:
     >>> information(np.array([[2, 0], [0, 2]]))
     1.0
     """
-    total = joint.sum()
-    apart = _entropic(joint.sum(0)) + _entropic(joint.sum(1))
-    nats = (_entropic(joint[joint > 0]) - apart + _entropic(total)) / total
-    return max(float(nats / np.log(2)), 0.0)
+    terms = entropic(joint.sum())
+    apart = terms[joint.sum(0)].sum() + terms[joint.sum(1)].sum()
+    return float(bits(terms[joint].sum(), apart, joint.sum(), terms))
 
 
-def _entropic(counts: np.ndarray) -> float:
-    return xlogy(counts, counts).sum()
+def bits(joint: np.ndarray, apart: np.ndarray, images: np.ndarray, terms: np.ndarray) -> np.ndarray:
+    """`information` from sums of n · ln n.
+
+    Args:
+        joint: over classes and groups.
+        apart: over classes, and over groups.
+        images: of all of them.
+        terms: `entropic`.
+    """
+    return np.maximum((joint - apart + terms[images]) / images / np.log(2), 0.0)
