@@ -9,7 +9,16 @@ import pandas as pd
 
 from ..errors import unknown
 from .class_means import selectivity_index
-from .ranks import INFORMATION_GROUPS, areas, information, joint_counts, quantile_groups
+from .ranks import (
+    INFORMATION_GROUPS,
+    areas,
+    bits,
+    entropic,
+    information,
+    joint_counts,
+    quantile_groups,
+    weighted_counts,
+)
 from .samples import mean, spread
 from .sparseness import sparseness
 from .sums import null_sums
@@ -165,16 +174,22 @@ class MutualInformation:
     def measure(self, units: Units) -> Measured:
         drawn = units.resampling
         classes = drawn.classes
-        value = np.empty(units.number)
+        sizes = drawn.replicate_weights.sum(1).astype(np.int64)
+        terms = entropic(max(drawn.images, sizes.sum(1).max(initial=0)))
+        groups = np.stack([quantile_groups(ranks).astype(np.int8) for ranks in units.mid_ranks.T])
+        value = np.array([information(joint_counts(drawn.labels, own, classes)) for own in groups])
         null = np.empty((drawn.permutations, units.number))
+        apart = terms[drawn.counts.astype(np.int64)].sum() + [terms[np.bincount(own)].sum() for own in groups]
+        for number, permuted in enumerate(drawn.null_labels):
+            labels = permuted.astype(np.int64)
+            joint = np.array([terms[joint_counts(labels, own, classes)].sum() for own in groups])
+            null[number] = bits(joint, apart, drawn.images, terms)
         replicates = np.empty((drawn.replicates, units.number))
-        for unit, mid_ranks in enumerate(units.mid_ranks.T):
-            groups = quantile_groups(mid_ranks)
-            value[unit] = information(joint_counts(drawn.labels, groups, classes))
-            for number, permuted in enumerate(drawn.null_labels):
-                null[number, unit] = information(joint_counts(permuted.astype(np.int64), groups, classes))
-            for number, weights in enumerate(drawn.weights):
-                replicates[number, unit] = information(joint_counts(drawn.labels, groups, classes, weights))
+        for unit, own in enumerate(groups):
+            counts = weighted_counts(drawn.labels, own, classes, drawn.weights)
+            sums = [np.array([terms[each].sum((0, 1)), terms[each.sum(0)].sum(0)]) for each in counts]
+            joint, by_group = np.concatenate([np.empty((2, 0)), *sums], 1)
+            replicates[:, unit] = bits(joint, terms[sizes].sum(1) + by_group, sizes.sum(1), terms)
         return Measured(value, np.full(units.number, -1), null, replicates)
 
 

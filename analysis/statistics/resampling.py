@@ -73,7 +73,7 @@ class Resampling:
         self.null_labels = np.empty((permutations, self.images), dtype=small)
         for number in range(permutations):
             self.null_labels[number] = permuted_labels(seed, self.labels, self.indices, 1, number)[0]
-        self.weights = np.empty((replicates, self.images), dtype=np.int8)
+        self.weights = np.empty((self.images, replicates), dtype=np.int8).T  # an image's weights lie side by side
         for number in range(replicates):
             self.weights[number] = poisson_weights(seed, self.indices, 1, number)[0]
         self.half_counts = self._cell_sums(None)
