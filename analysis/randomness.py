@@ -41,7 +41,12 @@ def poisson_weights(seed: int, indices: np.ndarray, replicates: int, first: int 
     weights = np.empty((replicates, *np.shape(indices)), dtype=np.int64)
     for row in range(replicates):
         uniform = hashes(seed, "bootstrap", indices, first + row) / 2.0**64
-        weights[row] = np.searchsorted(cumulative, uniform)
+        weights[row] = 0
+        for below in cumulative:  # as np.searchsorted, in a third of the time: most weights are small
+            greater = uniform > below
+            if not greater.any():
+                break
+            weights[row] += greater
     return weights
 
 
@@ -57,8 +62,10 @@ def permuted_labels(
     order = np.argsort(indices, kind="stable")
     sorted_indices, sorted_labels = np.asarray(indices)[order], labels[order]
     result = np.empty((permutations, len(labels)), dtype=labels.dtype)
+    # unlike indices have unlike hashes: `_mix` is a bijection; then no order of equals is to be kept
+    kind = "stable" if (sorted_indices[1:] == sorted_indices[:-1]).any() else None
     for row in range(permutations):
-        shuffled = np.argsort(hashes(seed, "permutation", sorted_indices, first + row), kind="stable")
+        shuffled = np.argsort(hashes(seed, "permutation", sorted_indices, first + row), kind=kind)
         result[row, order] = sorted_labels[shuffled]
     return result
 

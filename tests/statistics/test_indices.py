@@ -11,6 +11,7 @@ from sklearn.metrics import mutual_info_score
 from gelens.statistics import INDICES, Resampling, unit_statistics
 from gelens.statistics.ranks import Ranking, information, joint_counts, quantile_groups
 from gelens.statistics.top_images import first_of, precision
+from gelens.statistics.units import Units
 
 from .conftest import activities
 
@@ -74,6 +75,69 @@ def test_weighted_areas_are_those_of_repeated_images(activity, seed):
             assert found[k] == pytest.approx(mannwhitneyu(own, rest).statistic / len(own) / len(rest))
         else:
             assert np.isnan(found[k])
+
+
+def areas_by_a_loop(activity: np.ndarray, weights: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """(R, K), one replicate after the other: cumulated weights in the order of activity, equals half."""
+    order = np.argsort(activity, kind="stable")
+    ordered = activity[order]
+    first, last = np.searchsorted(ordered, ordered, "left"), np.searchsorted(ordered, ordered, "right")
+    found = np.full((len(weights), classes), np.nan)
+    for row, own in enumerate(weights[:, order]):
+        cumulated = np.append(0, np.cumsum(own))
+        wins = np.bincount(labels[order], own * (cumulated[first] + cumulated[last]) / 2, classes)
+        sizes = np.bincount(labels[order], own, classes)
+        pairs = sizes * (own.sum() - sizes)
+        np.divide(wins - sizes**2 / 2, pairs, out=found[row], where=pairs > 0)
+    return found
+
+
+@given(st.integers(1, 400), st.integers(1, 6), st.integers(1, 40), st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_weighted_areas_are_those_of_a_loop_to_the_bit(images, classes, values, seed):
+    """Few values make long runs of equals, the lowest among them; parts of places end anywhere in them."""
+    rng = np.random.default_rng(seed)
+    activity = rng.integers(0, values, images).astype(np.float32)
+    labels = rng.integers(0, classes, images)
+    weights = rng.poisson(1, (11, images)).astype(np.int8)
+    sizes = np.array([np.bincount(labels, row, classes) for row in weights])
+    found = Ranking(activity).weighted_areas(weights, labels, sizes)
+    np.testing.assert_array_equal(found, areas_by_a_loop(activity, weights, labels, classes))
+
+
+def test_the_greatest_weights_do_not_overflow():
+    rng = np.random.default_rng(0)
+    activity, labels = rng.random(1000, dtype=np.float32), rng.integers(0, 2, 1000)
+    weights = np.full((9, 1000), 127, dtype=np.int8)
+    sizes = np.array([np.bincount(labels, row, 2) for row in weights])
+    found = Ranking(activity).weighted_areas(weights, labels, sizes)
+    np.testing.assert_array_equal(found, areas_by_a_loop(activity, weights, labels, 2))
+
+
+def information_by_a_loop(labels: np.ndarray, groups: np.ndarray, weights: np.ndarray) -> float:
+    """Bits, Σ p ln(p / (q r)) over cells."""
+    total = weights.sum()
+    bits = 0.0
+    for label in np.unique(labels):
+        for group in np.unique(groups):
+            joint = weights[(labels == label) & (groups == group)].sum() / total
+            apart = weights[labels == label].sum() * weights[groups == group].sum() / total**2
+            bits += joint * np.log2(joint / apart) if joint > 0 else 0
+    return bits
+
+
+def test_information_is_that_of_a_loop_over_cells(done):
+    activity, mine, _ = done
+    measured = INDICES["mi"].measure(Units(activity, mine))
+    everyone = np.ones(300, dtype=np.int64)
+    for unit in range(activity.shape[1]):
+        groups = quantile_groups(rankdata(activity[:, unit]))
+        own = information_by_a_loop(mine.labels, groups, everyone)
+        null = [information_by_a_loop(labels, groups, everyone) for labels in mine.null_labels]
+        again = [information_by_a_loop(mine.labels, groups, weights.astype(np.int64)) for weights in mine.weights]
+        assert measured.value[unit] == pytest.approx(own, abs=1e-12)
+        np.testing.assert_allclose(measured.null[:, unit], null, atol=1e-12)
+        np.testing.assert_allclose(measured.replicates[:, unit], again, atol=1e-12)
 
 
 def test_information_is_scikit_learns_over_quantile_groups(done):

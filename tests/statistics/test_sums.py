@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gelens.statistics import Resampling, selectivity, unit_statistics
+from gelens.statistics import Resampling, selectivity, sums, unit_statistics
 from gelens.statistics.sums import STRIP, class_sums, null_sums
 
 from .conftest import activities
@@ -13,19 +13,28 @@ from .conftest import activities
 
 def test_sums_are_those_of_a_loop_over_images(drawn):
     activity, mine = drawn
-    sums = class_sums(activity, mine)
+    found = class_sums(activity, mine)
     memberships = mine.memberships.toarray()
     expected = np.zeros((mine.rows(mine.drawings).stop, activity.shape[1]))
     for image, row in enumerate(activity.astype(np.float64)):
         for drawing in np.flatnonzero(memberships[:, image]):
             expected[drawing] += memberships[drawing, image] * row
-    assert np.array_equal(sums.halves, expected[:10].reshape(2, 5, -1))
-    assert np.array_equal(list(sums.null()), expected[10:30].reshape(4, 5, -1))
-    assert np.array_equal(list(sums.replicates()), expected[30:].reshape(4, 2, 5, -1))
+    assert np.array_equal(found.halves, expected[:10].reshape(2, 5, -1))
+    assert np.array_equal(list(found.null()), expected[10:30].reshape(4, 5, -1))
+    assert np.array_equal(list(found.replicates()), expected[30:].reshape(4, 2, 5, -1))
     squares = [(activity[mine.labels == label].astype(float) ** 2).sum(0) for label in range(5)]
-    assert np.allclose(sums.squares, squares, rtol=1e-12)
+    assert np.allclose(found.squares, squares, rtol=1e-12)
     own, permuted = null_sums(activity.astype(np.float64), mine)
-    assert np.allclose(own, sums.halves.sum(0)) and np.array_equal(permuted, list(sums.null()))
+    assert np.allclose(own, found.halves.sum(0)) and np.array_equal(permuted, list(found.null()))
+
+
+def test_sums_do_not_hang_on_how_many_drawings_are_made_at_a_time(drawn, monkeypatch):
+    activity, mine = drawn
+    kinds = ("null", "replicates")
+    expected = [list(getattr(class_sums(activity, mine), kind)()) for kind in kinds]
+    monkeypatch.setattr(sums, "DRAWN_BYTES", 1)
+    alone = [list(getattr(class_sums(activity, mine), kind)()) for kind in kinds]
+    assert all(np.array_equal(*pair) for pair in zip(expected, alone, strict=True))
 
 
 @given(st.integers(0, 2**32), st.integers(1, 2 * STRIP + 3))
