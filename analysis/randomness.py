@@ -1,6 +1,7 @@
 """All randomness of an analysis: hashes of (seed, what it is for, replicate, image index), never of arrival order."""
 
 import zlib
+from typing import Literal
 
 import numpy as np
 import scipy
@@ -63,7 +64,7 @@ def permuted_labels(
     sorted_indices, sorted_labels = np.asarray(indices)[order], labels[order]
     result = np.empty((permutations, len(labels)), dtype=labels.dtype)
     # unlike indices have unlike hashes: `_mix` is a bijection; then no order of equals is to be kept
-    kind = "stable" if (sorted_indices[1:] == sorted_indices[:-1]).any() else None
+    kind: Literal["stable"] | None = "stable" if (sorted_indices[1:] == sorted_indices[:-1]).any() else None
     for row in range(permutations):
         shuffled = np.argsort(hashes(seed, "permutation", sorted_indices, first + row), kind=kind)
         result[row, order] = sorted_labels[shuffled]

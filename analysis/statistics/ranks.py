@@ -220,7 +220,7 @@ def information(joint: np.ndarray) -> float:
     return float(bits(terms[joint].sum(), apart, joint.sum(), terms))
 
 
-def bits(joint: np.ndarray, apart: np.ndarray, images: np.ndarray, terms: np.ndarray) -> np.ndarray:
+def bits(joint: np.ndarray, apart: np.ndarray, images: np.ndarray | int, terms: np.ndarray) -> np.ndarray:
     """`information` from sums of n · ln n.
 
     Args:
