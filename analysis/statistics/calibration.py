@@ -266,7 +266,7 @@ class _Trial:
         self.bias = self.errors | {"sparseness": self.errors["sparseness"] - first / (1 - 1 / present.sum())}
         again = [
             _statistics(each.sum(0), weights.sum(0), 2 * noise)
-            for each, weights in zip(sums.replicates(), resampling.replicate_weights, strict=True)
+            for each, weights in zip(sums.each_replicate(), resampling.replicate_weights, strict=True)
         ]
         draws = {name: [each[name] for each in again] for name in STATISTICS}
         self.spreads = {name: spread(np.array(each).reshape(-1, len(noise))) for name, each in draws.items()}

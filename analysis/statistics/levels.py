@@ -120,11 +120,11 @@ def _of_units(activity: np.ndarray, drawn: Resampling, levels: Mapping[str, np.n
             "sparseness_null": [_sparseness(means[order], noise[order], groups, present) for order in placed],
             "sparseness_replicates": [],
         }
-    for each in sums.null() if drawn.has_null else ():
+    for each in sums.each_null() if drawn.has_null else ():
         permuted = means_of(each, drawn.counts)
         for level, groups in levels.items():
             found[level]["label_null"].append(_index(permuted, groups, present))
-    pairs = zip(sums.replicates(), drawn.replicate_weights, strict=True) if drawn.has_errors else ()
+    pairs = zip(sums.each_replicate(), drawn.replicate_weights, strict=True) if drawn.has_errors else ()
     for each, halves in pairs:
         weights = halves.sum(0)
         again = means_of(each.sum(0), weights)

@@ -129,8 +129,8 @@ class ClassConditionalMeanActivity:
     def measure(self, units: Units) -> Measured:
         drawn = units.resampling
         value, top = ccmas(units.sums.halves.sum(0), drawn.counts)
-        null = [ccmas(sums, drawn.counts)[0] for sums in units.sums.null()]
-        pairs = zip(units.sums.replicates(), drawn.replicate_weights, strict=True)
+        null = [ccmas(sums, drawn.counts)[0] for sums in units.sums.each_null()]
+        pairs = zip(units.sums.each_replicate(), drawn.replicate_weights, strict=True)
         replicates = [ccmas(sums.sum(0), weights.sum(0))[0] for sums, weights in pairs]
         return Measured(value, top, _rows(null, units), _rows(replicates, units))
 

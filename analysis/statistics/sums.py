@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -31,11 +32,21 @@ class ClassSums:
     halves: np.ndarray
     squares: np.ndarray
 
-    def null(self) -> Iterator[np.ndarray]:
+    @cached_property
+    def null(self) -> np.ndarray:
+        """(P, K, u) under each permutation of the labels, all at once."""
+        return np.array(list(self.each_null())).reshape(-1, *self.squares.shape)
+
+    @cached_property
+    def replicates(self) -> np.ndarray:
+        """(R, 2, K, u) with the weights of each bootstrap replicate, by halves, all at once."""
+        return np.array(list(self.each_replicate())).reshape(-1, *self.halves.shape)
+
+    def each_null(self) -> Iterator[np.ndarray]:
         """(K, u) under each permutation of the labels."""
         return _drawn_sums(self.activity, self.resampling, self.resampling.of_permutations)
 
-    def replicates(self) -> Iterator[np.ndarray]:
+    def each_replicate(self) -> Iterator[np.ndarray]:
         """(2, K, u) with the weights of each bootstrap replicate, by halves."""
         for sums in _drawn_sums(self.activity, self.resampling, self.resampling.of_replicates):
             yield sums.reshape(self.halves.shape)

@@ -77,10 +77,10 @@ class Units:
         of_replicates = ("csi", "crossfit", "corrected", "sparseness")
         result: dict[str, list[np.ndarray]] = {name: [] for name in of_replicates}
         result |= {"null": [], "sparseness_null": [], "halves": []}
-        for sums, weights in zip(self.sums.replicates(), drawn.replicate_weights, strict=True):
+        for sums, weights in zip(self.sums.each_replicate(), drawn.replicate_weights, strict=True):
             for name, values in zip(of_replicates, self._replicate(sums, weights), strict=True):
                 result[name].append(values)
-        for sums in self.sums.null():
+        for sums in self.sums.each_null():
             known = ClassMeans(sums, drawn.counts)
             result["null"].append(self._index_of(known) if drawn.has_null else np.full(self.number, np.nan))
             result["sparseness_null"].append(self._sparseness_of(known, self.permuted_noise))

@@ -56,8 +56,8 @@ def test_few_classes_and_many_are_sorted_alike():
         mine = Resampling(labels, np.arange(4), classes, permutations=1, replicates=1)
         sums = class_sums(np.ones((4, 1), dtype=np.float32), mine)
         assert (sums.halves.sum(0)[:, 0] == np.bincount(labels, minlength=classes)).all()
-        assert (next(sums.null())[:, 0] == mine.counts).all()
-        assert (next(sums.replicates()).sum(0)[:, 0] == mine.replicate_weights[0].sum(0)).all()
+        assert (next(sums.each_null())[:, 0] == mine.counts).all()
+        assert (next(sums.each_replicate()).sum(0)[:, 0] == mine.replicate_weights[0].sum(0)).all()
 
 
 @pytest.mark.parametrize("label", [-1, 5, 300])
@@ -85,4 +85,4 @@ def test_memberships_made_again_for_every_part_are_the_kept_ones(drawn, monkeypa
     made = class_sums(activity, again)
     assert all(np.array_equal(getattr(kept, name), getattr(made, name)) for name in ("halves", "squares"))
     for kind in ("null", "replicates"):
-        assert np.array_equal(list(getattr(kept, kind)()), list(getattr(made, kind)()))
+        assert np.array_equal(getattr(kept, kind), getattr(made, kind))

@@ -20,20 +20,20 @@ def test_sums_are_those_of_a_loop_over_images(drawn):
         for drawing in np.flatnonzero(memberships[:, image]):
             expected[drawing] += memberships[drawing, image] * row
     assert np.array_equal(found.halves, expected[:10].reshape(2, 5, -1))
-    assert np.array_equal(list(found.null()), expected[10:30].reshape(4, 5, -1))
-    assert np.array_equal(list(found.replicates()), expected[30:].reshape(4, 2, 5, -1))
+    assert np.array_equal(found.null, expected[10:30].reshape(4, 5, -1))
+    assert np.array_equal(found.replicates, expected[30:].reshape(4, 2, 5, -1))
     squares = [(activity[mine.labels == label].astype(float) ** 2).sum(0) for label in range(5)]
     assert np.allclose(found.squares, squares, rtol=1e-12)
     own, permuted = null_sums(activity.astype(np.float64), mine)
-    assert np.allclose(own, found.halves.sum(0)) and np.array_equal(permuted, list(found.null()))
+    assert np.allclose(own, found.halves.sum(0)) and np.array_equal(permuted, found.null)
 
 
 def test_sums_do_not_hang_on_how_many_drawings_are_made_at_a_time(drawn, monkeypatch):
     activity, mine = drawn
     kinds = ("null", "replicates")
-    expected = [list(getattr(class_sums(activity, mine), kind)()) for kind in kinds]
+    expected = [getattr(class_sums(activity, mine), kind) for kind in kinds]
     monkeypatch.setattr(sums, "DRAWN_BYTES", 1)
-    alone = [list(getattr(class_sums(activity, mine), kind)()) for kind in kinds]
+    alone = [getattr(class_sums(activity, mine), kind) for kind in kinds]
     assert all(np.array_equal(*pair) for pair in zip(expected, alone, strict=True))
 
 
@@ -46,7 +46,7 @@ def test_a_units_sums_do_not_hang_on_its_neighbours(seed, units):
     whole = class_sums(activity, mine)
     alone = class_sums(activity[:, -1:], mine)
     for kind in ("replicates", "null"):
-        pairs = zip(getattr(whole, kind)(), getattr(alone, kind)(), strict=True)
+        pairs = zip(getattr(whole, kind), getattr(alone, kind), strict=True)
         assert all(np.array_equal(sums[..., -1:], own) for sums, own in pairs)
 
 
