@@ -163,7 +163,7 @@ def order_unknown(network: nn.Module, data, outputs: int) -> str:
     shown, trained = data.classes, _trained_classes(card)
     if trained:
         others = shown != trained[: len(shown)] and len(shown) == outputs
-        return f"it was trained on {_some(trained)}, and these images are of {_some(shown)}" if others else ""
+        return f"it was trained on {_some(trained)}, but these images are of {_some(shown)}" if others else ""
     numbered = list(whole_numbers(shown).values()) == list(range(len(shown)))
     if not data.by_name or numbered or (data.synsets and outputs == 1000):
         return ""

@@ -58,7 +58,7 @@ def test_every_command_has_a_section_an_example_of_its_own_options_and_whole_hel
         (["selectivity", "resnet5"], "did you mean `resnet50`?"),
         (["pruning", "mini_resnet", "--score", "gat"], "no score `gat`; did you mean `gate`?"),
         (["evaluate", "mini_resnet", "--data", "cifar1:x#val"], "no data `cifar1`; did you mean `cifar10`?"),
-        (["evaluate", "mini_resnet", "--resume"], "name its folder by --out"),
+        (["evaluate", "mini_resnet", "--resume"], "name its folder with --out"),
         (["evaluate", "mini_resnet", "--processes", "2"], "name it by --out"),
         (["networks"], "mini_resnet_se"),
         (["indices"], "csi"),

@@ -33,4 +33,4 @@ def test_an_image_that_was_replaced_has_no_thumbnail(folder, caplog):
     written = thumbnails(units, top, images, recorded)["selectivity_thumbnails.npz"]
     assert written["identifiers"].tolist() == [images.identifiers[0], images.identifiers[2]]
     assert np.array_equal(written["images"][1][0, 0], [80, 9, 9])
-    assert f"image `{images.identifiers[1]}` is another than was measured" in caplog.text
+    assert f"image `{images.identifiers[1]}` has changed since it was measured" in caplog.text

@@ -94,8 +94,8 @@ def tried(*more: str, reference: str = "my.py:build@my.pth") -> tuple[int, str]:
 def measured_only(monkeypatch) -> None:
     """What follows the pass is left out."""
     monkeypatch.setattr(trying, "write_together", lambda *arguments: None)
-    monkeypatch.setattr(figures, "draw", lambda folder: [])
-    monkeypatch.setattr(report, "report_beside", lambda folder: None)
+    monkeypatch.setattr(figures, "draw", lambda *_, **__: [])
+    monkeypatch.setattr(report, "report_beside", lambda *_: None)
 
 
 def outcome(output: str) -> dict:

@@ -53,7 +53,7 @@ def test_a_network_that_names_its_classes_needs_no_statement(tmp_path):
     assert len(gelens.evaluate(weights_of(tmp_path, names=["dog", "bird", "cat"]), data, QUIET)) == 1
     other = weights_of(tmp_path, names=["hund", "vogel", "katze"])
     with pytest.raises(
-        UsageError, match="it was trained on hund, vogel, katze, and these images are of bird, cat, dog"
+        UsageError, match="it was trained on hund, vogel, katze, but these images are of bird, cat, dog"
     ):
         gelens.evaluate(other, data, QUIET)
     assert len(gelens.evaluate(other, data, QUIET, classes_by_position=True)) == 1

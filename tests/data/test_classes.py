@@ -154,7 +154,7 @@ def test_a_network_that_knows_its_classes_is_asked_by_their_names(tmp_path, capl
     with pytest.raises(UsageError, match=r"networks of 3, 4 outputs: .*measure them apart"):
         fit_classes([one, other], data)
     fit_classes([network_of(3, ["cat", "dog", "eel"])], data)
-    assert "trained on the classes cat, dog, eel, and these images are of cat, dog, wren" in caplog.text
+    assert "trained on the classes cat, dog, eel, but these images are of cat, dog, wren" in caplog.text
 
 
 def test_some_of_the_synsets_that_a_network_was_trained_on(tmp_path, caplog):
@@ -166,7 +166,7 @@ def test_some_of_the_synsets_that_a_network_was_trained_on(tmp_path, caplog):
         assert fit_classes([network_of(3, names)], data).labels.tolist() == [2]
     assert not caplog.text
     fit_classes([network_of(3, synsets[:2])], data)
-    assert "trained on the classes tench, cassette player, and these images are of parachute" in caplog.text
+    assert "trained on the classes tench, cassette player, but these images are of parachute" in caplog.text
 
 
 def test_a_cache_of_folders_is_asked_as_they_are(tmp_path):

@@ -465,7 +465,7 @@ def test_other_images_and_other_preprocessing_are_refused_in_words(tmp_path, fil
     record.write_text(json.dumps(unfinished))
     (folder / SYNSETS[0] / "new.JPEG").write_bytes((folder / next(iter(files))).read_bytes())
     code, output = run(*command, "--resume")
-    assert code == 2 and "begun on other images: 9 images, now 10" in output
+    assert code == 2 and "started on other images: 9 images, now 10" in output
     (folder / SYNSETS[0] / "new.JPEG").unlink()
     network = unfinished["networks"]["mini_resnet:classes=3"]
     assert len(network["preprocessing_hash"]) == len(unfinished["data"]["fingerprint"]) == 16
@@ -819,4 +819,4 @@ def test_a_network_of_other_classes_is_pointed_out(tmp_path, caplog):
     assert "trained on" not in caplog.text and trained.class_names == tuple(digits.classes)
     trained.class_names = ("nine", *trained.class_names[1:])
     fit_classes([trained], digits)
-    assert "was trained on the classes nine, 1, 2 …, and these images are of 0, 1, 2 …" in caplog.text
+    assert "was trained on the classes nine, 1, 2 …, but these images are of 0, 1, 2 …" in caplog.text

@@ -49,7 +49,7 @@ def _run(request: dict) -> None:
     for descriptor in (1, 2):
         os.dup2(output, descriptor)
     passing.FLUSH_SECONDS = cached.NOTE_SECONDS = 0
-    figures.draw = lambda folder: []  # it would take most of the time, and writes its files as all others are written
+    figures.draw = lambda *_, **__: []  # it would take most of the time, and writes its files as all others are written
     _note_work(Path(request["log"]))
     if around := request.get("around"):
         _kill_around_a_replacement(**around)
