@@ -1,5 +1,6 @@
 """Claims of a study about errors: sums of several networks' trainings, such as average pooling less maximum."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class Contrast:
     def __post_init__(self):
         if self.of not in (ON_IMAGES, *OF_EPOCHS):
             raise unknown("quantity", self.of, (ON_IMAGES, *OF_EPOCHS))
-        if sum(self.weights.values()) != 0:
+        if not math.isclose(sum(self.weights.values()), 0, abs_tol=1e-9):
             raise UsageError(f"the weights of {self.claim} add to {sum(self.weights.values())}; they must add to 0")
 
     def of_images(self, run: Path, groups: Mapping[str, str]) -> pd.DataFrame:
@@ -81,7 +82,9 @@ class Contrast:
         table = contrast_of_trainings(columns, list(self.weights.values()), np.array([error]), images)
         table.insert(0, "claim", self.claim)
         table.insert(1, "statistic", self.statistic)
-        return table
+        sides = [[name for name, weight in self.weights.items() if sign * weight > 0] for sign in (1, -1)]
+        named = dict(zip(("network", "reference"), (" + ".join(each) for each in sides), strict=True))
+        return table.assign(**named)
 
 
 def judged(rows: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -15,14 +15,16 @@ from pathlib import Path
 from string import Template
 
 import click
+import numpy as np
 import pandas as pd
 
+from gelens import __version__
 from gelens.errors import UsageError
 from gelens.figures.fig1_optimisation import optimisation
 from gelens.files import file_hash
 from gelens.results.run import read_record, read_table
 from gelens.statistics.power import TABLES, claims_of, power
-from gelens.statistics.trainings import LEAST
+from gelens.statistics.trainings import CURVE_CLAIMS, LEAST
 from studies.contrasts import judged
 from studies.trainings import HERE, Measurement, Study, is_finished, study_named
 
@@ -39,6 +41,8 @@ SHOWN = [
     "scope",
     "statistic",
     "trainings",
+    "early",
+    "late",
     "mean",
     "low",
     "high",
@@ -50,6 +54,13 @@ def confirms(study: Study, networks: Iterable[str], weights: Path) -> bool:
     """Whether every network has enough trainings that confirm: only they are measured then, else those that explore."""
     each = [study.finished(network, weights, confirming=True) for network in networks]
     return bool(study.exploratory) and all(len(files) >= LEAST for files in each)
+
+
+def kind_of(study: Study, networks: Iterable[str], weights: Path) -> str:
+    """Which trainings stand for some networks: those that confirm, those that explore, or all."""
+    if not study.exploratory:
+        return "all"
+    return "confirm" if confirms(study, networks, weights) else "explore"
 
 
 def groups_of(study: Study, networks: Iterable[str], weights: Path, most: int | None = None) -> dict[str, list[Path]]:
@@ -73,10 +84,11 @@ def contrasts_table(study: Study, folders: Mapping[str, Path], weights: Path) ->
             rows.append(contrast.of_epochs(curves))
         else:
             rows.append(contrast.of_images(run, {network: study.label_of(network) for network in contrast.weights}))
+        rows[-1]["kind"] = kind_of(study, groups, weights)
     if not rows:
         return pd.DataFrame()
     table = judged(rows)
-    return table.join(power(table).reindex(columns=["trainings_needed"]))
+    return table.join(power(table).reindex(columns=["trainings_needed"])).assign(asked=True)
 
 
 def measured(study: Study, measurement: Measurement, data: str, weights: Path, runs: Path, more: Sequence[str]) -> Path:
@@ -89,21 +101,32 @@ def measured(study: Study, measurement: Measurement, data: str, weights: Path, r
         networks.append(f"{named}{study.reference_of(name)}@{','.join(map(str, files))}{end}")
     others = ["--means-from", f"{data}#train"] if measurement.others else []
     arguments = [measurement.command, *measurement.options, *others, *more]
-    facts = [[network, file_hash(path)] for network, files in groups.items() for path in files]
-    told = hashlib.sha256(json.dumps([arguments, data, facts]).encode()).hexdigest()[:8]
+    weights_of = [file_hash(path) for files in groups.values() for path in files]
+    told = hashlib.sha256(json.dumps([arguments, data, networks, weights_of, __version__]).encode()).hexdigest()[:8]
     folder = runs / f"{measurement.name}-{told}"
     command = [arguments[0], *networks, "--data", f"{data}#val", *arguments[1:], "--out", str(folder), "--resume"]
     subprocess.run([sys.executable, "-m", "cli", *command], check=True, cwd=HERE.parent)
     return folder
 
 
-def claims_table(folders: Mapping[str, Path]) -> pd.DataFrame:
-    """The claims of runs, with their verdict and the trainings that each takes."""
+PARTS = dict(zip(CURVE_CLAIMS.values(), ("F3a", "F3b", "F3c"), strict=True))
+"""By statistic, the part of claim F3 that it answers."""
+
+
+def claims_table(study: Study, folders: Mapping[str, Path], weights: Path) -> pd.DataFrame:
+    """The claims of runs, with their verdict, the trainings that each takes, and whether the study asks for them."""
     found = []
-    for folder in folders.values():
+    for measurement in study.measurements:
+        if measurement.name not in folders:
+            continue
+        folder = folders[measurement.name]
         names = [name for name in TABLES if name.endswith("claims.csv") and (folder / name).is_file()]
         claims = claims_of({name: read_table(folder, name) for name in names})
         if len(claims):
+            asked = [claims[column].astype(str) == value for column, value in measurement.asked.items()]
+            claims["asked"] = np.all(asked, axis=0) if asked else measurement.claims
+            claims["claim"] = claims["statistic"].map(PARTS).fillna(claims["claim"])
+            claims["kind"] = kind_of(study, measurement.networks, weights)
             found.append(claims.join(power(claims).reindex(columns=["trainings_needed"])))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
@@ -149,12 +172,32 @@ QUESTIONS = {
 """By the figure or table of the paper, what it says."""
 
 
+COUNTS = ("trainings", "reference_trainings")
+
+
+def areas_table(study: Study, folders: Mapping[str, Path]) -> pd.DataFrame:
+    """Block by block, the area between the orders whose mean over blocks is F3a, of the scores that are asked."""
+    for measurement in study.measurements:
+        path = folders.get(measurement.name, Path()) / "pruning_summary_trainings.csv"
+        if measurement.asked and path.is_file():
+            areas = pd.read_csv(path).query("quantity == 'area'")
+            for column, value in measurement.asked.items():
+                areas = areas[areas[column].astype(str) == value]
+            return areas.pivot_table(index=["network", "score"], columns="block", values="mean").reset_index()
+    return pd.DataFrame()
+
+
+def _shown(claims: pd.DataFrame) -> pd.DataFrame:
+    """The columns of claims that the page has."""
+    return claims[[name for name in [*SHOWN, "verdict", "trainings_needed", "kind"] if name in claims]]
+
+
 def answers(claims: pd.DataFrame) -> str:
     """A line for each question: which of its numbers agree with the paper, and which do not."""
     lines = []
     for figure, question in QUESTIONS.items():
         mine = claims[claims["claim"].str.startswith(figure)] if len(claims) else claims
-        if not len(mine) or (mine["trainings"] < LEAST).all():
+        if not len(mine) or (mine[[name for name in COUNTS if name in mine]].min(axis=1) < LEAST).all():
             lines.append(f"- {question}: no answer yet, since it takes {LEAST} trainings of each network.")
             continue
         found = mine["verdict"].value_counts()
@@ -181,23 +224,24 @@ def write_page(study: Study, folders: Mapping[str, Path], weights: Path, into: P
         for name in measurement.tables:
             if (folder / name).is_file():
                 read_table(folder, name).to_csv(into / "results" / name, index=False, float_format="%.6g")
-    runs = {name: folder for name, folder in folders.items() if name not in study.described}
-    tables = [table for table in (claims_table(runs), contrasts_table(study, folders, weights)) if len(table)]
-    claims = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    tables = claims_table(study, folders, weights), contrasts_table(study, folders, weights)
+    claims = pd.concat([table for table in tables if len(table)] or [pd.DataFrame({"asked": []})], ignore_index=True)
     if len(claims):
         claims.to_csv(into / "results" / "claims.csv", index=False, float_format="%.6g")
-        claims = claims[[name for name in [*SHOWN, "verdict", "trainings_needed"] if name in claims]]
-    answered = claims["verdict"].isin(["agree", "disagree"]).sum() if len(claims) else 0
+    asked, described = (part.drop(columns="asked") for part in (claims[claims["asked"]], claims[~claims["asked"]]))
+    answered = asked["verdict"].isin(["agree", "disagree"]).sum() if len(asked) else 0
     planned = len(study.trainings)
     confirming = [each.name for each in study.measurements if confirms(study, each.networks, weights)]
     trainings = trainings_table(study, weights)
     words |= {
-        "claims": markdown(claims),
-        "answers": answers(claims),
+        "claims": markdown(_shown(asked)),
+        "described": markdown(_shown(described)),
+        "areas": markdown(areas_table(study, folders)),
+        "answers": answers(asked),
         "optimisation": draw_curves(study, weights, into / "figures"),
-        "answered": f"{answered} of {len(claims)} numbers are resolved",
+        "answered": f"{answered} of {study.numbers or len(asked)} numbers are resolved",
         "trainings": markdown(trainings),
-        "finished": f"{len(trainings)} of {planned} trainings are finished",
+        "finished": f"Trainings finished: {len(trainings)} of {planned}",
         "kind": _kind(study, confirming),
         "command": command,
     }

@@ -7,7 +7,6 @@ belongs to the first of the level's synsets that it is a kind of.
 """
 
 import csv
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,7 +19,7 @@ FAMILIES = {
     "01471682": "other vertebrate",
     "01767661": "arthropod",
     "01905661": "other invertebrate",
-    "04524313": "vehicle",
+    "03100490": "vehicle",
     "03051540": "clothing",
     "03094503": "container",
     "03183080": "device",
@@ -59,7 +58,7 @@ def above(synset: str, kinds: Mapping[str, list[str]]) -> set[str]:
 @click.argument("classes", type=click.Path(exists=True, path_type=Path))
 def main(nouns: Path, classes: Path) -> None:
     kinds = hypernyms(nouns)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(click.get_text_stream("stdout"), lineterminator="\n")
     writer.writerow(["class", *LEVELS])
     for line in classes.read_text(encoding="utf-8").splitlines():
         identifier, _, words = line.partition("\t")

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -63,6 +63,7 @@ class Measurement:
         most: images that it takes at most, where each costs much.
         figures, tables: that the study keeps; of figures, patterns of names without their ending.
         claims: whether what it claims answers questions of the study; else it is described alone.
+        asked: by column of its claims, the value of those that the protocol asks for; the others are described.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Measurement:
     figures: Sequence[str] = ()
     tables: Sequence[str] = ()
     claims: bool = True
+    asked: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def most_of_each(self) -> int | None:
@@ -102,6 +104,7 @@ class Study:
         compiled: whether networks that gain by it are compiled.
         measurements: of the finished ones.
         contrasts: claims about errors.
+        numbers: how many numbers the study's questions ask for.
         curves: the networks whose optimisation curves are drawn.
         exploratory: seeds whose trainings may be looked at to choose how something is shown; others confirm.
     """
@@ -118,6 +121,7 @@ class Study:
     compiled: bool = True
     measurements: tuple[Measurement, ...] = ()
     contrasts: tuple[Contrast, ...] = ()
+    numbers: int = 0
     curves: Sequence[str] = ()
     exploratory: tuple[int, ...] = ()
 

@@ -13,6 +13,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..choices import TAPS
+from ..names import blocks_as_in_papers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,6 +145,11 @@ class Analysis(ABC):
             cards: of the networks, by label, as run.json has them.
         """
         return ()
+
+    def said(self, results: Results, cards: Mapping[str, Mapping]) -> list[str]:
+        """The sentences, with blocks called as figures call them."""
+        with blocks_as_in_papers(all(card.get("resnet_stages", True) for card in cards.values())):
+            return list(self.sentences(results, cards))
 
 
 def check_labels(images: "ImageData") -> None:

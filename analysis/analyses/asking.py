@@ -134,8 +134,7 @@ def ask(
         "data": in_json(first.described.get("data", {}) | {"read": len(first.images)}),
         **analysis.facts(first),
     }
-    findings = list(analysis.sentences(results, cards))
-    return Result(tables, findings, arrays, first, record, analysis.table, analysis.figure)
+    return Result(tables, analysis.said(results, cards), arrays, first, record, analysis.table, analysis.figure)
 
 
 def of_analysis(kind: type[Analysis]) -> Callable[[Callable], Callable]:

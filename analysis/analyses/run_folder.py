@@ -45,7 +45,7 @@ def leave(run: Run, analysis: Analysis, results: Results, *recordings: Recording
     run.save(**analysis.facts(recordings[0]))
     write_results(run, results)
     cards = {label: card for recording in recordings for label, card in recording.networks.items()}
-    run.find(analysis.sentences(results, cards))
+    run.find(analysis.said(results, cards))
 
 
 def write_results(run: Run, results: Results) -> None:

@@ -80,6 +80,8 @@ class Try:
         )
         requests = asked_together(parts, networks, images, self.measuring.options)
         recording = self.measuring.measure(run, requests, images, self.seed)
+        if assumed:
+            run.find([f"{label} does not say {assumed}, so its preprocessing is assumed: {shown}."])
         if self.expect is not None:
             self._compare(run, recording, label, self.expect, assumed)
         write_together(run, parts, recording, images)
@@ -107,7 +109,6 @@ class Try:
         """The commands that do the same one by one, with what was worked out stated."""
         stage = _stage_of(network, blocks)
         options = {
-            **({"blocks": self.blocks or blocks} if self.blocks or stage is None else {"stage": stage}),
             **{"image_size": shown.size, "crop_pct": shown.crop_pct, "interpolation": shown.interpolation},
             "crop_mode": None if shown.crop_mode == CENTER else shown.crop_mode,
             **{"mean": shown.mean, "std": shown.std},
@@ -117,12 +118,19 @@ class Try:
             "precision": None if self.measuring.options.precision == "fp32" else self.measuring.options.precision,
         }
         parts = {name: getattr(self.inputs, name) for name in ("branch", "shortcut", "gate")}
-        own = {"selectivity": {"rectify": self.rectify}, "pruning": {"score": scores[0], **parts}}
+        of_blocks = {"blocks": self.blocks or blocks} if self.blocks or stage is None else {"stage": stage}
+        own: dict[str, dict] = {
+            "evaluate": {},
+            "selectivity": of_blocks | {"rectify": self.rectify},
+            "pruning": of_blocks | {"score": scores[0], **parts},
+        }
         (reference,) = self.inputs.networks
-        return [
-            shlex.join(["gelens", name, reference, *_words(options | more), "--out", f"{folder}-{name}"])
+        runs = {name: f"{folder}-{name}" for name in own}
+        commands = [
+            shlex.join(["gelens", name, reference, *_words(more | options), "--out", runs[name]])
             for name, more in own.items()
         ]
+        return [*commands, shlex.join(["gelens", "report", *runs.values()])]
 
 
 def _words(options: Mapping[str, object]) -> list[str]:

@@ -46,11 +46,20 @@ def pictures_of(source: Source, prefix: str, drawn: Sequence[Path] = ()) -> list
     """
     files = [path for path in drawn if path.suffix == ".svg"]
     if files:
-        return [_picture(path, prefix) for path in files]
+        return _in_order(files, prefix)
     with TemporaryDirectory() as folder:
         files, faults = drawn_of(source.run, Look(), Path(folder), ["svg"])
         say_left_out(faults)
-        return [_picture(path, prefix) for path in files]
+        return _in_order(files, prefix)
+
+
+FIRST = ("fig2_trainings", "fig2_gap", "fig3_pruning", "fig2_selectivity")
+"""Figures that findings speak of, before all others."""
+
+
+def _in_order(files: Sequence[Path], prefix: str) -> list[Picture]:
+    place = {name: at for at, name in enumerate(FIRST)}
+    return [_picture(path, prefix) for path in sorted(files, key=lambda path: place.get(path.stem, len(FIRST)))]
 
 
 def _picture(path: Path, prefix: str) -> Picture:

@@ -86,16 +86,19 @@
     const count = data.network.length;
     const FIELDS = { network: "network", block: "block", unit: "unit", class: "top_class", image: "images" };
 
-    // Of words such as class:dog and unit:50 each says what its field has, a unit's number whole; other words may stand
-    // in the class or in the names of images.
+    // Of words such as class:dog and unit:50 each says what its field has; other words may stand in the class or in the
+    // names of images. A number is found whole, but for zeros before it.
     function searching(text) {
       const words = text.trim().toLowerCase().match(/(\w+:)?("[^"]*"|\S+)/g) ?? [];
       const asked = words.map((word) => {
         const [, name, value] = word.match(/^(?:(\w+):)?"?([^"]*)"?$/) ?? [null, undefined, word];
         return name in FIELDS ? [[FIELDS[name]], value] : [["top_class", "images"], name ? `${name}:${value}` : value];
       });
-      const has = (field, value, at) =>
-        field === "unit" ? String(data.unit[at]) === value : String(data[field][at]).toLowerCase().includes(value);
+      const has = (field, value, at) => {
+        const text = String(data[field][at]).toLowerCase();
+        if (!/^\d+$/.test(value)) return text.includes(value);
+        return new RegExp(`(^|[^0-9])0*${value}([^0-9]|$)`).test(text);
+      };
       return (at) => asked.every(([fields, value]) => fields.some((field) => has(field, value, at)));
     }
 

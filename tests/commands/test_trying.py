@@ -114,9 +114,10 @@ def test_the_stated_accuracy_is_found_and_everything_is_said_and_drawn(mine, mon
     drawn = {path.stem for path in Path("run", "figures").glob("*.png")}
     assert {"fig2_selectivity", "fig3_pruning"} <= drawn and Path("run", "report.html").is_file()
     commands = [line.strip() for line in output.partition("The same, one by one:")[2].splitlines() if line]
-    assert [shlex.split(each)[1] for each in commands] == ["selectivity", "pruning"]
+    assert [shlex.split(each)[1] for each in commands] == ["evaluate", "selectivity", "pruning", "report"]
+    assert ["--stage 4" in each for each in commands] == [False, True, True, False]
     for each in commands:
-        assert "--stage 4" in each and "--mean 0.5,0.5,0.5 --std 0.25,0.25,0.25" in each
+        assert "--mean 0.5,0.5,0.5 --std 0.25,0.25,0.25" in each or "gelens report" in each
         check(shlex.split(each)[1:])
 
 
@@ -128,7 +129,7 @@ def test_the_commands_that_it_prints_give_the_same_tables(mine):
         done = CliRunner().invoke(main, shlex.split(each)[1:])
         assert done.exit_code == 0, done.output
     for name in ("selectivity", "pruning", "evaluation"):
-        single = Path(f"run-{'selectivity' if name == 'evaluation' else name}", f"{name}.csv")
+        single = Path(f"run-{'evaluate' if name == 'evaluation' else name}", f"{name}.csv")
         assert single.read_bytes() == Path("run", f"{name}.csv").read_bytes()
 
 
@@ -164,7 +165,7 @@ def test_what_is_probably_wrong_where_accuracy_is_another(order, options, why, m
 def test_without_gates_maps_are_ranked_by_activity(mine, measured_only):
     fitted(reference="my.py:build:gated=false")
     told = outcome(tried("--classes-by-position", "--json", *SHOWN, reference="my.py:build:gated=false@my.pth")[1])
-    assert "expected" not in told and "--score activation" in told["commands"][1]
+    assert "expected" not in told and "--score activation" in told["commands"][2]
     assert "feature maps: no gate, so ranked by their activity (--score activation)" in told["worked_out"]
 
 

@@ -1,6 +1,7 @@
 """A study is measured by commands of gelens on groups of its finished trainings, and its page says what they say."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import gelens
 from gelens.errors import UsageError
 from gelens.networks import load_network, save_weights
 from gelens.networks.weights import weights_hash
-from studies import measure
+from studies import measure, synsets
 from studies.contrasts import OF_EPOCHS, Contrast, judged
 from studies.trainings import Study, study_named
 
@@ -61,7 +63,7 @@ weights = { "mini_resnet_se" = 1, "mini_resnet" = -1 }
 
 PARTS = (
     *("$kind. $finished; $answered", "$claims", "$evaluation", "$selectivity", "$curves", "$trainings", "$protocol"),
-    *("$answers", "$optimisation"),
+    *("$answers", "$optimisation", "$areas", "$described"),
 )
 PAGE = "\n\n".join([*PARTS, "$command\n"])
 
@@ -84,7 +86,8 @@ def study(tmp_path, monkeypatch) -> Study:
             save_weights(module, path, seed=str(seed))
             card = {"seed": seed, "top1_accuracy": 10.0, "weights": weights_hash(module)}
             path.with_suffix(".json").write_text(json.dumps(card))
-            curve = {"epoch": [1, 2, 3, 4], "split": "val", "top1_error": [90, 80 + seed, 60, 50 + seed]}
+            end = 50 + seed + 4 * (network == "mini_resnet_se")
+            curve = {"epoch": [1, 2, 3, 4], "split": "val", "top1_error": [90, 80 + seed, 60, end]}
             pd.DataFrame(curve).to_csv(path.with_suffix(".csv"), index=False)
     return study_named(str(folder))
 
@@ -104,9 +107,9 @@ def call(tmp_path, *more: str):
 def test_one_command_measures_what_is_finished_and_writes_the_page(study, tmp_path):
     call(tmp_path)
     page = (tmp_path / "page" / "README.md").read_text()
-    assert "6 of 9 trainings are finished" in page and "$" not in page
+    assert "Trainings finished: 6 of 9" in page and "$" not in page
     assert page.startswith("all finished trainings.")
-    assert page.count(measure.NOTHING) == 2, "of the network that nobody trained, and of curves that nobody asked for"
+    assert page.count(measure.NOTHING) == 4, "of the third network, curves, areas, what is described"
     assert "Over 3 trainings of mini ResNet SE" in page and "and 3 of mini ResNet" in page
     claims = pd.read_csv(tmp_path / "page" / "results" / "claims.csv")
     assert set(claims["claim"]) == {"F2", "T1a", "F1b"} and (claims["trainings"] == 3).all()
@@ -114,7 +117,8 @@ def test_one_command_measures_what_is_finished_and_writes_the_page(study, tmp_pa
     (contrast,) = claims[claims["claim"] == "T1a"].itertuples()
     assert errors["metric"] == "top1_error"
     assert [contrast.mean, contrast.low, contrast.high] == pytest.approx(errors[["mean", "low", "high"]], abs=1e-4)
-    assert (claims.set_index("claim")["mean"]["F1b"], page.count("no answer yet")) == (0, 1)
+    assert (claims.set_index("claim")["mean"]["F1b"], page.count("no answer yet")) == (-4, 1)
+    assert claims["asked"].all() and set(claims["kind"]) == {"all"}
     assert (tmp_path / "page" / "figures" / "fig2_trainings.png").is_file()
     assert (
         "[protocol](protocol.md), whose SHA-256 begins `" in page
@@ -128,7 +132,7 @@ def test_one_command_measures_what_is_finished_and_writes_the_page(study, tmp_pa
 def test_of_nothing_finished_the_page_says_so(study, tmp_path):
     call(tmp_path, "--only", "curves")
     page = (tmp_path / "page" / "README.md").read_text()
-    assert page.count(measure.NOTHING) == 4 and "0 of 1 numbers are resolved" in page
+    assert page.count(measure.NOTHING) == 6 and "1 of 1 numbers are resolved" in page
 
 
 def test_a_claim_has_the_trainings_that_it_takes(tmp_path):
@@ -158,6 +162,54 @@ def test_numbers_of_curves_are_those_of_a_plain_reading():
     errors = np.array([90.0, 80, 70, 60, 50])
     assert OF_EPOCHS["error over epochs"](errors) == 70
     assert OF_EPOCHS["error early less at the end"](errors) == 85 - 50
+
+
+def test_a_contrast_of_four_networks_is_that_of_a_plain_loop(monkeypatch):
+    rng, labels = np.random.default_rng(0), np.arange(60) % 3
+    networks = {"a": 0.5, "b": 0.5, "c:pool=max": -0.5, "d": -0.5}
+    answers = {f"{name}#{seed}": rng.integers(0, 3, (60, 2)) for name in networks for seed in range(3)}
+    recording = SimpleNamespace(
+        networks={label: {"group": label.partition("#")[0]} for label in answers},
+        labels=labels,
+        array=lambda label, name: {"top_classes": answers[label]}[name],
+    )
+    monkeypatch.setattr(gelens, "open_run", lambda run: SimpleNamespace(recording=recording))
+    contrast = Contrast("T1b", "", "error", networks, "pooling")
+    (found,) = contrast.of_images(None, {name: name for name in networks}).itertuples()
+    expected = 0.0
+    for label, given in answers.items():
+        for image in range(60):
+            expected += networks[label.partition("#")[0]] * 100 * (given[image, 0] != labels[image]) / 60 / 3
+    assert found.mean == pytest.approx(expected) and found.se_images > 0
+    assert (found.network, found.reference) == ("a + b", "c:pool=max + d")
+
+
+def test_only_what_the_protocol_asks_for_is_counted(tmp_path, monkeypatch):
+    study = study_named("cifar10")
+    claims = pd.DataFrame({"network": ["thin_resnet50_se", "thin_resnet50_se", "thin_resnet50"]})
+    claims = claims.assign(claim="F3", score=["gate", "activation", "activation"], verdict="agree", statistic="area")
+    claims = claims.assign(mean=1.0, se_trainings=np.nan, se_images=0.1, trainings=3)
+    (tmp_path / "pruning_claims.csv").touch()
+    monkeypatch.setattr(measure, "read_table", lambda folder, name: claims)
+    table = measure.claims_table(study, {"pruning": tmp_path}, tmp_path)
+    assert table["asked"].tolist() == [True, False, False] and set(table["kind"]) == {"all"}
+
+
+def test_classes_belong_to_the_first_group_above_them(tmp_path):
+    def line(synset: str, above: str) -> str:
+        return f"{synset} 05 n 01 word 0 001 @ {above} n 0000 | gloss"
+
+    nouns = [
+        "  1 the licence",
+        line("00000001", "01861778"),
+        line("01861778", "01471682"),
+        line("01471682", "00015388"),
+    ]
+    nouns += ["00015388 03 n 02 animal 0 beast 0 000 | gloss"]
+    (tmp_path / "data.noun").write_text("\n".join(nouns) + "\n")
+    (tmp_path / "classes.txt").write_text("n00000001\tcat, pussy\n")
+    found = CliRunner().invoke(synsets.main, [str(tmp_path / "data.noun"), str(tmp_path / "classes.txt")])
+    assert found.output == "class,family,kind\ncat,mammal,animal\n"
 
 
 @pytest.mark.parametrize("wrong", [{"of": "accuracy"}, {"weights": {"a": 1, "b": -0.5}}])
