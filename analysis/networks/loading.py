@@ -131,7 +131,7 @@ def _with_weights(
     elif not foreign or ".py:" not in reference.name:
         notes.append(
             f"the file does not tell its preprocessing: taken to be {known['preprocessing']} "
-            f"(--image-size, --mean, --std)"
+            f"(--image-size, --crop-pct, --interpolation, --mean, --std)"
         )
     log.info("%s: names of %s", reference, layout)
     for note in notes:

@@ -126,4 +126,4 @@ def test_a_note_of_the_file_says_every_option(tmp_path, caplog):
     torch.save(network.state_dict(), tmp_path / "w.pth")
     with caplog.at_level(logging.WARNING, "gelens"):
         load_network(f"mini_resnet@{tmp_path}/w.pth")
-    assert "--interpolation, --mean and --std say otherwise" in caplog.text
+    assert "(--image-size, --crop-pct, --interpolation, --mean, --std)" in caplog.text
