@@ -134,7 +134,11 @@ networks = click.argument("networks", nargs=-1, required=True, metavar="NETWORK.
 networks_if_any = click.argument("networks", nargs=-1, metavar="[NETWORK]...", type=NETWORK)
 own_data = _images("--data", type=DATA, help="Images to measure, such as folder:DIR; `gelens --help` lists the forms.")
 data = _images(
-    "--data", default="digits", show_default=True, type=DATA, help="Images to measure; `gelens --help` lists the forms."
+    "--data",
+    default="digits",
+    show_default="digits; needed for weights trained on others",
+    type=DATA,
+    help="Images to measure; `gelens --help` lists the forms.",
 )
 skip = _images("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read, and list them.")
 geometry = _several(

@@ -65,13 +65,10 @@ def over_trainings(values: np.ndarray, image_errors: np.ndarray, replicates: int
     two reaches' squares, each with its own quantile of t (MOVER: Zou and Donner, Statistics in Medicine, 2008), and p
     is the level at which it reaches 0.
 
-    With Satterthwaite's degrees of freedom over both parts, which are told too, 95 % intervals are a little short
-    (cover 93 % with three trainings), but the small p that Holm's correction asks for come far too often: where nothing
-    differs and trainings vary ten times as much as images do, p < 0.001 in 1.5 and 0.4 % of cases with 3 and 5
-    trainings. Here the share below p is at most p, to the simulation's accuracy (400,000 repeats, 3 to 10 trainings,
-    ratios of the two standard deviations from 0.1 to 100, p from 0.05 to 0.001). The price is power where images matter
-    as much as trainings or more: at ratios of 0.3 to 1, p < 0.05 in 2.4 to 4.1 % of cases with three trainings, 3.8 to
-    4.6 % with five, and smaller p rarer still.
+    With Satterthwaite's degrees of freedom over both parts, which are told too, 95 % intervals are a little short,
+    but the small p that Holm's correction asks for come far too often where trainings vary more than images do. Here
+    the share below p is at most p, whatever the ratio of the two (tests/statistics/test_trainings.py simulates both).
+    The price is power where images matter as much as trainings or more.
 
     Args:
         values: (trainings, quantities), each training's estimate.
