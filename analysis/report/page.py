@@ -19,7 +19,7 @@ from ..files import atomic_path
 from .examples import pictures_of_units, profiles_of
 from .pictures import Picture, pictures_of
 from .sources import Source, open_sources
-from .summary import facts_of, findings_of, networks_of, settings_of
+from .summary import about, facts_of, findings_of, networks_of, settings_of
 from .units import MOST_UNITS, curves_of, titles_of, units_of
 
 REPORT = "report.html"
@@ -80,6 +80,7 @@ def page_of(sources: Sequence[Source], drawn: Sequence[Path] = ()) -> str:
     return environment.get_template("page.html.jinja").render(
         runs=[_run(source, pictures, kept, len(sources)) for source, pictures in zip(sources, figures, strict=True)],
         title=", ".join(source.name for source in sources),
+        about=about(sources),
         policy=_policy(scripts),
         style=Markup((_HERE / "page.css").read_text("utf-8")),
         scripts=[Markup(each) for each in scripts],

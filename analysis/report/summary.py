@@ -1,6 +1,6 @@
 """What was run, in words: from `run.json` alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..tables.evaluation import accuracy_interval
 from .sources import Source, without_folders
@@ -22,6 +22,22 @@ def facts_of(source: Source) -> list[tuple[str, str]]:
         "Seconds": ", ".join(f"{step} {seconds:.4g}" for step, seconds in record["timings"].items()),
     }
     return [(name, str(value)) for name, value in found.items() if value not in (None, "")]
+
+
+MOST_NAMED = 4
+"""Networks that a page's head names."""
+
+
+def about(sources: Sequence[Source]) -> str:
+    """The networks and the images of runs, in a line."""
+    names = list(dict.fromkeys(name for source in sources for name in source.shown.values()))
+    more = [f"{len(names) - MOST_NAMED} more networks"] if len(names) > MOST_NAMED else []
+    data = [source.run.record.get("data", {}) for source in sources]
+    images = dict.fromkeys(
+        f"{without_folders(each.get('name') or 'images')}, {each.get('read', each.get('images', '?'))} images"
+        for each in data
+    )
+    return f"{', '.join(names[:MOST_NAMED] + more)} · {'; '.join(images)}"
 
 
 def _images(data: Mapping) -> str:
@@ -73,7 +89,7 @@ def _said(value: object) -> str:
 
 
 def findings_of(source: Source) -> list[str]:
-    """What the run found, in the words that it stored, after each network's accuracy."""
+    """What the run found, in the words that it stored, then each network's accuracy."""
     said = []
     if source.run.has("evaluation.csv"):
         for row in source.run.table("evaluation.csv").dropna(subset="top1_error").to_dict("records"):
@@ -81,4 +97,4 @@ def findings_of(source: Source) -> list[str]:
             low, high = accuracy_interval(row["top1_error"], row["images"])
             accuracy = f"{100 - row['top1_error']:.2f} % (95 % {low:.1f} … {high:.1f})"
             said.append(f"{name}: top-1 accuracy {accuracy} on {row['images']:g} images.")
-    return [*said, *source.run.record.get("findings", ())]
+    return [*source.run.record.get("findings", ()), *said]
