@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import gelens
-from gelens.errors import UsageError
+from gelens.errors import RunError, UsageError
 from gelens.networks import Preprocessing, card_of, load_network, preprocessing_of, save_weights
 from gelens.networks.preprocessing import Stated, stated_by
 from gelens.networks.references import labelled, parse
@@ -127,3 +127,20 @@ def test_a_note_of_the_file_says_every_option(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "gelens"):
         load_network(f"mini_resnet@{tmp_path}/w.pth")
     assert "(--image-size, --crop-pct, --interpolation, --mean, --std)" in caplog.text
+
+
+def test_a_read_that_a_signal_disturbed_changes_no_hash(tmp_path, monkeypatch):
+    """Compiled code may make an error of the file of it: the file is read again."""
+    from gelens.networks import weights
+
+    save_weights(load_network("mini_resnet"), tmp_path / "w.safetensors")
+    expected, read, calls = weights.weights_file_hash(tmp_path / "w.safetensors"), weights.read_checkpoint, []
+
+    def disturbed(path):
+        calls.append(path)
+        if len(calls) == 1:
+            raise RunError("cannot read weights")
+        return read(path)
+
+    monkeypatch.setattr(weights, "read_checkpoint", disturbed)
+    assert weights.weights_file_hash(tmp_path / "w.safetensors") == expected and len(calls) == 2
