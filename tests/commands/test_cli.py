@@ -141,6 +141,7 @@ def test_selectivity_over_the_checkpoints_of_a_training(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("png_alone")
+@pytest.mark.slow
 def test_what_has_no_null_or_is_dead_is_still_drawn(tmp_path, weights):
     """One image a class; a dead deepest block; networks without a block in common; csi asked for by name."""
     out = [tmp_path / str(number) for number in range(4)]

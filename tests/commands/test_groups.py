@@ -37,6 +37,7 @@ def networks(weights) -> list[str]:
     return [f"plain=mini_resnet@{weights}/mini_resnet-*.safetensors", f"mini_resnet_se@{weights}/mini_resnet_se-*"]
 
 
+@pytest.mark.slow
 def test_selectivity_of_groups(weights, tmp_path):
     few = ("--limit", 40, "--permutations", 4, "--replicates", 8, "--blocks", "layer3.4", "--blocks", "layer3.5")
     out = run("selectivity", *networks(weights), *few, "--out", tmp_path / "run")

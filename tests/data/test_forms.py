@@ -761,6 +761,7 @@ print(opened, (seen[:, 1].max() - seen[:, 0].min()) / 1024)
 """
 
 
+@pytest.mark.slow
 def test_a_million_names_open_in_seconds_and_cost_a_worker_nothing():
     """Looking at every name in two worker processes: Python's own strings would be copied into each, some 100 MB."""
     output = subprocess.run([sys.executable, "-c", MILLION], capture_output=True, text=True, check=True).stdout

@@ -164,8 +164,9 @@ def test_a_killed_command_goes_on_to_the_same_end(server, whole, tmp_path, comma
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_many_kills(server, whole, tmp_path, command):
-    """Over all commands more than a hundred."""
-    assert killed(server, whole, command, 1, 26, tmp_path) >= 26
+    """Over all commands more than a hundred; a round of lesions takes the longest."""
+    kills = 10 if command == "lesions" else 26
+    assert killed(server, whole, command, 1, kills, tmp_path) >= kills
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])

@@ -151,6 +151,7 @@ def _record_in_a_loop(rank: int, number: int = 2) -> pd.DataFrame:
     return recorder.selectivity(permutations=5, replicates=5)
 
 
+@pytest.mark.slow
 def test_two_processes_measure_what_one_does(tmp_path):
     """In memory and on disk, in the passes of the interface and in a loop of one's own: every table, byte for byte."""
     multiprocessing.spawn(_of_two, (str(tmp_path),), nprocs=2)
