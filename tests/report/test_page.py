@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import logging
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -196,7 +197,9 @@ def test_what_is_no_picture_is_left_out(tmp_path, caplog):
     run = add_examples(write_run(tmp_path / "run"))
     np.savez(run / "selectivity_pictures.npz", identifiers=["1"], images=np.zeros((1, 48, 48)))
     sources = open_sources([run])
-    assert pictures_of_units(sources, units_of(sources)) == {} and "no pictures of images" in caplog.text
+    with caplog.at_level(logging.WARNING, "gelens"):
+        assert pictures_of_units(sources, units_of(sources)) == {}
+    assert "no pictures of images" in caplog.text
 
 
 def test_pictures_take_no_more_room_than_they_have(tmp_path, monkeypatch):
