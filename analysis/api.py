@@ -29,7 +29,8 @@ from .recording import Recording
 from .results.run import Run
 from .statistics import PERMUTATIONS, REPLICATES
 from .subjects import Networks, fit_classes, label_networks, trained_networks
-from .sweep.passing import SweepOptions, network_input, prepared, settle_format
+from .sweep.formats import network_input, prepared, settle_format
+from .sweep.passing import SweepOptions
 from .tables.evaluation import chance_sentences
 
 log = logging.getLogger(__name__)
@@ -159,7 +160,6 @@ def pruning(
     seed: int = 0,
     exact: bool = False,
     rows: int | None = None,
-    compiled: bool = False,
     classes_by_position: bool = False,
     untrained: bool = False,
     **more: Any,
@@ -176,7 +176,7 @@ def pruning(
         classes_by_position: class k of the images is output k, whatever it is called.
         untrained: measure references without weights, with random ones.
     """
-    names = ("stage", "means_from", "ratios", "orders", "scores", "fill", "scope", "seed", "exact", "rows", "compiled")
+    names = ("stage", "means_from", "ratios", "orders", "scores", "fill", "scope", "seed", "exact", "rows")
     given = locals()
     chosen = {name: given[name] for name in names} | {"blocks": blocks or (), "selectivity_from": selectivity}
     analysis = made(Pruning, chosen | {"one_order": not per_image} | more)

@@ -20,7 +20,7 @@ from .networks.references import Reference, labelled, parse
 from .networks.shipped import everything
 from .networks.weights import weights_hash
 from .networks.wrappers import unwrapped
-from .sweep.passing import prepared, settle_format
+from .sweep.formats import prepared
 
 log = logging.getLogger(__name__)
 
@@ -277,7 +277,7 @@ def outputs_and_units(network: nn.Module, blocks: Sequence[str], shape: tuple[in
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     images = torch.zeros(2, *shape, device=device)
     with prepared(network, device), capture(network, blocks, "mean") as features, torch.inference_mode():
-        outputs = attempt(network, images.contiguous(memory_format=settle_format(network, images)))
+        outputs = attempt(network, images)
     if silent := [block for block in blocks if block not in features]:
         raise UsageError(
             f"block `{silent[0]}` of {card_of(network).reference} is not called as a module when images pass through: "

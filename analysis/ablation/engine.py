@@ -122,12 +122,6 @@ class Tail:
         with self._dropping(kept):
             return self.network(repeated(images, len(kept[0])))
 
-    def compile(self) -> None:
-        """Compile what is run for each variant, but for blocks that are looked into while they run."""
-        self.after = self.after and torch.compile(self.after, dynamic=False)
-        if not any(map(is_join, self.branches)):
-            self.start = self.start and torch.compile(self.start, dynamic=False)
-
 
 class Ablation:
     """Some blocks of a network, whose feature maps can be dropped: one block, or all of a stage together.
@@ -151,7 +145,6 @@ class Ablation:
         rows: images × variants in a forward pass; by the device where not given.
         faster: makes of the network a copy that is run instead, once, after the first batch has shown that its logits
             are the same within a tolerance.
-        compiled: whether torch.compile is used for what is run for each variant.
     """
 
     def __init__(
@@ -161,13 +154,16 @@ class Ablation:
         fills: Sequence[torch.Tensor],
         rows: int | None = None,
         faster: Callable[[], nn.Module] | None = None,
-        compiled: bool = False,
     ):
         self.network, self.sites, self.fills = network, list(sites), list(fills)
         self.name = f"{type(network).__name__} {', '.join(site.block for site in sites)}"
-        self.faster, self.compiled = faster, compiled
+        self.faster, self.compiled = faster, False
         self.chunk = ChunkSize(rows)
         self.settled: Settled | None = None
+
+    def compile(self, faster: Callable[[], nn.Module]) -> None:
+        """Run a copy whose blocks are compiled, for chunks of one size."""
+        self.faster, self.compiled = faster, True
 
     @contextmanager
     def watch(self, enter: Callable, leave: Callable, ready: Callable[["Settled", AtHand], None]) -> Iterator[None]:
@@ -236,8 +232,6 @@ class Ablation:
             promised = there(exact.after)(first.whole.clone())
         log.debug("%s: %s", self.name, way)
         tail = exact if self.faster is None else self._tried(self.faster(), exact, way, half, first)
-        if self.compiled:
-            tail.compile()
         return Settled(way, exact, tail, self.chunk, self.compiled, promised)
 
     def _least(self, exact: Tail, half: Sequence[torch.Tensor], first: AtHand) -> str:
@@ -259,12 +253,17 @@ class Ablation:
         fast = Tail(faster, self.sites, exact.fills)
         if any(getattr(exact, part) is not None and getattr(fast, part) is None for part in ("after", "start", "end")):
             return exact
-        expected, got = (getattr(tail, way)(kept, *_maps(tail, way, first)).float() for tail in (exact, fast))
+        if self.compiled:  # for the size of all chunks
+            kept = [each.repeat(max(self.chunk.begun // len(first), 1), 1) for each in kept]
+        expected, got = (
+            Settled(way, exact, tail, self.chunk).run(kept, _maps(tail, way, first)).float() for tail in (exact, fast)
+        )
         tolerance = TOLERANCE[precision_in_use(expected.device)]
         apart = float((expected - got).abs().max() / expected.std().clamp(min=1e-30))
         if apart <= tolerance:
             return fast
-        log.warning("%s: folding batch norm moves logits by %.2g of their spread; left unfolded", self.name, apart)
+        how = "folding batch norm and compiling" if self.compiled else "folding batch norm"
+        log.warning("%s: %s moves logits by %.2g of their spread; left as it is", self.name, how, apart)
         return exact
 
     def hold(self, settled: "Settled", intact: torch.Tensor) -> "Settled":
@@ -289,7 +288,7 @@ class Settled:
         exact: what follows the blocks, of the network itself.
         tail: the same or a faster one, which is run.
         chunk: images × variants in a forward pass.
-        compiled: whether the tail is.
+        compiled: whether the tail's blocks are.
         promised: logits of the first batch by what follows the blocks, until the pass has given its own.
     """
 
@@ -304,17 +303,17 @@ class Settled:
         """Logits (N, K) of each variant, in order."""
         if not variants:
             return
-        way, maps = getattr(self.tail, self.way), _maps(self.tail, self.way, source)
+        maps = _maps(self.tail, self.way, source)
         rows, done = len(variants[0].rows()[0]), 0
         while done < len(variants):
-            together = min(max(self.chunk.begun // rows, 1), len(variants))
-            rounds = -(-(len(variants) - done) // together)
+            together = max(self.chunk.begun // rows, 1)
             if not self.compiled:  # of about the same size, so that none is small
+                rounds = -(-(len(variants) - done) // together)
                 together = -(-(len(variants) - done) // rounds)
             chunk = list(variants[done : done + together])
-            padding = chunk[-1:] * (together - len(chunk))  # a compiled network is compiled for one size
+            padding = chunk[-1:] * (together - len(chunk))  # what is compiled is compiled for one size
             kept = [torch.cat(each) for each in zip(*(variant.rows() for variant in chunk + padding), strict=True)]
-            result = self._if_it_fits(lambda: self._run(way, kept, maps), source.device)  # noqa: B023, called at once
+            result = self._if_it_fits(lambda: self.run(kept, maps), source.device)  # noqa: B023, called at once
             if result is not None:
                 done += len(chunk)
                 yield from result.split(rows)[: len(chunk)]
@@ -359,8 +358,9 @@ class Settled:
             gradients = torch.autograd.grad(predicted, values)
             return [(each * by).sum((2, 3)).detach() for each, by in zip(values, gradients, strict=True)]
 
-    def _run(self, way: Callable, kept: list[torch.Tensor], maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    def run(self, kept: Sequence[torch.Tensor], maps: Sequence[torch.Tensor]) -> torch.Tensor:
         """The logits of a chunk; a batch that is larger than a chunk goes through in pieces."""
+        way = getattr(self.tail, self.way)
         pieces = -(-len(maps[0]) // self.chunk.begun) if len(kept[0]) == len(maps[0]) else 1
         results = []
         for piece in range(pieces):

@@ -80,7 +80,6 @@ class Pruning(OfBlocks, Analysis):
     rows: int | None = option(
         None, "Images × variants per forward pass; by default chosen for the device.", least=1, of_a_pass=True
     )
-    compiled: bool = option(False, "Use torch.compile.", "--compile", of_a_pass=True)
 
     def __post_init__(self):
         from ..statistics.curve_table import check_ratios
@@ -92,12 +91,11 @@ class Pruning(OfBlocks, Analysis):
         """Which maps are dropped, and how."""
         from ..probes.dropping import Dropping
 
-        names = ("ratios", "orders", "scores", "fill", "scope", "seed", "exact", "rows", "compiled")
+        names = ("ratios", "orders", "scores", "fill", "scope", "seed", "exact", "rows")
         return Dropping(**{name: getattr(self, name) for name in names}, per_image=not self.one_order)
 
     def arguments(self) -> dict:
-        faster = ("rows", "compiled")
-        chosen = {name: value for name, value in super().arguments().items() if name not in faster}
+        chosen = {name: value for name, value in super().arguments().items() if name != "rows"}
         chosen["ratios"] = sorted(set(self.ratios))
         if isinstance(self.selectivity_from, Path):
             table = self.selectivity_from / "selectivity.csv"

@@ -1,6 +1,5 @@
-"""A copy of a network for inference alone: batch norm folded into the convolutions before it."""
+"""A copy of a network for inference alone: batch norm folded into the convolutions before it, blocks compiled."""
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -8,7 +7,8 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .hooks import evaluating, hooked
+from .compiling import compile_blocks
+from .hooks import evaluating, hooked, unwatched_copy
 
 TOLERANCE = {"fp32": 1e-3, "tf32": 2e-2, "fp16": 5e-2, "bf16": 0.3}
 """How far logits of the copy may be from the network's, in standard deviations of its logits, by precision."""
@@ -20,10 +20,11 @@ class Folding:
     Args:
         network: on its device.
         images: that it takes, to see which batch norm follows which convolution.
+        compiled: whether the copy's blocks are compiled.
     """
 
-    def __init__(self, network: nn.Module, images: torch.Tensor):
-        self.network = network
+    def __init__(self, network: nn.Module, images: torch.Tensor, compiled: bool = False):
+        self.network, self.compiled = network, compiled
         self.pairs = batch_norm_pairs(network, images)
         self._copy: tuple[tuple, nn.Module] | None = None
 
@@ -33,7 +34,9 @@ class Folding:
         if self._copy is None or self._copy[0] != weights:
             device = next(self.network.parameters()).device
             dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
-            self._copy = (weights, folded(self.network, self.pairs, dtype))
+            with torch.inference_mode(False), torch.no_grad():  # the compiler takes no tensors of inference mode
+                fast = folded(self.network, self.pairs, dtype)
+            self._copy = (weights, compile_blocks(fast) if self.compiled else fast)
         return self._copy[1]
 
     def forget_other_weights(self) -> bool:
@@ -94,7 +97,7 @@ def folded(network: nn.Module, pairs: Sequence[tuple[str, str]], dtype: torch.dt
     Args:
         dtype: of convolutions and linear layers where autocast would cast them at every call anyway.
     """
-    fast = copy.deepcopy(network)
+    fast = unwatched_copy(network)
     for convolution, norm in pairs:
         before, module = fast.get_submodule(convolution), fast.get_submodule(norm)
         assert isinstance(before, nn.Conv2d) and isinstance(module, nn.BatchNorm2d)

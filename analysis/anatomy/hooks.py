@@ -1,5 +1,6 @@
 """Features of any network by module name, with every hook removed on any exit."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -42,12 +43,21 @@ class _Hook:
         return self.hook(*args) if depth() == self.depth else None
 
     def __deepcopy__(self, memo) -> Callable:
-        """A copy of a network that is being watched is not watched."""
         return _unseen
 
 
 def _unseen(*args) -> None:
     """The hook of a copied network."""
+
+
+def unwatched_copy(network: nn.Module) -> nn.Module:
+    """A copy that none of the hooks watch which `hooked` has set on the network."""
+    copied = copy.deepcopy(network)
+    for module in copied.modules():
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            for number in [number for number, hook in hooks.items() if hook is _unseen]:
+                del hooks[number]
+    return copied
 
 
 @contextmanager

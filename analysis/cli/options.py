@@ -208,6 +208,12 @@ running = _several(
         help="Images per batch.  [default: 64 on the CPU, 256 elsewhere]",
     ),
     workers,
+    _pass(
+        "--compile/--no-compile",
+        "compiled",
+        default=None,
+        help="Use torch.compile for the networks' blocks.  [default: on the CPU, for passes of many minutes]",
+    ),
 )
 processes = _pass(
     "--processes",
@@ -346,7 +352,7 @@ def take_sweep_options(options: dict):
     from ..sweep.passing import SweepOptions
     from ..sweep.sharing import Shard
 
-    how = take(options, "device", "precision", "batch_size", "workers")
+    how = take(options, "device", "precision", "batch_size", "workers", "compiled")
     chosen = SweepOptions(**how, progress=not is_chosen("quiet"), rehearse=is_chosen("dry_run"))
     if shard := options.pop("shard", None):
         chosen = replace(chosen, shard=Shard.parse(shard))
@@ -377,6 +383,7 @@ def check_there(*folders: Path) -> None:
 
 OF_A_PASS = (
     *("data", "limit", "per_class_limit", "skip_unreadable", "classes_by_position", "untrained", "processes", "shard"),
+    "compiled",
     *("image_size", "crop_pct", "interpolation", "crop_mode", "mean", "std"),
 )
 

@@ -1,13 +1,14 @@
 """The size of a network: learnable parameters and multiply–accumulates."""
 
-import copy
 from collections.abc import Sequence
 
 import pandas as pd
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..anatomy.hooks import evaluating
 from . import catalogue
 from .gather_excite import MapConv2d
 from .loading import load_network
@@ -32,9 +33,10 @@ def count_gmacs(network: nn.Module, shape: Sequence[int] | None = None) -> float
     if not shape:
         size = preprocessing_of(network).size
         shape = 3, size, size
-    probe = copy.deepcopy(network).eval().to("meta")
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        probe(torch.empty(1, *shape, device="meta"))
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    unfused = sdpa_kernel(SDPBackend.MATH)  # the counter knows no fused attention of the CPU
+    with evaluating(network), unfused, torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, *shape, device=device))
     # a map-sized depthwise convolution is computed as a product and a sum, which the counter does not see
     map_convolutions = sum(module.weight.numel() for module in network.modules() if isinstance(module, MapConv2d))
     return (counter.get_total_flops() / 2 + map_convolutions) / 1e9

@@ -35,5 +35,5 @@ def _gmacs(network: nn.Module, shape: Sequence[int]) -> float:
     """10⁹ multiply–accumulates of an image."""
     try:
         return count_gmacs(network, tuple(shape))
-    except Exception:  # a count is no reason to fail: a network may branch on its values, which meta tensors lack
+    except Exception:  # a count is no reason to fail
         return math.nan

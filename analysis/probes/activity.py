@@ -96,6 +96,9 @@ class Activity:
     def settings(self) -> dict:
         return {"rectified": self.rectify, "positive_part": [tap for tap in self.chosen if tap in SIGNED]}
 
+    def look_at(self, network: nn.Module) -> None:
+        self.network = network
+
     @contextmanager
     def watch(self, batch) -> Iterator[None]:
         self._seen.clear()

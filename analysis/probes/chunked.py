@@ -10,6 +10,7 @@ import torch
 from ..ablation.chunks import ChunkSize
 from ..ablation.engine import Ablation, AtHand, Settled, Source
 from ..ablation.importance import Importance
+from ..anatomy.folding import Folding
 from ..errors import UsageError
 
 Found = TypeVar("Found")
@@ -24,10 +25,11 @@ class Target(ABC, Generic[Found]):
         name: of the block, or of what holds all of the blocks.
         scores: of the feature maps, that are wanted for each image.
         seed: of the random score.
+        variants: how often what follows is run for an image.
     """
 
-    def __init__(self, name: str, ablation: Ablation, scores: Sequence[str] = (), seed: int = 0):
-        self.name, self.ablation = name, ablation
+    def __init__(self, name: str, ablation: Ablation, scores: Sequence[str] = (), seed: int = 0, variants: int = 0):
+        self.name, self.ablation, self.variants = name, ablation, variants
         self.importance = Importance(ablation, scores, seed)
         self._found: Found | None = None
 
@@ -100,10 +102,20 @@ class OfTargets:
 class Chunked(OfTargets):
     """A `Tuned` probe of targets: the sizes of their chunks are kept, so that a pass goes on with the same.
 
-    `tuned` is the name of what it chose.
+    `tuned` is the name of what it chose, `folding` the copy of the network that is run; None where it is the network.
     """
 
     tuned: str
+    folding: Folding | None = None
+
+    def passes(self) -> int:
+        return sum(target.variants for target in self._targets) if self.folding else 0
+
+    def compile(self) -> None:
+        if self.folding is not None:
+            self.folding.compiled = True
+            for target in self._targets:
+                target.ablation.compile(self.folding.copy)
 
     def chosen(self) -> dict:
         """By target, the images × variants that go through at a time, where they are known."""

@@ -57,7 +57,7 @@ class Dropping:
         seed: of the random score.
         exact: leave batch norm as it is, so that logits equal those of a plain loop bit for bit at equal batch shapes.
         rows: images × variants that go through the rest of the network at a time; by the device where not given.
-        compiled: use torch.compile.
+        compiled: whether the blocks that are run are compiled.
     """
 
     ratios: Sequence[float] = RATIOS
@@ -164,6 +164,8 @@ class DroppedMaps(Chunked):
         self.folding = None if dropping.exact else Folding(network, example_images(network, shape))
         self._targets: list[_Target] = [_Target(self, target) for target in targets]
         self.points = [point for target in self._targets for point in target.points]
+        if dropping.compiled:
+            self.compile()
         ungated = [site.block for site in sites if site.gate is None]
         if ungated and "gate" in dropping.scores:
             log.info(
@@ -211,6 +213,11 @@ class DroppedMaps(Chunked):
             for point in self.points
         ]
 
+    def compile(self) -> None:
+        if self.dropping.exact:
+            raise UsageError("exact curves run the network as it is, uncompiled: leave out --exact or --compile")
+        super().compile()
+
     @contextmanager
     def watch(self, batch: Batch | None = None, indices: torch.Tensor | None = None) -> Iterator[None]:
         """Measure in the intact forward pass inside the with-block, where each block ends.
@@ -251,11 +258,12 @@ class _Target(Target[Sequence[torch.Tensor]]):
         if dropping.fill == "mean":
             fills = [self._prior(site, "mean", prior.branch) for site, prior in self._priors(sites)]
         faster = probe.folding.copy if probe.folding is not None and probe.folding.pairs else None
-        ablation = Ablation(probe.network, sites, fills, dropping.rows, faster, dropping.compiled)
+        ablation = Ablation(probe.network, sites, fills, dropping.rows, faster)
         name = sites[0].block if dropping.scope == "block" else common_name(sites)
         self.points = self._points(name, all(site.gate for site in sites))
         scores = list(dict.fromkeys(point.score for point in self.points if point.order != "none"))
-        super().__init__(name, ablation, list(filter(dropping.is_per_image, scores)), dropping.seed)
+        variants = sum(point.ratio > 0 for point in self.points)
+        super().__init__(name, ablation, list(filter(dropping.is_per_image, scores)), dropping.seed, variants)
         self._fixed = {
             score: [
                 # a dead unit has no selectivity: it counts as least important

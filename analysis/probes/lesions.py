@@ -50,8 +50,8 @@ class Lesions(Chunked):
         shape: Sequence[int] | None = None,
     ):
         self.network = network
-        folding = Folding(network, example_images(network, shape))
-        faster = folding.copy if folding.pairs else None
+        self.folding = Folding(network, example_images(network, shape))
+        faster = self.folding.copy if self.folding.pairs else None
         self._units = {block: list(map(int, channels)) for block, channels in units.items()}
         self._targets: list[_Target] = []
         for block, channels in self._units.items():
@@ -152,15 +152,15 @@ class _Target(Target[torch.Tensor]):
         number: int,
         faster: Callable[[], nn.Module] | None = None,
     ):
-        super().__init__(site.block, Ablation(network, [site], [torch.zeros(())], faster=faster))
-        self.variants, self.number = variants, number
+        super().__init__(site.block, Ablation(network, [site], [torch.zeros(())], faster=faster), variants=number)
+        self.lesions_of = variants
 
     def measure(self, settled: Settled, source: Source, known: Batch) -> torch.Tensor:
         """(`MEASURES`, N, variants): the loss, the label's logit, whether it is right."""
         device = source.device
         labels = to_device(known.labels, device)
-        found = torch.empty(len(MEASURES), len(source), self.number, device=device)
-        variants = self.variants(known.labels, known.indices, device)
+        found = torch.empty(len(MEASURES), len(source), self.variants, device=device)
+        variants = self.lesions_of(known.labels, known.indices, device)
         for place, logits in enumerate(settled.logits(variants, source)):
             for kept, values in zip(found, _measured(logits, labels), strict=True):
                 kept[:, place] = values

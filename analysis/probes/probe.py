@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+from torch import nn
 
 from ..data.loading import Batch
 from ..recording import Kept
@@ -49,6 +50,25 @@ class Probe(Protocol):
 
     def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
         """By array, (N, …) on the device."""
+
+
+@runtime_checkable
+class Onlooker(Protocol):
+    """A probe that only looks at what modules give, so that a copy of the network, folded or compiled, will do."""
+
+    def look_at(self, network: nn.Module) -> None:
+        """Look at this network from now on, whose modules have the same names."""
+
+
+@runtime_checkable
+class Compilable(Protocol):
+    """A probe that runs parts of the network itself."""
+
+    def passes(self) -> int:
+        """How often it runs a part of the network for an image; 0 where that has to stay as it is."""
+
+    def compile(self) -> None:
+        """Compile what it runs, before the first batch, unless that has to stay as it is."""
 
 
 @runtime_checkable

@@ -40,11 +40,14 @@ def code_hash() -> str:
     return digest.hexdigest()[:16]
 
 
+_version = cache(version)
+
+
 def versions() -> dict[str, str]:
     """Of Python, of this code, and of what it computes with."""
     libraries = ("torch", "torchvision", "timm", "numpy", "scipy", "pandas")
     return {"python": platform.python_version(), "gelens code": code_hash()} | {
-        each: version(each) for each in libraries
+        each: _version(each) for each in libraries
     }
 
 

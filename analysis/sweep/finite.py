@@ -21,6 +21,8 @@ def check_weights(label: str, network: nn.Module) -> None:
     """Raise a NotFinite where weights are NaN or infinite; buffers may be infinite, as those of masks are."""
     strange = {name: ~values.isfinite() for name, values in network.named_parameters()}
     strange |= {name: values.isnan() for name, values in network.named_buffers() if values.is_floating_point()}
+    if not strange or not bool(torch.stack([each.any() for each in strange.values()]).any()):  # a single wait
+        return
     for name, values in strange.items():
         if count := int(values.sum()):
             raise NotFinite(

@@ -3,8 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,6 @@ import torch
 from torch import nn
 
 from .. import processes
-from ..anatomy.classifier import float32_logits
-from ..anatomy.folding import TOLERANCE
-from ..anatomy.hooks import aside, attempt, evaluating, logits_of
 from ..data.adapting import known_classes, known_indices, known_labels
 from ..data.contents import in_hex
 from ..data.datasets import ImageData
@@ -27,9 +24,7 @@ from ..devices import (
     fast_precision,
     float32_as,
     is_accelerator,
-    is_out_of_memory,
     pins_memory,
-    precision_in_use,
     recorded_event,
     resolve_device,
     to_host,
@@ -37,21 +32,23 @@ from ..devices import (
 from ..errors import RunError, UsageError
 from ..interruption import interrupts_deferred
 from ..networks.preprocessing import Preprocessing
-from ..probes.predictions import Predictions
-from ..probes.probe import Moment, Probe, Tuned
+from ..probes.probe import Compilable, Probe, Tuned
 from ..progress import progress_bar
 from ..recording import Kept, Recording
 from ..recording.beginning import begun_with
 from ..recording.same import others_now
 from .finite import LOGITS, NotFinite, check_rows, check_weights, first_strange_module
+from .formats import network_input, prepared, settle_format
+from .intact import Intact, is_worth_compiling
 from .rehearsal import Plan, Rehearsed
 from .sharing import Announced, Shard, parts_folder, record_together, some_of
-from .trial import check_normalised, try_out
 
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 10
 AUTO = "auto"
+COMPILED = "compiled"
+"""By which recording.json says so of a network, with the images of a batch."""
 MOST_SHARED = 0.01
 """Of the images measured, or of others that means were taken from: copies beyond this share are no chance any more."""
 SAID_BYTES = 50_000_000
@@ -91,6 +88,8 @@ class SweepOptions:
         shard: the share of the images that is recorded, all by default; `gelens.merge` brings shares together.
         together: whether the processes of an initialised process group measure a share each and then all have the
             whole; every one of them must call then. False: each process measures by itself.
+        compiled: whether a copy of each network is measured whose blocks are compiled, within the tolerance of
+            `gelens.anatomy.folding.TOLERANCE`; where not given, on the CPU and if the pass is long enough to gain.
     """
 
     device: str = "auto"
@@ -101,6 +100,7 @@ class SweepOptions:
     shard: Shard | None = None
     rehearse: bool = False
     together: bool = True
+    compiled: bool | None = None
 
     def check(self) -> None:
         """Raise a UsageError where the device or the precision is unknown or not to be had."""
@@ -124,69 +124,22 @@ class SweepOptions:
 
 @dataclass(frozen=True)
 class Settled:
-    """`SweepOptions` with nothing left open."""
+    """`SweepOptions` with nothing left open.
+
+    Args:
+        compiled: labels of the networks that are.
+    """
 
     device: torch.device
     precision: str
     batch_size: int
     workers: int
     progress: bool
+    compiled: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
-        return f"{self.device}, {self.precision}, {self.batch_size} images a batch, {self.workers} workers"
-
-
-@contextmanager
-def prepared(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
-    """The network on the device, in evaluation mode; given back in the mode, the place and the format it came in."""
-    first = next(network.parameters(), None)
-    home = torch.device("cpu") if first is None else first.device
-    rows_first = {name for name, values in _state(network) if values.is_contiguous()}
-    try:
-        network.to(device)
-        with evaluating(network):
-            yield network
-    finally:
-        network.to(home)
-        for name, values in _state(network):
-            if name in rows_first:
-                values.data = values.data.contiguous()
-
-
-def _state(network: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    yield from network.named_parameters()
-    yield from network.named_buffers()
-
-
-def settle_format(network: nn.Module, images: torch.Tensor) -> torch.memory_format:
-    """Bring a prepared network's weights to the memory format that its images are to have, and say which.
-
-    Channels-last is faster. Where a network fails on it, as one that flattens maps by `.view`, or gives other logits,
-    as one that reads memory by strides, they are contiguous.
-
-    Args:
-        images: some that the network takes, on its device.
-    """
-    given: dict[torch.memory_format, torch.Tensor] = {}
-    for memory_format in (torch.contiguous_format, torch.channels_last):
-        with suppress(Exception):  # whatever a network raises: who shows it the images says what is wrong
-            with torch.inference_mode(False), torch.no_grad():
-                network.to(memory_format=memory_format)
-            with torch.inference_mode(), aside():
-                outputs = network(images.contiguous(memory_format=memory_format))
-            given[memory_format] = logits_of(outputs).float()
-    plain, fast = given.get(torch.contiguous_format), given.get(torch.channels_last)
-    if fast is not None and (plain is None or _alike(plain, fast, precision_in_use(images.device))):
-        return torch.channels_last
-    with torch.inference_mode(False), torch.no_grad():
-        network.to(memory_format=torch.contiguous_format)
-    return torch.contiguous_format
-
-
-def _alike(plain: torch.Tensor, other: torch.Tensor, precision: str) -> bool:
-    """Whether logits differ by no more than a precision rounds; such as are not finite are told elsewhere."""
-    off = (other - plain).abs().max() / plain.std().clamp(min=1e-6)
-    return not bool(off.isfinite()) or float(off) <= TOLERANCE[precision]
+        how = f"{self.device}, {self.precision}, {self.batch_size} images a batch, {self.workers} workers"
+        return f"{how}, compiled" if self.compiled else how
 
 
 def record(
@@ -232,6 +185,8 @@ def record(
     _say_size(kept, len(announced.images), folder)
     if options.rehearse:
         raise Rehearsed(_plan(subjects, data, announced, settled))
+    wanted = [each.label for each in subjects if _compiled(each, options.compiled, len(announced.images), settled)]
+    settled = replace(settled, compiled=frozenset(wanted))
     if options.shard:
         rows = options.shard.rows(len(announced.images), settled.batch_size)
         data, announced = some_of(data, rows), announced.part(rows)
@@ -246,6 +201,14 @@ def record(
     if options.together and (processes.number() > 1 or left):
         return record_together(announced, record_some, check_some, folder, resume, settled.batch_size)
     return _record(subjects, data, announced, settled, folder, resume)
+
+
+def _compiled(subject: Subject, asked: bool | None, images: int, settled: Settled) -> bool:
+    """Whether a copy of a network is compiled: as asked for, or if its pass over so many images is long enough."""
+    if asked is not None:
+        return asked
+    fact = subject.card.get("facts", {}).get("gmacs")
+    return is_worth_compiling(fact or 0.0, images, subject.probes, settled.precision, settled.device)
 
 
 def _plan(subjects: Sequence[Subject], data, announced: Announced, settled: Settled) -> Plan:
@@ -285,7 +248,7 @@ def _record(
     recording = announced.create(folder, resume)
     try:
         if not recording.finished:
-            _choose_again(recording, subjects)
+            settled = _choose_again(recording, subjects, settled)
             _check_contents(recording, data, settled)
             _fill(recording, subjects, data, settled)
             recording.finish()
@@ -369,17 +332,20 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
         bar = stack.enter_context(progress_bar(shown, total=total, initial=done, unit="img", desc="measuring"))
         stack.enter_context(torch.inference_mode())
         stack.enter_context(float32_as(options.precision))
-        first = True
-        formats: dict[str, torch.memory_format] = {}
+        intact = {
+            each.label: stack.enter_context(Intact(each, options.precision, autocast, each.label in options.compiled))
+            for each in subjects
+        }
 
         def strange_module(label: str, batch: Batch) -> str | None:
             (subject,) = (each for each in subjects if each.label == label)
-            images = network_input(batch, subject.preprocessing, device).contiguous(memory_format=formats[label])
+            images = network_input(batch, subject.preprocessing, device)
             with autocast():
+                images = images.contiguous(memory_format=settle_format(subject.network, images[:2]))
                 return first_strange_module(subject.network, images)
 
         waiting = _Waiting(recording, strange_module, frozenset().union(*(each.apart_from for each in subjects)))
-        stack.callback(_note_choices, recording, subjects)
+        stack.callback(_note_choices, recording, subjects, options)
         stack.callback(waiting.write)  # what is computed already is kept, whatever happens
         reading = batches(
             data, geometries, options.batch_size, options.workers, start=done, pin_memory=pins_memory(device)
@@ -392,19 +358,8 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
             for subject in subjects:
                 if subject.preprocessing not in inputs:
                     inputs[subject.preprocessing] = network_input(batch, subject.preprocessing, device)
-                images = inputs[subject.preprocessing]
-                if first:
-                    with autocast():
-                        formats[subject.label] = settle_format(subject.network, images[:2])
-                images = images.contiguous(memory_format=formats[subject.label])
-                if first:
-                    _try_out(subject, batch, images, autocast)
-                if dtype and first:
-                    stack.enter_context(float32_logits(subject.network, images[:2]))
-                with autocast():
-                    observed = _observe(subject, images, batch, labels)
+                observed = intact[subject.label].rows(batch, inputs[subject.preprocessing], labels)
                 rows |= {(subject.label, name): values for name, values in observed.items()}
-            first = False
             # a foreign loader's batches need not begin where the pass was interrupted
             start = int(batch.positions[0])
             waiting.add(start, batch, rows)
@@ -413,7 +368,7 @@ def _fill(recording: Recording, subjects: Sequence[Subject], data, options: Sett
             stop = asked.is_set()
             if stop or time.monotonic() - flushed > interval:
                 waiting.write()
-                _note_choices(recording, subjects)
+                _note_choices(recording, subjects, options)
                 begun = time.monotonic()
                 recording.flush()
                 flushed = time.monotonic()
@@ -436,18 +391,25 @@ def _tuned(subjects: Sequence[Subject]) -> Iterator[tuple[str, Tuned]]:
                 yield subject.label, probe
 
 
-def _note_choices(recording: Recording, subjects: Sequence[Subject]) -> None:
-    """What probes chose is said in recording.json."""
-    chosen: dict[str, dict] = {}
+def _note_choices(recording: Recording, subjects: Sequence[Subject], options: Settled) -> None:
+    """What probes chose, and which networks are compiled, is said in recording.json."""
+    chosen: dict[str, dict] = {label: {COMPILED: {"batch": options.batch_size}} for label in sorted(options.compiled)}
     for label, probe in _tuned(subjects):
         chosen[label] = chosen.get(label, {}) | probe.chosen()
     recording.described["chosen"] = chosen
 
 
-def _choose_again(recording: Recording, subjects: Sequence[Subject]) -> None:
+def _choose_again(recording: Recording, subjects: Sequence[Subject], settled: Settled) -> Settled:
     """A recording that goes on does so with what its beginning chose."""
+    chosen = recording.described.get("chosen", {})
     for label, probe in _tuned(subjects):
-        probe.choose(recording.described.get("chosen", {}).get(label, {}))
+        probe.choose(chosen.get(label, {}))
+    if recording.rows_done:
+        settled = replace(settled, compiled=frozenset(label for label in chosen if chosen[label].get(COMPILED)))
+    for each in [probe for subject in subjects if subject.label in settled.compiled for probe in subject.probes]:
+        if isinstance(each, Compilable):
+            each.compile()
+    return settled
 
 
 @contextmanager
@@ -560,58 +522,3 @@ class _Waiting:
                 f"image `{row['identifier']}` comes with the label {int(batch.labels[others[0]])}, but the data's "
                 f"`targets` or `labels` say {row['label']}: they are to be what its items give, or absent"
             )
-
-
-def _try_out(
-    subject: Subject, batch: Batch, images: torch.Tensor, autocast: Callable[[], AbstractContextManager]
-) -> None:
-    check_normalised(subject.label, subject.network, batch.images[subject.preprocessing.geometry])
-    measured = [block for probe in subject.probes for block in probe.taps()]
-    try:
-        try_out(subject.label, subject.network, list(dict.fromkeys(measured)), images, autocast)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):  # of which the pass tells, which knows its batch
-            raise
-
-
-def _observe(subject: Subject, images: torch.Tensor, batch: Batch, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-    with ExitStack() as stack:
-        for probe in subject.probes:
-            stack.enter_context(probe.watch(batch))
-        logits = logits_of(_run(subject.network, images))
-    if any(isinstance(probe, Predictions) for probe in subject.probes):
-        _check_labels(subject, batch, logits.shape[1])
-    moment = Moment(batch, images, labels, logits)
-    return _merged(probe.rows(moment) for probe in subject.probes) | {LOGITS: logits.float().sum(1)}
-
-
-def _run(network: nn.Module, images: torch.Tensor):
-    try:
-        return attempt(network, images)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        fewer = max(len(images) // 2, 1)
-        raise RunError(
-            f"not enough memory on {images.device} for a batch of {len(images)} images: a smaller one might do, "
-            f"by --batch-size {fewer}"
-        ) from error
-
-
-def _check_labels(subject: Subject, batch: Batch, outputs: int) -> None:
-    """Labels that were not known before they were read may be any."""
-    low, high = int(batch.labels.min()), int(batch.labels.max())
-    if low < 0 or high >= outputs:
-        strange = low if low < 0 else high
-        raise UsageError(f"`{subject.label}` has {outputs} outputs, but the data has the label {strange}")
-
-
-def network_input(batch: Batch, preprocessing: Preprocessing, device: torch.device) -> torch.Tensor:
-    """Images of a batch as the network gets them, (N, 3, H, W) float32, channels-last.
-
-    A foreign data set's float images are taken as they are: who made them has normalised them.
-    """
-    images = batch.images[preprocessing.geometry].to(device, non_blocking=True)
-    if images.dtype == torch.uint8:
-        images = preprocessing.normalize(images)
-    return images.to(torch.float32).contiguous(memory_format=torch.channels_last)

@@ -1,13 +1,13 @@
 """A trial before a pass: networks whose logits depend on more than the image are told before they are measured."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 from ..anatomy.folding import TOLERANCE
-from ..anatomy.hooks import attempt, find_module, hooked, logits_of
+from ..anatomy.hooks import find_module, hooked
 from ..devices import precision_in_use
 from ..errors import UsageError
 from ..networks.card import card_of
@@ -16,32 +16,17 @@ IMAGES = 16
 """That are tried, at most."""
 
 
-def try_out(
-    label: str,
-    network: nn.Module,
-    blocks: Sequence[str],
-    images: torch.Tensor,
-    autocast: Callable[[], AbstractContextManager],
-) -> None:
-    """Run a few images twice, in two halves, and one alone; count the calls of the modules that are measured.
+@contextmanager
+def calls_counted(label: str, network: nn.Module, blocks: Sequence[str]) -> Iterator[None]:
+    """Count the calls of the modules that are measured in one forward pass inside the with-block.
 
     Args:
         label: of the network, for messages.
         blocks: names of modules whose output is measured.
-        images: as the network takes them; the first of them are tried.
 
     Raises:
-        UsageError: an image's logits differ from run to run, or with the images beside it, by more than rounding; or a
-            module is called never or several times, of which only the last call would be measured.
+        UsageError: a module is called never or several times, of which only the last call would be measured.
     """
-    images = images[:IMAGES]
-    with autocast():
-        tolerance = TOLERANCE[precision_in_use(images.device)]
-
-    def logits(some: torch.Tensor) -> torch.Tensor:
-        with autocast():
-            return logits_of(attempt(network, some.clone())).float()
-
     calls = dict.fromkeys(blocks, 0)
 
     def counted(block: str):
@@ -51,7 +36,7 @@ def try_out(
         return hook
 
     with hooked(*((find_module(network, block), counted(block)) for block in blocks)):
-        first = logits(images)
+        yield
     for block, times in calls.items():
         if times != 1:
             which = "so that there is nothing to measure" if not times else "of which only the last would be measured"
@@ -60,19 +45,36 @@ def try_out(
                 f"is called once (`gelens layers` lists them)"
             )
 
-    def apart(others: torch.Tensor) -> float:
-        """How far logits are from the first ones, in standard deviations of these."""
-        return float((others - first[: len(others)]).abs().max() / first.std().clamp(min=1e-6))
 
-    if len(first) < 2 or not bool(first.isfinite().all()):
-        return
-    if (off := apart(logits(images))) > tolerance:
+def apart(some: torch.Tensor, others: torch.Tensor) -> float:
+    """How far values of the same images are from each other at most, in standard deviations of the first.
+
+    0 where some are not finite, of which others tell.
+    """
+    off = (others.float() - some.float()).abs().max() / some.float().std(correction=0).clamp(min=1e-6)
+    return float(off) if bool(off.isfinite()) else 0.0
+
+
+def check_alike(label: str, run: Callable[[torch.Tensor], torch.Tensor], network: nn.Module, images: torch.Tensor):
+    """Say why an image's logits hang on more than the image: run a few twice, in two halves, and one alone.
+
+    Args:
+        label: of the network, for messages.
+        run: gives the network's logits.
+        images: as the network takes them; the first of them are tried.
+
+    Raises:
+        UsageError: an image's logits differ from run to run, or with the images beside it, by more than rounding.
+    """
+    images = images[:IMAGES]
+    first, tolerance = run(images), TOLERANCE[precision_in_use(images.device)]
+    if (off := apart(first, run(images))) > tolerance:
         raise UsageError(
             f"{label} gives other logits for the same images when it runs again (they move by {off:.2g} of their "
             f"spread): something in it is random, such as F.dropout(x) without training=self.training"
         )
-    halves = [logits(half) for half in images.tensor_split(2)]
-    if (off := max(apart(torch.cat(halves)), apart(logits(images[:1])))) > tolerance:
+    halves = torch.cat([run(half) for half in images.tensor_split(2)])
+    if (off := max(apart(first, halves), apart(first[:1], run(images[:1])))) > tolerance:
         raise UsageError(
             f"{label} gives an image other logits beside other images (they move by {off:.2g} of their spread"
             f"{_by_whom(network)}): its accuracy would depend on --batch-size"

@@ -165,7 +165,7 @@ def test_what_is_not_kept_leaves_no_recording_of_means_either(made, tmp_path):
 
 
 def test_a_person_who_interrupts_is_told_how_to_go_on(made, tmp_path, monkeypatch):
-    from gelens.sweep import passing
+    from gelens.sweep.intact import Intact
 
     weights = f"mini_resnet@{made}/mini_resnet.safetensors"
     arguments = [
@@ -180,15 +180,15 @@ def test_a_person_who_interrupts_is_told_how_to_go_on(made, tmp_path, monkeypatc
         "--out",
         tmp_path / "r",
     ]
-    observe, seen = passing._observe, []
+    rows, seen = Intact.rows, []
 
     def interrupted(*details):
         seen.append(1)
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return observe(*details)
+        return rows(*details)
 
-    monkeypatch.setattr(passing, "_observe", interrupted)
+    monkeypatch.setattr(Intact, "rows", interrupted)
     result = CliRunner().invoke(cli.main, [str(each) for each in arguments])
     assert result.exit_code == 130 and "repeat the command with --resume" in result.output
     assert json.loads((tmp_path / "r" / "recording" / "recording.json").read_text())["rows_done"] == 32

@@ -146,7 +146,7 @@ class Stream(torch.utils.data.IterableDataset):
 
 
 def test_any_module_on_images_of_its_own_size(quiet):
-    """A network of one channel and 20 px that knows nothing of us, and that a meta tensor cannot be sent through."""
+    """A network of one channel and 20 px that knows nothing of us and branches on its values."""
 
     class Own(torch.nn.Module):
         def __init__(self):
@@ -160,7 +160,8 @@ def test_any_module_on_images_of_its_own_size(quiet):
     torch.manual_seed(0)
     data = torch.utils.data.TensorDataset(torch.randn(12, 1, 20, 20), torch.arange(12) % 3)
     measured = measure({"own": Request(Own(), ["conv"], rectify=True)}, data, quiet)
-    assert len(measured.selectivity.units) == 6 and np.isnan(measured.evaluation["gmacs"][0])
+    assert len(measured.selectivity.units) == 6
+    assert measured.evaluation["gmacs"][0] == pytest.approx((18 * 18 * 9 * 6 + 6 * 3) / 1e9)
 
 
 def test_rectifying_comes_before_the_mean_over_positions(quiet):
@@ -296,8 +297,8 @@ def test_activities_that_are_no_numbers_end_the_pass_with_block_and_image(tmp_pa
         batches = 0
 
         def forward(self, maps):
-            Some.batches += len(maps) == 16  # two of the trial, the first batch; then the one that is looked at again
-            if len(maps) == 16 and Some.batches > 3:
+            Some.batches += len(maps) == 16  # the first batch, the second; then the one that is looked at again
+            if len(maps) == 16 and Some.batches > 1:
                 maps = maps.clone()
                 maps[5, 3, 0, 0] = float("inf")
             return maps

@@ -23,7 +23,7 @@ from gelens.api import Request, record_requests
 from gelens.errors import RunError, UsageError
 from gelens.networks import save_weights
 from gelens.probes.dropping import Dropping, dropping_at
-from gelens.sweep import passing
+from gelens.sweep.intact import Intact
 from gelens.sweep.sharing import divided
 from tests.conftest import make_data, make_network, measure, tables_of
 
@@ -40,13 +40,13 @@ def requests() -> dict[str, Request]:
 def noted(patched) -> list[int]:
     """The indices of images that are measured from now on, in a list that grows."""
     seen: list[int] = []
-    observe = passing._observe
+    rows = Intact.rows
 
-    def note(subject, images, batch, labels):
+    def note(self, batch, images, labels):
         seen.extend(batch.indices.tolist())
-        return observe(subject, images, batch, labels)
+        return rows(self, batch, images, labels)
 
-    patched.setattr(passing, "_observe", note)
+    patched.setattr(Intact, "rows", note)
     return seen
 
 
@@ -185,8 +185,9 @@ SLOW = """
 import sys, time
 sys.path.insert(0, sys.argv.pop(1))
 from gelens.sweep import passing
-observe, passing.FLUSH_SECONDS = passing._observe, 0
-passing._observe = lambda *rest: (time.sleep(0.3), observe(*rest))[1]
+from gelens.sweep.intact import Intact
+rows, passing.FLUSH_SECONDS = Intact.rows, 0
+Intact.rows = lambda *rest: (time.sleep(0.3), rows(*rest))[1]
 import cli
 cli.main()
 """
