@@ -32,6 +32,10 @@ _TRANSPORTS = re.compile(r"gloo|nccl|connection (closed|reset)|broken pipe|store
 """What torch's errors name where another process is gone."""
 
 
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Of the container that this runs in, on Linux: microseconds of all cores together, and of what time."""
+
+
 class LostProcess(RunError):
     """Another process of the run has ended before its time; it says why, if it can."""
 
@@ -243,5 +247,10 @@ def _program() -> list[str]:
 
 
 def cores() -> int:
-    """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many processor cores this process may use, by its affinity and the quota of its container."""
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = (int(each) for each in QUOTA.read_text().split())
+    except (OSError, ValueError):  # there is none, or it is "max"
+        return mine
+    return max(min(mine, -(-quota // period)), 1)

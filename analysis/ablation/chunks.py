@@ -12,6 +12,9 @@ SIZES = {"cpu": 64, "mps": 128}
 OTHER_SIZES = 1024
 """Images × variants in a chunk, by device; of all other devices."""
 
+SMALL, MORE = 64, 4
+"""Positions of maps so small that calls take as long as what they compute, and how many times the rows those get."""
+
 
 class ChunkSize:
     """How many images × variants go through a network at a time: as given, or by the device.
@@ -34,10 +37,11 @@ class ChunkSize:
         assert self.rows is not None  # `start` comes first
         return self.rows
 
-    def start(self, device: torch.device) -> None:
-        """Begin on a device, where no size is given."""
+    def start(self, maps: torch.Tensor) -> None:
+        """Begin with maps of a batch, (N, C, H, W), on their device, where no size is given."""
         if self.rows is None:
-            self.rows = SIZES.get(device.type, OTHER_SIZES)
+            small = maps[0, 0].numel() <= SMALL
+            self.rows = SIZES.get(maps.device.type, OTHER_SIZES) * (MORE if small else 1)
 
     def halve(self) -> None:
         """After running out of memory: no larger size is tried again.

@@ -217,7 +217,7 @@ class Ablation:
     def settle(self, first: AtHand) -> "Settled":
         """On the first batch, find the least that has to be run again, by trying it on every other channel."""
         images, device = len(first), first.device
-        self.chunk.start(device)
+        self.chunk.start(first.whole)
         exact = Tail(self.network, self.sites, [to_device(fill, device) for fill in self.fills])
         if exact.start is None:
             log.info("%s: what follows cannot be separated; full passes", self.name)

@@ -52,7 +52,7 @@ class GateAblation(Ablation):
 
     def settle(self, first: AtHand) -> Settled:
         """On the first batch, find out whether what follows the blocks can be run alone."""
-        self.chunk.start(first.device)
+        self.chunk.start(first.whole)
         tail = GateTail(self.network, self.sites)
         if tail.start is None or first.arriving is None:
             return Settled("passes", tail, tail, self.chunk)

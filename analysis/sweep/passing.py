@@ -21,6 +21,7 @@ from ..data.rereading import changed_image
 from ..devices import (
     PRECISIONS,
     check_precision,
+    device_kind,
     fast_precision,
     float32_as,
     is_accelerator,
@@ -169,6 +170,9 @@ def record(
     settled = options.settled(len(images), begun.get("precision"))
     if is_accelerator(settled.device) or options.precision == AUTO:
         log.info("the pass: %s", settled)
+    if settled.precision == "fp32" and is_accelerator(settled.device) and fast_precision(settled.device) != "fp32":
+        kind = device_kind(settled.device)
+        log.info("float32 is the slowest that this %s computes in; --precision auto takes bfloat16", kind)
     for subject in subjects:
         check_weights(subject.label, subject.network)
     described = {

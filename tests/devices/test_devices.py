@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import gelens
-from gelens import devices
+from gelens import devices, processes
 from gelens.anatomy.classifier import float32_logits
 from gelens.api import Request, record_requests
 from gelens.errors import RunError, UsageError
@@ -52,6 +52,17 @@ def test_what_is_left_open_follows_the_device(four_gpus, monkeypatch):
     assert SweepOptions(batch_size=10, workers=2).settled(600).batch_size == 10
     assert SweepOptions(precision="auto").settled(600).precision == "bf16"
     assert SweepOptions(precision="auto").settled(600, "fp32").precision == "fp32", "as the recording was begun"
+
+
+@pytest.mark.parametrize(
+    "quota, found", [("150000 100000", 2), ("50000 100000", 1), ("max 100000", 8), ("1600000 100000", 8), (None, 8)]
+)
+def test_cores_are_those_that_the_container_may_use(quota, found, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda process: range(8), raising=False)
+    monkeypatch.setattr(processes, "QUOTA", tmp_path / "cpu.max")
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert processes.cores() == found
 
 
 def test_auto_is_what_the_processor_is_fast_in_and_stays_that(tmp_path, monkeypatch):

@@ -75,6 +75,16 @@ def test_selectivity(on_device, taps):
     there.equals(measure({"it": request}, data, QUIET))
 
 
+def test_a_low_precision_launches_neither_batch_norm_nor_casts_of_weights(on_device):
+    data, network = make_data(40), make_network("mini_resnet_se:classes=4")
+    request = Request(network, resolve_blocks(network))
+    kernels = {precision: on_device(request, data, precision=precision)[1][3].kernels for precision in ("fp32", "bf16")}
+    norm = "_native_batch_norm_legit_no_training"
+    assert kernels["fp32"][norm] == 32 and kernels["bf16"][norm] == 0
+    assert kernels["bf16"]["convolution"] == kernels["fp32"]["convolution"]
+    assert kernels["bf16"]["_to_copy"] <= 10 < 50 == kernels["bf16"]["convolution"], "fewer than there are weights"
+
+
 SCORES = ("gate", "random", "activation", "selectivity", "gradient")
 
 
