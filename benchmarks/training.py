@@ -2,8 +2,8 @@
 
 The bare step is forward, backward and update of the same network on one batch that lies on the device already.
 "Reading" is what the recipe's batches take from decoded images. They take turns, batch by batch, so that a machine
-whose speed changes changes it for all. The whole loop of `gelens train`, which keeps running averages as well, is timed
-over an epoch of its own.
+whose speed changes changes it for all. SGD goes tensor by tensor on the CPU; a fused update moves last bits. The whole
+loop of `gelens train`, which keeps running averages as well, is timed over an epoch of its own.
 
     python -m benchmarks.training [--data parquet:DIR] [--images 4096]
 """
@@ -27,10 +27,11 @@ from gelens.training.recipes import recipe_of
 class Bare:
     """A network and the plain step."""
 
-    def __init__(self, reference: str, recipe, device: torch.device, precision: str):
+    def __init__(self, reference: str, recipe, device: torch.device, precision: str, fused: bool | None = None):
         self.network = load_network(reference).to(device, memory_format=torch.channels_last).train()
         groups = param_groups_weight_decay(self.network, recipe.weight_decay)
-        self.optimizer = torch.optim.SGD(groups, recipe.learning_rate / 10, momentum=recipe.momentum)
+        rate = recipe.learning_rate / 10
+        self.optimizer = torch.optim.SGD(groups, rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused)
         self.device, self.dtype = device, PRECISIONS[precision]
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
@@ -70,10 +71,16 @@ def measure(table: Table, options) -> None:
     bare = Bare(options.network, recipe, target, precision)
     batches = itertools.chain.from_iterable(map(reader.epoch, itertools.count(1)))
     resident = [each.clone() for each in next(batches)]
+    fused = Bare(options.network, recipe, target, precision, fused=True)
     for _ in range(3):
         bare.step(*resident)
-    seconds, steps = {"bare": 0.0, "reading": 0.0, "step": 0.0}, len(reader)
+        fused.step(*resident)
+    seconds, steps = {"bare": 0.0, "fused": 0.0, "reading": 0.0, "step": 0.0}, len(reader)
     for _ in range(steps):
+        begun = time.perf_counter()
+        fused.step(*resident)
+        fused.wait()
+        seconds["fused"] += time.perf_counter() - begun
         begun = time.perf_counter()
         bare.step(*resident)
         bare.wait()
@@ -89,6 +96,7 @@ def measure(table: Table, options) -> None:
     part = f"{options.network}, {precision}"
     rate = recipe.batch_size * steps / seconds["bare"]
     table.add(part, "bare step", rate, "images/s", note=f"batches of {recipe.batch_size}")
+    table.add(part, "with a fused update", seconds["bare"] / seconds["fused"], "of the bare step's images/s")
     share = 100 * seconds["reading"] / (seconds["reading"] + seconds["step"])
     table.add(part, "reading", share, "% of a step", note="wanted: at most 10")
     loop = Loop(load_network(options.network), splits[0], splits[1], recipe, target, precision, progress=False)

@@ -49,7 +49,8 @@ def train_together(trainings: Mapping[str, Mapping[str, Any]], number: int, prog
     """
     waiting = list(trainings)
     epochs = sum(settings["recipe"].epochs for settings in trainings.values())
-    bar = progress_bar(progress, total=epochs, desc=f"{len(waiting)} trainings", unit="epoch")
+    done = sum(map(_epochs, trainings.values()))
+    bar = progress_bar(progress, total=epochs, initial=done, desc=f"{len(waiting)} trainings", unit="epoch")
     with termination_raised(), bar, _workers(number, quiet=not bar.disable) as pipes:
         at_work: dict[Connection, str] = {}
         idle = list(pipes)
@@ -58,13 +59,12 @@ def train_together(trainings: Mapping[str, Mapping[str, Any]], number: int, prog
                 pipe = idle.pop()
                 at_work[pipe] = waiting.pop(0)
                 pipe.send(trainings[at_work[pipe]])
-                bar.set_postfix_str(", ".join(at_work.values()))
             ready = wait(list(at_work), LOOK_SECONDS)
             for pipe in [each for each in at_work if each in ready]:
                 if _is_done(pipe, at_work[pipe]):
                     del at_work[pipe]
                     idle.append(pipe)
-            bar.update(sum(_epochs(settings) for settings in trainings.values()) - bar.n)
+            bar.update(sum(map(_epochs, trainings.values())) - bar.n)
 
 
 def _is_done(pipe: Connection, label: str) -> bool:
