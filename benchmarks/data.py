@@ -1,15 +1,13 @@
-"""Images per second of every form of data, in one run, as ratios to torchvision's ImageFolder.
+"""Reading images.
 
-The images of a folder of classes (`val/<synset>/*.JPEG`) are put into every form, in a temporary folder; each form is
-read whole, decoded, resized and cropped to 224 pixels, in this process; ImageFolder has the same transform, its loader
-the same batches. Then: how much of a ResNet-50's forward pass waits for data.
+The images of a folder of classes (`val/<synset>/*.JPEG`; 200 of smooth noise, 500 × 375 px, where none is given) are
+put into every form, in a temporary folder. Each form is read whole, decoded, resized and cropped to 224 px, in one
+process, in turn with torchvision's ImageFolder, which has the same transform and batches. Then: how much of a
+ResNet-50's forward pass waits for data.
 
     python -m benchmarks.data [DIR] [--images 1000] [--workers 0]
-
-Without DIR: 200 JPEGs of smooth noise, 500×375 pixels.
 """
 
-import argparse
 import io
 import statistics
 import tarfile
@@ -23,6 +21,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
+from benchmarks.table import Table, options_of, parser_of
 from gelens.data import ImageData, batches, imagenet, load_data
 from gelens.data.cached import write_cache
 from gelens.data.loading import _geometry_transform
@@ -104,31 +103,40 @@ def waiting(network, data: ImageData, images: int, workers: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = parser_of(__doc__)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=0)
-    options = parser.parse_args()
+    options = options_of(parser, images=20, rounds=1)
     keep_freed_memory()
     network = load_network("resnet50").to(memory_format=torch.channels_last)
-    geometry = network.preprocessing.geometry
+    table = Table()
     with tempfile.TemporaryDirectory() as scratch:
         data = load_data(f"folder:{options.folder or noise(Path(scratch) / 'noise')}").limited(options.images)
-        forms = write_forms(data, Path(scratch), geometry)
-        theirs = ImageFolder(Path(scratch) / "folder", transform=_geometry_transform(geometry))
-        ratios: dict[str, list[float]] = {name: [] for name in forms}
-        for _ in range(options.rounds):
-            for name, each in forms.items():
-                plain = seconds(DataLoader(theirs, BATCH, num_workers=options.workers))
-                ratios[name].append(plain / seconds(batches(each, [geometry], BATCH, options.workers)))
-        print(f"{len(data)} images, {options.workers} workers, 224 px; ImageFolder: {len(data) / plain:.0f} img/s")
-        for name, values in ratios.items():
-            print(f"{name:12} {statistics.median(values):.2f} times ImageFolder's images per second")
-        count = min(128, len(data))
-        for name, workers in (("folder", 0), ("folder", 2), ("cache", 0), ("cache", 2)):
-            share = waiting(network, forms[name], count, workers)
-            print(f"ResNet-50 over {count} images, {name}, {workers} workers: {share:.1%} of the time waits")
+        measure(table, network, data, Path(scratch), options)
+    table.write(options.out, "data")
+
+
+def measure(table: Table, network, data: ImageData, scratch: Path, options) -> None:
+    geometry = network.preprocessing.geometry
+    forms = write_forms(data, scratch, geometry)
+    theirs = ImageFolder(scratch / "folder", transform=_geometry_transform(geometry))
+    ratios: dict[str, list[float]] = {name: [] for name in forms}
+    for _ in range(options.rounds):
+        for name, each in forms.items():
+            plain = seconds(DataLoader(theirs, BATCH, num_workers=options.workers))
+            ratios[name].append(plain / seconds(batches(each, [geometry], BATCH, options.workers)))
+    part = f"{len(data)} images, {options.workers} workers"
+    table.add(part, "ImageFolder", len(data) / plain, "images/s")
+    for name, values in ratios.items():
+        table.add(part, name, statistics.median(values), "of ImageFolder's images/s")
+    count = min(128, len(data))
+    for name, workers in (("folder", 0), ("folder", 2), ("cache", 0), ("cache", 2)):
+        share = waiting(network, forms[name], count, workers)
+        table.add(
+            f"ResNet-50 over {count} images", f"waits for {name}, {workers} workers", 100 * share, "% of the time"
+        )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""What a GPU does with this package, in nine minutes, as one table: the card's bounds, and each part held against them.
+"""A GPU.
 
-Everything is random or comes with the package: no network, no data set. Parts come by importance, so that what the
-clock cuts off is the least. A part that fails says so in its row, and the next begins. Without a GPU, or with --tiny,
-every part runs in little on the CPU, to see that it runs: those numbers say nothing about a GPU.
+The card's bounds, and each part held against them, in nine minutes. Everything is random or comes with the package: no
+network, no data set. Parts come by importance, so that what the clock cuts off is the least. A part that fails says so
+in its row, and the next begins. Without a GPU, or with --tiny, every part runs in little on the CPU, to see that it
+runs: those numbers say nothing about a GPU.
 
     python -m benchmarks.gpu --out OUT                             OUT/gpu.md and OUT/gpu.json, after every part
     python -m benchmarks.gpu --only rates,pass --minutes 4         some parts
     python -m benchmarks.gpu --data parquet:DIR                    CIFAR-10's images for what precision changes
 """
 
-import argparse
 import gc
 import io
 import subprocess
@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import gelens
 from benchmarks.pruning import make_network, plain_loop, tails
-from benchmarks.table import Table
+from benchmarks.table import Table, parser_of
 from gelens.anatomy.folding import batch_norm_pairs, folded
 from gelens.anatomy.sites import find_sites, resolve_blocks
 from gelens.data import ImageData, batches
@@ -641,10 +641,8 @@ def run(bench: Bench, name: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tiny", action="store_true", help="every part in little, on the CPU")
+    parser = parser_of(__doc__)
     parser.add_argument("--minutes", type=float, default=9.0)
-    parser.add_argument("--out", type=Path, default=Path("runs/gpu"))
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between")
     parser.add_argument("--data", default="", help="CIFAR-10, such as parquet:DIR; random images where not given")
     options = parser.parse_args()

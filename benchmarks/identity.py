@@ -1,26 +1,27 @@
-"""What it costs to know every image by its pixels: a pass with and without hashing, interleaved, as a ratio.
+"""Knowing every image by its pixels.
 
-The pass is `gelens record` of ResNet-50 with SE at 224 px, one block, in this process; reading alone is the same
-without the network. Seconds are of the processor, so that what else runs on the machine counts little. Then:
-candidates for the hash, milliseconds an image.
+A pass with hashing in turn with one without: `gelens record` of ResNet-50 with SE at 224 px, one block, one thread;
+reading alone is the same without the network. The images are those of `benchmarks/data.py` where none are given.
+Seconds are of the processor, so that what else runs on the machine counts little. Then: candidates for the hash.
 
-    python -m benchmarks.identity DIR [--images 32] [--rounds 5]
-
-DIR is a folder as `imagenet:DIR` or `folder:DIR` takes it.
+    python -m benchmarks.identity [imagenet:DIR] [--images 32] [--rounds 5]
 """
 
-import argparse
 import hashlib
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from unittest import mock
 
 import torch
 
+from benchmarks.data import noise
+from benchmarks.table import Table, options_of, parser_of
 from gelens.api import Request, record_requests
-from gelens.data import batches, load_data
+from gelens.data import ImageData, batches, load_data
 from gelens.data.contents import DIGEST, content_of
 from gelens.networks import load_network
 from gelens.sweep.passing import SweepOptions
@@ -75,32 +76,39 @@ def hashes() -> dict[str, Callable[[bytes], object]]:
     return found
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder")
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("data", nargs="?")
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    options = options_of(parser, images=4, rounds=1)
     torch.set_num_threads(1)
-    data = load_data(options.folder).limited(options.images)
+    table = Table()
+    with tempfile.TemporaryDirectory() as scratch:
+        data = load_data(options.data or f"folder:{noise(Path(scratch) / 'noise')}")
+        measure(table, data.limited(options.images), options.rounds)
+    table.write(options.out, "identity")
+
+
+def measure(table: Table, data: ImageData, rounds: int) -> None:
     network = load_network("resnet50_se")
     geometry = network.preprocessing.geometry
-    how = SweepOptions("cpu", batch_size=16, workers=0, progress=False)
     labelled = data.as_imagenet() if data.synsets else data
+    how = SweepOptions("cpu", batch_size=16, workers=0, progress=False)
     works = {
         "pass": lambda: record_requests({"it": Request(network, ["layer3.5"])}, labelled, how),
         "reading alone": lambda: list(batches(data, [geometry], 16)),
     }
     for name, work in works.items():
-        found = ratios(work, options.rounds if name == "pass" else 4 * options.rounds)
-        listed = ", ".join(f"{each:.4f}" for each in found)
-        print(f"{name}: {share(work):.2%} of it is hashing")
-        print(f"{name}: {statistics.median(found):.4f} of the time without hashing (rounds: {listed})")
+        found = ratios(work, rounds if name == "pass" else 4 * rounds)
+        table.add(name, "hashing", 100 * share(work), "% of it")
+        note = f"rounds from {min(found):.4f} to {max(found):.4f}"
+        table.add(name, "with hashing", statistics.median(found), "of the time without", note=note)
     pixels = [image.tobytes() for image, *_ in data]
-    print(f"{len(data)} images of {statistics.mean(map(len, pixels)) / 1e3:.0f} kB decoded; ms an image:")
+    size = statistics.mean(map(len, pixels))
     for name, digest in hashes().items():
         best = min(seconds(lambda digest=digest: [digest(each) for each in pixels]) for _ in range(5))
-        print(f"  {name}: {best / len(pixels) * 1e3:.3f}")
+        table.add("hash", name, best / len(pixels) * 1e3, "ms an image", note=f"of {size / 1e3:.0f} kB decoded")
 
 
 if __name__ == "__main__":

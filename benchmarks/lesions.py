@@ -1,16 +1,16 @@
-"""Lesions of single units against the plain way, in one run: SE-ResNet-50 at 224 px, 6 blocks × 19 units.
+"""Lesions of six blocks × 19 single units.
 
 The plain way runs the whole network as it is, and once for every unit, a hook setting the channel of the block's output
-to zero, as benchmarks/pruning.py does for every point. The engine runs the intact network once and, for each unit, only
-what follows the block, with batch norm folded. Both get the same images, batch by batch in turn, and should give the
-same top-1 decisions for every unit. What the engine sets up on its first batches is timed by itself.
+to zero, as `benchmarks/pruning.py` does for every point. The engine runs the intact network once and, for each unit,
+only what follows the block, with batch norm folded; its bound is what these tails take by themselves. Both get the same
+images, batch by batch in turn, and should give the same top-1 decisions for every unit. What the engine sets up on its
+first batches is timed by itself.
 
-    python -m benchmarks.lesions [--images 24] [--units 19] [--network thin_resnet50_se] [--precision fp32]
+    python -m benchmarks.lesions [--images 128] [--batch 64] [--network resnet50_se] [--precision fp32]
 
 benchmarks/pruning.py with the same options gives the ratio that dropping by the gate has.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.pruning import PlainLoop, answer, make_images, make_network, tails, timed
+from benchmarks.table import Table, options_of, parser_of
 from gelens.anatomy.hooks import hooked
 from gelens.anatomy.sites import resolve_blocks
 from gelens.data.loading import Batch
@@ -50,8 +51,9 @@ def plain_loop(network, units: Mapping[str, Sequence[int]], images: torch.Tensor
     return torch.stack(decisions)
 
 
-def speed(network, images: torch.Tensor, options) -> None:
+def speed(table: Table, network, images: torch.Tensor, options) -> None:
     device, batch = images.device, options.batch
+    plain_batch = options.plain_batch or batch
     lower = torch.autocast(device.type, torch.bfloat16) if options.precision == "bf16" else nullcontext()
     blocks = resolve_blocks(network)
     _, widths = outputs_and_units(network, blocks, images.shape[1:])
@@ -70,12 +72,12 @@ def speed(network, images: torch.Tensor, options) -> None:
             rows = probe.rows(Moment(on_host, images[part], labels[part], logits))
         return torch.cat([rows[f"{block}.lesion.right"] for block in blocks], 1).T
 
-    loop = PlainLoop(_serve, options.network, units, options.plain_batch, options.same_allocator, options.device)
+    loop = PlainLoop(_serve, options.network, units, plain_batch, options.same_allocator, options.device)
     indices = torch.arange(len(images))
     plain_seconds, seconds, plain, right = 0.0, 0.0, [], []
     with torch.inference_mode():
         set_up = sum(timed(device, engine, indices[:batch])[0] for _ in range(3))
-        for turn in indices.split(max(batch, options.plain_batch)):
+        for turn in indices.split(max(batch, plain_batch)):
             spent, decisions = loop(images[turn])
             plain_seconds += spent
             plain.append(decisions)
@@ -90,33 +92,34 @@ def speed(network, images: torch.Tensor, options) -> None:
     expected = np.concatenate(plain, 1)[1:] == labels.cpu().numpy()
     points = sum(map(len, units.values()))
     sizes = [target.ablation.chunk.rows for target in probe._targets]
-    what = f"{options.network}, {images.shape[-1]} px, {len(images)} images, {points} units"
-    print(f"{what}, {options.device}, {torch.get_num_threads()} threads")
+    part = f"{options.network}, {images.shape[-1]} px, {options.precision}"
     allocator = "keeping freed memory" if options.same_allocator else "default allocator"
-    print(f"plain loop: {1 + points} passes in batches of {options.plain_batch}, float32, {allocator}")
-    print(f"engine: batches of {batch}, {options.precision}, chunks {sizes}")
-    print(f"ratio: {plain_seconds / seconds:.2f} times as fast ({plain_seconds:.1f} s against {seconds:.1f} s)")
-    rates = [points * len(images) / each for each in (plain_seconds, seconds)]
-    print(f"images × units a second: {rates[0]:.0f} by the plain loop, {rates[1]:.0f} by the engine")
-    print(f"of the bound that the tails' own times set: {bound / seconds:.2f} ({bound:.1f} s)")
-    print(f"the first three batches, set-up included: {set_up:.1f} s")
-    print(f"top-1 decisions that differ: {(np.concatenate(right, 1) != expected).sum()} of {expected.size}")
+    note = f"{1 + points} passes in batches of {plain_batch}, float32, {allocator}: {plain_seconds:.1f} s"
+    table.add(part, "against the plain loop", plain_seconds / seconds, "times as fast", note=note)
+    rate, limit = (points * len(images) / each for each in (seconds, bound))
+    note = f"batches of {batch}, chunks {sizes}: {seconds:.1f} s"
+    table.add(part, f"{len(images)} images", rate, "images × units/s", limit, note)
+    table.add(part, "the first three batches, set-up included", set_up, "s")
+    differ = int((np.concatenate(right, 1) != expected).sum())
+    table.add(part, "top-1 decisions that differ", differ, note=f"of {expected.size}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--network", default="resnet50_se")
-    parser.add_argument("--images", type=int, default=24)
+    parser = parser_of(__doc__)
+    parser.add_argument("--network", default="thin_resnet50_se")
+    parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--units", type=int, default=19)
-    parser.add_argument("--plain-batch", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--plain-batch", type=int, help="as the engine's")
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--same-allocator", action="store_true", help="the plain loop keeps freed memory, too")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options = parser.parse_args()
+    options = options_of(parser, images=8, batch=8, units=4)
     keep_freed_memory()  # as the command line does
     network = make_network(options.network, options.device)
-    speed(network, make_images(network, options.images).to(options.device), options)
+    table = Table()
+    speed(table, network, make_images(network, options.images).to(options.device), options)
+    table.write(options.out, "lesions")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,17 @@
-"""Feature-importance curves against the plain way, in one run: SE-ResNet-50 at 224 px, 6 blocks × 19 points.
+"""Pruning curves of six blocks × 19 points.
 
 The plain way runs the whole network once for every point, a hook dropping the maps: 115 forward passes a batch
-(channels-last, unfolded, float32, at the batch size given). The engine runs the intact network once and, for each
-point, only what follows the block. Both get the same images, batch by batch in turn, and should give the same top-1
-decisions at every point. Weights and images are random: the time does not depend on them. What the engine sets up on
-its first batch (how each block is run, folding, chunk sizes) is timed by itself. The plain loop runs in a process of
-its own, since the engine's, like the command line, lets the C library keep freed memory.
+(channels-last, unfolded, float32). The engine runs the intact network once and, for each point, only what follows the
+block; its bound is what these tails take by themselves. Both get the same images, batch by batch in turn, and should
+give the same top-1 decisions at every point. Weights and images are random: the time does not depend on them. What the
+engine sets up on its first batches (how each block is run, folding, chunk sizes) is timed by itself. The plain loop
+runs in a process of its own, since the engine's, like the command line, lets the C library keep freed memory.
 
-    python -m benchmarks.pruning [--images 24] [--precision fp32]   speed, and the bound that the tails' times set
+    python -m benchmarks.pruning [--network resnet50_se] [--precision fp32]     some of networks and precisions
     python -m benchmarks.pruning --scaling                          time and memory against images and points
     python -m benchmarks.pruning --demo runs/demo                   decisions that bfloat16 changes, trained networks
 """
 
-import argparse
 import gc
 import itertools
 import multiprocessing
@@ -25,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.table import Table, options_of, parser_of
 from gelens.analyses.inputs import Inputs
 from gelens.anatomy.hooks import hooked
 from gelens.anatomy.sites import find_sites, gate_values, resolve_blocks
@@ -123,9 +123,13 @@ def timed(device: torch.device, work, *args) -> tuple[float, object]:
     return time.perf_counter() - start, result
 
 
-def speed(network, images: torch.Tensor, options) -> None:
-    device, batch = images.device, options.batch
-    lower = torch.autocast(device.type, torch.bfloat16) if options.precision == "bf16" else nullcontext()
+def speed(table: Table, name: str, precision: str, options) -> None:
+    network = make_network(name, options.device)
+    small = network.preprocessing.size < 100
+    images = make_images(network, options.images or (128 if small else 8)).to(options.device)
+    device, batch = images.device, options.batch or (64 if small else 8)
+    plain_batch = options.plain_batch or batch
+    lower = torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
     with torch.inference_mode():
         labels = network(images).argmax(1)  # so that "correct" is "decides as the intact network does"
     indices = torch.arange(len(images))
@@ -142,7 +146,7 @@ def speed(network, images: torch.Tensor, options) -> None:
         with lower:
             metric.update(images[part], labels[part], part)
 
-    loop = PlainLoop(_serve, options.network, options.plain_batch, options.same_allocator, options.device)
+    loop = PlainLoop(_serve, name, plain_batch, options.same_allocator, options.device)
     first = torch.arange(min(batch, len(images)))
     plain_seconds, seconds, plain = 0.0, 0.0, []
     with torch.inference_mode():
@@ -150,8 +154,7 @@ def speed(network, images: torch.Tensor, options) -> None:
         metric.reset()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        for start in range(0, len(images), max(batch, options.plain_batch)):
-            turn = indices[start : start + max(batch, options.plain_batch)]
+        for turn in indices.split(max(batch, plain_batch)):
             spent, decisions = loop(images[turn])
             plain_seconds += spent
             plain.append(decisions)
@@ -168,18 +171,19 @@ def speed(network, images: torch.Tensor, options) -> None:
     passes = 1 + sum(point.ratio > 0 for point in metric.points)
     folding = "batch norm as it is" if options.exact else "batch norm folded"
     sizes = [target.ablation.chunk.rows for target in metric.probe._targets]
-    what = f"{options.network}, {images.shape[-1]} px, {len(images)} images"
-    print(f"{what}, {options.device}, {torch.get_num_threads()} threads")
+    part = f"{name}, {images.shape[-1]} px, {precision}"
     allocator = "keeping freed memory" if options.same_allocator else "default allocator"
-    print(f"plain loop: {passes} passes in batches of {options.plain_batch}, float32, {allocator}")
-    print(f"engine: batches of {batch}, {options.precision}, {folding}, compiled: {options.compile}, chunks {sizes}")
-    print(f"ratio: {plain_seconds / seconds:.2f} times as fast ({plain_seconds:.1f} s against {seconds:.1f} s)")
-    print(f"of the bound that the tails' own times set: {bound / seconds:.2f} ({bound:.1f} s)")
-    print(f"the first three batches, set-up included: {set_up:.1f} s")
-    print(f"top-1 decisions that differ: {(correct != expected).sum()} of {expected.size}")
-    print(f"counts that differ: {(correct.sum(1) != expected.sum(1)).sum()} of {len(expected)} points")
+    note = f"{passes} passes in batches of {plain_batch}, float32, {allocator}: {plain_seconds:.1f} s"
+    table.add(part, "against the plain loop", plain_seconds / seconds, "times as fast", note=note)
+    note = f"batches of {batch}, {folding}, compiled: {options.compile}, chunks {sizes}: {seconds:.1f} s"
+    rate, limit = ((passes - 1) * len(images) / each for each in (seconds, bound))
+    table.add(part, f"{len(images)} images", rate, "images × points/s", limit, note)
+    table.add(part, "the first three batches, set-up included", set_up, "s")
+    table.add(part, "top-1 decisions that differ", int((correct != expected).sum()), note=f"of {expected.size}")
+    counts = int((correct.sum(1) != expected.sum(1)).sum())
+    table.add(part, "counts that differ", counts, note=f"of {len(expected)} points")
     if device.type == "cuda":
-        print(f"{len(images) / seconds:.1f} images/s, peak memory {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB")
+        table.add(part, "peak memory", torch.cuda.max_memory_allocated() / 2**30, "GiB")
 
 
 def tails(targets: Sequence[tuple[str, Callable, int]], network, images: torch.Tensor, batch: int) -> float:
@@ -203,15 +207,18 @@ def tails(targets: Sequence[tuple[str, Callable, int]], network, images: torch.T
     return total
 
 
-def scaling(network, images: torch.Tensor, options) -> None:
+def scaling(table: Table, options) -> None:
     """Time a point and image, and peak memory so far, for more images and for more points."""
-    print("images  ratios  points  seconds  ms/(image × point)  peak memory, MiB")
+    name = options.network[0]
+    network = make_network(name, options.device)
+    images = make_images(network, 32).to(options.device)
+    batch = options.batch or 8
     blocks = resolve_blocks(network)[-2:]
     for count, steps in ((8, 10), (16, 10), (32, 10), (8, 20), (8, 50), (8, 100)):
         ratios = [step / steps for step in range(steps + 1)]
         metric = FeatureImportance(network, blocks, ratios=ratios, rows=options.rows or 32).to(images.device)
-        parts = torch.arange(count).split(options.batch)
-        labels = torch.zeros(options.batch, dtype=torch.long, device=images.device)
+        parts = torch.arange(count).split(batch)
+        labels = torch.zeros(batch, dtype=torch.long, device=images.device)
         with torch.inference_mode():
             metric.update(images[parts[0]], labels, parts[0])
             spent = sum(timed(images.device, metric.update, images[part], labels, part)[0] for part in parts)
@@ -220,12 +227,13 @@ def scaling(network, images: torch.Tensor, options) -> None:
         if images.is_cuda:
             peak = torch.cuda.max_memory_allocated() / 2**20
         each = 1000 * spent / count / points
-        print(f"{count:6} {steps + 1:7} {points:7} {spent:8.1f} {each:19.2f} {peak:17.0f}", flush=True)
+        what = f"{count} images, {steps + 1} ratios, {points} points"
+        table.add(f"{name}, scaling", what, each, "ms/(image × point)", note=f"{spent:.1f} s, peak {peak:.0f} MiB")
         del metric
         gc.collect()  # its copy of the network, before the next makes one
 
 
-def demo(folder: Path, options) -> None:
+def demo(table: Table, folder: Path, options) -> None:
     """How many top-1 decisions bfloat16 changes, on the demo's own networks and digits."""
     for name in ("mini_resnet_se", "mini_resnet"):
         weights = folder / "training" / name / "weights.safetensors"
@@ -240,34 +248,35 @@ def demo(folder: Path, options) -> None:
             for precision in ("fp32", "bf16")
         ]
         differ = (results[0] != results[1]).sum()
-        print(f"{name}, trained: bfloat16 changes {differ} of {results[0].size} top-1 decisions")
+        what = "top-1 decisions that bfloat16 changes"
+        table.add(f"{name}, trained", what, int(differ), note=f"of {results[0].size}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--network", default="resnet50_se")
-    parser.add_argument("--images", type=int, default=24)
-    parser.add_argument("--plain-batch", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=8)
+    parser = parser_of(__doc__)
+    parser.add_argument("--network", nargs="+", default=["resnet50_se", "thin_resnet50_se"])
+    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
+    parser.add_argument("--images", type=int, help="128 of 32 px, 8 of 224 px")
+    parser.add_argument("--batch", type=int, help="64 images of 32 px, 8 of 224 px")
+    parser.add_argument("--plain-batch", type=int, help="as the engine's")
     parser.add_argument("--rows", type=int, default=None)
     parser.add_argument("--same-allocator", action="store_true", help="the plain loop keeps freed memory, too")
     parser.add_argument("--exact", action="store_true")
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--demo", type=Path)
-    options = parser.parse_args()
-    if options.demo:
-        demo(options.demo, options)
-        return
+    options = options_of(parser, network=["thin_resnet50_se"], precision=["fp32"], images=8, batch=8)
     keep_freed_memory()  # as the command line does
-    network = make_network(options.network, options.device)
-    images = make_images(network, max(options.images, 32 * options.scaling)).to(options.device)
-    if options.scaling:
-        scaling(network, images, options)
-        return
-    speed(network, images, options)
+    table = Table()
+    if options.demo:
+        demo(table, options.demo, options)
+    elif options.scaling:
+        scaling(table, options)
+    else:
+        for name, precision in itertools.product(options.network, options.precision):
+            speed(table, name, precision, options)
+    table.write(options.out, "pruning")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,15 @@
-"""The report of a large run in a real browser: size, time to first paint and to all views, time of a filter.
+"""The report of a large run in a browser.
 
-And the processor time of figures and page together, where the page takes the figures as drawn for their files, as
-`demo` does, against where it draws its own.
-
-Of a filter two times are given: until all is drawn, which grows with whatever else the machine does, and the page's own
-processor time.
-
-Three networks of six blocks of 1024 units, 18,432 rows, as the paper's stage four. Chromium is Debian's
-(`apt-get install chromium`), driven by Playwright.
+Three networks of six blocks of 1024 units, as the paper's stage four: the page's size, the time to first paint and to
+all views, the time of a filter. Of a filter two times are given: until all is drawn, which grows with whatever else the
+machine does, and the page's own processor time. Before, the processor time of figures and page together, where the page
+takes the figures as drawn for their files, as `gelens demo` does, against where it draws its own.
 
     python -m benchmarks.report [--units 1024] [--rounds 5] [--chromium /usr/bin/chromium]
+
+Chromium is Debian's (`apt-get install chromium`), driven by Playwright.
 """
 
-import argparse
 import json
 import shutil
 import statistics
@@ -24,6 +21,7 @@ import numpy as np
 import pandas as pd
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.table import Table, options_of, parser_of
 from gelens.figures import draw
 from gelens.figures.drawing import DEFAULT_FORMATS
 from gelens.report import write_report
@@ -117,38 +115,49 @@ def opened(page: Page, path: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--units", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--chromium", default=shutil.which("chromium"), help="the browser's program")
-    options = parser.parse_args()
+    options = options_of(parser, units=16, rounds=1)
     if options.chromium is None:
         parser.exit(message="no chromium here; `apt-get install chromium`, or name it with --chromium: not measured\n")
+    table = Table()
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         run = Path(temporary) / "run"
         write_run(run, options.units)
         start = time.perf_counter()
         path = write_report([run])
-        print(f"{len(NETWORKS) * len(BLOCKS) * options.units:,} units, written in {time.perf_counter() - start:.1f} s")
-        print(f"size: {path.stat().st_size / 1e6:.2f} MB (below {SIZE / 1e6:g})")
+        page = f"{len(NETWORKS) * len(BLOCKS) * options.units:,} units"
+        table.add(page, "written in", time.perf_counter() - start, "s")
+        table.add(page, "size", path.stat().st_size / 1e6, "MB", note=f"below {SIZE / 1e6:g}")
         alone, shared = seconds_of(run, False), seconds_of(run, True)
-        print(f"figures and page: {shared:.1f} s with figures drawn once, {shared / alone:.2f} of {alone:.1f} s")
+        note = f"{shared / alone:.2f} of where the page draws its own"
+        table.add(page, "figures and page", shared, "s of processors", note=note)
         browser = playwright.chromium.launch(executable_path=options.chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 900}, bypass_csp=True)
-        found = [opened(page, path) for _ in range(options.rounds)]
-        painted, ready = (statistics.median(each) for each in zip(*found, strict=True))
-        print(f"first paint: {painted:.2f} s (below {FIRST_PAINT:g}); all views: {ready:.2f} s")
-        processor = Processor(page)
-        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in FILTERS}
-        for _ in range(options.rounds):
-            for name, change in FILTERS.items():
-                before = processor.taken()
-                drawn = page.evaluate(TIMED, change)
-                taken[name].append((drawn, processor.taken() - before))
-        for name, times in taken.items():
-            drawn, own = (statistics.median(each) for each in zip(*times, strict=True))
-            print(f"filter, {name}: drawn after {drawn:.0f} ms (below {1000 * FILTER:g}), {own:.0f} ms its own")
+        in_browser(
+            table, browser.new_page(viewport={"width": 1400, "height": 900}, bypass_csp=True), path, options.rounds
+        )
         browser.close()
+    table.write(options.out, "report")
+
+
+def in_browser(table: Table, page: Page, path: Path, rounds: int) -> None:
+    found = [opened(page, path) for _ in range(rounds)]
+    painted, ready = (statistics.median(each) for each in zip(*found, strict=True))
+    table.add("browser", "first paint", painted, "s", note=f"below {FIRST_PAINT:g}")
+    table.add("browser", "all views", ready, "s")
+    processor = Processor(page)
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in FILTERS}
+    for _ in range(rounds):
+        for name, change in FILTERS.items():
+            before = processor.taken()
+            drawn = page.evaluate(TIMED, change)
+            taken[name].append((drawn, processor.taken() - before))
+    for name, times in taken.items():
+        drawn, own = (statistics.median(each) for each in zip(*times, strict=True))
+        note = f"below {1000 * FILTER:g}; {own:.0f} ms its own"
+        table.add("browser", f"filter, {name}: drawn after", drawn, "ms", note=note)
 
 
 if __name__ == "__main__":

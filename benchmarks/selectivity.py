@@ -1,17 +1,15 @@
-"""Throughput and memory of the selectivity pass, in one run, as ratios.
+"""The pass that records activities.
 
-The pass over six stage-four blocks of SE-ResNet-50 at 224 px, which records every image's activities and predictions,
-against a bare forward loop of the same network, precision, layout and images, in turn; and against an implementation
-that stores every map and computes the index (alone) at the end. Two numbers of images tell what each image costs from
-what is paid once (a look at the network before the pass). Weights and images are random: the time does not depend on
-them. What the statistics cost afterwards: benchmarks/selectivity_statistics.py.
+It records every image's activities and predictions at six stage-four blocks of SE-ResNet-50, 224 px, in turn with a
+bare forward loop of the same network, precision, layout and images, and with one that stores every map and computes the
+index (alone) at the end. Two numbers of images tell what each image costs from what is paid once (a look at the network
+before the pass). Weights and images are random: the time does not depend on them.
 
-    python -m benchmarks.selectivity [--images 512]         throughput, and a store-everything implementation
+    python -m benchmarks.selectivity [--images 256]         throughput, and a store-everything implementation
     python -m benchmarks.selectivity --loader DIR           against a plain loop over timm's create_loader on a folder
     python -m benchmarks.selectivity --demo runs/demo       how far bfloat16 moves the index, on trained networks
 """
 
-import argparse
 import statistics
 import time
 from pathlib import Path
@@ -21,6 +19,7 @@ import torch
 from PIL import Image
 
 import gelens
+from benchmarks.table import Table, options_of, parser_of
 from gelens.analyses.inputs import Inputs
 from gelens.anatomy.sites import resolve_blocks
 from gelens.data import ImageData, batches
@@ -79,7 +78,7 @@ def seconds(work, *arguments, **options) -> float:
     return time.perf_counter() - start
 
 
-def throughput(options) -> None:
+def throughput(table: Table, options) -> None:
     device, few, data = (
         resolve_device(options.device),
         random_images(options.images // 4),
@@ -94,9 +93,6 @@ def throughput(options) -> None:
     }
     for work in (plain, *ways.values()):
         work(few)  # warm-up
-    print(f"resnet50_se, 224 px, {len(few)} and {len(data)} images, batches of {options.batch}, {device}, ", end="")
-    print(f"{options.rounds} rounds; images per second as a share of the bare loop's")
-    print(f"{'':24} {len(data):>8} images  each further image  fixed seconds")
     for name, work in ways.items():
         # in turn with the bare loop: this machine's speed may change from one minute to the next
         spent = sum(
@@ -108,17 +104,19 @@ def throughput(options) -> None:
             (large - small) / (len(data) - len(few)) for small, large in ((base_few, base), (mine_few, mine))
         )
         fixed = max(mine_few - mine_each * len(few), 0.0)
-        print(f"{name:24} {base / mine:15.3f} {base_each / mine_each:19.3f} {fixed:14.1f}", flush=True)
-    table = gelens.selectivity(network, data, options=how, permutations=0, replicates=0)
+        note = f"batches of {options.batch}, {device}, {options.rounds} rounds; images/s"
+        table.add(name, f"{len(data)} images", base / mine, "of the bare loop", note=note)
+        table.add(name, "each further image", base_each / mine_each, "of the bare loop")
+        table.add(name, "paid once", fixed, "s")
+    found = gelens.selectivity(network, data, options=how, permutations=0, replicates=0)
     indices, stored = ways["storing every map"](data)
-    apart = np.nanmax(np.abs(indices.ravel() - table["csi"].to_numpy()))
-    size = stored / len(data)
-    print(f"storing every map: {size / 2**20:.1f} MiB an image, so {50_000 * size / 2**30:.0f} GiB for 50,000 images")
-    print(f"the recording: {BLOCKS * UNITS * 4 * 50_000 / 2**30:.1f} GiB for 50,000 images")
-    print(f"greatest difference of its indices from the pass's: {apart:.1g}")
+    apart = np.nanmax(np.abs(indices.ravel() - found["csi"].to_numpy()))
+    for name, each in (("recording", BLOCKS * UNITS * 4), ("storing every map", stored / len(data))):
+        table.add(name, "stored for 50,000 images", 50_000 * each / 2**30, "GiB")
+    table.add("storing every map", "greatest difference of its indices from the pass's", float(apart))
 
 
-def against_loader(options) -> None:
+def against_loader(table: Table, options) -> None:
     """The pass on a folder of images against a plain loop over timm's create_loader, network in its default layout."""
     keep_freed_memory()
     import timm
@@ -151,11 +149,12 @@ def against_loader(options) -> None:
     how = SweepOptions(options.device, batch_size=options.batch, progress=False)
     plain()
     ratios = [seconds(plain) / seconds(gelens.selectivity, ours, data, options=how) for _ in range(options.rounds)]
-    print(f"timm's seresnet50 on {options.images} images of {options.loader}: {statistics.median(ratios):.2f} times")
-    print("the images per second of a plain loop over create_loader, which measures nothing")
+    what = f"timm's seresnet50 on {options.images} images of a folder"
+    note = "images/s of a plain loop over create_loader, which measures nothing"
+    table.add("loader", what, statistics.median(ratios), "of the plain loop", note=note)
 
 
-def demo(options) -> None:
+def demo(table: Table, options) -> None:
     """The distribution over units of the index in bfloat16 less that in float32, on the demo's own networks."""
     for name in ("mini_resnet", "mini_resnet_se"):
         inputs = Inputs([f"{name}@{options.demo / 'training' / name / 'weights.safetensors'}"], "digits")
@@ -168,25 +167,30 @@ def demo(options) -> None:
         moved = (tables[1]["csi"] - tables[0]["csi"]).dropna()
         error = tables[0]["csi_se"].median()
         size = moved.abs()
-        print(f"{name}, trained: |difference| median {size.median():.1g}, 99 % below {size.quantile(0.99):.1g},")
-        print(f"greatest {size.max():.1g}; mean difference {moved.mean():.1g}; median standard error {error:.1g}")
+        part = f"{name}, trained, bfloat16"
+        table.add(part, "|difference|, median", size.median())
+        table.add(part, "|difference|, 99 % below", size.quantile(0.99))
+        table.add(part, "|difference|, greatest", size.max())
+        table.add(part, "mean difference", moved.mean(), note=f"median standard error {error:.1g}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--images", type=int, default=512)
+    parser = parser_of(__doc__)
+    parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--loader", type=Path)
     parser.add_argument("--demo", type=Path)
-    options = parser.parse_args()
+    options = options_of(parser, images=8, batch=2, rounds=1)
+    table = Table()
     if options.demo:
-        demo(options)
+        demo(table, options)
     elif options.loader:
-        against_loader(options)
+        against_loader(table, options)
     else:
-        throughput(options)
+        throughput(table, options)
+    table.write(options.out, "selectivity")
 
 
 if __name__ == "__main__":

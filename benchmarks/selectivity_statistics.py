@@ -1,18 +1,17 @@
-"""Seconds and memory of the statistics of selectivity from a recording on disk, without a network.
+"""Statistics of a recording on disk, without a network.
 
 ImageNet's validation set: 50,000 images, 1000 classes, six blocks of 1024 units, memory-mapped as a recording has them.
-Each case runs in a process of its own, whose peak memory is what the system counts, the file's pages that it has
-touched included.
+"10 and 10" are 10 permutations and 10 replicates. Each case runs in a process of its own, whose peak memory is what the
+system counts, the file's pages that it has touched included.
 
     python -m benchmarks.selectivity_statistics [--images 50000] [--units 1024] [--blocks 6] [--full]
 
-Printed: 10 permutations and 10 replicates; how time grows with them; the other indices; 1,280,000 images of fewer
-units. With --full all blocks under the defaults too.
+How time grows with permutations and replicates; the other indices; 1,280,000 images of fewer units. With --full all
+blocks under the defaults too.
 """
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.table import Table, options_of, parser_of
 from gelens.statistics import PERMUTATIONS, REPLICATES, Resampling, unit_statistics
 
 CLASSES = 1000
@@ -64,48 +64,52 @@ def measured(path: Path, blocks: int, permutations: int, replicates: int, indice
     return json.loads(done.stdout)
 
 
-def say(what: str, result: dict) -> None:
-    print(
-        f"{what:<58} {result['seconds']:7.1f} s ({result['processor']:.1f} s of processors, {result['drawing']:.1f} s "
-        f"drawing), peak {result['peak']:.2f} GiB",
-        flush=True,
-    )
+def say(table: Table, what: str, result: dict) -> None:
+    spent = f"{result['processor']:.1f} s of processors, {result['drawing']:.1f} s drawing"
+    table.add("statistics", what, result["seconds"], "s", note=f"{spent}, peak {result['peak']:.2f} GiB")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--images", type=int, default=50_000)
     parser.add_argument("--units", type=int, default=1024)
     parser.add_argument("--blocks", type=int, default=6)
+    parser.add_argument("--index", nargs="+", default=["precision", "ccmas", "auc", "mi"])
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--case", nargs=5, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = options_of(parser, images=2000, units=32, blocks=2, index=["auc"])
     if options.case:
         path, blocks, permutations, replicates, indices = options.case
         names = indices.split(",") if indices else []
         print(json.dumps(case(Path(path), int(blocks), int(permutations), int(replicates), names)))
         return
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    print(f"{processors} processors, load {os.getloadavg()[0]:.1f}")
+    table = Table()
     with tempfile.TemporaryDirectory() as folder:
-        block, narrow, many = (Path(folder) / f"{name}.npy" for name in ("block", "narrow", "many"))
-        write_activity(block, options.images, options.units)
-        whole = f"{options.images} × {options.blocks} × {options.units}"
-        say(f"{whole}, 10 and 10", measured(block, options.blocks, 10, 10))
-        for number in (0, 10, 30, 100):
-            say(f"one block, {number} permutations, {number} replicates", measured(block, 1, number, number))
-        if options.full:
-            say(f"{whole}, {PERMUTATIONS} and {REPLICATES}", measured(block, options.blocks, PERMUTATIONS, REPLICATES))
-        units = options.units // 16
-        write_activity(narrow, options.images, units)
-        for number in (10, 100):
-            say(f"{units} units, {number} and {number}", measured(narrow, 1, number, number))
-            for index in ("precision", "ccmas", "auc", "mi"):
-                say(f"{units} units, {number} and {number}, with {index}", measured(narrow, 1, number, number, index))
-        images = 1_280_000 * options.images // 50_000
-        write_activity(many, images, units)
-        for number in (10, 100):
-            say(f"{images} images, {units} units, {number} and {number}", measured(many, 1, number, number))
+        measure(table, Path(folder), options)
+    table.write(options.out, "selectivity_statistics")
+
+
+def measure(table: Table, folder: Path, options) -> None:
+    block, narrow, many = (folder / f"{name}.npy" for name in ("block", "narrow", "many"))
+    write_activity(block, options.images, options.units)
+    whole = f"{options.images} × {options.blocks} × {options.units}"
+    say(table, f"{whole}, 10 and 10", measured(block, options.blocks, 10, 10))
+    for number in (0, 10, 30, 100):
+        say(table, f"one block, {number} permutations, {number} replicates", measured(block, 1, number, number))
+    if options.full:
+        found = measured(block, options.blocks, PERMUTATIONS, REPLICATES)
+        say(table, f"{whole}, {PERMUTATIONS} and {REPLICATES}", found)
+    units = options.units // 16
+    write_activity(narrow, options.images, units)
+    for number in (10, 100):
+        few = f"{units} units, {number} and {number}"
+        say(table, few, measured(narrow, 1, number, number))
+        for index in options.index:
+            say(table, f"{few}, with {index}", measured(narrow, 1, number, number, index))
+    images = 1_280_000 * options.images // 50_000
+    write_activity(many, images, units)
+    for number in (10, 100):
+        say(table, f"{images} images, {units} units, {number} and {number}", measured(many, 1, number, number))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The table that a benchmark makes: its rows as they come, on the screen and in files, and the machine they are of."""
 
+import argparse
 import json
 import os
 import platform
+import sys
 import time
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -64,16 +66,52 @@ class Table:
         print(f"{row.seconds:4} s | {' | '.join(row.cells())}", flush=True)
 
     def markdown(self) -> str:
-        lines = [self.HEADINGS, ["---"] * len(self.HEADINGS), *(row.cells() for row in self.rows)]
-        table = "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |" for cells in lines)
+        """Machine and rows; a column without a cell is left out."""
+        cells = [row.cells() for row in self.rows]
+        shown = [number for number in range(len(self.HEADINGS)) if any(each[number] for each in cells)]
+        lines = [self.HEADINGS, ["---"] * len(self.HEADINGS), *cells]
+        table = "\n".join(f"| {' | '.join(each[number].replace('|', '/') for number in shown)} |" for each in lines)
         return f"{self.machine}.\n\n{table}\n"
 
     def write(self, folder: Path, name: str) -> None:
         """NAME.md and NAME.json, with what there is so far."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.md").write_text(self.markdown(), encoding="utf-8")
-        content = {"machine": self.machine, "rows": [asdict(row) for row in self.rows]}
-        (folder / f"{name}.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        content = {"command": command_of(name, sys.argv[1:]), "machine": self.machine}
+        content["rows"] = [asdict(row) for row in self.rows]
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        (folder / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+def stored(path: Path) -> tuple[str, Table]:
+    """The command and the table of a file NAME.json."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    table = Table()
+    table.machine = content["machine"]
+    table.rows = [Row(**row) for row in content["rows"]]
+    return content["command"], table
+
+
+def parser_of(doc: str) -> argparse.ArgumentParser:
+    """A parser with the two options of every benchmark."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"), help="folder of the table's files")
+    parser.add_argument("--tiny", action="store_true", help="in little, to see that it runs; its numbers say nothing")
+    return parser
+
+
+def options_of(parser: argparse.ArgumentParser, **little) -> argparse.Namespace:
+    """The options; with --tiny those of `little` are other defaults."""
+    if parser.parse_args().tiny:
+        parser.set_defaults(**little)
+    return parser.parse_args()
+
+
+def command_of(name: str, arguments: list[str]) -> str:
+    """How a benchmark was called, but for the folder of its files."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--out")
+    return " ".join(["python", "-m", f"benchmarks.{name}", *parser.parse_known_args(arguments)[1]])
 
 
 def machine() -> str:

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -24,6 +25,7 @@ from ..networks.shipped import weights_path
 from ..results.run import Run, read_table
 from ..tables.selectivity import DEFAULT_STATISTICS, Statistics
 from ..training import WEIGHTS, Recipe, train
+from ..training.several import at_once, train_together
 from .diagram import write_operators
 
 
@@ -98,33 +100,40 @@ class Supplementary:
 
     def _train(self, run: Run, references: dict[str, Reference]) -> dict[str, pd.DataFrame]:
         """Train what has no weights, which its reference then has; the curves of all trainings that are known."""
+        weights = {label: weights_path(reference) for label, reference in references.items()}
+        settings = {
+            label: self._training(run, label, references[label]) for label, path in weights.items() if path is None
+        }
+        left = {label: each for label, each in settings.items() if not (each["out"] / WEIGHTS).exists()}
+        number = at_once(len(left), self.measuring.options.device)
+        if number > 1:
+            train_together(left, number, self.measuring.options.progress)
         trainings: dict[str, pd.DataFrame] = {}
-        options = self.measuring.options
-        for label, reference in references.items():
-            weights = weights_path(reference)
-            if weights is None and options.rehearse:
-                raise UsageError(
-                    f"`{reference}` would be trained first: --dry-run tells of networks with @WEIGHTS alone"
-                )
-            if weights is None:
-                folder = run.path("training") / re.sub(r"[^\w.=-]+", "_", label)
-                trainings[label] = train(
-                    str(reference),
-                    self.inputs.data,
-                    folder,
-                    self.recipe,
-                    options.device,
-                    options.precision,
-                    options.workers,
-                    resume=True,
-                    progress=options.progress,
-                    label=label,
-                    skip_unreadable=self.inputs.skip_unreadable,
-                )
-                references[label] = reference.with_weights(folder / WEIGHTS)
-            elif (beside := _curves_beside(weights)) is not None:
+        for label, path in weights.items():
+            if path is None:
+                trainings[label] = train(**settings[label], progress=self.measuring.options.progress)
+                references[label] = references[label].with_weights(settings[label]["out"] / WEIGHTS)
+            elif (beside := _curves_beside(path)) is not None:
                 trainings[label] = read_table(beside.parent, beside.name).assign(network=label)
         return trainings
+
+    def _training(self, run: Run, label: str, reference: Reference) -> dict[str, Any]:
+        """What `train` is given."""
+        options = self.measuring.options
+        if options.rehearse:
+            raise UsageError(f"`{reference}` would be trained first: --dry-run tells of networks with @WEIGHTS alone")
+        return {
+            "reference": str(reference),
+            "data": self.inputs.data,
+            "out": run.path("training") / re.sub(r"[^\w.=-]+", "_", label),
+            "recipe": self.recipe,
+            "device": options.device,
+            "precision": options.precision,
+            "workers": options.workers,
+            "resume": True,
+            "label": label,
+            "skip_unreadable": self.inputs.skip_unreadable,
+        }
 
 
 def _curves_beside(weights: Path) -> Path | None:

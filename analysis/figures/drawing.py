@@ -37,6 +37,7 @@ DOTS_PER_INCH = 200
 
 # a file's date would make the same figure another file
 _UNDATED: dict[str, dict] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+_NO_LAYOUT = {"figure.autolayout": False, "figure.constrained_layout.use": False}
 
 
 def draw(
@@ -203,10 +204,10 @@ def save(
     paths = [path.with_name(f"{path.name}.{each}") for each in formats]
     told = _UNDATED | {"svg": _UNDATED["svg"] | ({"Title": title} if title else {})}
     try:
-        with plt.rc_context(STYLE):
+        with plt.rc_context(STYLE | _NO_LAYOUT):
             if (engine := figure.get_layout_engine()) is not None:
                 engine.execute(figure)
-            figure.set_layout_engine("none")  # it is laid out once for all formats
+            figure.set_layout_engine()  # once for all formats: with any engine each of them draws twice
             for file, each in zip(paths, formats, strict=True):
                 with atomic_path(file) as temporary:
                     figure.savefig(temporary, format=each, dpi=DOTS_PER_INCH, metadata=told[each])

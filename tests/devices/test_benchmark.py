@@ -1,6 +1,8 @@
-"""The benchmark of GPUs: every part runs in little, and one that fails does not end the others."""
+"""Benchmarks run in little; of that of GPUs every part does, and one that fails does not end the others."""
 
+import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +10,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu
-from benchmarks.table import Table
+from benchmarks import gpu, page
+from benchmarks.table import Table, stored
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({*page.NAMES} - {"gpu"}))
+def test_every_benchmark_runs_in_little(name, tmp_path):
+    if name == "report" and (shutil.which("chromium") is None or importlib.util.find_spec("playwright") is None):
+        pytest.skip("no browser, or nothing to drive it with")
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--tiny", "--out", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    called, table = stored(tmp_path / f"{name}.json")
+    assert called == f"python -m benchmarks.{name} --tiny"
+    assert table.rows and table.markdown() == (tmp_path / f"{name}.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

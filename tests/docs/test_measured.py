@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from benchmarks import page
 from cli import main
 from tests.docs.blocks import ROOT
 
@@ -34,7 +35,19 @@ def test_a_page_of_a_study_names_the_script_that_writes_it(page):
     assert producers((ROOT / page).read_text(encoding="utf-8")), page
 
 
+def test_the_page_and_the_readme_are_what_the_stored_tables_give():
+    assert page.PAGE.read_text(encoding="utf-8") == page.page()
+    assert page.README.read_text(encoding="utf-8") == page.readme()
+    assert page.README.read_text(encoding="utf-8").count("python -m benchmarks.page") == 1
+
+
+def test_every_benchmark_has_its_place_on_the_page():
+    scripts = {path.stem for path in page.HERE.glob("*.py")} - {"__init__", "__main__", "page", "table"}
+    assert sorted(page.NAMES) == sorted(scripts)
+    assert {path.stem for path in page.TABLES.glob("*.json")} <= scripts
+
+
 def test_every_measured_number_has_a_producer():
     found = sections("docs/measured.md")
-    assert len(found) > 4
+    assert found
     assert not [title for title, text in found if not producers(text)]
