@@ -59,6 +59,7 @@ def record(
     shard: Shard | None = ...,
     rehearse: bool = ...,
     together: bool = ...,
+    compiled: bool | None = ...,
 ) -> Recording: ...
 def evaluate(
     networks: Networks | Recording | Path | Sequence[Recording | Path],
@@ -76,6 +77,7 @@ def evaluate(
     shard: Shard | None = ...,
     rehearse: bool = ...,
     together: bool = ...,
+    compiled: bool | None = ...,
 ) -> pd.DataFrame: ...
 def selectivity(
     networks: Networks | Recording | Path | Sequence[Recording | Path],
@@ -105,6 +107,7 @@ def selectivity(
     shard: Shard | None = ...,
     rehearse: bool = ...,
     together: bool = ...,
+    compiled: bool | None = ...,
     index: str | tuple[str, ...] = ...,
 ) -> pd.DataFrame: ...
 def pruning(
@@ -124,7 +127,6 @@ def pruning(
     seed: int = ...,
     exact: bool = ...,
     rows: int | None = ...,
-    compiled: bool = ...,
     classes_by_position: bool = ...,
     untrained: bool = ...,
     *,
@@ -139,11 +141,11 @@ def pruning(
     shard: Shard | None = ...,
     rehearse: bool = ...,
     together: bool = ...,
+    compiled: bool | None = ...,
     ratio: float | Sequence[float] = ...,
     order: str | Sequence[str] = ...,
     score: str | Sequence[str] = ...,
     class_curves: bool = ...,
-    compile: bool = ...,
 ) -> pd.DataFrame: ...
 def gates(
     networks: Networks | Recording | Path | Sequence[Recording | Path],
@@ -166,6 +168,7 @@ def gates(
     shard: Shard | None = ...,
     rehearse: bool = ...,
     together: bool = ...,
+    compiled: bool | None = ...,
 ) -> Result: ...
 def taps(
     networks: Networks | Recording | Path | Sequence[Recording | Path],
@@ -188,6 +191,7 @@ def taps(
     shard: Shard | None = ...,
     rehearse: bool = ...,
     together: bool = ...,
+    compiled: bool | None = ...,
 ) -> Result: ...
 def lesions(
     networks: Networks | Recording | Path | Sequence[Recording | Path],
@@ -209,6 +213,7 @@ def lesions(
     shard: Shard | None = ...,
     rehearse: bool = ...,
     together: bool = ...,
+    compiled: bool | None = ...,
 ) -> Result: ...
 def levels(
     networks: Networks | Recording | Path | Sequence[Recording | Path],
@@ -234,6 +239,7 @@ def levels(
     shard: Shard | None = ...,
     rehearse: bool = ...,
     together: bool = ...,
+    compiled: bool | None = ...,
 ) -> Result: ...
 def rarefaction(
     networks: Networks | Recording | Path | Sequence[Recording | Path],
@@ -256,6 +262,7 @@ def rarefaction(
     shard: Shard | None = ...,
     rehearse: bool = ...,
     together: bool = ...,
+    compiled: bool | None = ...,
 ) -> Result: ...
 def match(
     networks: Networks | Recording | Path | Sequence[Recording | Path],
@@ -277,6 +284,7 @@ def match(
     shard: Shard | None = ...,
     rehearse: bool = ...,
     together: bool = ...,
+    compiled: bool | None = ...,
 ) -> Result: ...
 def ask(
     analysis: Analysis | str,
@@ -294,5 +302,6 @@ def ask(
     shard: Shard | None = ...,
     rehearse: bool = ...,
     together: bool = ...,
+    compiled: bool | None = ...,
     **chosen: Any,
 ) -> Result: ...

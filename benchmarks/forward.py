@@ -59,25 +59,26 @@ def copies(table: Table, name: str, precision: str, batch: int, rounds: int) -> 
             table.add(part, way, best["network"] / best[way], "times as many", note=note)
 
 
-def few_images(table: Table, name: str, counts: tuple[int, ...], rounds: int) -> None:
+def few_images(table: Table, name: str, count: int, rounds: int) -> None:
     """Recording six blocks, set-up included, against a bare loop that keeps nothing."""
     network = load_network(name).eval()
     side, geometry = network.preprocessing.size, network.preprocessing.geometry
-    for count in counts:
-        pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-        labels, names = np.arange(count) % 10, [f"random-{number}" for number in range(count)]
-        data = ImageData("random", "", [*"0123456789"], labels, names, lambda at, pixels=pixels: Image.fromarray(pixels[at]))
-        how = SweepOptions("cpu", batch_size=BATCH, progress=False)
+    pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    labels, names = np.arange(count) % 10, [f"random-{number}" for number in range(count)]
+    data = ImageData("random", "", [*"0123456789"], labels, names, lambda place: Image.fromarray(pixels[place]))
+    how = SweepOptions("cpu", batch_size=BATCH, progress=False)
 
-        def bare(data: ImageData = data) -> None:
-            with torch.inference_mode():
-                for batch in batches(data, [geometry], BATCH):
-                    images = network.preprocessing.normalize(batch.images[geometry])
-                    network(images.contiguous(memory_format=torch.channels_last))
+    def bare() -> None:
+        with torch.inference_mode():
+            for batch in batches(data, [geometry], BATCH):
+                images = network.preprocessing.normalize(batch.images[geometry])
+                network(images.contiguous(memory_format=torch.channels_last))
 
-        pairs = [(seconds(bare), seconds(lambda data=data: gelens.record(network, data, options=how))) for _ in range(rounds)]
-        loop, whole = np.min(pairs, 0)
-        table.add(f"{name}, {side} px, fp32, a pass", f"{count} images, set-up included", loop / whole, "of the bare loop")
+    def recorded() -> None:
+        gelens.record(network, data, options=how)
+
+    loop, whole = np.min([(seconds(bare), seconds(recorded)) for _ in range(rounds)], 0)
+    table.add(f"{name}, {side} px, fp32, a pass", f"{count} images, set-up included", loop / whole, "of the bare loop")
 
 
 def main() -> None:
@@ -91,7 +92,8 @@ def main() -> None:
     for name in options.network or ("resnet50_se", "thin_resnet50_se"):
         for precision in ("fp32", "bf16"):
             copies(table, name, precision, options.batch, options.rounds)
-    few_images(table, "thin_resnet50_se", (64,) if options.tiny else (256, 1024), options.rounds)
+    for count in (64,) if options.tiny else (256, 1024):
+        few_images(table, "thin_resnet50_se", count, options.rounds)
     table.write(options.out, "forward")
 
 

@@ -13,6 +13,7 @@ HERE = Path(__file__).parent
 TABLES = HERE / "measured"
 PAGE, README = HERE.parent / "docs" / "measured.md", HERE.parent / "README.md"
 NAMES = (
+    "forward",
     "selectivity",
     "pruning",
     "lesions",

@@ -194,7 +194,7 @@ def tails(targets: Sequence[tuple[str, Callable, int]], network, images: torch.T
     """
     part = images[:batch]
     total = min(timed(images.device, network, part)[0] for _ in range(3)) * len(images) / batch
-    sizes = (16, 32, 64) if images.device.type == "cpu" else (64, 256, 1024, 4096)
+    sizes = (16, 32, 64, 256) if images.device.type == "cpu" else (64, 256, 1024, 4096)
     for block, after, variants in targets:
         maps = {}
         with hooked((network.get_submodule(block), lambda module, args, output, maps=maps: maps.update(x=output))):

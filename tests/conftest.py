@@ -1,5 +1,6 @@
 """Tiny seeded networks and data, and every device of this machine as a parameter."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +30,15 @@ if not torch.accelerator.is_available():
         from tests.devices.pretended import register
 
         register()
+
+
+@pytest.fixture(autouse=True)
+def level_of_the_log() -> Iterator[None]:
+    """A command, such as one with -q, sets it for the whole process."""
+    logger = logging.getLogger("gelens")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(params=DEVICES)

@@ -48,6 +48,7 @@ class Activity:
             if tap not in TAPS:
                 raise unknown("tap", tap, TAPS)
         self.network, self.units, self.rectify = network, dict(units), rectify
+        self._own = network  # whose gates are computed in float32, which a copy's weights may not be
         self.chosen = [tap for tap in TAPS if tap in taps]
         self.layout = layout_of(network)
         self.sites: dict[str, Site] = {}
@@ -126,7 +127,7 @@ class Activity:
     def _gate(self, site: Site):
         def hook(module, args):
             with aside():
-                self._seen[f"{site.block}.gate"] = gate_values(self.network, site, args[0])
+                self._seen[f"{site.block}.gate"] = gate_values(self._own, site, args[0])
 
         return hook
 

@@ -18,7 +18,7 @@ def prepared(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
     """The network on the device, in evaluation mode; given back in the mode, the place and the format it came in."""
     state = [*network.parameters(), *network.buffers()]
     home = state[0].device if state else torch.device("cpu")
-    maps = [each for each in state if each.ndim == 4 and each.is_contiguous()]
+    maps = [(each, each.stride()) for each in state if each.ndim == 4 and each.is_contiguous()]
     elsewhere = any(each.device != device for each in state)
     try:
         if elsewhere:
@@ -30,9 +30,11 @@ def prepared(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
         with _weights_moved():
             if elsewhere:
                 network.to(home)
-            for each in maps:
-                if not each.is_contiguous():
-                    each.data = each.data.contiguous()
+            for each, stride in maps:
+                if (
+                    each.stride() != stride
+                ):  # kernels of 1×1 are contiguous in either format, and round by their strides
+                    each.data = each.data.contiguous().as_strided(each.shape, stride)
 
 
 @contextmanager

@@ -219,7 +219,7 @@ def test_a_pass_in_bfloat16_keeps_float32_logits():
 @pytest.mark.parametrize("probe", ["dropping", "lesions"])
 def test_chunks_that_were_chosen_are_taken_again(probe, tmp_path, monkeypatch):
     """A pass that is interrupted after memory ran out goes on with the sizes that it had come to."""
-    from gelens.ablation.chunks import SIZES, ChunkSize
+    from gelens.ablation.chunks import MORE, SIZES, ChunkSize
     from gelens.probes.lesions import ClassLesions, Lesions
     from gelens.sweep import passing
 
@@ -240,8 +240,8 @@ def test_chunks_that_were_chosen_are_taken_again(probe, tmp_path, monkeypatch):
 
     start = ChunkSize.start
 
-    def scarce(self, device):
-        start(self, device)
+    def scarce(self, maps):
+        start(self, maps)
         self.halve()
 
     monkeypatch.setattr(passing, "batches", stops)
@@ -251,10 +251,11 @@ def test_chunks_that_were_chosen_are_taken_again(probe, tmp_path, monkeypatch):
     monkeypatch.setattr(passing, "batches", read)
     found = json.loads((tmp_path / "r" / "recording.json").read_text())["chosen"]["it"]
     names = ["rows"] if probe == "dropping" else ["lesion rows", "targeted rows"]
-    assert found == {name: {"layer3.0": SIZES["cpu"] // 2} for name in names}
+    half = SIZES["cpu"] * MORE // 2  # maps of 8×8
+    assert found == {name: {"layer3.0": half} for name in names}
     monkeypatch.setattr(ChunkSize, "start", lambda self, *args: (start(self, *args), started.append(self.rows)))
     whole = record_requests({"it": request()}, data, options, tmp_path / "r", resume=True)
-    assert started == [SIZES["cpu"] // 2] * len(names)
+    assert started == [half] * len(names)
     assert whole.finished and whole.described["chosen"]["it"] == found
 
 

@@ -67,14 +67,23 @@ def off(some, others) -> float:
 
 def test_float32_runs_the_network_itself_bit_for_bit(network):
     data = make_data(40)
+    recorded = arrays(gelens.record(network, data, blocks=BLOCKS, options=QUIET))
+    network.to(memory_format=torch.channels_last)
     seen = []
     with torch.inference_mode(), gelens.capture(network, BLOCKS, "mean") as features:
         for images, _ in gelens.images_for(network, data, 16, "cpu"):
             network(images)
             seen.append({block: features[block].clone() for block in BLOCKS})
-    recorded = arrays(gelens.record(network, data, blocks=BLOCKS, options=QUIET))
     for block in BLOCKS:
         assert np.array_equal(recorded[f"{block}.output"], torch.cat([each[block] for each in seen]).numpy())
+
+
+def test_weights_lie_as_they_lay(network):
+    before = {name: values.stride() for name, values in network.state_dict().items()}
+    with torch.inference_mode():
+        gelens.record(network, make_data(20), blocks=BLOCKS, options=QUIET)
+    assert before == {name: values.stride() for name, values in network.state_dict().items()}
+    network.fc(torch.rand(2, 256)).sum().backward()  # and can be trained, though they were moved in inference mode
 
 
 def test_bfloat16_runs_a_folded_copy_within_its_tolerance(network, monkeypatch):
