@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 import analysis  # noqa: F401 — so that gelens is that of this clone, whatever is installed
+from gelens.ablation.engine import Settled
 from gelens.api import Request, record_requests
 from gelens.data.datasets import ImageData
 from gelens.networks import load_network
@@ -107,6 +108,21 @@ def spied(kind: type, name: str) -> Iterator[list[list]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kind, name, spy)
+        yield given
+
+
+@contextmanager
+def spied_logits() -> Iterator[list[list[torch.Tensor]]]:
+    """The logits of each variant that are run inside the with-block, a list for each call of `Settled.logits`."""
+    given: list[list[torch.Tensor]] = []
+    inner = Settled.logits
+
+    def spy(settled, variants, source, reduced=lambda logits: logits):
+        given.append(list(inner(settled, variants, source)))
+        return [reduced(each) for each in given[-1]]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Settled, "logits", spy)
         yield given
 
 

@@ -299,8 +299,17 @@ class Settled:
     compiled: bool = False
     promised: torch.Tensor | None = None
 
-    def logits(self, variants: Sequence[_Rows], source: Source) -> Iterator[torch.Tensor]:
-        """Logits (N, K) of each variant, in order."""
+    def logits(
+        self,
+        variants: Sequence[_Rows],
+        source: Source,
+        reduced: Callable[[torch.Tensor], torch.Tensor] = lambda logits: logits,
+    ) -> Iterator[torch.Tensor]:
+        """What is made of the logits (N, K) of each variant, in order.
+
+        Args:
+            reduced: makes it of those of several variants at once, row by row; the logits themselves by default.
+        """
         if not variants:
             return
         maps = _maps(self.tail, self.way, source)
@@ -316,7 +325,7 @@ class Settled:
             result = self._if_it_fits(lambda: self.run(kept, maps), source.device)  # noqa: B023, called at once
             if result is not None:
                 done += len(chunk)
-                yield from result.split(rows)[: len(chunk)]
+                yield from reduced(result).split(rows)[: len(chunk)]
 
     def gradients(self, source: Source) -> list[torch.Tensor]:
         """For each site (N, C): the sum over positions of the branch times the gradient of the predicted logit by it.

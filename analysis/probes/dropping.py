@@ -305,8 +305,7 @@ class _Target(Target[Sequence[torch.Tensor]]):
         """The best classes (N, ≤ 5) at every point but the intact ones, in the points' order."""
         variants = self._variants(settled, source, known)
         results = None
-        for number, logits in enumerate(settled.logits(variants, source)):
-            best = _best(logits)
+        for number, best in enumerate(settled.logits(variants, source, _best)):
             if results is None:  # in one piece: small tensors here and there would keep large chunks from being reused
                 results = best.new_empty(len(variants), *best.shape)
             results[number] = best

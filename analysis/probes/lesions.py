@@ -161,9 +161,8 @@ class _Target(Target[torch.Tensor]):
         labels = to_device(known.labels, device)
         found = torch.empty(len(MEASURES), len(source), self.variants, device=device)
         variants = self.lesions_of(known.labels, known.indices, device)
-        for place, logits in enumerate(settled.logits(variants, source)):
-            for kept, values in zip(found, _measured(logits, labels), strict=True):
-                kept[:, place] = values
+        for place, values in enumerate(settled.logits(variants, source, lambda logits: _measured(logits, labels))):
+            found[:, :, place] = values.T
         return found
 
 
@@ -171,17 +170,18 @@ def _one_at_a_time(
     channels: Sequence[int], width: int, labels: torch.Tensor, indices: torch.Tensor, device: torch.device
 ) -> list[Variant]:
     """No unit, then each of the channels."""
-    spared = torch.ones(width, dtype=torch.int64, device=device)
-    variants = [Variant([spared.expand(len(labels), -1)], [1])]
-    for channel in channels:
-        ranks = spared.clone()
-        ranks[channel : channel + 1] = 0
-        variants.append(Variant([ranks.expand(len(labels), -1)], [1]))
-    return variants
+    ranks = torch.ones(1 + len(channels), width, dtype=torch.int64)
+    ranks[range(1, len(ranks)), channels] = 0
+    return [Variant([each.expand(len(labels), -1)], [1]) for each in to_device(ranks, device)]
 
 
-def _measured(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Of each image the cross-entropy, the label's logit, and 1 where the label has the highest."""
-    logits = logits.float()
+def _measured(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """(V·N, `MEASURES`): the cross-entropy, the label's logit, and 1 where the label has the highest.
+
+    Args:
+        logits: (V·N, K), of V variants of the images.
+        labels: (N,).
+    """
+    logits, labels = logits.float(), labels.repeat(len(logits) // len(labels))
     loss = nn.functional.cross_entropy(logits, labels, reduction="none")
-    return loss, logits.gather(1, labels[:, None])[:, 0], (logits.argmax(1) == labels).float()
+    return torch.stack([loss, logits.gather(1, labels[:, None])[:, 0], (logits.argmax(1) == labels).float()], 1)

@@ -134,4 +134,4 @@ class _Target(Target[list[torch.Tensor]]):
             "one": [torch.ones(len(source), each.shape[-1]) for each in self.means],
         }
         variants = [Substitute([to_device(each, source.device) for each in by_kind[kind]]) for kind in SUBSTITUTES]
-        return [logits.argmax(1) for logits in settled.logits(variants, source)]
+        return list(settled.logits(variants, source, lambda logits: logits.argmax(1)))

@@ -19,7 +19,7 @@ from gelens.networks import load_network
 from gelens.probes.branch_means import BranchMeans, priors
 from gelens.probes.feature_importance import FeatureImportance
 from tests.anatomy.test_sites import FAMILIES
-from tests.conftest import count_hooks, make_data, make_network, shake, spied
+from tests.conftest import count_hooks, make_data, make_network, shake, spied, spied_logits
 
 SHAPE = (3, 64, 64)
 
@@ -56,7 +56,7 @@ def engine(network, blocks, images, **settings) -> tuple[list[torch.Tensor], Fea
     """Logits of every point in which something is dropped."""
     settings = {"exact": True, "rows": len(images)} | settings
     metric = FeatureImportance(network, blocks, shape=images.shape[1:], **settings)
-    with torch.inference_mode(), spied(Settled, "logits") as kept:
+    with torch.inference_mode(), spied_logits() as kept:
         metric.update(images, torch.zeros(len(images), dtype=torch.long), torch.arange(len(images)))
     assert count_hooks(network) == 0
     return [each for logits in kept[-len(metric.probe._targets) :] for each in logits], metric
@@ -229,7 +229,7 @@ def test_chunks_are_halved_when_memory_runs_out(error, most, caplog):
         return inner(x)
 
     network.layer4.forward = scarce
-    with torch.inference_mode(), caplog.at_level("WARNING"), spied(Settled, "logits") as kept:
+    with torch.inference_mode(), caplog.at_level("WARNING"), spied_logits() as kept:
         metric.update(images, torch.zeros(6, dtype=torch.long), torch.arange(6))
     assert "out of memory: going on with chunks of" in caplog.text
     assert ablation.chunk.rows <= most

@@ -5,13 +5,12 @@ import pytest
 import torch
 
 import gelens
-from gelens.ablation.engine import Settled
 from gelens.api import Request
 from gelens.errors import UsageError
 from gelens.probes.dropping import drop_ranks, dropped_maps, dropping_at
 from gelens.probes.feature_importance import FeatureImportance
 from gelens.sweep import passing
-from tests.conftest import count_hooks, make_data, make_network, measure, spied
+from tests.conftest import count_hooks, make_data, make_network, measure, spied_logits
 
 
 def plain_loop(network, block, images, order, ratio) -> torch.Tensor:
@@ -68,7 +67,7 @@ def pruned_logits(network, block, images, order, ratio, rows=None, way=None, **s
     metric = FeatureImportance(network, [block], ratios=(ratio,), orders=(order,), rows=rows, exact=True, **settings)
     (target,) = metric.probe._targets
     indices = torch.arange(len(images))
-    with torch.inference_mode(), spied(Settled, "logits") as kept:
+    with torch.inference_mode(), spied_logits() as kept:
         metric.update(images, torch.zeros(len(images), dtype=torch.long), indices)
     assert way in (None, target.ablation.settled.way)
     ((logits,),) = kept[-1:]
