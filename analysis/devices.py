@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ _OUT_OF_MEMORY = (
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of a name; "auto" is this machine's accelerator (CUDA, MPS, XPU …), else the CPU.
+    """The device of a name; "auto" is this machine's accelerator (CUDA, MPS, XPU …) where it works, else the CPU.
 
     Raises:
         UsageError: an unknown device, or one that this machine lacks.
@@ -39,7 +40,7 @@ def resolve_device(name: str) -> torch.device:
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     have = ["cpu"] if found is None else [found.type, "cpu"]
     if name == "auto":
-        return torch.device(have[0])
+        return torch.device(have[0] if _works(have[0]) else "cpu")
     if name.split(":")[0] not in have:
         raise UsageError(f"device `{name}` is not on this machine; it has {', '.join(have)}")
     try:
@@ -50,6 +51,16 @@ def resolve_device(name: str) -> torch.device:
         known = ", ".join(f"{device.type}:{number}" for number in range(count))
         raise UsageError(f"device `{name}` is not on this machine; it has {known}")
     return device
+
+
+@cache
+def _works(device: str) -> bool:
+    """Whether a device computes: a driver or a card may be of another age than torch."""
+    try:
+        return device == "cpu" or float(torch.ones(2, device=device).sum()) == 2
+    except RuntimeError as error:
+        log.warning("%s does not work here, so the CPU is used: %s", device, (str(error) or "?").splitlines()[0])
+        return False
 
 
 def is_accelerator(device: torch.device) -> bool:

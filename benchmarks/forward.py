@@ -90,7 +90,7 @@ def main() -> None:
     keep_freed_memory()  # as the command line does
     table = Table()
     for name in options.network or ("resnet50_se", "thin_resnet50_se"):
-        for precision in ("fp32", "bf16"):
+        for precision in ("bf16",) if options.tiny else ("fp32", "bf16"):
             copies(table, name, precision, options.batch, options.rounds)
     for count in (64,) if options.tiny else (256, 1024):
         few_images(table, "thin_resnet50_se", count, options.rounds)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,6 +24,9 @@ from tests.conftest import make_data, make_network
 CPU = torch.device("cpu")
 
 
+WORKS = devices._works.__wrapped__
+
+
 @pytest.fixture
 def four_gpus(monkeypatch):
     """torch finds four GPUs; nothing runs on them."""
@@ -30,6 +34,7 @@ def four_gpus(monkeypatch):
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    monkeypatch.setattr(devices, "_works", lambda device: True)
 
 
 def test_the_accelerator_is_taken_where_there_is_one(four_gpus):
@@ -52,6 +57,20 @@ def test_what_is_left_open_follows_the_device(four_gpus, monkeypatch):
     assert SweepOptions(batch_size=10, workers=2).settled(600).batch_size == 10
     assert SweepOptions(precision="auto").settled(600).precision == "bf16"
     assert SweepOptions(precision="auto").settled(600, "fp32").precision == "fp32", "as the recording was begun"
+
+
+def test_a_device_that_does_not_work_is_told_and_not_taken(four_gpus, monkeypatch, caplog):
+    def fails(*sizes, device):
+        raise RuntimeError(f"{device} error: no kernel image is available for execution on the device\nmore")
+
+    monkeypatch.setattr(devices, "_works", cache(WORKS))
+    monkeypatch.setattr(torch, "ones", fails)
+    with caplog.at_level("WARNING"):
+        found = [str(devices.resolve_device("auto")) for _ in range(2)]
+    assert found == ["cpu", "cpu"] and str(devices.resolve_device("cuda:1")) == "cuda:1", "what is named is taken"
+    (told,) = [each.getMessage() for each in caplog.records]
+    assert told.startswith("cuda does not work here, so the CPU is used: cuda error: no kernel image")
+    assert told.endswith("on the device")
 
 
 @pytest.mark.parametrize(

@@ -127,17 +127,14 @@ def test_pruning_runs_compiled_tails_in_chunks_of_one_size(network, without_comp
 def test_the_compiler_itself(network, caplog):
     """The tolerance of float32 is 1e-3; 1e-6 was seen."""
     data = make_data(40)
-    for precision, most in (("fp32", 1e-4), ("bf16", TOLERANCE["bf16"])):
-        how = replace(QUIET, precision=precision)
-        exact = arrays(gelens.record(network, data, blocks=BLOCKS, options=QUIET))
-        fast = gelens.record(network, data, blocks=BLOCKS, options=replace(how, compiled=True))
-        assert off(exact, arrays(fast)) < most
-        assert list(fast.described["chosen"].values()) == [{"compiled": {"batch": 16}}]
-    assert "recompile_limit" not in caplog.text and "as they are" not in caplog.text
-    told = [
-        gelens.pruning(network, data, blocks=BLOCKS, options=replace(QUIET, compiled=each)) for each in (False, True)
-    ]
-    assert np.abs(told[0]["top1"] - told[1]["top1"]).max() <= 1 / 40
+    exact = arrays(gelens.record(network, data, blocks=BLOCKS, options=QUIET))
+    fast = gelens.record(network, data, blocks=BLOCKS, options=replace(QUIET, compiled=True))
+    assert 0 < off(exact, arrays(fast)) < 1e-4
+    assert list(fast.described["chosen"].values()) == [{"compiled": {"batch": 16}}]
+    low = replace(QUIET, precision="bf16")
+    told = [gelens.pruning(network, data, blocks=BLOCKS, options=replace(low, compiled=each)) for each in (False, True)]
+    assert np.abs(told[0]["top1"] - told[1]["top1"]).max() <= 2 / 40
+    assert "recompile_limit" not in caplog.text and "as they are" not in caplog.text and "left" not in caplog.text
 
 
 def test_a_compiler_that_fails_is_told_once_and_done_without(network, monkeypatch, caplog):
