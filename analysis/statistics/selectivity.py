@@ -1,6 +1,5 @@
 """Class selectivity of a layer's units from recorded activities: the tables of selectivity, and their samples."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from ..processes import cores
 from .class_means import corrected_index, crossfitted_index_of, selectivity_index
 from .registry import check_indices, index_rows
 from .resampling import ROWS, Resampling
@@ -95,7 +95,7 @@ def unit_statistics(
     _check(activity, resampling, name)
     blocks = list(blocks_of_units(activity, resampling))
     parts = []
-    pool = ThreadPoolExecutor(max(min(MOST_THREADS, _processors()), 1))
+    pool = ThreadPoolExecutor(min(MOST_THREADS, cores()))
     try:
         for part in pool.map(partial(_block_statistics, activity, resampling, indices), blocks):
             parts.append(part)
@@ -250,9 +250,3 @@ def check_values(activity: np.ndarray, name: str) -> None:
             f"layer `{name}` has negative activities (minimum {minimum:.4g}): the index is defined for activities ≥ 0; "
             f"measure after the ReLU, or rectify"
         )
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -110,8 +110,13 @@ class Units:
         return self._index_of(known), crossfitted, corrected, self._sparseness_of(known, noise)
 
     @cached_property
+    def columns(self) -> np.ndarray:
+        """(u, N): the activities of a unit side by side."""
+        return np.ascontiguousarray(self.activity.T)
+
+    @cached_property
     def rankings(self) -> list[Ranking]:
-        return [Ranking(column) for column in self.activity.T]
+        return [Ranking(column) for column in self.columns]
 
     @cached_property
     def mid_ranks(self) -> np.ndarray:
@@ -126,4 +131,4 @@ class Units:
         """
         drawn = self.resampling
         ties = tie_breakers(drawn.seed, drawn.indices)
-        return [strongest(column, ties, 2 * PRECISION_IMAGES + 40) for column in self.activity.T]
+        return [strongest(column, ties, 2 * PRECISION_IMAGES + 40) for column in self.columns]
