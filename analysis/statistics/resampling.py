@@ -1,11 +1,13 @@
 """What indices are computed under: halves of the images, permuted labels, bootstrap weights, as sparse matrices."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
+from ..processes import cores
 from ..randomness import permuted_labels, poisson_weights, stratified_halves
 
 PERMUTATIONS = 100
@@ -16,6 +18,9 @@ ROWS = 65_536
 
 KEPT_BYTES = 2**28
 """Bootstrap weights by class are kept in memory if they take less, else made again for every block of units."""
+
+_DRAWN = 4
+"""Permutations or replicates that are drawn at a time."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,10 @@ class Resampling:
         small = np.min_scalar_type(-2 * classes)  # what has two bytes is sorted by radix
         self._cells = (self.halves.astype(np.int64) * classes + self.labels).astype(small)
         self.null_labels = np.empty((permutations, self.images), dtype=small)
-        for number in range(permutations):
-            self.null_labels[number] = permuted_labels(seed, self.labels, self.indices, 1, number)[0]
         self.weights = np.empty((replicates, self.images), dtype=np.int8)
-        for number in range(replicates):
-            self.weights[number] = poisson_weights(seed, self.indices, 1, number)[0]
+        with ThreadPoolExecutor(cores()) as pool:
+            list(pool.map(self._permute, range(0, permutations, _DRAWN)))
+            list(pool.map(self._weigh, range(0, replicates, _DRAWN)))
         self.half_counts = self._cell_sums(None)
         self.counts = self.half_counts.sum(0)
         sums = [self._cell_sums(weights) for weights in self.weights]
@@ -188,6 +192,16 @@ class Resampling:
         ends = np.append(0, np.cumsum(np.bincount(cells.astype(np.int64), minlength=2 * self.classes)))
         columns = np.arange(number + 1, dtype=np.int32)
         return Part(slice(start, stop), order, ends.astype(np.int32), columns, np.ones(number))
+
+    def _permute(self, first: int) -> None:
+        """Draw some permutations."""
+        some = self.null_labels[first : first + _DRAWN]
+        some[:] = permuted_labels(self.seed, self.labels.astype(some.dtype), self.indices, len(some), first)
+
+    def _weigh(self, first: int) -> None:
+        """Draw the weights of some replicates."""
+        some = self.weights[first : first + _DRAWN]
+        some[:] = poisson_weights(self.seed, self.indices, len(some), first)
 
     def _cell_sums(self, weights: np.ndarray | None) -> np.ndarray:
         """(2, K) images of each half and class, as often as weights say."""
