@@ -1,8 +1,8 @@
 """What indices are computed under: halves of the images, permuted labels, bootstrap weights, as sparse matrices."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -18,6 +18,11 @@ ROWS = 65_536
 
 KEPT_BYTES = 2**28
 """Bootstrap weights by class are kept in memory if they take less, else made again for every block of units."""
+
+PAIRS = 2**20
+"""Images × replicates that an index of ranks counts at a time, so that they stay in the cache, but `FEWEST` replicates."""
+
+FEWEST = 8
 
 _DRAWN = 4
 """Permutations or replicates that are drawn at a time."""
@@ -158,10 +163,11 @@ class Resampling:
         content = (np.concatenate([once, self.weights.ravel()]), (rows, columns))
         return sparse.coo_array(content, shape=(self._first_row(len(self.drawings)), self.images)).tocsr()
 
-    @cached_property
-    def weights_by_image(self) -> np.ndarray:
-        """(N, R): `weights` with those of an image side by side."""
-        return np.ascontiguousarray(self.weights.T)
+    def some_replicates(self) -> Iterator[slice]:
+        """All replicates, as many at a time as an index of ranks has in the cache."""
+        together = max(PAIRS // self.images, FEWEST)
+        for first in range(0, self.replicates, together):
+            yield slice(first, min(first + together, self.replicates))
 
     def membership(self, drawing: int, part: int) -> sparse.csr_array | sparse.csc_array:
         """The rows of one drawing in `memberships`, and a column for each image of a part.

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..processes import cores
 from .class_means import corrected_index, crossfitted_index_of, selectivity_index
-from .registry import check_indices, index_rows
+from .registry import OF_SUMS, check_indices, index_rows
 from .resampling import ROWS, Resampling
 from .samples import mean, over_units, spread
 from .sparseness import mean_sparseness, sparseness
@@ -137,7 +137,8 @@ def _block_statistics(
     activity: np.ndarray, resampling: Resampling, indices: Sequence[str], columns: slice
 ) -> UnitStatistics:
     """Of the units in some columns, numbered from 0."""
-    units = Units(np.ascontiguousarray(activity[:, columns], dtype=np.float32), resampling)
+    of_sums = [OF_SUMS[index] for index in indices if index in OF_SUMS]
+    units = Units(np.ascontiguousarray(activity[:, columns], dtype=np.float32), resampling, of_sums)
     top = [rows[:KEPT] for rows in units.tops]
     return UnitStatistics(
         _table(units),

@@ -40,12 +40,11 @@ class ClassSums:
 
     def each_null(self) -> Iterator[np.ndarray]:
         """(K, u) under each permutation of the labels."""
-        return _drawn_sums(self.activity, self.resampling, self.resampling.of_permutations)
+        return permuted_sums(self.activity, self.resampling)
 
     def each_replicate(self) -> Iterator[np.ndarray]:
         """(2, K, u) with the weights of each bootstrap replicate, by halves."""
-        for sums in _drawn_sums(self.activity, self.resampling, self.resampling.of_replicates):
-            yield sums.reshape(self.halves.shape)
+        return weighted_sums(self.activity, self.resampling)
 
 
 def class_sums(activity: np.ndarray, resampling: Resampling) -> ClassSums:
@@ -66,10 +65,26 @@ def class_sums(activity: np.ndarray, resampling: Resampling) -> ClassSums:
 
 def null_sums(values: np.ndarray, resampling: Resampling) -> tuple[np.ndarray, np.ndarray]:
     """The sums of any (N, u) float64 values by class (K, u), and under each permutation (P, K, u)."""
-    (halves,) = _drawn_sums(values, resampling, resampling.drawings[:1])
     shape = (resampling.permutations, resampling.classes, values.shape[1])
-    permuted = np.array(list(_drawn_sums(values, resampling, resampling.of_permutations))).reshape(shape)
-    return halves.reshape(2, *shape[1:]).sum(0), permuted
+    permuted = np.array(list(permuted_sums(values, resampling))).reshape(shape)
+    return summed(values, resampling), permuted
+
+
+def summed(values: np.ndarray, resampling: Resampling) -> np.ndarray:
+    """(K, u) sums of any (N, u) float64 values by class."""
+    (halves,) = _drawn_sums(values, resampling, resampling.drawings[:1])
+    return halves.reshape(2, resampling.classes, -1).sum(0)
+
+
+def permuted_sums(values: np.ndarray, resampling: Resampling) -> Iterator[np.ndarray]:
+    """(K, u) sums of any (N, u) float64 values by class under each permutation of the labels."""
+    return _drawn_sums(values, resampling, resampling.of_permutations)
+
+
+def weighted_sums(values: np.ndarray, resampling: Resampling) -> Iterator[np.ndarray]:
+    """(2, K, u) sums of any (N, u) float64 values by class with the weights of each bootstrap replicate, by halves."""
+    for sums in _drawn_sums(values, resampling, resampling.of_replicates):
+        yield sums.reshape(2, resampling.classes, -1)
 
 
 def _drawn_sums(values: np.ndarray, resampling: Resampling, drawings: range) -> Iterator[np.ndarray]:
@@ -99,4 +114,4 @@ def _in_order(values: np.ndarray, part: Part) -> np.ndarray:
 
 
 def _by_class(values: np.ndarray, part: Part) -> np.ndarray:
-    return values[part.images].astype(np.float64)[part.order]
+    return values[part.images][part.order].astype(np.float64)
