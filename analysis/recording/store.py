@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import asdict
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -41,6 +42,7 @@ from .format import (
     write_described,
     write_images,
 )
+from .matrix import Matrix
 
 
 class Recording:
@@ -229,6 +231,18 @@ class Recording:
         """
         self._check_tap(network, block, tap)
         return self.array(network, f"{block}.{tap}")
+
+    def stored_matrix(self, network: str, block: str, tap: str = "output") -> np.ndarray | Matrix:
+        """The same, of a file read when some of it is asked for.
+
+        Raises:
+            RunError: it is not what was written. All of it is read once, in parts, to tell.
+        """
+        self._check_tap(network, block, tap)
+        name = f"{block}.{tap}"
+        self.rows(network, name, slice(0))
+        stored = self._stored(network, name)
+        return stored if isinstance(stored, np.ndarray) else Matrix(stored, partial(self._read, network, name))
 
     def activity(self, network: str, block: str, tap: str = "output"):
         """The same as an `xarray.DataArray`, dimensions image and unit, coordinates label, class and identifier.

@@ -15,7 +15,7 @@ from scipy import stats
 
 from ..randomness import hashes
 from .class_means import corrected_index, means_of, noise_by_class, noise_of_means, variance_over_classes
-from .resampling import Resampling
+from .resampling import ROWS, Resampling
 from .samples import spread
 from .sparseness import MOST, is_resolved, moments, sparseness
 from .sums import class_sums
@@ -130,7 +130,8 @@ def calibrations(activity: np.ndarray, resampling: Resampling, name: str) -> dic
     """
     if not resampling.has_errors:
         return {}
-    alive = np.flatnonzero((activity > 0).any(0))
+    parts = range(0, len(activity), ROWS)
+    alive = np.flatnonzero(np.any([(activity[start : start + ROWS] > 0).any(0) for start in parts], 0))
     chosen = alive[np.argsort(hashes(resampling.seed, f"calibrated units {name}", alive), kind="stable")[:UNITS]]
     if not len(chosen):
         return {}

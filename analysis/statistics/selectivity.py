@@ -24,6 +24,12 @@ SUMS_BYTES = 2**27
 ACTIVITY_BYTES = 2**27
 """What the sums of a few drawings, and the activities, of these units may take."""
 
+READ_BYTES = 2**29
+"""What the activities that are read from a file at a time may take."""
+
+CHECKED = 2**22
+"""Activities that are checked at a time."""
+
 MOST_THREADS = 4
 """More would take more memory, and the sums are bound by its speed."""
 
@@ -62,8 +68,8 @@ def unit_statistics(
     """Class selectivity of every unit, with its null, its corrected and cross-fitted forms, and errors.
 
     Args:
-        activity: (N, U) float32 mean activities, not negative; may be a memory-mapped file. Rows are those of
-            `resampling`.
+        activity: (N, U) float32 mean activities, not negative; anything sliced by rows, and by columns, such as a file's
+            (`gelens.recording.matrix`). Rows are those of `resampling`.
         indices: names of other indices, of `INDICES`, for `others`.
         rectified: the activities are means of the positive part of signed ones, which the table then records.
         name: of the layer, for messages.
@@ -97,10 +103,14 @@ def unit_statistics(
     parts = []
     pool = ThreadPoolExecutor(min(MOST_THREADS, cores()))
     try:
-        for part in pool.map(partial(_block_statistics, activity, resampling, indices), blocks):
-            parts.append(part)
-            if progress is not None:
-                progress(len(part.table))
+        for some in _read_together(blocks, len(activity)):
+            first = some[0].start
+            read = activity[:, first : some[-1].stop]
+            places = [slice(block.start - first, block.stop - first) for block in some]
+            for part in pool.map(partial(_block_statistics, read, resampling, indices), places):
+                parts.append(part)
+                if progress is not None:
+                    progress(len(part.table))
     finally:
         pool.shutdown(cancel_futures=True)  # else an interruption would wait for all that is left to do
     return _joined(parts, blocks, indices, rectified)
@@ -213,10 +223,17 @@ def blocks_of_units(activity: np.ndarray, resampling: Resampling) -> Iterator[sl
     """Columns, about as many each, whose sums and activities fit in the memory that one thread may take."""
     images, units = activity.shape
     by_sums = SUMS_BYTES // (8 * 8 * resampling.classes)
-    by_activity = ACTIVITY_BYTES // (4 * images + 8 * min(images, ROWS))  # as they are, and a part in float64
+    by_activity = ACTIVITY_BYTES // (4 * images + 16 * min(images, ROWS))  # as they are, and a part in float64 twice
     number = -(-units // max(min(TOGETHER, by_sums, by_activity), 1))
     for part in range(number):
         yield slice(part * units // number, (part + 1) * units // number)
+
+
+def _read_together(blocks: Sequence[slice], images: int) -> Iterator[Sequence[slice]]:
+    """As many blocks at a time as are read at once: a file has its rows, so each reading goes through all of it."""
+    most = max(READ_BYTES // (4 * images * max(block.stop - block.start for block in blocks)), 1)
+    for start in range(0, len(blocks), most):
+        yield blocks[start : start + most]
 
 
 def _check(activity: np.ndarray, resampling: Resampling, name: str) -> None:
@@ -234,8 +251,9 @@ def _check(activity: np.ndarray, resampling: Resampling, name: str) -> None:
 def check_values(activity: np.ndarray, name: str) -> None:
     """Raise a ValueError for (N, U) activities that are negative or not finite."""
     strange, first, minimum = 0, -1, np.inf
-    for start in range(0, len(activity), ROWS):
-        part = activity[start : start + ROWS]
+    step = max(CHECKED // activity.shape[1], 1)
+    for start in range(0, len(activity), step):
+        part = activity[start : start + step]
         finite = np.isfinite(part)
         if not finite.all():
             first = start + int((~finite).any(1).argmax()) if first < 0 else first

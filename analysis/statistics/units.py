@@ -1,6 +1,6 @@
 """Some units of a layer with all that indices are computed from, each of it made once and only when asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,9 @@ from .resampling import Resampling
 from .sparseness import is_resolved, sparseness_of
 from .sums import ClassSums, class_sums
 from .top_images import PRECISION_IMAGES, strongest, tie_breakers
+
+_COPIED = 16
+"""Units whose activities are copied at a time: as many as lie in a line of the cache."""
 
 OfSums = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(u,) of (K, u) class sums and (K,) images of each class."""
@@ -135,14 +138,14 @@ class Units:
         crossfitted = crossfitted_index_of(sums, weights)
         return self._index_of(known), crossfitted, corrected, self._sparseness_of(known, noise)
 
-    @cached_property
-    def columns(self) -> np.ndarray:
-        """(u, N): the activities of a unit side by side."""
-        return np.ascontiguousarray(self.activity.T)
+    def columns(self) -> Iterator[np.ndarray]:
+        """(N,) activities of each unit, side by side."""
+        for start in range(0, self.number, _COPIED):
+            yield from np.ascontiguousarray(self.activity[:, start : start + _COPIED].T)
 
     @cached_property
     def rankings(self) -> list[Ranking]:
-        return [Ranking(column) for column in self.columns]
+        return [Ranking(column) for column in self.columns()]
 
     @cached_property
     def mid_ranks(self) -> np.ndarray:
@@ -157,4 +160,4 @@ class Units:
         """
         drawn = self.resampling
         ties = tie_breakers(drawn.seed, drawn.indices)
-        return [strongest(column, ties, 2 * PRECISION_IMAGES + 40) for column in self.columns]
+        return [strongest(column, ties, 2 * PRECISION_IMAGES + 40) for column in self.columns()]
