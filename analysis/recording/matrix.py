@@ -20,12 +20,10 @@ class Matrix:
         reading: around each reading: makes an error of ours of what goes wrong.
     """
 
-    ndim = 2
-
     def __init__(self, stored: StoredRows, reading: Callable[[], AbstractContextManager[None]]):
         self._stored = stored
         self._reading = reading
-        self.shape: tuple[int, int] = (len(stored), *stored.shape[1:])
+        self.shape: tuple[int, ...] = stored.shape
         self.dtype = stored.dtype
 
     def __len__(self) -> int:

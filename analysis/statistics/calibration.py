@@ -14,6 +14,7 @@ import numpy as np
 from scipy import stats
 
 from ..randomness import hashes
+from .activities import Activities
 from .class_means import corrected_index, means_of, noise_by_class, noise_of_means, variance_over_classes
 from .resampling import ROWS, Resampling
 from .samples import spread
@@ -117,11 +118,11 @@ def cover(calibration: Calibration, error: float, freedom: float, reach: float |
     return float(min(stats.nct.cdf(within, freedom, each) - stats.nct.cdf(-within, freedom, each) for each in away))
 
 
-def calibrations(activity: np.ndarray, resampling: Resampling, name: str) -> dict[str, Calibration]:
+def calibrations(activity: Activities, resampling: Resampling, name: str) -> dict[str, Calibration]:
     """By statistic, what simulation tells of a block's mean.
 
     Args:
-        activity: (N, U) mean activities; may be a memory-mapped file.
+        activity: (N, U) mean activities, in memory or in a file.
         resampling: of the N images; of it the images, their labels and the seed count.
         name: of the block: by it units are chosen, and what is random is drawn.
 

@@ -105,7 +105,7 @@ def crossfitted_index(means: np.ndarray, present: np.ndarray | None = None) -> n
         (U,), NaN for dead units and where fewer than two classes are in both halves.
     """
     kept = means if present is None or present.all() else means[:, present.all(0)]
-    return _crossfitted(kept, kept.shape[1])
+    return _crossfitted([kept[0], kept[1]], kept.shape[1])
 
 
 def _crossfitted(means: Sequence[np.ndarray], classes: int) -> np.ndarray:

@@ -109,7 +109,7 @@ class _Above:
         for weight in steps:
             np.add(below, weight, out=upto)
             np.add(upto, weight, out=below)
-            weight *= upto
+            np.multiply(weight, upto, out=weight)
         pairs[self._tied] += tied
         own = labels[self._images].astype(np.int32)
         content = (np.ones(len(own), dtype=kind), own, np.arange(len(own) + 1, dtype=np.int32))

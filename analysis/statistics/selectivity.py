@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..processes import cores
+from .activities import Activities
 from .class_means import corrected_index, crossfitted_index_of, selectivity_index
 from .registry import OF_SUMS, check_indices, index_rows
 from .resampling import ROWS, Resampling
@@ -58,7 +59,7 @@ class UnitStatistics:
 
 
 def unit_statistics(
-    activity: np.ndarray,
+    activity: Activities,
     resampling: Resampling,
     indices: Sequence[str] = (),
     rectified: bool = False,
@@ -68,8 +69,8 @@ def unit_statistics(
     """Class selectivity of every unit, with its null, its corrected and cross-fitted forms, and errors.
 
     Args:
-        activity: (N, U) float32 mean activities, not negative; anything sliced by rows, and by columns, such as a file's
-            (`gelens.recording.matrix`). Rows are those of `resampling`.
+        activity: (N, U) float32 mean activities, not negative, in memory or in a file (`gelens.recording.matrix`).
+            Rows are those of `resampling`.
         indices: names of other indices, of `INDICES`, for `others`.
         rectified: the activities are means of the positive part of signed ones, which the table then records.
         name: of the layer, for messages.
@@ -219,7 +220,7 @@ def _numbered(tables: Sequence[pd.DataFrame], blocks: Sequence[slice]) -> pd.Dat
     return pd.concat(moved, ignore_index=True)
 
 
-def blocks_of_units(activity: np.ndarray, resampling: Resampling) -> Iterator[slice]:
+def blocks_of_units(activity: Activities, resampling: Resampling) -> Iterator[slice]:
     """Columns, about as many each, whose sums and activities fit in the memory that one thread may take."""
     images, units = activity.shape
     by_sums = SUMS_BYTES // (8 * 8 * resampling.classes)
@@ -236,9 +237,9 @@ def _read_together(blocks: Sequence[slice], images: int) -> Iterator[Sequence[sl
         yield blocks[start : start + most]
 
 
-def _check(activity: np.ndarray, resampling: Resampling, name: str) -> None:
+def _check(activity: Activities, resampling: Resampling, name: str) -> None:
     """Raise where there can be no index; one reading of the rows in order."""
-    if activity.ndim != 2 or len(activity) != resampling.images or not activity.shape[1]:
+    if len(activity.shape) != 2 or len(activity) != resampling.images or not activity.shape[1]:
         raise ValueError(
             f"Expected argument `activity` to be ({resampling.images}, units), of the images of `resampling`, but got "
             f"{activity.shape}"
@@ -248,7 +249,7 @@ def _check(activity: np.ndarray, resampling: Resampling, name: str) -> None:
     check_values(activity, name)
 
 
-def check_values(activity: np.ndarray, name: str) -> None:
+def check_values(activity: Activities, name: str) -> None:
     """Raise a ValueError for (N, U) activities that are negative or not finite."""
     strange, first, minimum = 0, -1, np.inf
     step = max(CHECKED // activity.shape[1], 1)

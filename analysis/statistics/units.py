@@ -99,13 +99,13 @@ class Units:
         null: dict[OfSums, list[np.ndarray]] = {each: [] for each in self._of_sums}
         replicates: dict[OfSums, list[np.ndarray]] = {each: [] for each in self._of_sums}
         for sums, weights in zip(self.sums.each_replicate(), drawn.replicate_weights, strict=True):
-            for each, values in replicates.items():
-                values.append(each(sums.sum(0), weights.sum(0)))
+            for each, found in replicates.items():
+                found.append(each(sums.sum(0), weights.sum(0)))
             for name, values in zip(of_replicates, self._replicate(sums, weights), strict=True):
                 result[name].append(values)
         for sums in self.sums.each_null():
-            for each, values in null.items():
-                values.append(each(sums, drawn.counts))
+            for each, found in null.items():
+                found.append(each(sums, drawn.counts))
             known = ClassMeans(sums, drawn.counts)
             result["null"].append(self._index_of(known) if drawn.has_null else np.full(self.number, np.nan))
             result["sparseness_null"].append(self._sparseness_of(known, self.permuted_noise))
