@@ -20,7 +20,7 @@ KEPT_BYTES = 2**28
 """Bootstrap weights by class are kept in memory if they take less, else made again for every block of units."""
 
 PAIRS = 2**20
-"""Images × replicates that an index of ranks counts at a time, so that they stay in the cache; but `FEWEST` of these."""
+"""Images × replicates that an index of ranks counts at a time, to stay in the cache; but `FEWEST` replicates."""
 
 FEWEST = 8
 
