@@ -11,7 +11,7 @@ READ_BYTES = 2**24
 
 
 class Matrix:
-    """(images, units), sliced as an array is: `matrix[rows]`, or `matrix[:, columns]` of all rows.
+    """float32 (images, units), whatever it is kept in, sliced as an array is: by rows, or `[:, columns]` of all rows.
 
     `np.asarray` reads all of it.
 
@@ -24,7 +24,7 @@ class Matrix:
         self._stored = stored
         self._reading = reading
         self.shape: tuple[int, ...] = stored.shape
-        self.dtype = stored.dtype
+        self.dtype = np.dtype(np.float32)
 
     def __len__(self) -> int:
         return len(self._stored)
