@@ -3,7 +3,7 @@
 import zlib
 
 import numpy as np
-import scipy
+from scipy import special
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _IN_CACHE = 2**14
@@ -44,7 +44,7 @@ def poisson_weights(seed: int, indices: np.ndarray, replicates: int, first: int 
     Args:
         first: the number of the first replicate.
     """
-    cumulative = scipy.stats.poisson.cdf(np.arange(20), 1)
+    cumulative = special.pdtr(np.arange(20), 1)
     indices = np.asarray(indices)
     weights = np.zeros((replicates, indices.size), dtype=np.int64)
     for start in range(0, indices.size, _IN_CACHE):

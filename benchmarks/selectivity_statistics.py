@@ -1,13 +1,12 @@
 """Seconds and memory of the statistics of selectivity from a recording on disk, without a network.
 
-ImageNet's validation set: 50,000 images, 1000 classes, six blocks of 1024 units, memory-mapped as a recording has them.
-Each case runs in a process of its own, whose peak memory is what the system counts, the file's pages that it has
-touched included.
+ImageNet's validation set: 50,000 images, 1000 classes, six blocks of 1024 units, read from a file as a recording's are.
+Each case runs in a process of its own, whose peak memory is what the system counts.
 
     python -m benchmarks.selectivity_statistics [--images 50000] [--units 1024] [--blocks 6] [--full]
 
-Printed: 10 permutations and 10 replicates; how time grows with them; the other indices; 1,280,000 images of fewer
-units. With --full all blocks under the defaults too.
+Printed: 10 permutations and 10 replicates; how time grows with them; the other indices; ten times as many classes;
+1,280,000 images of fewer units. With --full all blocks under the defaults, and 1,280,000 images of all units, too.
 """
 
 import argparse
@@ -18,11 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
+from gelens.recording.matrix import Matrix
 from gelens.statistics import PERMUTATIONS, REPLICATES, Resampling, unit_statistics
+from gelens.untrusted import StoredRows
 
 CLASSES = 1000
 ROWS = 8192
@@ -38,12 +40,12 @@ def write_activity(path: Path, images: int, units: int) -> None:
     file.flush()
 
 
-def case(path: Path, blocks: int, permutations: int, replicates: int, indices: list[str]) -> dict:
+def case(path: Path, classes: int, blocks: int, permutations: int, replicates: int, indices: list[str]) -> dict:
     """Seconds of drawing and of the statistics of a file, as often as there are blocks."""
-    activity = np.load(path, mmap_mode="r")
+    activity = Matrix(StoredRows(path), nullcontext)
     start = time.perf_counter()
     images = np.arange(len(activity))
-    drawn = Resampling(images % CLASSES, images, CLASSES, 0, permutations, replicates)
+    drawn = Resampling(images % classes, images, classes, 0, permutations, replicates)
     drawing = time.perf_counter() - start
     for _ in range(blocks):
         unit_statistics(activity, drawn, indices)
@@ -56,9 +58,11 @@ def case(path: Path, blocks: int, permutations: int, replicates: int, indices: l
     }
 
 
-def measured(path: Path, blocks: int, permutations: int, replicates: int, indices: str = "") -> dict:
+def measured(
+    path: Path, blocks: int, permutations: int, replicates: int, indices: str = "", classes: int = CLASSES
+) -> dict:
     """`case` in a process of its own."""
-    case = ["--case", str(path), str(blocks), str(permutations), str(replicates), indices]
+    case = ["--case", str(path), str(classes), str(blocks), str(permutations), str(replicates), indices]
     command = [sys.executable, "-m", "benchmarks.selectivity_statistics", *case]
     done = subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[1], text=True)
     return json.loads(done.stdout)
@@ -78,12 +82,12 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=1024)
     parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--case", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--case", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case:
-        path, blocks, permutations, replicates, indices = options.case
+        path, classes, blocks, permutations, replicates, indices = options.case
         names = indices.split(",") if indices else []
-        print(json.dumps(case(Path(path), int(blocks), int(permutations), int(replicates), names)))
+        print(json.dumps(case(Path(path), int(classes), int(blocks), int(permutations), int(replicates), names)))
         return
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"{processors} processors, load {os.getloadavg()[0]:.1f}")
@@ -102,10 +106,15 @@ def main() -> None:
             say(f"{units} units, {number} and {number}", measured(narrow, 1, number, number))
             for index in ("precision", "ccmas", "auc", "mi"):
                 say(f"{units} units, {number} and {number}, with {index}", measured(narrow, 1, number, number, index))
+            many_classes = measured(narrow, 1, number, number, classes=10 * CLASSES)
+            say(f"{units} units, {number} and {number}, {10 * CLASSES} classes", many_classes)
         images = 1_280_000 * options.images // 50_000
         write_activity(many, images, units)
         for number in (10, 100):
             say(f"{images} images, {units} units, {number} and {number}", measured(many, 1, number, number))
+        if options.full:
+            write_activity(many, images, options.units)
+            say(f"{images} images, {options.units} units, 100 and 100", measured(many, 1, 100, 100))
 
 
 if __name__ == "__main__":
