@@ -93,14 +93,14 @@ def _drawn_sums(values: np.ndarray, resampling: Resampling, drawings: range) -> 
     What a product reads and adds to has to stay in the cache. Of permutations that are the sums: images come in their
     order, for those of a class lie anywhere. Of the others it is neither, once the images are sorted by class.
     """
-    arranged = _in_order if drawings and drawings[0] in resampling.of_permutations else _by_class
+    if not drawings:
+        return
+    arranged = _in_order if drawings[0] in resampling.of_permutations else _by_class
     prepared = lru_cache(maxsize=1)(lambda part: arranged(values, resampling.parts[part]))
-    parts = range(len(resampling.parts))
-    together = len(drawings)
-    if together:
-        rows = resampling.rows(drawings[:1])
-        together = max(DRAWN_BYTES // (8 * values.shape[1] * (rows.stop - rows.start)), 1) if len(parts) > 1 else 1
-    for first in range(0, len(drawings), max(together, 1)):
+    parts, rows = range(len(resampling.parts)), resampling.rows(drawings[:1])
+    fit = max(DRAWN_BYTES // (8 * values.shape[1] * (rows.stop - rows.start)), 1)
+    together = fit if len(parts) > 1 else 1  # of one part, which stays prepared, each is looked at while in the cache
+    for first in range(0, len(drawings), together):
         some = drawings[first : first + together]
         sums = [resampling.membership(drawing, 0) @ prepared(0) for drawing in some]
         for part in parts[1:]:
