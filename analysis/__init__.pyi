@@ -50,6 +50,7 @@ def record(
     resume: bool = ...,
     classes_by_position: bool = ...,
     untrained: bool = ...,
+    activities: str = ...,
     *,
     device: str = ...,
     precision: str = ...,

@@ -17,7 +17,7 @@ from .analyses.requests import Request, record_requests
 from .analyses.result import Result, open_run
 from .anatomy.listing import layer_table
 from .anatomy.sites import resolve_blocks
-from .choices import ORDERS, RATIOS
+from .choices import ACTIVITIES, ORDERS, RATIOS
 from .commands.compare import Compare
 from .data import load_data, preprocessing_for
 from .data.loading import batches
@@ -49,6 +49,7 @@ def record(
     resume: bool = False,
     classes_by_position: bool = False,
     untrained: bool = False,
+    activities: str = ACTIVITIES[0],
 ) -> Recording:
     """Record what networks do with every image: predictions, and the activity of blocks' units at some taps.
 
@@ -64,11 +65,12 @@ def record(
         resume: go on with an unfinished recording in `out`.
         classes_by_position: class k of the images is output k, whatever it is called.
         untrained: measure references without weights, with random ones.
+        activities: what they are kept in: "float32", or "float16" in half the space (`gelens.probes.activity`).
     """
     labelled = trained_networks(networks, untrained)
     data = fit_classes(labelled.values(), load_data(data), classes_by_position)
     requests = {
-        label: Request(network, resolve_blocks(network, stage, blocks), taps, rectify)
+        label: Request(network, resolve_blocks(network, stage, blocks), taps, rectify, activities=activities)
         for label, network in labelled.items()
     }
     return record_requests(requests, data, options, out, resume)

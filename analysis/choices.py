@@ -26,6 +26,9 @@ TAPS = ("output", "branch", "gate", "gated", "sum")
 SIGNED = ("branch", "gated", "sum")
 """Taps before an activation function, of whose maps the positive part is taken."""
 
+ACTIVITIES = ("float32", "float16")
+"""What recorded activities are kept in; the first is the default."""
+
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 """What is computed in; see `gelens.devices`."""
 

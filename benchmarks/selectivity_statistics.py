@@ -1,5 +1,6 @@
 """Statistics of a recording on disk, without a network.
 
+<<<<<<< HEAD
 ImageNet's validation set: 50,000 images, 1000 classes, six blocks of 1024 units, memory-mapped as a recording has them.
 "10 and 10" are 10 permutations and 10 replicates. Each case runs in a process of its own, whose peak memory is what the
 system counts, the file's pages that it has touched included.
@@ -8,6 +9,15 @@ system counts, the file's pages that it has touched included.
 
 How time grows with permutations and replicates; the other indices; 1,280,000 images of fewer units. With --full all
 blocks under the defaults too.
+=======
+ImageNet's validation set: 50,000 images, 1000 classes, six blocks of 1024 units, read from a file as a recording's are.
+Each case runs in a process of its own, whose peak memory is what the system counts.
+
+    python -m benchmarks.selectivity_statistics [--images 50000] [--units 1024] [--blocks 6] [--full]
+
+Printed: 10 permutations and 10 replicates; how time grows with them; the other indices; ten times as many classes;
+1,280,000 images of fewer units. With --full all blocks under the defaults, and 1,280,000 images of all units, too.
+>>>>>>> wS
 """
 
 import argparse
@@ -17,12 +27,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.table import Table, options_of, parser_of
+from gelens.recording.matrix import Matrix
 from gelens.statistics import PERMUTATIONS, REPLICATES, Resampling, unit_statistics
+from gelens.untrusted import StoredRows
 
 CLASSES = 1000
 ROWS = 8192
@@ -38,12 +51,12 @@ def write_activity(path: Path, images: int, units: int) -> None:
     file.flush()
 
 
-def case(path: Path, blocks: int, permutations: int, replicates: int, indices: list[str]) -> dict:
+def case(path: Path, classes: int, blocks: int, permutations: int, replicates: int, indices: list[str]) -> dict:
     """Seconds of drawing and of the statistics of a file, as often as there are blocks."""
-    activity = np.load(path, mmap_mode="r")
+    activity = Matrix(StoredRows(path), nullcontext)
     start = time.perf_counter()
     images = np.arange(len(activity))
-    drawn = Resampling(images % CLASSES, images, CLASSES, 0, permutations, replicates)
+    drawn = Resampling(images % classes, images, classes, 0, permutations, replicates)
     drawing = time.perf_counter() - start
     for _ in range(blocks):
         unit_statistics(activity, drawn, indices)
@@ -56,9 +69,11 @@ def case(path: Path, blocks: int, permutations: int, replicates: int, indices: l
     }
 
 
-def measured(path: Path, blocks: int, permutations: int, replicates: int, indices: str = "") -> dict:
+def measured(
+    path: Path, blocks: int, permutations: int, replicates: int, indices: str = "", classes: int = CLASSES
+) -> dict:
     """`case` in a process of its own."""
-    case = ["--case", str(path), str(blocks), str(permutations), str(replicates), indices]
+    case = ["--case", str(path), str(classes), str(blocks), str(permutations), str(replicates), indices]
     command = [sys.executable, "-m", "benchmarks.selectivity_statistics", *case]
     done = subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[1], text=True)
     return json.loads(done.stdout)
@@ -76,12 +91,12 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--index", nargs="+", default=["precision", "ccmas", "auc", "mi"])
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--case", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--case", nargs=6, help=argparse.SUPPRESS)
     options = options_of(parser, images=2000, units=32, blocks=2, index=["auc"])
     if options.case:
-        path, blocks, permutations, replicates, indices = options.case
+        path, classes, blocks, permutations, replicates, indices = options.case
         names = indices.split(",") if indices else []
-        print(json.dumps(case(Path(path), int(blocks), int(permutations), int(replicates), names)))
+        print(json.dumps(case(Path(path), int(classes), int(blocks), int(permutations), int(replicates), names)))
         return
     table = Table()
     with tempfile.TemporaryDirectory() as folder:
@@ -106,10 +121,15 @@ def measure(table: Table, folder: Path, options) -> None:
         say(table, few, measured(narrow, 1, number, number))
         for index in options.index:
             say(table, f"{few}, with {index}", measured(narrow, 1, number, number, index))
+        many_classes = measured(narrow, 1, number, number, classes=10 * CLASSES)
+        say(table, f"{few}, {10 * CLASSES} classes", many_classes)
     images = 1_280_000 * options.images // 50_000
     write_activity(many, images, units)
     for number in (10, 100):
         say(table, f"{images} images, {units} units, {number} and {number}", measured(many, 1, number, number))
+    if options.full:
+        write_activity(many, images, options.units)
+        say(table, f"{images} images, {options.units} units, 100 and 100", measured(many, 1, 100, 100))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from gelens.randomness import _mix, hashes, permuted_labels, poisson_weights, stratified_halves
+from gelens.randomness import _mix, _order_of, hashes, permuted_labels, poisson_weights, stratified_halves
 
 
 def test_the_mixing_function_is_splitmix64():
@@ -44,3 +44,12 @@ def test_halves_are_balanced_within_every_class_and_ignore_order():
     assert set(ones) == {3, 4}
     order = np.random.default_rng(2).permutation(350)
     assert np.array_equal(stratified_halves(3, labels[order], order), halves[order])
+
+
+def test_keys_that_carry_their_places_are_sorted_stably():
+    """Some alike in all the bits that are left to them, and some alike altogether."""
+    rng = np.random.default_rng(0)
+    for number in (0, 1, 2, 3, 1000, 70_000):
+        keys = rng.integers(0, 2**64, number, dtype=np.uint64)
+        for each in (keys, keys >> np.uint64(40), keys // np.uint64(2**50), np.repeat(keys, 2)[:number]):
+            assert np.array_equal(_order_of(each), np.argsort(each, kind="stable"))

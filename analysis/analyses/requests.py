@@ -11,6 +11,7 @@ from torch import nn
 
 from ..anatomy.hooks import attempt, evaluating, logits_of
 from ..anatomy.sites import block_depths, example_images, signed_blocks
+from ..choices import ACTIVITIES
 from ..data import ImageData, adapted, checked, preprocessing_for
 from ..data.adapting import known_classes, known_indices, known_labels
 from ..data.contents import sampled_contents
@@ -38,6 +39,7 @@ class Request:
         blocks: whose units' activity is kept.
         taps: of those blocks, of `gelens.probes.activity.TAPS`.
         rectify: take the positive part of outputs.
+        activities: what those activities are kept in, of `gelens.choices.ACTIVITIES`.
         probes: others, or what makes one of the network and the shape (3, H, W) of an image.
         apart_from: contents (`Recording.contents`) of other images that what is asked for was found on: a pass that
             would measure them is refused.
@@ -47,6 +49,7 @@ class Request:
     blocks: Sequence[str] = ()
     taps: Sequence[str] = ("output",)
     rectify: bool = False
+    activities: str = ACTIVITIES[0]
     probes: Sequence[Probe | Callable[[nn.Module, tuple[int, ...]], Probe]] = ()
     apart_from: frozenset[str] = frozenset()
 
@@ -127,7 +130,7 @@ def _subject(label: str, request: Request, data, labels: np.ndarray | None) -> S
         if "output" in request.taps and not request.rectify:
             _refuse_signed(network, request.blocks, shape)
         chosen = {block: units[block] for block in request.blocks}
-        probes.append(Activity(network, chosen, request.taps, request.rectify, shape))
+        probes.append(Activity(network, chosen, request.taps, request.rectify, shape, request.activities))
     card = network_card(network, preprocessing) | {"facts": network_facts(network, shape)}
     probes += [each if isinstance(each, Probe) else each(network, shape) for each in request.probes]
     return Subject(label, network, preprocessing, probes, card, request.apart_from)

@@ -27,13 +27,20 @@ from .program import MEASURE, main
     help="output (after the last ReLU), branch (before the gate), gate, gated, sum (before the last ReLU); repeatable.",
 )
 @shared.rectify
+@shared.option(
+    "--activities",
+    default=choices.ACTIVITIES[0],
+    show_default=True,
+    type=Choice(choices.ACTIVITIES),
+    help="Keep unit activities in float32, or in float16: half the space, three digits.",
+)
 @shared.seed
 @shared.running
 @shared.shares
 @shared.out
 @shared.as_json
 @shared.dry_run
-def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options):
+def record(networks, stage, blocks, taps, rectify, activities, seed, out, resume, **options):
     """Record predictions and unit activities of every image, at taps of blocks.
 
     OUT then holds images.csv and a NumPy array for each network, block and tap, with one row per image.
@@ -43,7 +50,7 @@ def record(networks, stage, blocks, taps, rectify, seed, out, resume, **options)
     from ..processes import is_first
 
     inputs, how = shared.take_inputs(networks, options, seed), shared.take_sweep_options(options)
-    request = Record(inputs, how, stage, blocks, taps, rectify)
+    request = Record(inputs, how, stage, blocks, taps, rectify, activities)
     if how.rehearse:
         rehearse(request.run)
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..analyses.inputs import Inputs
 from ..analyses.requests import Request, record_requests
 from ..anatomy.sites import resolve_blocks
+from ..choices import ACTIVITIES
 from ..recording import Recording
 from ..sweep.passing import SweepOptions
 
@@ -18,6 +19,7 @@ class Record:
     Args:
         blocks: module names, instead of a stage.
         taps: of `gelens.probes.activity.TAPS`.
+        activities: what activities are kept in, of `gelens.choices.ACTIVITIES`.
     """
 
     inputs: Inputs
@@ -26,12 +28,19 @@ class Record:
     blocks: Sequence[str] = ()
     taps: Sequence[str] = ("output",)
     rectify: bool = False
+    activities: str = ACTIVITIES[0]
 
     def run(self, out: Path, resume: bool = False) -> Recording:
         """Make the recording, or go on with it."""
         labelled, images = self.inputs.load()
         requests = {
-            label: Request(network, resolve_blocks(network, self.stage, self.blocks), self.taps, self.rectify)
+            label: Request(
+                network,
+                resolve_blocks(network, self.stage, self.blocks),
+                self.taps,
+                self.rectify,
+                activities=self.activities,
+            )
             for label, network in labelled.items()
         }
         return record_requests(requests, images, self.options, out, resume)

@@ -9,7 +9,7 @@ from torch import nn
 from ..anatomy.hooks import aside, capture, channel_means, find_module, hooked, layout_of
 from ..anatomy.operations import at_places
 from ..anatomy.sites import Site, find_sites, gate_values
-from ..choices import SIGNED, TAPS
+from ..choices import ACTIVITIES, SIGNED, TAPS
 from ..errors import UsageError, unknown
 from ..recording import Kept
 from .probe import Moment
@@ -18,7 +18,7 @@ from .probe import Moment
 
 
 class Activity:
-    """Keeps BLOCK.TAP, float32 (units,): the mean over positions of each unit, whatever the autocast.
+    """Keeps BLOCK.TAP, (units,): the mean over positions of each unit, in float32 whatever the autocast.
 
     Of signed taps it is the mean of the positive part. Of outputs `BLOCK.output.minimum` is kept as well, the least
     value of the maps: a mean can hide a negative one.
@@ -29,9 +29,12 @@ class Activity:
         taps: of `TAPS`, in all blocks.
         rectify: take the positive part of outputs too.
         shape: of one image (3, H, W); by the network's preprocessing where not given.
+        activities: of `gelens.choices.ACTIVITIES`, what the means are kept in: "float16" takes half the space, is off
+            by up to 2⁻¹¹ of a value, and has none above 65504, which are infinite and refused.
 
     Raises:
-        UsageError: an unknown tap, or one that a block does not have, such as the gate of a block without one.
+        UsageError: activities kept in something else, an unknown tap, or one that a block does not have, such as the
+            gate of a block without one.
     """
 
     def __init__(
@@ -41,7 +44,10 @@ class Activity:
         taps: Sequence[str] = ("output",),
         rectify: bool = False,
         shape: Sequence[int] | None = None,
+        activities: str = ACTIVITIES[0],
     ):
+        if activities not in ACTIVITIES:
+            raise unknown("form to keep activities in", activities, ACTIVITIES)
         if isinstance(taps, str):
             raise UsageError(f'Expected argument `taps` to be a list of names, but got {taps!r}: write ["{taps}"]')
         for tap in taps:
@@ -49,6 +55,7 @@ class Activity:
                 raise unknown("tap", tap, TAPS)
         self.network, self.units, self.rectify = network, dict(units), rectify
         self._own = network  # whose gates are computed in float32, which a copy's weights may not be
+        self.activities = activities
         self.chosen = [tap for tap in TAPS if tap in taps]
         self.layout = layout_of(network)
         self.sites: dict[str, Site] = {}
@@ -82,7 +89,7 @@ class Activity:
     def arrays(self) -> list[Kept]:
         kept = []
         for block in self.units:
-            kept += [Kept(f"{block}.{tap}", (self._width(block, tap),)) for tap in self.chosen]
+            kept += [Kept(f"{block}.{tap}", (self._width(block, tap),), self.activities) for tap in self.chosen]
             if self._notes_minimum:
                 kept.append(Kept(f"{block}.output.minimum", ()))
         return kept
@@ -138,4 +145,4 @@ class Activity:
         return keep
 
     def rows(self, moment: Moment) -> dict[str, torch.Tensor]:
-        return {kept.name: self._seen[kept.name] for kept in self.arrays()}
+        return {kept.name: self._seen[kept.name].to(getattr(torch, kept.dtype)) for kept in self.arrays()}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..choices import ACTIVITIES
 from ..results.shapes import CARD
 from ..untrusted import Fields, Listed, Named, Whose
 
@@ -114,20 +115,24 @@ def _check_size(described: dict, network: str) -> None:
 
 @dataclass(frozen=True)
 class _Expected:
-    """An array's type of numbers, and its shape an image; None for a width that is not known, but not 0."""
+    """An array's type of numbers, or one of several, and its shape an image; None for an unknown width, but not 0."""
 
-    dtype: str
+    dtype: str | tuple[str, ...]
     shape: tuple[int | None, ...] = ()
 
     def fits(self, kept: dict) -> bool:
-        if kept["dtype"] != self.dtype or len(kept["shape"]) != len(self.shape):
+        if kept["dtype"] not in self._dtypes or len(kept["shape"]) != len(self.shape):
             return False
         pairs = zip(kept["shape"], self.shape, strict=True)
         return all(size > 0 if expected is None else size == expected for size, expected in pairs)
 
     def __str__(self) -> str:
         sizes = ["at least 1" if size is None else str(size) for size in self.shape]
-        return f"{self.dtype} of {', '.join(sizes) or 'one number'}"
+        return f"{' or '.join(self._dtypes)} of {', '.join(sizes) or 'one number'}"
+
+    @property
+    def _dtypes(self) -> tuple[str, ...]:
+        return (self.dtype,) if isinstance(self.dtype, str) else self.dtype
 
 
 def _check_arrays(described: dict, network: str) -> None:
@@ -151,7 +156,7 @@ def _expected_of_taps(taps: dict) -> dict[str, _Expected]:
     expected = {"rank": _Expected("int32"), "top_classes": _Expected("int32", (None,))}
     for block, of_block in taps.items():
         for tap in of_block:
-            expected[f"{block}.{tap}"] = _Expected("float32", (None,))
+            expected[f"{block}.{tap}"] = _Expected(ACTIVITIES, (None,))
         expected[f"{block}.output.minimum"] = _Expected("float32")
     return expected
 

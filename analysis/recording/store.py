@@ -7,7 +7,8 @@ On disk it is a folder that anyone opens without this package:
                             files, by which damage is told
     images.csv              row, index, identifier, label, class, bytes (of the image's file), content (a hash of the
                             image's pixels as they were decoded, by which images are known; empty where not known)
-    NETWORK/BLOCK.TAP.npy   float32 (images, units), rows in the order of images.csv
+    NETWORK/BLOCK.TAP.npy   float32, or float16 where that was asked for, (images, units), rows in the order of
+                            images.csv
     NETWORK/NAME.npy        what else a probe keeps
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import asdict
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -41,6 +43,7 @@ from .format import (
     write_described,
     write_images,
 )
+from .matrix import Matrix
 
 
 class Recording:
@@ -222,13 +225,28 @@ class Recording:
             )
 
     def matrix(self, network: str, block: str, tap: str = "output") -> np.ndarray:
-        """float32 (images, units): the activity of a block's units at a tap.
+        """float32 (images, units), whatever it is kept in: the activity of a block's units at a tap.
 
         Raises:
             UsageError: it was not recorded; the message names what was.
         """
         self._check_tap(network, block, tap)
-        return self.array(network, f"{block}.{tap}")
+        values = self.array(network, f"{block}.{tap}")
+        return values.astype(np.float32, copy=False)
+
+    def stored_matrix(self, network: str, block: str, tap: str = "output") -> np.ndarray | Matrix:
+        """The same, of a file read when some of it is asked for.
+
+        Raises:
+            RunError: it is not what was written. All of it is read once, in parts, to tell.
+        """
+        self._check_tap(network, block, tap)
+        name = f"{block}.{tap}"
+        self.rows(network, name, slice(0))
+        stored = self._stored(network, name)
+        if isinstance(stored, np.ndarray):
+            return stored.astype(np.float32, copy=False)
+        return Matrix(stored, partial(self._read, network, name))
 
     def activity(self, network: str, block: str, tap: str = "output"):
         """The same as an `xarray.DataArray`, dimensions image and unit, coordinates label, class and identifier.

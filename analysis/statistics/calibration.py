@@ -14,8 +14,9 @@ import numpy as np
 from scipy import stats
 
 from ..randomness import hashes
+from .activities import Activities
 from .class_means import corrected_index, means_of, noise_by_class, noise_of_means, variance_over_classes
-from .resampling import Resampling
+from .resampling import ROWS, Resampling
 from .samples import spread
 from .sparseness import MOST, is_resolved, moments, sparseness
 from .sums import class_sums
@@ -117,11 +118,11 @@ def cover(calibration: Calibration, error: float, freedom: float, reach: float |
     return float(min(stats.nct.cdf(within, freedom, each) - stats.nct.cdf(-within, freedom, each) for each in away))
 
 
-def calibrations(activity: np.ndarray, resampling: Resampling, name: str) -> dict[str, Calibration]:
+def calibrations(activity: Activities, resampling: Resampling, name: str) -> dict[str, Calibration]:
     """By statistic, what simulation tells of a block's mean.
 
     Args:
-        activity: (N, U) mean activities; may be a memory-mapped file.
+        activity: (N, U) mean activities, in memory or in a file.
         resampling: of the N images; of it the images, their labels and the seed count.
         name: of the block: by it units are chosen, and what is random is drawn.
 
@@ -130,7 +131,8 @@ def calibrations(activity: np.ndarray, resampling: Resampling, name: str) -> dic
     """
     if not resampling.has_errors:
         return {}
-    alive = np.flatnonzero((activity > 0).any(0))
+    parts = range(0, len(activity), ROWS)
+    alive = np.flatnonzero(np.any([(activity[start : start + ROWS] > 0).any(0) for start in parts], 0))
     chosen = alive[np.argsort(hashes(resampling.seed, f"calibrated units {name}", alive), kind="stable")[:UNITS]]
     if not len(chosen):
         return {}

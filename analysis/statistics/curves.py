@@ -1,7 +1,7 @@
 """Statistics of pruning curves from stored per-image correctness: nothing is run again."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,41 @@ POINT = [*CURVE, "order", "ratio"]
 BOOTSTRAP = 1000
 _CHUNK = 50
 
+IMAGES = 65_536
+"""Images whose correctness is looked at a time; a multiple of 8, since it is kept as bits."""
+
+COLUMNS = 128
+"""Curves whose means are drawn at a time, or up to twice as many."""
+
+_ONE = slice(0, 1)
+"""Of the images, where it is only asked which curves there are."""
+
+
+class Bits:
+    """Correctness (points, images) as bits, which take an eighth; indexed by a point, or by `[:, images]`.
+
+    Args:
+        packed: (points, bytes) of `np.packbits`.
+        images: how many there are.
+
+    >>> bits = Bits(np.packbits(np.eye(3, 9, dtype=bool), axis=1), 9)
+    >>> bits[1].tolist()[:3], bits[:, 0:8].shape
+    ([False, True, False], (3, 8))
+    """
+
+    def __init__(self, packed: np.ndarray, images: int):
+        self._packed = packed
+        self.shape = (len(packed), images)
+
+    def __getitem__(self, key: int | tuple[slice, slice]) -> np.ndarray:
+        if not isinstance(key, tuple):
+            return np.unpackbits(self._packed[key], count=self.shape[1]).astype(bool)
+        start, stop, _ = key[1].indices(self.shape[1])
+        if start % 8:
+            raise ValueError(f"Expected images to begin at a multiple of 8, but got {start}")
+        some = self._packed[key[0], start // 8 : -(-stop // 8)]
+        return np.unpackbits(some, axis=1, count=stop - start).astype(bool)
+
 
 @dataclass(frozen=True)
 class Curves:
@@ -25,17 +60,22 @@ class Curves:
 
     Args:
         table: rows of `pruning.csv`.
-        correct: by network, bool (points, images), points in the order of the table's rows of that network.
+        correct: by network, bool (points, images) or `Bits`, points in the order of the table's rows of that network.
         indices: (images,) of the images, increasing.
         labels: (images,) their classes.
         classes: names of the classes.
     """
 
     table: pd.DataFrame
-    correct: Mapping[str, np.ndarray]
+    correct: Mapping[str, np.ndarray | Bits]
     indices: np.ndarray
     labels: np.ndarray
     classes: Sequence[str]
+
+    def of_images(self, part: slice) -> "Curves":
+        """The same curves, of some of the images."""
+        correct = {network: right[:, part] for network, right in self.correct.items()}
+        return replace(self, correct=correct, indices=self.indices[part], labels=self.labels[part])
 
     def bits(self) -> Iterator[tuple[pd.Series, np.ndarray]]:
         """Each row of the table with its images' correctness."""
@@ -63,13 +103,22 @@ def areas(curves: Curves, seed: int = 0, replicates: int = BOOTSTRAP) -> pd.Data
         network, block, scope, fill, score, per_image, images, drop_all (accuracy at ratio 0 less that at ratio 1),
         area, area_se, area_low, area_high, area_random, area_random_se, area_random_low, area_random_high.
     """
-    rows, values = [], []
-    for key, each in quantities(curves):
-        whole = float(each["drop_all"].mean())
-        rows.append(dict(zip(CURVE, key, strict=True)) | {"images": len(curves.indices), "drop_all": whole})
-        values += [each["area"], each["area_random"]]
+    images = len(curves.indices)
+    lost = [
+        [_drop_all(ends, len(some.indices)).sum() for _, _, ends in _pairs(some)]
+        for some in map(curves.of_images, _parts(images))
+    ]
+    rows = [
+        dict(zip(CURVE, key, strict=True)) | {"images": images, "drop_all": float(whole)}
+        for (key, _, _), whole in zip(_pairs(curves.of_images(_ONE)), np.sum(lost, axis=0) / images, strict=True)
+    ]
     if not rows:
         return pd.DataFrame()
+
+    def values(part: slice) -> Iterator[np.ndarray]:
+        for _, each in quantities(curves.of_images(part)):
+            yield from (each["area"], each["area_random"])
+
     spread = iter(bootstrapped(values, curves.indices, seed, replicates))
     for row in rows:
         for name in ("area", "area_random"):
@@ -90,7 +139,7 @@ def quantities(curves: Curves) -> Iterator[tuple[tuple, dict[str, np.ndarray]]]:
         yield (
             key,
             {
-                "drop_all": ends[0.0].astype(float) - ends[1.0] if whole else nothing,
+                "drop_all": _drop_all(ends, len(curves.indices)),
                 "area": under["least"] - under["most"] if "least" in under else nothing,
                 "area_random": under["random"] - under["most"] if "random" in under else nothing,
             },
@@ -105,14 +154,19 @@ def differences(curves: Curves, seed: int = 0, replicates: int = BOOTSTRAP) -> p
         the one with the most important maps dropped first), difference, difference_se, difference_low,
         difference_high; errors as of `areas`.
     """
-    rows, values = [], []
-    for key, lines, _ in _pairs(curves):
-        for order in ("least", "random"):
-            for ratio in sorted(lines["most"].keys() & lines.get(order, {}).keys()):
-                rows.append(dict(zip(CURVE, key, strict=True)) | {"ratio": ratio, "versus": order})
-                values.append(lines[order][ratio].astype(float) - lines["most"][ratio])
+    rows = [
+        dict(zip(CURVE, key, strict=True)) | {"ratio": ratio, "versus": order}
+        for key, lines, _ in _pairs(curves.of_images(_ONE))
+        for order, ratio in _versus(lines)
+    ]
     if not rows:
         return pd.DataFrame()
+
+    def values(part: slice) -> Iterator[np.ndarray]:
+        for _, lines, _ in _pairs(curves.of_images(part)):
+            for order, ratio in _versus(lines):
+                yield lines[order][ratio].astype(float) - lines["most"][ratio]
+
     spread = bootstrapped(values, curves.indices, seed, replicates)
     for row, estimates in zip(rows, spread, strict=True):
         row |= {f"difference{suffix}": value for suffix, value in estimates.items()}
@@ -139,6 +193,18 @@ def _pairs(curves: Curves) -> Iterator[tuple[tuple, dict[str, dict[float, np.nda
             yield key, orders | chance, ends.get(key[:2], {})
 
 
+def _versus(lines: Mapping[str, Mapping[float, np.ndarray]]) -> Iterator[tuple[str, float]]:
+    """The orders and ratios at which there is one to compare with the most important first."""
+    for order in ("least", "random"):
+        for ratio in sorted(lines["most"].keys() & lines.get(order, {}).keys()):
+            yield order, ratio
+
+
+def _drop_all(ends: Mapping[float, np.ndarray], images: int) -> np.ndarray:
+    """Each image's correctness at ratio 0 less that at 1, NaN where one of them was not measured."""
+    return ends[0.0].astype(float) - ends[1.0] if {0.0, 1.0} <= ends.keys() else np.full(images, np.nan)
+
+
 def _area(line: Mapping[float, np.ndarray]) -> np.ndarray:
     """Each image's integral of correctness over the ratio."""
     ratios = sorted(line)
@@ -146,19 +212,59 @@ def _area(line: Mapping[float, np.ndarray]) -> np.ndarray:
 
 
 def bootstrapped(
-    values: Sequence[np.ndarray], indices: np.ndarray, seed: int, replicates: int
+    values: Callable[[slice], Iterable[np.ndarray]], indices: np.ndarray, seed: int, replicates: int
 ) -> list[dict[str, float]]:
-    """For each (images,) its mean, and the mean's standard error and 95 % interval over the bootstrap."""
-    table = np.stack(values, 1)
-    draws = []
-    for first in range(0, replicates, _CHUNK):
-        weights = poisson_weights(seed, indices, min(_CHUNK, replicates - first), first).astype(np.float64)
-        weights = weights[weights.any(1)]  # of very few images, a replicate may have none
-        draws.append(weights @ table / weights.sum(1, keepdims=True))
-    drawn = np.concatenate(draws)
-    low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
-    columns = zip(table.mean(0), drawn.std(0, ddof=1), low, high, strict=True)
+    """Means over images, and each mean's standard error and 95 % interval over the bootstrap.
+
+    Images are taken in parts: each replicate's weights are drawn once for all means, and no more is kept than its sums.
+    Sums of several parts differ in the last bits from those of all images at once.
+
+    Args:
+        values: of some images, each (images,) whose mean is asked for; the same ones, in the same order, of each part.
+        indices: of all images.
+    """
+    chunks = [slice(first, min(first + _CHUNK, replicates)) for first in range(0, replicates, _CHUNK)]
+    sums: np.ndarray | float = 0.0
+    totals: np.ndarray | float = 0.0
+    weighed = np.zeros(replicates)
+    for part in _parts(len(indices)):
+        weights = [_weights(seed, indices[part], chunk) for chunk in chunks]
+        drawn, total = [], []
+        for some in _together(values(part)):
+            table = np.stack(some, 1)
+            total.append(table.sum(0))
+            drawn.append(np.concatenate([each.astype(np.float64) @ table for each in weights]))
+        sums = sums + np.concatenate(drawn, 1)
+        totals = totals + np.concatenate(total)
+        weighed = weighed + np.concatenate([each.sum(1, dtype=np.float64) for each in weights])
+    weighty = weighed > 0  # of very few images, a replicate may have none
+    drawn_means = np.asarray(sums)[weighty] / weighed[weighty, None]
+    low, high = np.quantile(drawn_means, (0.025, 0.975), axis=0)
+    columns = zip(np.asarray(totals) / len(indices), drawn_means.std(0, ddof=1), low, high, strict=True)
     return [dict(zip(("", "_se", "_low", "_high"), column, strict=True)) for column in columns]
+
+
+def _parts(images: int) -> Iterator[slice]:
+    for start in range(0, images, IMAGES):
+        yield slice(start, min(start + IMAGES, images))
+
+
+def _weights(seed: int, indices: np.ndarray, replicates: slice) -> np.ndarray:
+    """(replicates, images) int8 of the bootstrap."""
+    drawn = poisson_weights(seed, indices, replicates.stop - replicates.start, replicates.start)
+    return drawn.astype(np.int8)
+
+
+def _together(values: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """As many at a time as `COLUMNS`, the last ones with what is left."""
+    waiting: list[np.ndarray] = []
+    for each in values:
+        if len(waiting) == 2 * COLUMNS:
+            yield waiting[:COLUMNS]
+            waiting = waiting[COLUMNS:]
+        waiting.append(each)
+    if waiting:
+        yield waiting
 
 
 def point_tests(curves: Curves) -> pd.DataFrame:

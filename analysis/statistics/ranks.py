@@ -1,6 +1,5 @@
 """Images ranked by a unit's activity: mid-ranks, areas under ROC curves, and information about the class."""
 
-from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -10,12 +9,7 @@ from scipy.special import xlogy
 INFORMATION_GROUPS = 10
 
 STEPS = 64
-"""Weights of neighbouring places that are cumulated on their own, in all such parts and replicates at a time."""
-
-PAIRS = 2**20
-"""Images × replicates whose pairs are counted at a time, so that they stay in the cache, but `FEWEST` replicates."""
-
-FEWEST = 8
+"""Neighbouring places whose weights are cumulated one by one, in all such parts and replicates at a time."""
 
 
 class Ranking:
@@ -44,24 +38,22 @@ class Ranking:
         result[self.order] = self._middle(self._ends + 1) + 0.5
         return result
 
+    @cached_property
+    def _above(self) -> "_Above":
+        return _Above(self.order, self._ends)
+
     def weighted_areas(self, weights: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """The area under the ROC curve of each class against the rest, images counting as often as weights say.
 
         Args:
-            weights: (R, N) whole numbers.
+            weights: (R, N) whole numbers; fastest where those of an image lie side by side.
             labels: (N,).
             sizes: (R, K) weight of each class.
 
         Returns:
             (R, K), NaN for a class of weight zero, or that has all of it.
         """
-        together = max(PAIRS // len(self.order), FEWEST)
-        classes = sizes.shape[1]
-        above = _Above(self.order, self._ends, labels, classes)
-        wins = np.empty(sizes.shape)
-        for first in range(0, len(weights), together):
-            some = slice(first, first + together)
-            wins[some] = above.doubled_wins(weights[some], sizes[some]) / 2
+        wins = self._above.doubled_wins(weights, labels, sizes) / 2
         return areas(wins - sizes**2 / 2, sizes, sizes.sum(1, keepdims=True))
 
     def _middle(self, cumulated: np.ndarray) -> np.ndarray:
@@ -79,64 +71,64 @@ class _Above:
     Args:
         order: (N,) images, the lowest first.
         ends: the last place of each run of equals.
-        labels: (N,).
-        classes: K.
     """
 
-    def __init__(self, order: np.ndarray, ends: np.ndarray, labels: np.ndarray, classes: int):
+    def __init__(self, order: np.ndarray, ends: np.ndarray):
         lowest = ends[0] + 1
         images = len(order) - lowest
         self.parts = -(-images // STEPS)
-        self._ends = ends[1:] - lowest
         filled = np.append(order[lowest:], np.zeros(self.parts * STEPS - images, dtype=np.int64))
         self._images = filled.reshape(self.parts, STEPS).T.ravel()
         self._filling = self._rows(np.arange(images, len(filled)))
-        own = labels[order[lowest:]]
-        by_class = np.argsort(own.astype(np.min_scalar_type(classes)), kind="stable")
-        ends_of_classes = np.append(0, np.cumsum(np.bincount(own, minlength=classes)))
-        content = (np.ones(images), self._rows(by_class), ends_of_classes)
-        self._members = sparse.csr_array(content, shape=(classes, len(filled)))
+        lengths = np.diff(ends)
+        self._tied_runs = lengths[lengths > 1]
+        self._tied = self._rows(np.flatnonzero(np.repeat(lengths > 1, lengths)))
 
-    def doubled_wins(self, weights: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    def doubled_wins(self, weights: np.ndarray, labels: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """(R, K) over the images of a class and all images below each, twice the product of their weights; once for
         an equal one and for itself.
 
+        All that is added up are whole numbers, to which float64 is exact, or float32 where they are small enough.
+
         Args:
-            weights: (R, N) whole numbers of at most 127: twice the sum of `STEPS` of them fits in 16 bits.
+            weights: (R, N) whole numbers.
+            labels: (N,).
             sizes: (R, K) weight of each class, of all images.
         """
-        own = weights.T.take(self._images, 0).astype(np.int16)
-        own[self._filling] = 0
-        own = own.reshape(STEPS, self.parts, len(weights))
-        within = own.copy()
-        for step in range(1, STEPS):
-            within[step] += within[step - 1]
-        whole = within[-1]
+        most = 2 * sizes.max(initial=0) * sizes.sum(1).max(initial=0)
+        kind = np.float32 if most < 2**24 else np.float64
+        pairs = weights.T.take(self._images, 0).astype(kind)
+        pairs[self._filling] = 0
+        tied = self._ties(pairs[self._tied])
+        steps = pairs.reshape(STEPS, self.parts, len(weights))
+        whole = steps.sum(0)
         lowest = sizes.sum(1) - whole.sum(0)
-        before = np.cumsum(whole, 0, dtype=np.float64) - whole
-        places, tied = self._tied(within, before)
         # an image of the lowest run has `lowest` below it; that times the weight of a class is added for all its images
-        before = 2 * before + lowest
-        pairs = np.empty(own.shape)
-        for each, weight, product in zip(within, own, pairs, strict=True):
-            each += each
-            each -= weight
-            np.multiply(each + before, weight, out=product)
-        at = (places % STEPS, places // STEPS)
-        pairs[at] = (tied + lowest) * own[at]
-        return (self._members @ pairs.reshape(-1, len(weights))).T + lowest[:, None] * sizes
+        below = (2 * (np.cumsum(whole, 0) - whole) + lowest).astype(kind)
+        upto = np.empty_like(below)
+        for weight in steps:
+            np.add(below, weight, out=upto)
+            np.add(upto, weight, out=below)
+            np.multiply(weight, upto, out=weight)
+        pairs[self._tied] += tied
+        own = labels[self._images].astype(np.int32)
+        content = (np.ones(len(own), dtype=kind), own, np.arange(len(own) + 1, dtype=np.int32))
+        members = sparse.csc_array(content, shape=(sizes.shape[1], len(own)))
+        return (members @ pairs).T + lowest[:, None] * sizes
 
-    def _tied(self, within: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Places of images that have equals, and (places, R) twice the weight below each, its equals half."""
-        lengths = np.diff(self._ends, prepend=-1)
-        several = lengths > 1
-        last, lengths = self._ends[several], lengths[several]
-        first = last - lengths + 1
-        upto = within[last % STEPS, last // STEPS] + before[last // STEPS]
-        below = within[(first - 1) % STEPS, (first - 1) // STEPS] + before[(first - 1) // STEPS]
-        below[first == 0] = 0
-        places = np.arange(lengths.sum()) + np.repeat(first - np.cumsum(lengths) + lengths, lengths)
-        return places, np.repeat(below + upto, lengths, 0)
+    def _ties(self, weights: np.ndarray) -> np.ndarray:
+        """(n, R) by how much twice the weight below each of n equals differs from that without equals, times its own.
+
+        It would be that of those before it in its run twice, and itself; it is that of the run.
+        """
+        if not len(weights):
+            return weights
+        first = np.cumsum(self._tied_runs) - self._tied_runs
+        run = np.add.reduceat(weights, first)
+        upto = np.cumsum(weights, 0)
+        before = upto[first] - weights[first]
+        within = 2 * (upto - np.repeat(before, self._tied_runs, 0)) - weights
+        return weights * (np.repeat(run, self._tied_runs, 0) - within)
 
     def _rows(self, places: np.ndarray) -> np.ndarray:
         """Where arrays have some places."""
@@ -186,21 +178,21 @@ def quantile_groups(mid_ranks: np.ndarray, groups: int = INFORMATION_GROUPS) -> 
 
 def joint_counts(labels: np.ndarray, groups: np.ndarray, classes: int) -> np.ndarray:
     """(K, G) images of each class and group."""
-    counts = np.bincount(labels * INFORMATION_GROUPS + groups, minlength=classes * INFORMATION_GROUPS)
-    return counts.reshape(classes, INFORMATION_GROUPS)
+    return counts_of_cells(labels * INFORMATION_GROUPS + groups, classes)
 
 
-def weighted_counts(labels: np.ndarray, groups: np.ndarray, classes: int, weights: np.ndarray) -> Iterator[np.ndarray]:
-    """(K, G, some of R) images of each class and group, as often as (R, N) weights say."""
+def counts_of_cells(cells: np.ndarray, classes: int) -> np.ndarray:
+    """`joint_counts` of cells, each a class times the number of groups and a group."""
+    return np.bincount(cells, minlength=classes * INFORMATION_GROUPS).reshape(classes, INFORMATION_GROUPS)
+
+
+def cells_by_image(labels: np.ndarray, groups: np.ndarray, classes: int) -> sparse.csr_array:
+    """(K · G, N) int32: in which cell, of a class and a group, each image is."""
     cells = labels * INFORMATION_GROUPS + groups
     number = classes * INFORMATION_GROUPS
-    by_cell = np.argsort(cells.astype(np.min_scalar_type(number)), kind="stable")
-    ends = np.append(0, np.cumsum(np.bincount(cells, minlength=number)))
-    members = sparse.csr_array((np.ones(len(cells), dtype=np.int32), by_cell, ends), shape=(number, len(cells)))
-    together = max(PAIRS // len(cells), FEWEST)
-    for first in range(0, len(weights), together):
-        some = weights.T[:, first : first + together].astype(np.int32, order="C")
-        yield (members @ some).reshape(classes, INFORMATION_GROUPS, -1)
+    by_cell = np.argsort(cells.astype(np.min_scalar_type(number)), kind="stable").astype(np.int32)
+    ends = np.append(0, np.cumsum(np.bincount(cells, minlength=number))).astype(np.int32)
+    return sparse.csr_array((np.ones(len(cells), dtype=np.int32), by_cell, ends), shape=(number, len(cells)))
 
 
 def entropic(images: int) -> np.ndarray:

@@ -13,17 +13,18 @@ from .ranks import (
     INFORMATION_GROUPS,
     areas,
     bits,
+    cells_by_image,
+    counts_of_cells,
     entropic,
     information,
     joint_counts,
     quantile_groups,
-    weighted_counts,
 )
 from .samples import mean, spread
 from .sparseness import sparseness
-from .sums import null_sums
+from .sums import permuted_sums, summed
 from .top_images import PRECISION_IMAGES, first_of, precision
-from .units import Units
+from .units import OfSums, Units
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,7 @@ class ClassConditionalMeanActivity:
     def measure(self, units: Units) -> Measured:
         drawn = units.resampling
         value, top = ccmas(units.sums.halves.sum(0), drawn.counts)
-        null = [ccmas(sums, drawn.counts)[0] for sums in units.sums.each_null()]
-        pairs = zip(units.sums.each_replicate(), drawn.replicate_weights, strict=True)
-        replicates = [ccmas(sums.sum(0), weights.sum(0))[0] for sums, weights in pairs]
-        return Measured(value, top, _rows(null, units), _rows(replicates, units))
+        return Measured(value, top, *units.under_drawings(_ccmas_alone))
 
 
 @dataclass(frozen=True)
@@ -145,15 +143,18 @@ class AreaUnderCurve:
 
     def measure(self, units: Units) -> Measured:
         drawn = units.resampling
-        own, permuted = null_sums(units.mid_ranks, drawn)
+        own = summed(units.mid_ranks, drawn)
         least = (drawn.counts * (drawn.counts + 1) / 2)[:, None]  # the rank sum of a class that is below all others
         sizes = drawn.counts[:, None].astype(float)
         area = areas(own - least, sizes, drawn.images)
-        null = np.nanmax(areas(permuted - least, sizes, drawn.images), 1) if drawn.permutations else _rows([], units)
+        permuted = permuted_sums(units.mid_ranks, drawn)
+        null = _rows([np.nanmax(areas(sums - least, sizes, drawn.images), 0) for sums in permuted], units)
         replicates = np.empty((drawn.replicates, units.number))
-        for unit, ranking in enumerate(units.rankings):
-            drawn_areas = ranking.weighted_areas(drawn.weights, drawn.labels, drawn.replicate_weights.sum(1))
-            replicates[:, unit] = np.fmax.reduce(drawn_areas, 1)
+        for some in drawn.some_replicates():
+            weights = np.asfortranarray(drawn.weights[some])
+            size = drawn.replicate_weights[some].sum(1)
+            for unit, ranking in enumerate(units.rankings):
+                replicates[some, unit] = np.fmax.reduce(ranking.weighted_areas(weights, drawn.labels, size), 1)
         return Measured(np.nanmax(area, 0), np.nanargmax(area, 0), null, replicates)
 
 
@@ -176,20 +177,25 @@ class MutualInformation:
         classes = drawn.classes
         sizes = drawn.replicate_weights.sum(1).astype(np.int64)
         terms = entropic(max(drawn.images, sizes.sum(1).max(initial=0)))
-        groups = np.stack([quantile_groups(ranks).astype(np.int8) for ranks in units.mid_ranks.T])
+        groups = np.ascontiguousarray(quantile_groups(units.mid_ranks).T)
         value = np.array([information(joint_counts(drawn.labels, own, classes)) for own in groups])
         null = np.empty((drawn.permutations, units.number))
         apart = terms[drawn.counts.astype(np.int64)].sum() + [terms[np.bincount(own)].sum() for own in groups]
+        cells = np.empty(drawn.images, dtype=np.int64)
         for number, permuted in enumerate(drawn.null_labels):
-            labels = permuted.astype(np.int64)
-            joint = np.array([terms[joint_counts(labels, own, classes)].sum() for own in groups])
-            null[number] = bits(joint, apart, drawn.images, terms)
+            first = permuted * np.int64(INFORMATION_GROUPS)
+            joint = [terms.take(counts_of_cells(np.add(first, own, out=cells), classes)).sum() for own in groups]
+            null[number] = bits(np.array(joint), apart, drawn.images, terms)
         replicates = np.empty((drawn.replicates, units.number))
-        for unit, own in enumerate(groups):
-            counts = weighted_counts(drawn.labels, own, classes, drawn.weights)
-            sums = [np.array([terms[each].sum((0, 1)), terms[each.sum(0)].sum(0)]) for each in counts]
-            joint, by_group = np.concatenate([np.empty((2, 0)), *sums], 1)
-            replicates[:, unit] = bits(joint, terms[sizes].sum(1) + by_group, sizes.sum(1), terms)
+        members = [cells_by_image(drawn.labels, own, classes) for own in groups]
+        for some in drawn.some_replicates():
+            weights = drawn.weights[some].T.astype(np.int32, order="C")
+            size = sizes[some]
+            of_classes = terms[size].sum(1)
+            for unit, own in enumerate(members):
+                counts = (own @ weights).reshape(classes, INFORMATION_GROUPS, -1)
+                joint, by_group = terms.take(counts).sum((0, 1)), terms.take(counts.sum(0)).sum(0)
+                replicates[some, unit] = bits(joint, of_classes + by_group, size.sum(1), terms)
         return Measured(value, np.full(units.number, -1), null, replicates)
 
 
@@ -252,6 +258,14 @@ def ccmas(sums: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         rest = (sums.sum(0) - sums[at]) / (counts.sum() - counts[top])
         value = (means[at] - rest) / (means[at] + rest)
     return value, np.where(np.isnan(value), -1, top)
+
+
+def _ccmas_alone(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return ccmas(sums, counts)[0]
+
+
+OF_SUMS: Mapping[str, OfSums] = {"ccmas": _ccmas_alone}
+"""Of indices that follow from class sums alone: they are found as the sums of each drawing are made."""
 
 
 def _rows(values: list[np.ndarray], units: Units) -> np.ndarray:

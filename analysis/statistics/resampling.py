@@ -1,10 +1,13 @@
-"""What indices are computed under: halves of the images, permuted labels, bootstrap weights, as one sparse matrix."""
+"""What indices are computed under: halves of the images, permuted labels, bootstrap weights, as sparse matrices."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
+from ..processes import cores
 from ..randomness import permuted_labels, poisson_weights, stratified_halves
 
 PERMUTATIONS = 100
@@ -13,8 +16,35 @@ REPLICATES = 100
 ROWS = 65_536
 """Images whose activities are summed at a time; sums of the same images are equal to the bit while it is the same."""
 
-KEPT_BYTES = 2**29
-"""Memberships of all images are kept in memory if they take less, else made again for every block of units."""
+KEPT_BYTES = 2**28
+"""Bootstrap weights by class are kept in memory if they take less, else made again for every block of units."""
+
+PAIRS = 2**20
+"""Images × replicates that an index of ranks counts at a time, to stay in the cache; but `FEWEST` replicates."""
+
+FEWEST = 8
+
+_DRAWN = 4
+"""Permutations or replicates that are drawn at a time."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the images, whose sums are made at a time.
+
+    Args:
+        images: their rows.
+        order: (n,) of these rows, class by class of each half, in their order within one.
+        ends: (2 K + 1,) where the classes of each half begin and end in that order.
+        columns: (n + 1,) numbers from 0.
+        ones: (n,).
+    """
+
+    images: slice
+    order: np.ndarray
+    ends: np.ndarray
+    columns: np.ndarray
+    ones: np.ndarray
 
 
 class Resampling:
@@ -71,16 +101,21 @@ class Resampling:
         small = np.min_scalar_type(-2 * classes)  # what has two bytes is sorted by radix
         self._cells = (self.halves.astype(np.int64) * classes + self.labels).astype(small)
         self.null_labels = np.empty((permutations, self.images), dtype=small)
-        for number in range(permutations):
-            self.null_labels[number] = permuted_labels(seed, self.labels, self.indices, 1, number)[0]
-        self.weights = np.empty((self.images, replicates), dtype=np.int8).T  # an image's weights lie side by side
-        for number in range(replicates):
-            self.weights[number] = poisson_weights(seed, self.indices, 1, number)[0]
+        self.weights = np.empty((replicates, self.images), dtype=np.int8)
+        with ThreadPoolExecutor(cores()) as pool:
+            list(pool.map(self._permute, range(0, permutations, _DRAWN)))
+            list(pool.map(self._weigh, range(0, replicates, _DRAWN)))
         self.half_counts = self._cell_sums(None)
         self.counts = self.half_counts.sum(0)
         sums = [self._cell_sums(weights) for weights in self.weights]
         self.replicate_weights = np.array(sums).reshape(replicates, 2, classes)
-        self._kept_chunks = self._all_chunks()
+        self.parts = [self._part(start, min(start + ROWS, self.images)) for start in range(0, self.images, ROWS)]
+        kept = self.of_replicates if 12 * np.count_nonzero(self.weights) <= KEPT_BYTES else ()
+        self._kept = {
+            (drawing, part): self._by_class(drawing, self.parts[part])
+            for drawing in kept
+            for part in range(len(self.parts))
+        }
 
     @property
     def images(self) -> int:
@@ -120,61 +155,64 @@ class Resampling:
     @property
     def memberships(self) -> sparse.csr_array:
         """(rows, N): how often each image counts in each class of each drawing."""
-        return self._memberships(0, self.images, self.drawings)
+        cells = np.concatenate([self._cells, self.null_labels.ravel(), np.tile(self._cells, self.replicates)])
+        once = np.ones((1 + self.permutations) * self.images)
+        first = [self._first_row(drawing) for drawing in self.drawings]
+        rows = np.repeat(first, self.images) + cells
+        columns = np.tile(np.arange(self.images), len(self.drawings))
+        content = (np.concatenate([once, self.weights.ravel()]), (rows, columns))
+        return sparse.coo_array(content, shape=(self._first_row(len(self.drawings)), self.images)).tocsr()
 
-    def chunks(self, drawings: range) -> Iterator[tuple[slice, sparse.csr_array]]:
-        """The rows of some drawings, in fixed parts of the images: which images they are, and the part."""
-        for start in range(0, self.images, ROWS):
-            stop = min(start + ROWS, self.images)
-            kept = self._kept_chunks.get(start)
-            part = self._memberships(start, stop, drawings) if kept is None else _some_rows(kept, self.rows(drawings))
-            yield slice(start, stop), part
+    def some_replicates(self) -> Iterator[slice]:
+        """All replicates, as many at a time as an index of ranks has in the cache."""
+        together = max(PAIRS // self.images, FEWEST)
+        for first in range(0, self.replicates, together):
+            yield slice(first, min(first + together, self.replicates))
 
-    def _all_chunks(self) -> dict[int, sparse.csr_array]:
-        """By their first image; none where they would take too much memory."""
-        entries = self.images * (1 + self.permutations) + np.count_nonzero(self.weights)
-        if 12 * entries > KEPT_BYTES:  # a float64 and an int32 for each
-            return {}
-        starts = range(0, self.images, ROWS)
-        return {start: self._memberships(start, min(start + ROWS, self.images), self.drawings) for start in starts}
+    def membership(self, drawing: int, part: int) -> sparse.csr_array | sparse.csc_array:
+        """The rows of one drawing in `memberships`, and a column for each image of a part.
+
+        Columns are in the order of the images under a permutation; else in the part's own order, by class.
+        """
+        if drawing in self.of_permutations:
+            own = self.parts[part]
+            labels = self.null_labels[drawing - 1][own.images].astype(np.int32)
+            return sparse.csc_array((own.ones, labels, own.columns), shape=(self.classes, len(labels)))
+        kept = self._kept.get((drawing, part))
+        return self._by_class(drawing, self.parts[part]) if kept is None else kept
+
+    def _by_class(self, drawing: int, part: Part) -> sparse.csr_array:
+        """Of the halves or of a replicate."""
+        shape = (2 * self.classes, len(part.order))
+        if drawing not in self.of_replicates:
+            return sparse.csr_array((part.ones, part.columns[:-1], part.ends), shape=shape)
+        weights = self.weights[drawing - self.of_replicates.start][part.images][part.order]
+        drawn = weights != 0
+        columns = np.flatnonzero(drawn).astype(np.int32)
+        ends = np.append(0, np.cumsum(drawn, dtype=np.int32))[part.ends]
+        return sparse.csr_array((weights[columns].astype(np.float64), columns, ends), shape=shape)
+
+    def _part(self, start: int, stop: int) -> Part:
+        cells, number = self._cells[start:stop], stop - start
+        order = np.argsort(cells, kind="stable").astype(np.int32)
+        ends = np.append(0, np.cumsum(np.bincount(cells.astype(np.int64), minlength=2 * self.classes)))
+        columns = np.arange(number + 1, dtype=np.int32)
+        return Part(slice(start, stop), order, ends.astype(np.int32), columns, np.ones(number))
+
+    def _permute(self, first: int) -> None:
+        """Draw some permutations."""
+        some = self.null_labels[first : first + _DRAWN]
+        some[:] = permuted_labels(self.seed, self.labels.astype(some.dtype), self.indices, len(some), first)
+
+    def _weigh(self, first: int) -> None:
+        """Draw the weights of some replicates."""
+        some = self.weights[first : first + _DRAWN]
+        some[:] = poisson_weights(self.seed, self.indices, len(some), first)
 
     def _cell_sums(self, weights: np.ndarray | None) -> np.ndarray:
         """(2, K) images of each half and class, as often as weights say."""
         sums = np.bincount(self._cells.astype(np.int64), weights=weights, minlength=2 * self.classes)
         return sums.reshape(2, self.classes)
-
-    def _memberships(self, start: int, stop: int, drawings: range) -> sparse.csr_array:
-        parts = [self._sorted(drawing, slice(start, stop)) for drawing in drawings]
-        columns, values, counts = (np.concatenate(each) for each in zip(*parts, strict=True))
-        ends = np.concatenate([[0], np.cumsum(counts)])
-        if ends[-1] < 2**31:  # else scipy would widen the columns to eight bytes as well
-            ends = ends.astype(np.int32)
-        return sparse.csr_array((values, columns, ends), shape=(len(counts), stop - start))
-
-    def _sorted(self, drawing: int, images: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Some images by the cells of a drawing, as of `_sorted_by`."""
-        cells, everyone = self._cells[images], np.ones(images.stop - images.start, dtype=np.int8)
-        if drawing in self.of_permutations:
-            return _sorted_by(self.null_labels[drawing - 1][images], everyone, self.classes)
-        if drawing in self.of_replicates:
-            return _sorted_by(cells, self.weights[drawing - self.of_replicates.start][images], 2 * self.classes)
-        return _sorted_by(cells, everyone, 2 * self.classes)
-
-
-def _some_rows(matrix: sparse.csr_array, rows: slice) -> sparse.csr_array:
-    """Without copying what they hold."""
-    first, last = matrix.indptr[rows.start], matrix.indptr[rows.stop]
-    ends = matrix.indptr[rows.start : rows.stop + 1] - first
-    content = (matrix.data[first:last], matrix.indices[first:last], ends)
-    return sparse.csr_array(content, shape=(len(ends) - 1, matrix.shape[1]))
-
-
-def _sorted_by(cells: np.ndarray, weights: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images of some weight, cell by cell and in their order within one; their weights; how many each cell has."""
-    some = np.flatnonzero(weights)
-    order = some[np.argsort(cells[some], kind="stable")]
-    counts = np.bincount(cells[some].astype(np.int64), minlength=rows)
-    return order.astype(np.int32), weights[order].astype(np.float64), counts
 
 
 def _check(labels: np.ndarray, indices: np.ndarray, classes: int) -> None:

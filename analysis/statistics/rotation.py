@@ -4,10 +4,11 @@ import numpy as np
 from scipy import stats
 
 from ..randomness import hashes
+from .activities import Activities
 from .resampling import ROWS
 
 
-def rotated(activity: np.ndarray, seed: int, name: str) -> np.ndarray:
+def rotated(activity: Activities, seed: int, name: str) -> np.ndarray:
     """The activities of as many random directions as a block has units.
 
     A rotation drawn uniformly (Haar) mixes the units; since the mean over positions is linear, it is that of the
@@ -18,7 +19,7 @@ def rotated(activity: np.ndarray, seed: int, name: str) -> np.ndarray:
     and S change with what is subtracted from an activity.
 
     Args:
-        activity: (N, U); may be a memory-mapped file.
+        activity: (N, U), in memory or in a file.
         seed: of the rotation.
         name: of the block, which has a rotation of its own.
 

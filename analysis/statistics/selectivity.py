@@ -1,6 +1,5 @@
 """Class selectivity of a layer's units from recorded activities: the tables of selectivity, and their samples."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,8 +8,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from ..processes import cores
+from .activities import Activities
 from .class_means import corrected_index, crossfitted_index_of, selectivity_index
-from .registry import check_indices, index_rows
+from .registry import OF_SUMS, check_indices, index_rows
 from .resampling import ROWS, Resampling
 from .samples import mean, over_units, spread
 from .sparseness import mean_sparseness, sparseness
@@ -23,6 +24,12 @@ TOGETHER = 64
 SUMS_BYTES = 2**27
 ACTIVITY_BYTES = 2**27
 """What the sums of a few drawings, and the activities, of these units may take."""
+
+READ_BYTES = 2**29
+"""What the activities that are read from a file at a time may take."""
+
+CHECKED = 2**22
+"""Activities that are checked at a time."""
 
 MOST_THREADS = 4
 """More would take more memory, and the sums are bound by its speed."""
@@ -52,7 +59,7 @@ class UnitStatistics:
 
 
 def unit_statistics(
-    activity: np.ndarray,
+    activity: Activities,
     resampling: Resampling,
     indices: Sequence[str] = (),
     rectified: bool = False,
@@ -62,8 +69,8 @@ def unit_statistics(
     """Class selectivity of every unit, with its null, its corrected and cross-fitted forms, and errors.
 
     Args:
-        activity: (N, U) float32 mean activities, not negative; may be a memory-mapped file. Rows are those of
-            `resampling`.
+        activity: (N, U) float32 mean activities, not negative, in memory or in a file (`gelens.recording.matrix`).
+            Rows are those of `resampling`.
         indices: names of other indices, of `INDICES`, for `others`.
         rectified: the activities are means of the positive part of signed ones, which the table then records.
         name: of the layer, for messages.
@@ -95,12 +102,16 @@ def unit_statistics(
     _check(activity, resampling, name)
     blocks = list(blocks_of_units(activity, resampling))
     parts = []
-    pool = ThreadPoolExecutor(max(min(MOST_THREADS, _processors()), 1))
+    pool = ThreadPoolExecutor(min(MOST_THREADS, cores()))
     try:
-        for part in pool.map(partial(_block_statistics, activity, resampling, indices), blocks):
-            parts.append(part)
-            if progress is not None:
-                progress(len(part.table))
+        for some in _read_together(blocks, len(activity)):
+            first = some[0].start
+            read = activity[:, first : some[-1].stop]
+            places = [slice(block.start - first, block.stop - first) for block in some]
+            for part in pool.map(partial(_block_statistics, read, resampling, indices), places):
+                parts.append(part)
+                if progress is not None:
+                    progress(len(part.table))
     finally:
         pool.shutdown(cancel_futures=True)  # else an interruption would wait for all that is left to do
     return _joined(parts, blocks, indices, rectified)
@@ -137,7 +148,8 @@ def _block_statistics(
     activity: np.ndarray, resampling: Resampling, indices: Sequence[str], columns: slice
 ) -> UnitStatistics:
     """Of the units in some columns, numbered from 0."""
-    units = Units(np.ascontiguousarray(activity[:, columns], dtype=np.float32), resampling)
+    of_sums = [OF_SUMS[index] for index in indices if index in OF_SUMS]
+    units = Units(np.ascontiguousarray(activity[:, columns], dtype=np.float32), resampling, of_sums)
     top = [rows[:KEPT] for rows in units.tops]
     return UnitStatistics(
         _table(units),
@@ -208,19 +220,26 @@ def _numbered(tables: Sequence[pd.DataFrame], blocks: Sequence[slice]) -> pd.Dat
     return pd.concat(moved, ignore_index=True)
 
 
-def blocks_of_units(activity: np.ndarray, resampling: Resampling) -> Iterator[slice]:
+def blocks_of_units(activity: Activities, resampling: Resampling) -> Iterator[slice]:
     """Columns, about as many each, whose sums and activities fit in the memory that one thread may take."""
     images, units = activity.shape
     by_sums = SUMS_BYTES // (8 * 8 * resampling.classes)
-    by_activity = ACTIVITY_BYTES // (4 * images + 8 * min(images, ROWS))  # as they are, and a part in float64
+    by_activity = ACTIVITY_BYTES // (4 * images + 16 * min(images, ROWS))  # as they are, and a part in float64 twice
     number = -(-units // max(min(TOGETHER, by_sums, by_activity), 1))
     for part in range(number):
         yield slice(part * units // number, (part + 1) * units // number)
 
 
-def _check(activity: np.ndarray, resampling: Resampling, name: str) -> None:
+def _read_together(blocks: Sequence[slice], images: int) -> Iterator[Sequence[slice]]:
+    """As many blocks at a time as are read at once: a file has its rows, so each reading goes through all of it."""
+    most = max(READ_BYTES // (4 * images * max(block.stop - block.start for block in blocks)), 1)
+    for start in range(0, len(blocks), most):
+        yield blocks[start : start + most]
+
+
+def _check(activity: Activities, resampling: Resampling, name: str) -> None:
     """Raise where there can be no index; one reading of the rows in order."""
-    if activity.ndim != 2 or len(activity) != resampling.images or not activity.shape[1]:
+    if len(activity.shape) != 2 or len(activity) != resampling.images or not activity.shape[1]:
         raise ValueError(
             f"Expected argument `activity` to be ({resampling.images}, units), of the images of `resampling`, but got "
             f"{activity.shape}"
@@ -230,11 +249,12 @@ def _check(activity: np.ndarray, resampling: Resampling, name: str) -> None:
     check_values(activity, name)
 
 
-def check_values(activity: np.ndarray, name: str) -> None:
+def check_values(activity: Activities, name: str) -> None:
     """Raise a ValueError for (N, U) activities that are negative or not finite."""
     strange, first, minimum = 0, -1, np.inf
-    for start in range(0, len(activity), ROWS):
-        part = activity[start : start + ROWS]
+    step = max(CHECKED // activity.shape[1], 1)
+    for start in range(0, len(activity), step):
+        part = activity[start : start + step]
         finite = np.isfinite(part)
         if not finite.all():
             first = start + int((~finite).any(1).argmax()) if first < 0 else first
@@ -250,9 +270,3 @@ def check_values(activity: np.ndarray, name: str) -> None:
             f"layer `{name}` has negative activities (minimum {minimum:.4g}): the index is defined for activities ≥ 0; "
             f"measure after the ReLU, or rectify"
         )
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -2,18 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy import sparse
 
-from .resampling import Resampling
-
-STRIP = 16
-"""Units multiplied at a time: the product of wider ones misses the cache and takes up to four times as long."""
+from .resampling import Part, Resampling
 
 DRAWN_BYTES = 2**26
-"""What the sums of the drawings that are made at a time may take."""
+"""What the sums of the drawings that are made at a time may take, of images of several parts."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +40,11 @@ class ClassSums:
 
     def each_null(self) -> Iterator[np.ndarray]:
         """(K, u) under each permutation of the labels."""
-        return _drawn_sums(self.activity, self.resampling, self.resampling.of_permutations)
+        return permuted_sums(self.activity, self.resampling)
 
     def each_replicate(self) -> Iterator[np.ndarray]:
         """(2, K, u) with the weights of each bootstrap replicate, by halves."""
-        for sums in _drawn_sums(self.activity, self.resampling, self.resampling.of_replicates):
-            yield sums.reshape(self.halves.shape)
+        return weighted_sums(self.activity, self.resampling)
 
 
 def class_sums(activity: np.ndarray, resampling: Resampling) -> ClassSums:
@@ -61,37 +56,62 @@ def class_sums(activity: np.ndarray, resampling: Resampling) -> ClassSums:
     shape = (2, resampling.classes, activity.shape[1])
     halves = np.zeros(shape)
     squares = np.zeros(shape)
-    for images, memberships in resampling.chunks(resampling.drawings[:1]):
-        part = activity[images].astype(np.float64)
-        _add_product(halves.reshape(-1, shape[-1]), memberships, part)
-        _add_product(squares.reshape(-1, shape[-1]), memberships, np.square(part, out=part))
+    for number, part in enumerate(resampling.parts):
+        membership, values = resampling.membership(0, number), _by_class(activity, part)
+        halves += (membership @ values).reshape(shape)
+        squares += (membership @ np.square(values, out=values)).reshape(shape)
     return ClassSums(activity, resampling, halves, squares.sum(0))
 
 
 def null_sums(values: np.ndarray, resampling: Resampling) -> tuple[np.ndarray, np.ndarray]:
     """The sums of any (N, u) float64 values by class (K, u), and under each permutation (P, K, u)."""
-    (halves,) = _drawn_sums(values, resampling, resampling.drawings[:1])
     shape = (resampling.permutations, resampling.classes, values.shape[1])
-    permuted = np.array(list(_drawn_sums(values, resampling, resampling.of_permutations))).reshape(shape)
-    return halves.reshape(2, *shape[1:]).sum(0), permuted
+    permuted = np.array(list(permuted_sums(values, resampling))).reshape(shape)
+    return summed(values, resampling), permuted
+
+
+def summed(values: np.ndarray, resampling: Resampling) -> np.ndarray:
+    """(K, u) sums of any (N, u) float64 values by class."""
+    (halves,) = _drawn_sums(values, resampling, resampling.drawings[:1])
+    return halves.reshape(2, resampling.classes, -1).sum(0)
+
+
+def permuted_sums(values: np.ndarray, resampling: Resampling) -> Iterator[np.ndarray]:
+    """(K, u) sums of any (N, u) float64 values by class under each permutation of the labels."""
+    return _drawn_sums(values, resampling, resampling.of_permutations)
+
+
+def weighted_sums(values: np.ndarray, resampling: Resampling) -> Iterator[np.ndarray]:
+    """(2, K, u) sums of any (N, u) float64 values by class with the weights of each bootstrap replicate, by halves."""
+    for sums in _drawn_sums(values, resampling, resampling.of_replicates):
+        yield sums.reshape(2, resampling.classes, -1)
 
 
 def _drawn_sums(values: np.ndarray, resampling: Resampling, drawings: range) -> Iterator[np.ndarray]:
-    """(rows of one, u) of each of some drawings that have as many rows."""
+    """(rows of one, u) of each of some drawings, all of them permutations or none.
+
+    What a product reads and adds to has to stay in the cache. Of permutations that are the sums: images come in their
+    order, for those of a class lie anywhere. Of the others it is neither, once the images are sorted by class.
+    """
     if not drawings:
         return
-    units = values.shape[1]
-    rows = resampling.rows(drawings[:1])
-    together = max(DRAWN_BYTES // (8 * units * (rows.stop - rows.start)), 1)
+    arranged = _in_order if drawings[0] in resampling.of_permutations else _by_class
+    prepared = lru_cache(maxsize=1)(lambda part: arranged(values, resampling.parts[part]))
+    parts, rows = range(len(resampling.parts)), resampling.rows(drawings[:1])
+    fit = max(DRAWN_BYTES // (8 * values.shape[1] * (rows.stop - rows.start)), 1)
+    together = fit if len(parts) > 1 else 1  # of one part, which stays prepared, each is looked at while in the cache
     for first in range(0, len(drawings), together):
         some = drawings[first : first + together]
-        total = np.zeros((len(some), rows.stop - rows.start, units))
-        for images, memberships in resampling.chunks(some):
-            _add_product(total.reshape(-1, units), memberships, values[images])
-        yield from total
+        sums = [resampling.membership(drawing, 0) @ prepared(0) for drawing in some]
+        for part in parts[1:]:
+            for each, drawing in zip(sums, some, strict=True):
+                each += resampling.membership(drawing, part) @ prepared(part)
+        yield from sums
 
 
-def _add_product(total: np.ndarray, memberships: sparse.csr_array, values: np.ndarray) -> None:
-    for start in range(0, values.shape[1], STRIP):
-        strip = slice(start, start + STRIP)
-        total[:, strip] += memberships @ np.ascontiguousarray(values[:, strip], dtype=np.float64)
+def _in_order(values: np.ndarray, part: Part) -> np.ndarray:
+    return np.ascontiguousarray(values[part.images], dtype=np.float64)
+
+
+def _by_class(values: np.ndarray, part: Part) -> np.ndarray:
+    return values[part.images][part.order].astype(np.float64)

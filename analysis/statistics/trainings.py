@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -470,7 +471,8 @@ def training_areas(curves: Curves, groups: Groups, seed: int = 0, replicates: in
     if not found:
         return pd.DataFrame()
     means = [np.mean(trainings, axis=0) for trainings in found.values()]
-    errors = [each["_se"] for each in bootstrapped(means, curves.indices, seed, replicates)]
+    spread = bootstrapped(partial(_part_of, means), curves.indices, seed, replicates)
+    errors = [each["_se"] for each in spread]
     tables = [
         over_trainings(np.array([[values.mean()] for values in trainings]), np.array([error]), replicates)
         for trainings, error in zip(found.values(), errors, strict=True)
@@ -478,6 +480,10 @@ def training_areas(curves: Curves, groups: Groups, seed: int = 0, replicates: in
     about = pd.DataFrame(list(found), columns=[*CURVE, "quantity"])
     table = pd.concat([about, pd.concat(tables, ignore_index=True)], axis=1)
     return with_holm(table, ["quantity", "block"])
+
+
+def _part_of(values: Sequence[np.ndarray], part: slice) -> list[np.ndarray]:
+    return [each[part] for each in values]
 
 
 CURVE_CLAIMS = {
@@ -515,8 +521,9 @@ def curve_claims(curves: Curves, groups: Groups, seed: int = 0, replicates: int 
         values = np.stack([np.mean(blocks, axis=0) for blocks in of_training.values()])
         if np.isnan(values).any():
             continue
-        (error,) = (each["_se"] for each in bootstrapped([values.mean(0)], curves.indices, seed, replicates))
-        table = over_trainings(values.mean(1, keepdims=True), np.array([error]), replicates)
+        share = partial(_part_of, [values.mean(0)])
+        (spread,) = bootstrapped(share, curves.indices, seed, replicates)
+        table = over_trainings(values.mean(1, keepdims=True), np.array([spread["_se"]]), replicates)
         told = dict(zip(CURVE_KEYS, about, strict=True)) | {"blocks": len(next(iter(of_training.values())))}
         rows.append(table.assign(claim="F3", statistic=CURVE_CLAIMS[name], **told))
     family = [name for name in CURVE_KEYS if name != "network"]

@@ -1,5 +1,6 @@
 """Some units of a layer with all that indices are computed from, each of it made once and only when asked for."""
 
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +19,12 @@ from .sparseness import is_resolved, sparseness_of
 from .sums import ClassSums, class_sums
 from .top_images import PRECISION_IMAGES, strongest, tie_breakers
 
+_COPIED = 16
+"""Units whose activities are copied at a time: as many as lie in a line of the cache."""
+
+OfSums = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(u,) of (K, u) class sums and (K,) images of each class."""
+
 
 class Units:
     """Activities of u units and what follows from them under a resampling.
@@ -25,11 +32,13 @@ class Units:
     Args:
         activity: (N, u) float32, not negative.
         resampling: of the N images.
+        of_sums: what `under_drawings` will be asked for, of which it is found as `samples` are.
     """
 
-    def __init__(self, activity: np.ndarray, resampling: Resampling):
+    def __init__(self, activity: np.ndarray, resampling: Resampling, of_sums: Sequence[OfSums] = ()):
         self.activity = activity
         self.resampling = resampling
+        self._of_sums = of_sums
 
     @property
     def number(self) -> int:
@@ -68,25 +77,45 @@ class Units:
         present = self.resampling.counts > 0
         return ~is_resolved(self.means[present].mean(0), self.noise, int(present.sum()))
 
-    @cached_property
+    @property
     def samples(self) -> dict[str, np.ndarray]:
         """Of each replicate the index (csi), `crossfit`, `corrected` and `sparseness`; of each permutation `null` and
         `sparseness_null`; of each half of the images the index, `halves`.
         """
+        return self._drawn[0]
+
+    def under_drawings(self, of_sums: OfSums) -> tuple[np.ndarray, np.ndarray]:
+        """What follows from class sums alone, (P, u) under each permutation and (R, u) under each replicate."""
+        known = self if of_sums in self._of_sums else Units(self.activity, self.resampling, [of_sums])
+        return known._drawn[1][of_sums]
+
+    @cached_property
+    def _drawn(self) -> tuple[dict[str, np.ndarray], dict[OfSums, tuple[np.ndarray, np.ndarray]]]:
+        """`samples` and `under_drawings`: the sums of each drawing are made once."""
         drawn = self.resampling
         of_replicates = ("csi", "crossfit", "corrected", "sparseness")
         result: dict[str, list[np.ndarray]] = {name: [] for name in of_replicates}
         result |= {"null": [], "sparseness_null": [], "halves": []}
+        null: dict[OfSums, list[np.ndarray]] = {each: [] for each in self._of_sums}
+        replicates: dict[OfSums, list[np.ndarray]] = {each: [] for each in self._of_sums}
         for sums, weights in zip(self.sums.each_replicate(), drawn.replicate_weights, strict=True):
+            for each, found in replicates.items():
+                found.append(each(sums.sum(0), weights.sum(0)))
             for name, values in zip(of_replicates, self._replicate(sums, weights), strict=True):
                 result[name].append(values)
         for sums in self.sums.each_null():
+            for each, found in null.items():
+                found.append(each(sums, drawn.counts))
             known = ClassMeans(sums, drawn.counts)
             result["null"].append(self._index_of(known) if drawn.has_null else np.full(self.number, np.nan))
             result["sparseness_null"].append(self._sparseness_of(known, self.permuted_noise))
         for sums, counts in zip(self.sums.halves, drawn.half_counts, strict=True):
             result["halves"].append(self._index_of(ClassMeans(sums, counts)))
-        return {name: np.array(values).reshape(-1, self.number) for name, values in result.items()}
+        others = {each: (self._rows(null[each]), self._rows(replicates[each])) for each in self._of_sums}
+        return {name: self._rows(values) for name, values in result.items()}, others
+
+    def _rows(self, values: list[np.ndarray]) -> np.ndarray:
+        return np.array(values).reshape(-1, self.number)
 
     def _sparseness_of(self, known: ClassMeans, noise: np.ndarray) -> np.ndarray:
         above, below = known.average**2 - noise / known.classes, known.squares - noise
@@ -109,9 +138,14 @@ class Units:
         crossfitted = crossfitted_index_of(sums, weights)
         return self._index_of(known), crossfitted, corrected, self._sparseness_of(known, noise)
 
+    def columns(self) -> Iterator[np.ndarray]:
+        """(N,) activities of each unit, side by side."""
+        for start in range(0, self.number, _COPIED):
+            yield from np.ascontiguousarray(self.activity[:, start : start + _COPIED].T)
+
     @cached_property
     def rankings(self) -> list[Ranking]:
-        return [Ranking(column) for column in self.activity.T]
+        return [Ranking(column) for column in self.columns()]
 
     @cached_property
     def mid_ranks(self) -> np.ndarray:
@@ -126,4 +160,4 @@ class Units:
         """
         drawn = self.resampling
         ties = tie_breakers(drawn.seed, drawn.indices)
-        return [strongest(column, ties, 2 * PRECISION_IMAGES + 40) for column in self.activity.T]
+        return [strongest(column, ties, 2 * PRECISION_IMAGES + 40) for column in self.columns()]

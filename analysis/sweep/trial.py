@@ -47,12 +47,14 @@ def calls_counted(label: str, network: nn.Module, blocks: Sequence[str]) -> Iter
 
 
 def apart(some: torch.Tensor, others: torch.Tensor) -> float:
-    """How far values of the same images are from each other at most, in standard deviations of the first.
+    """How far values of the same images are from each other, beyond rounding, in standard deviations of the first.
 
     0 where some are not finite, of which others tell.
     """
-    off = (others.float() - some.float()).abs().max() / some.float().std(correction=0).clamp(min=1e-6)
-    return float(off) if bool(off.isfinite()) else 0.0
+    values = some.float()
+    rounding = torch.finfo(some.dtype).eps * values.abs()  # of what is kept in half precision
+    off = ((others.float() - values).abs() - rounding).max() / values.std(correction=0).clamp(min=1e-6)
+    return max(float(off), 0.0) if bool(off.isfinite()) else 0.0
 
 
 def check_alike(label: str, run: Callable[[torch.Tensor], torch.Tensor], network: nn.Module, images: torch.Tensor):

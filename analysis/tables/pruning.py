@@ -11,7 +11,7 @@ from ..recording import Recording
 from ..results.run import read_table
 from ..results.sealing import check_file
 from ..statistics.curve_table import curve_table
-from ..statistics.curves import Curves
+from ..statistics.curves import Bits, Curves
 
 CORRECTNESS = "correctness.npz"
 
@@ -50,7 +50,7 @@ def curves_of(recording: Recording) -> Curves:
     """The pruning curves of a recording."""
     stored = correctness(recording)
     right = {
-        name.removeprefix("correct/"): np.unpackbits(bits, axis=1, count=len(stored["indices"])).astype(bool)
+        name.removeprefix("correct/"): Bits(bits, len(stored["indices"]))
         for name, bits in stored.items()
         if name.startswith("correct/")
     }
@@ -71,7 +71,7 @@ def read_curves(folder: Path | str) -> Curves:
     with np.load(path, allow_pickle=False) as stored:
         indices = stored["indices"]
         correct = {
-            name.removeprefix("correct/"): np.unpackbits(stored[name], axis=1, count=len(indices)).astype(bool)
+            name.removeprefix("correct/"): Bits(stored[name], len(indices))
             for name in stored.files
             if name.startswith("correct/")
         }

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..errors import RunError, UsageError, unknown
 from ..recording import Recording
+from ..recording.matrix import Matrix
 from ..statistics import PERMUTATIONS, REPLICATES
 from ..statistics.calibration import calibrations
 from ..statistics.calibration import told as calibration_columns
@@ -158,13 +159,13 @@ def check_classes(labels: np.ndarray) -> None:
 
 def measured_units(
     recording: Recording, network: str, block: str, tap: str, rotation: int | None
-) -> tuple[np.ndarray, bool]:
+) -> tuple[np.ndarray | Matrix, bool]:
     """`measurable`, or the positive part of random directions of the same block."""
     activity, rectified = measurable(recording, network, block, tap)
     return (activity, rectified) if rotation is None else (rotated(activity, rotation, block), True)
 
 
-def measurable(recording: Recording, network: str, block: str, tap: str) -> tuple[np.ndarray, bool]:
+def measurable(recording: Recording, network: str, block: str, tap: str) -> tuple[np.ndarray | Matrix, bool]:
     """The (images, units) activities of a block, and whether they are of the positive part.
 
     Raises:
@@ -176,7 +177,7 @@ def measurable(recording: Recording, network: str, block: str, tap: str) -> tupl
             f"the recording does not say whether outputs of {network} were rectified; expected one of `gelens record`"
         )
     rectified = settings["rectified"] if tap == "output" else tap in settings.get("positive_part", ())
-    activity = recording.matrix(network, block, tap)
+    activity = recording.stored_matrix(network, block, tap)
     if tap == "output" and not rectified:
         _refuse_negative(recording, network, block)
     return activity, rectified

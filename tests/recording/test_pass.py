@@ -25,6 +25,8 @@ from gelens.probes.feature_importance import FeatureImportance
 from gelens.recording import Kept, open_recording
 from gelens.sweep import passing
 from gelens.sweep.passing import SweepOptions
+from gelens.sweep.sharing import Shard
+from gelens.tables.selectivity import selectivity_tables
 from tests.conftest import make_data, make_network, measure, tables_of
 
 ROOT = Path(__file__).parents[2]
@@ -410,3 +412,72 @@ def test_in_python_a_folder_or_memory(tmp_path):
         np.testing.assert_array_equal(
             gelens.open_recording(tmp_path / "r").array("se", name), in_memory.array("se", name)
         )
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory):
+    """The same activities in float32 and in float16."""
+    folder, network = tmp_path_factory.mktemp("halves"), make_network("mini_resnet_se:classes=4")
+    for kind in ("float32", "float16"):
+        wanted = {"it": Request(network, ["layer3.5"], ["output", "gate"], activities=kind)}
+        record_requests(wanted, make_data(60), QUIET, folder / kind)
+    return folder
+
+
+def test_activities_in_float16_are_rounded_and_nothing_else(halves):
+    one, other = (open_recording(halves / kind) for kind in ("float32", "float16"))
+    assert one.identity == other.identity
+    for name in one.names("it"):
+        wanted = one.array("it", name)
+        kind = np.float16 if name in ("layer3.5.output", "layer3.5.gate") else wanted.dtype
+        assert other.array("it", name).dtype == kind
+        np.testing.assert_array_equal(other.array("it", name), wanted.astype(kind))
+    assert other.matrix("it", "layer3.5").dtype == other.stored_matrix("it", "layer3.5")[:].dtype == np.float32
+
+
+def test_indices_from_float16_are_off_by_less_than_its_rounding(halves):
+    """Activities are off by 2**-11 of themselves, or by 2**-25 below 2**-14, the least normal number.
+
+    So are class means, and then (a - b) / (a + b) is off by 2**-11 + 2**-24 / (a + b) to first order.
+    """
+    one, other = (selectivity_tables(open_recording(halves / kind)).units for kind in ("float32", "float16"))
+    both = one["csi"].notna() & other["csi"].notna()
+    assert both.mean() > 0.9
+    allowed = 1.01 * (2**-11 + 2**-24 / (one["mu_max"] + one["mu_rest"]))
+    assert ((one["csi"] - other["csi"]).abs() <= allowed)[both].all()
+    assert (one["csi"] != other["csi"])[both].any()
+
+
+def test_float16_goes_on_and_is_merged_as_it_was_begun(tmp_path, halves, ctrl_c):
+    network, data = make_network("mini_resnet_se:classes=4"), make_data(60)
+
+    def wanted(kind):
+        return {"it": Request(network, ["layer3.5"], ["output", "gate"], activities=kind)}
+
+    ctrl_c(2)
+    with pytest.raises(KeyboardInterrupt):
+        record_requests(wanted("float16"), data, QUIET, tmp_path / "r")
+    ctrl_c.never()
+    with pytest.raises(UsageError, match="holds a recording of something else: arrays"):
+        record_requests(wanted("float32"), data, QUIET, tmp_path / "r", resume=True)
+    again = record_requests(wanted("float16"), data, QUIET, tmp_path / "r", resume=True)
+    expected = open_recording(halves / "float16")
+    np.testing.assert_array_equal(again.array("it", "layer3.5.output"), expected.array("it", "layer3.5.output"))
+    for number, kind in ((1, "float16"), (2, "float16"), (2, "float32")):
+        share = replace(QUIET, shard=Shard.parse(f"{number}/2"))
+        record_requests(wanted(kind), data, share, tmp_path / f"{kind}-{number}")
+    merged = gelens.merge([tmp_path / "float16-1", tmp_path / "float16-2"], tmp_path / "merged")
+    np.testing.assert_array_equal(merged.array("it", "layer3.5.gate"), expected.array("it", "layer3.5.gate"))
+    with pytest.raises(UsageError, match="arrays"):
+        gelens.merge([tmp_path / "float16-1", tmp_path / "float32-2"], tmp_path / "mixed")
+
+
+def test_activities_that_float16_does_not_hold_are_refused(tmp_path):
+    network = make_network("mini_resnet_se:classes=4")
+    with torch.no_grad():
+        network.layer3[5].register_forward_hook(lambda module, args, output: output * 1e6)
+    wanted = Request(network, ["layer3.5"], activities="float16")
+    with pytest.raises(RunError, match=r"it gives `layer3\.5\.output` that are NaN or infinite"):
+        record_requests({"it": wanted}, make_data(20), QUIET)
+    with pytest.raises(UsageError, match=r"float8.*float32"):
+        record_requests({"it": Request(network, ["layer3.5"], activities="float8")}, make_data(20), QUIET)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from gelens.errors import RunError, UsageError
-from gelens.recording import Kept, Recording, beginning, format, open_recording
+from gelens.recording import Kept, Recording, beginning, format, matrix, open_recording
 
 ROOT = Path(__file__).parents[2]
 KEPT = {
@@ -480,3 +480,18 @@ def test_discarding_leaves_what_is_not_its_own(tmp_path):
     make(tmp_path / "s")
     format.discard(tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+def test_a_matrix_is_read_in_parts(tmp_path, monkeypatch):
+    make(tmp_path / "r")
+    recording = open_recording(tmp_path / "r")
+    whole = recording.matrix("a net/with:signs", "layer3.0")
+    monkeypatch.setattr(matrix, "READ_BYTES", 2 * 4 * 3)
+    found = recording.stored_matrix("a net/with:signs", "layer3.0")
+    assert found.shape == (7, 3) == whole.shape and len(found) == 7
+    for key in (slice(None), slice(2, 5), (slice(None), slice(1, 3)), (slice(None), np.array([0, 2]))):
+        np.testing.assert_array_equal(found[key], whole[key])
+    np.testing.assert_array_equal(np.asarray(found), whole)
+    (tmp_path / "r" / recording.described["folders"]["a net/with:signs"] / "layer3.0.output.npy").write_bytes(b"short")
+    with pytest.raises(RunError, match=r"damaged: `layer3\.0\.output\.npy`"):
+        found[:]

@@ -8,8 +8,10 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from gelens.errors import UsageError
+from gelens.randomness import poisson_weights
+from gelens.statistics import curves as module
 from gelens.statistics.curve_sentences import curve_sentences, training_curve_sentences
-from gelens.statistics.curves import Curves, areas, class_curves, differences, point_tests
+from gelens.statistics.curves import Bits, Curves, areas, class_curves, differences, point_tests
 from gelens.statistics.significance import holm
 from gelens.tables.pruning import read_curves
 
@@ -224,3 +226,35 @@ def test_holm_is_over_all_points_whatever_their_score_and_network():
     tests = point_tests(curves)
     assert len(tests) == 16
     np.testing.assert_allclose(tests["p_holm"], multipletests(tests["p"], method="holm")[1])
+
+
+def test_images_in_parts_and_packed_give_the_same(monkeypatch):
+    """Differences are whole numbers, exact however they are added up; areas differ by the rounding of 1,000 sums."""
+    curves = make_curves(1003, 4, ("a", "b"))
+    whole = areas(curves, replicates=60), differences(curves, replicates=60)
+    packed = {name: Bits(np.packbits(right, axis=1), 1003) for name, right in curves.correct.items()}
+    monkeypatch.setattr(module, "IMAGES", 64)
+    monkeypatch.setattr(module, "COLUMNS", 3)
+    again = Curves(curves.table, packed, curves.indices, curves.labels, curves.classes)
+    pd.testing.assert_frame_equal(areas(again, replicates=60), whole[0], rtol=1e-12, atol=1e-15)
+    pd.testing.assert_frame_equal(differences(again, replicates=60), whole[1], check_exact=True)
+    pd.testing.assert_frame_equal(point_tests(again), point_tests(curves), check_exact=True)
+    pd.testing.assert_frame_equal(class_curves(again), class_curves(curves), check_exact=True)
+
+
+def test_weights_are_drawn_once_for_all_curves(monkeypatch):
+    drawn = []
+
+    def counted(seed, indices, replicates, first=0):
+        drawn.append(replicates * len(indices))
+        return poisson_weights(seed, indices, replicates, first)
+
+    monkeypatch.setattr(module, "poisson_weights", counted)
+    monkeypatch.setattr(module, "COLUMNS", 2)
+    differences(make_curves(200, 0, ("a", "b", "c")), replicates=70)
+    assert sum(drawn) == 70 * 200
+
+
+def test_bits_begin_at_a_byte():
+    with pytest.raises(ValueError, match="a multiple of 8, but got 3"):
+        Bits(np.zeros((2, 2), np.uint8), 16)[:, 3:8]

@@ -10,6 +10,7 @@ from sklearn.metrics import mutual_info_score
 
 from gelens.statistics import INDICES, Resampling, unit_statistics
 from gelens.statistics.ranks import Ranking, information, joint_counts, quantile_groups
+from gelens.statistics.registry import OF_SUMS, ccmas
 from gelens.statistics.top_images import first_of, precision
 from gelens.statistics.units import Units
 
@@ -239,3 +240,29 @@ def test_null_of_an_indifferent_unit_is_its_index():
     for name, rows in others.groupby("index"):
         away = (rows["value"] - rows["null"]).mean() / (rows["value"].std() / np.sqrt(40))
         assert abs(away) < 4, name
+
+
+def test_a_class_conditional_activity_is_that_of_a_loop_over_drawings(drawn):
+    """It is found as the sums of each drawing are made: with the others of a block, and by itself."""
+    activity, mine = drawn
+    alone = INDICES["ccmas"].measure(Units(activity, mine))
+    beside = INDICES["ccmas"].measure(Units(activity, mine, [OF_SUMS["ccmas"]]))
+    for number, labels in enumerate(mine.null_labels):
+        sums = np.stack([activity[labels == k].sum(0, dtype=float) for k in range(5)])
+        for each in (alone, beside):
+            np.testing.assert_array_equal(each.null[number], ccmas(sums, mine.counts)[0])
+    np.testing.assert_array_equal(alone.replicates, beside.replicates)
+
+
+def test_areas_are_the_same_in_float32_and_float64():
+    """Whole numbers below 2**24 are exact in both; beyond, float32 is not taken."""
+    rng = np.random.default_rng(0)
+    activity = np.round(rng.random(4000), 3).astype(np.float32) * (rng.random(4000) < 0.6)
+    labels = rng.integers(0, 4, 4000)
+    weights = rng.poisson(1, (3, 4000)).astype(np.int8)
+    sizes = np.stack([np.bincount(labels, each, 4) for each in weights])
+    assert 2 * sizes.max() * sizes.sum(1).max() < 2**24
+    found = Ranking(activity).weighted_areas(weights, labels, sizes)
+    many = Ranking(np.tile(activity, 8)).weighted_areas(np.tile(weights, 8), np.tile(labels, 8), 8 * sizes)
+    assert 2 * 8 * sizes.max() * 8 * sizes.sum(1).max() > 2**24
+    np.testing.assert_allclose(found, many, rtol=1e-14)

@@ -75,13 +75,13 @@ def test_what_cannot_be_resampled_is_refused():
         Resampling(np.zeros(3, int), np.arange(3), 2, replicates=-1)
 
 
-def test_memberships_made_again_for_every_part_are_the_kept_ones(drawn, monkeypatch):
+def test_weights_by_class_made_again_for_every_block_are_the_kept_ones(drawn, monkeypatch):
     activity, first = drawn
     monkeypatch.setattr(resampling, "ROWS", 64)
     kept = class_sums(activity, Resampling(first.labels, first.indices, 5, 2, 4, 4))
     monkeypatch.setattr(resampling, "KEPT_BYTES", 0)
     again = Resampling(first.labels, first.indices, 5, 2, 4, 4)
-    assert not again._kept_chunks
+    assert not again._kept
     made = class_sums(activity, again)
     assert all(np.array_equal(getattr(kept, name), getattr(made, name)) for name in ("halves", "squares"))
     for kind in ("null", "replicates"):

@@ -145,7 +145,7 @@ def test_an_interruption_does_not_wait_for_what_is_left(drawn, monkeypatch):
     activity, mine = drawn
     begun = []
     monkeypatch.setattr(selectivity, "SUMS_BYTES", 1)
-    monkeypatch.setattr(selectivity, "_processors", lambda: 1)
+    monkeypatch.setattr(selectivity, "cores", lambda: 1)
     honest = selectivity._block_statistics
 
     def counted(*arguments):

@@ -1,12 +1,16 @@
 """Class sums: the slow way, and equal to the bit however the rows are stored and the units are cut."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gelens.statistics import Resampling, selectivity, sums, unit_statistics
-from gelens.statistics.sums import STRIP, class_sums, null_sums
+from gelens.recording.matrix import Matrix
+from gelens.statistics import Resampling, resampling, selectivity, sums, unit_statistics
+from gelens.statistics.sums import class_sums, null_sums
+from gelens.untrusted import StoredRows
 
 from .conftest import activities
 
@@ -30,6 +34,9 @@ def test_sums_are_those_of_a_loop_over_images(drawn):
 
 def test_sums_do_not_hang_on_how_many_drawings_are_made_at_a_time(drawn, monkeypatch):
     activity, mine = drawn
+    monkeypatch.setattr(resampling, "ROWS", 64)
+    mine = Resampling(mine.labels, mine.indices, 5, 2, 4, 4)
+    assert len(mine.parts) == 5
     kinds = ("null", "replicates")
     expected = [getattr(class_sums(activity, mine), kind) for kind in kinds]
     monkeypatch.setattr(sums, "DRAWN_BYTES", 1)
@@ -37,7 +44,7 @@ def test_sums_do_not_hang_on_how_many_drawings_are_made_at_a_time(drawn, monkeyp
     assert all(np.array_equal(*pair) for pair in zip(expected, alone, strict=True))
 
 
-@given(st.integers(0, 2**32), st.integers(1, 2 * STRIP + 3))
+@given(st.integers(0, 2**32), st.integers(1, 35))
 @settings(max_examples=20, deadline=None)
 def test_a_units_sums_do_not_hang_on_its_neighbours(seed, units):
     rng = np.random.default_rng(seed)
@@ -57,7 +64,7 @@ def test_tables_are_equal_to_the_bit_however_rows_are_stored_and_units_cut(tmp_p
     names = ("csi", "precision", "ccmas", "auc", "mi")
     expected = unit_statistics(activity, mine, names)
     monkeypatch.setattr(selectivity, "SUMS_BYTES", limit)
-    monkeypatch.setattr(selectivity, "_processors", lambda: threads)
+    monkeypatch.setattr(selectivity, "cores", lambda: threads)
     file = np.lib.format.open_memmap(tmp_path / "a.npy", mode="w+", dtype=np.float32, shape=activity.shape)
     for start in range(0, 300, 7):  # as a pass in small batches would write them
         file[start : start + 7] = activity[start : start + 7]
@@ -70,3 +77,38 @@ def test_tables_are_equal_to_the_bit_however_rows_are_stored_and_units_cut(tmp_p
             assert getattr(result, name).equals(getattr(expected, name))
         assert all(np.array_equal(result.samples[k], v, equal_nan=True) for k, v in expected.samples.items())
     assert sum(done) == 3 * 9
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_a_files_units_are_read_in_groups_to_the_same_bits(tmp_path, monkeypatch, threads):
+    """Whatever number of threads works on them, and however much is read at a time."""
+    activity, labels = activities(units=23)
+    mine = Resampling(labels, np.arange(300), 5, 0, 3, 3)
+    expected = unit_statistics(activity, mine, ["ccmas", "auc", "mi"])
+    np.save(tmp_path / "a.npy", activity)
+    monkeypatch.setattr(selectivity, "cores", lambda: threads)
+    monkeypatch.setattr(selectivity, "MOST_THREADS", threads)
+    monkeypatch.setattr(selectivity, "TOGETHER", 3)
+    monkeypatch.setattr(selectivity, "READ_BYTES", 4 * 300 * 6)
+    read = []
+
+    class Noted(Matrix):
+        def __getitem__(self, key):
+            found = super().__getitem__(key)
+            read.append(found.shape)
+            return found
+
+    done = unit_statistics(Noted(StoredRows(tmp_path / "a.npy"), nullcontext), mine, ["ccmas", "auc", "mi"])
+    for name in ("table", "others", "top_images"):
+        assert getattr(done, name).equals(getattr(expected, name))
+    assert all(np.array_equal(done.samples[k], v, equal_nan=True) for k, v in expected.samples.items())
+    columns = [shape for shape in read if shape[1] < 23]
+    assert max(shape[1] for shape in columns) <= 6 and sum(shape[1] for shape in columns) == 23
+
+
+def test_what_is_checked_at_a_time_does_not_grow_with_units(monkeypatch):
+    monkeypatch.setattr(selectivity, "CHECKED", 100)
+    activity = np.ones((90, 30), np.float32)
+    activity[71, 3] = np.nan
+    with pytest.raises(ValueError, match=r"1 activities that are NaN or infinite, the first in row 71 of 90"):
+        selectivity.check_values(activity, "a")
