@@ -13,6 +13,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from benchmarks.table import Table, options_of, parser_of
 
 ROOT = Path(__file__).parents[1]
@@ -23,15 +26,15 @@ with torch.inference_mode():
     network(torch.zeros(64, 3, 32, 32))
 """
 BY_COMMAND = """
-import os, sys, torch
+import os, torch
 from torch.nn.modules.module import register_module_forward_hook
 from cli import main
 def leave(module, given, output):
     if isinstance(output, torch.Tensor) and output.shape == (64, 10):
         os._exit(0)
 register_module_forward_hook(leave)
-command = "selectivity thin_resnet50_se@cifar10 --data digits --limit 64 --classes-by-position --device cpu --out"
-main([*command.split(), sys.argv[1]])
+command = "selectivity thin_resnet50_se@cifar10 --classes-by-position --device cpu --out run --data folder:images"
+main(command.split())
 """
 WAYS = {
     "import torch": "import torch",
@@ -44,14 +47,24 @@ WAYS = {
 
 
 def seconds(program: str) -> float:
-    """Of the processor, of a Python program whose argument is a folder that is not there."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    """Of the processor, of a Python program in a folder with 64 images."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", program, f"{folder}/run"]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+        write_images(Path(folder) / "images")
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", program]
+        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def write_images(folder: Path) -> None:
+    """Noise of 32 px, in folders of ten classes."""
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
+    for number, each in enumerate(pixels):
+        path = folder / str(number % 10) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(each).save(path)
 
 
 def main() -> None:

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .. import figures
 from ..errors import RunError
-from ..figures.drawing import is_drawable
 from ..recording import Recording, open_recording
 from ..results.run import Run
 from ..results.sealing import check_file
@@ -59,6 +57,9 @@ def write_results(run: Run, results: Results) -> None:
 
 def draw_what_there_is(folder: Path, **options) -> list[Path]:
     """The figures of a run's tables, by options of `draw`; an analysis of another package may have none."""
+    from .. import figures  # after the pass: until its first batch nothing is imported that draws
+    from ..figures.drawing import is_drawable
+
     return figures.draw(folder, **options) if is_drawable(folder) else []
 
 

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 from PIL import ImageOps
 
-from .. import figures
 from ..data import ImageData
 from ..data.cached import CachedData
 from ..data.contents import content_of
 from ..recording import Recording
-from ..statistics.top_images import IMAGES_NAMED
+from ..statistics.top_images import IMAGES_NAMED, most_selective
 from .analysis import Results
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ def thumbnails(units: pd.DataFrame, top_images: pd.DataFrame, images: ImageData,
     for network, rows in units.dropna(subset="csi").groupby("network", sort=False):
         deepest = rows["block"].iloc[-1]
         top = top_images[(top_images["network"] == network) & (top_images["block"] == deepest)]
-        shown_units = figures.most_selective(rows[rows["block"] == deepest])["unit"]
+        shown_units = most_selective(rows[rows["block"] == deepest])["unit"]
         wanted += top.loc[top["unit"].isin(shown_units), "identifier"].tolist()
     positions = {name: position for position, name in enumerate(images.identifiers)}
     shown = dict(zip(recording.images["identifier"], recording.contents, strict=True))
@@ -66,7 +65,7 @@ def thumbnails(units: pd.DataFrame, top_images: pd.DataFrame, images: ImageData,
 def _first_images(units: pd.DataFrame, top_images: pd.DataFrame) -> list[str]:
     """The images that drive units most, of the most selective units of every block before those of the others."""
     blocks = units.groupby(["network", "block"], sort=False)
-    ranked = pd.concat([figures.most_selective(rows, len(rows)) for _, rows in blocks])
+    ranked = pd.concat([most_selective(rows, len(rows)) for _, rows in blocks])
     ranked = ranked[["network", "block", "unit"]].assign(place=ranked.groupby(["network", "block"]).cumcount())
     first = top_images[top_images["rank"] <= IMAGES_NAMED].merge(ranked, on=["network", "block", "unit"])
     return first.sort_values(["place", "rank"], kind="stable")["identifier"].drop_duplicates().tolist()

@@ -26,7 +26,6 @@ def execute(command: str, request, out: Path, resume: bool, whole=lambda run: Tr
         The finished run; None where this process has none.
     """
     from ..analyses.run_folder import Recorded
-    from ..commands.report import report_beside
     from ..errors import RunError, UsageError
     from ..processes import is_first
     from ..results.following import open_run
@@ -53,6 +52,8 @@ def execute(command: str, request, out: Path, resume: bool, whole=lambda run: Tr
     if not is_first():
         return None
     if page:
+        from ..commands.report import report_beside
+
         report_beside(run.folder, drawn)
     if is_chosen("json"):
         click.echo(json.dumps(_outcome(run), indent=2))

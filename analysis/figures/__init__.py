@@ -4,6 +4,7 @@ Each function takes tables and returns a figure and its axes; it neither shows n
 """
 
 from ..names import pretty
+from ..statistics.top_images import most_selective
 from .drawing import draw, save
 from .drawn import Drawn
 from .fig1_optimisation import optimisation
@@ -11,7 +12,7 @@ from .fig2_gap import selectivity_gap
 from .fig2_null import selectivity_against_null
 from .fig2_selectivity import selectivity
 from .fig2_trainings import selectivity_gap_over_trainings
-from .fig2_units import contact_sheet, most_selective
+from .fig2_units import contact_sheet
 from .fig2_violin import selectivity_by_depth
 from .fig3_area import pruning_areas
 from .fig3_networks import pruning_by_network

@@ -15,6 +15,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ DOTS_PER_INCH = 200
 
 # a file's date would make the same figure another file
 _UNDATED: dict[str, dict] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
-_NO_LAYOUT = {"figure.autolayout": False, "figure.constrained_layout.use": False}
+_NO_LAYOUT: dict[Any, object] = {"figure.autolayout": False, "figure.constrained_layout.use": False}
 
 
 def draw(

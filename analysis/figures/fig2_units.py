@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 
 from ..names import file_name, paper_name, pretty, unique_label
 from ..results.tables import brief_of, title_of
+from ..statistics.top_images import most_selective
 from .drawn import Drawn, Pictures
 from .stored import StoredRun
 from .style import PALETTE, WIDTH, Look, key, named, need, panels, styled, wrapped
@@ -19,17 +20,6 @@ NEEDS = {
     "selectivity_images.csv": ("label",),
     "selectivity_thumbnails.npz": (),
 }
-UNITS_SHOWN = 8
-
-
-def most_selective(units: pd.DataFrame, count: int = UNITS_SHOWN) -> pd.DataFrame:
-    """The rows of the units that are the most selective by the cross-fitted index, or by csi where there is none.
-
-    By csi itself the first would be units that one image alone makes active.
-    """
-    crossfitted = "csi_crossfit" in units and units["csi_crossfit"].notna().any()
-    by = "csi_crossfit" if crossfitted else "csi"
-    return units.sort_values([by, "unit"], ascending=[False, True], kind="stable").dropna(subset=by)[:count]
 
 
 @styled

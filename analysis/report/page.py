@@ -13,9 +13,9 @@ from markupsafe import Markup
 from matplotlib.colors import to_hex
 
 from ..errors import UsageError, need, plain
-from ..figures.fig2_units import most_selective
 from ..figures.style import colors_of
 from ..files import atomic_path
+from ..statistics.top_images import most_selective
 from .examples import pictures_of_units, profiles_of
 from .pictures import Picture, pictures_of
 from .sources import Source, open_sources

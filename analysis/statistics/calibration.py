@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from ..randomness import hashes
 from .activities import Activities
@@ -112,10 +112,12 @@ def cover(calibration: Calibration, error: float, freedom: float, reach: float |
     bias = np.array(calibration.bias)
     if np.isnan(bias[0]) or not error > 0 or not calibration.ratio > 0 or not freedom > 0:
         return np.nan
-    reach = float(stats.t.ppf(0.975, freedom)) if reach is None else reach
+    reach = float(scipy.stats.t.ppf(0.975, freedom)) if reach is None else reach
     away = bias[~np.isnan(bias)] / (error * calibration.ratio)
     within = reach / calibration.ratio
-    return float(min(stats.nct.cdf(within, freedom, each) - stats.nct.cdf(-within, freedom, each) for each in away))
+    return float(
+        min(scipy.stats.nct.cdf(within, freedom, each) - scipy.stats.nct.cdf(-within, freedom, each) for each in away)
+    )
 
 
 def calibrations(activity: Activities, resampling: Resampling, name: str) -> dict[str, Calibration]:

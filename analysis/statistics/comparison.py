@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from ..errors import UsageError
 from ..names import paper_name, pretty
@@ -214,7 +214,7 @@ def _distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     first, second = (np.asarray(values)[~np.isnan(values)] for values in (first, second))
     if not len(first) or not len(second):
         return np.nan, np.nan
-    return stats.wasserstein_distance(first, second), stats.ks_2samp(first, second).statistic
+    return scipy.stats.wasserstein_distance(first, second), scipy.stats.ks_2samp(first, second).statistic
 
 
 def error_of(replicates: np.ndarray, null: np.ndarray | None) -> float:

@@ -6,7 +6,8 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy import sparse, stats
+import scipy
+from scipy import sparse
 
 from ..randomness import hashes
 from .significance import mcnemar, proportion_interval
@@ -215,7 +216,7 @@ def rank_correlations(gates: np.ndarray, activity: np.ndarray, labels: np.ndarra
         gates, activity: (N, u).
         labels: (N,).
     """
-    ranked = [stats.rankdata(values, axis=0) for values in (gates, activity)]
+    ranked = [scipy.stats.rankdata(values, axis=0) for values in (gates, activity)]
     within = [_less_class_means(values, labels) for values in ranked]
     return _correlation(*(values - values.mean(0) for values in ranked)), _correlation(*within)
 

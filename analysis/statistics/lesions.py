@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from ..randomness import stratified_halves
 from .registry import INDICES
@@ -191,7 +191,7 @@ def _rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
     known = ~np.isnan(first) & ~np.isnan(second)
     if known.sum() < 3 or np.ptp(first[known]) == 0 or np.ptp(second[known]) == 0:
         return float("nan")
-    return float(stats.spearmanr(first[known], second[known]).statistic)
+    return float(scipy.stats.spearmanr(first[known], second[known]).statistic)
 
 
 def _over_units(pairs: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> tuple[float, float, float]:
@@ -199,7 +199,7 @@ def _over_units(pairs: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> tu
     known = ~np.isnan(np.array(pairs)).any((0, 1))
     if known.sum() < 4:
         return float("nan"), float("nan"), float("nan")
-    ranked = np.array([[stats.rankdata(values[known]) for values in pair] for pair in pairs])
+    ranked = np.array([[scipy.stats.rankdata(values[known]) for values in pair] for pair in pairs])
     drawn = np.random.default_rng(seed).integers(0, known.sum(), (BOOTSTRAP, known.sum()))
     samples = ranked[:, :, drawn] - ranked[:, :, drawn].mean(-1, keepdims=True)
     scale = np.sqrt((samples**2).sum(-1).prod(1))

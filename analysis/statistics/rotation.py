@@ -1,7 +1,7 @@
 """Rotated units: a control for what selectivity owes to the basis of units."""
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from ..randomness import hashes
 from .activities import Activities
@@ -28,7 +28,9 @@ def rotated(activity: Activities, seed: int, name: str) -> np.ndarray:
     """
     units = activity.shape[1]
     key = int(hashes(seed, f"rotation {name}", np.zeros(1, dtype=int))[0])
-    basis = stats.ortho_group.rvs(units, random_state=np.random.default_rng(key)) if units > 1 else np.ones((1, 1))
+    basis = (
+        scipy.stats.ortho_group.rvs(units, random_state=np.random.default_rng(key)) if units > 1 else np.ones((1, 1))
+    )
     centre = np.zeros(units)
     for start in range(0, len(activity), ROWS):
         centre += activity[start : start + ROWS].sum(0, dtype=np.float64) / len(activity)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import binomtest
+import scipy
 
 
 def proportion_interval(right: int, of: int) -> tuple[float, float]:
@@ -12,7 +12,7 @@ def proportion_interval(right: int, of: int) -> tuple[float, float]:
     >>> [round(end, 3) for end in proportion_interval(177, 200)]
     [0.833, 0.922]
     """
-    interval = binomtest(right, of).proportion_ci(0.95, method="wilson")
+    interval = scipy.stats.binomtest(right, of).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -34,7 +34,7 @@ def mcnemar(before: np.ndarray, after: np.ndarray) -> Change:
     Change(lost=2, gained=0, p=0.5)
     """
     lost, gained = int((before & ~after).sum()), int((~before & after).sum())
-    return Change(lost, gained, float(binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0)
+    return Change(lost, gained, float(scipy.stats.binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -14,6 +14,19 @@ IMAGES_NAMED = 3
 PRECISION_IMAGES = 60
 """Images that the index `precision` looks at."""
 
+UNITS_SHOWN = 8
+"""The most selective units of a block, of which a contact sheet shows the images."""
+
+
+def most_selective(units: pd.DataFrame, count: int = UNITS_SHOWN) -> pd.DataFrame:
+    """The rows of the units that are the most selective by the cross-fitted index, or by csi where there is none.
+
+    By csi itself the first would be units that one image alone makes active.
+    """
+    crossfitted = "csi_crossfit" in units and units["csi_crossfit"].notna().any()
+    by = "csi_crossfit" if crossfitted else "csi"
+    return units.sort_values([by, "unit"], ascending=[False, True], kind="stable").dropna(subset=by)[:count]
+
 
 def tie_breakers(seed: int, indices: np.ndarray) -> np.ndarray:
     """(N,) what decides between equally active images: never the order of the data, which may be sorted by class."""

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 from scipy.optimize import elementwise
 
 from ..errors import UsageError
@@ -170,7 +170,7 @@ def _intervals(
     over_images = max(replicates - 1, 1)
 
     def reach(p, of_trainings, of_images, freedom) -> np.ndarray:
-        first, second = stats.t.isf(p / 2, freedom), stats.t.isf(p / 2, over_images)
+        first, second = scipy.stats.t.isf(p / 2, freedom), scipy.stats.t.isf(p / 2, over_images)
         return np.sqrt(first**2 * of_trainings + second**2 * of_images)
 
     def beyond(exponent: np.ndarray, size: np.ndarray, *parts: np.ndarray) -> np.ndarray:
@@ -553,7 +553,7 @@ def training_errors(right: Mapping[str, np.ndarray], groups: Groups, pairs: Sequ
             for name in (network, reference)
         )
         images = mine.shape[1]
-        error = 100 * stats.sem(theirs.mean(0) - mine.mean(0))
+        error = 100 * scipy.stats.sem(theirs.mean(0) - mine.mean(0))
         gaps = 100 * (theirs.mean(1)[None] - mine.mean(1)[:, None])
         table = between_trainings(gaps[:, :, None], np.array([error]), images)
         rows.append(table.assign(network=network, reference=reference, what="error"))
