@@ -64,9 +64,10 @@ class _Forward:
         self.inside = [module for module in block.modules() if module is not block]
         self.known: tuple | None = None
 
-    def __call__(self, *inputs) -> torch.Tensor:
-        if self.compiler.failed or self._looked_into():
-            return self.plain(*inputs)
+    def __call__(self, *inputs, **named) -> torch.Tensor:
+        tensors = not named and all(isinstance(each, torch.Tensor) for each in inputs)
+        if not tensors or self.compiler.failed or self._looked_into():
+            return self.plain(*inputs, **named)
         now = tuple((each.shape, each.stride(), each.dtype) for each in inputs)
         if self.known is None:
             self.known = now

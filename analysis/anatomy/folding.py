@@ -1,5 +1,6 @@
 """A copy of a network for inference alone: batch norm folded into the convolutions before it, blocks compiled."""
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .compiling import compile_blocks
 from .hooks import evaluating, hooked, unwatched_copy
+
+log = logging.getLogger(__name__)
 
 TOLERANCE = {"fp32": 1e-3, "tf32": 2e-2, "fp16": 5e-2, "bf16": 0.3}
 """How far logits of the copy may be from the network's, in standard deviations of its logits, by precision."""
@@ -34,10 +37,18 @@ class Folding:
         if self._copy is None or self._copy[0] != weights:
             device = next(self.network.parameters()).device
             dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+            self._copy = (weights, self._made(dtype))
+        return self._copy[1]
+
+    def _made(self, dtype: torch.dtype | None) -> nn.Module:
+        try:
             with torch.inference_mode(False), torch.no_grad():  # the compiler takes no tensors of inference mode
                 fast = folded(self.network, self.pairs, dtype)
-            self._copy = (weights, compile_blocks(fast) if self.compiled else fast)
-        return self._copy[1]
+        except Exception as error:  # of any kind: what somebody's module holds may not be copied
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            log.warning("%s runs itself, for it cannot be copied: %s", type(self.network).__name__, reason)
+            return self.network
+        return compile_blocks(fast) if self.compiled else fast
 
     def forget_other_weights(self) -> bool:
         """Let the copy go if the network's weights have changed since; whether they have."""
@@ -88,6 +99,7 @@ def _folds(module: nn.Module) -> bool:
         isinstance(module, nn.BatchNorm2d)
         and type(module) in (nn.BatchNorm2d, BatchNormAct2d)
         and module.track_running_stats
+        and not module._forward_hooks  # somebody's, which would be lost with it
     )
 
 

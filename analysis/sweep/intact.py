@@ -116,7 +116,8 @@ class Intact:
                 known, beside_few = self._observe(batch, images[:few].clone(), labels[:few])
             else:
                 beside_few = self._logits(images[:few])
-        if copied:
+        alone = apart(beside_few[:1], self._logits(images[:1]))
+        if copied and alone <= tolerance:
             folding = Folding(network, images[:2], self.compiled)
             with self.autocast():
                 self._look_at(folding.copy())
@@ -128,9 +129,8 @@ class Intact:
             text = "%s: a copy with batch norm folded%s moves what is measured by %.2g of its spread; left as it is"
             log.warning(text, label, " and compiled" if self.compiled else "", moved)
             self._look_at(network)
-        alone = self._logits(images[:1])
         rows, logits = self._observe(batch, images, labels)
-        if max(apart(beside_few, logits[:few]), apart(beside_few[:1], alone)) > tolerance:
+        if max(apart(beside_few, logits[:few]), alone) > tolerance:
             check_alike(label, self._logits, network, images)
         return rows, logits
 

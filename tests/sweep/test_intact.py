@@ -236,3 +236,23 @@ def test_a_network_without_stages_says_that_nothing_is_compiled(caplog):
     with caplog.at_level(logging.WARNING):
         record_requests({"it": Request(plain, ["1"])}, make_data(16), replace(QUIET, compiled=True))
     assert "Sequential has no stages whose blocks could be compiled" in caplog.text
+
+
+def test_a_network_that_cannot_be_copied_runs_itself(caplog):
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)).eval()
+    plain[0].scale = plain[0].weight * 2  # no leaf, which torch does not copy
+    with caplog.at_level(logging.WARNING):
+        recording = record_requests({"it": Request(plain, ["1"])}, make_data(16), replace(QUIET, precision="bf16"))
+    assert "Sequential runs itself, for it cannot be copied: Only Tensors created explicitly" in caplog.text
+    assert recording.finished
+
+
+def test_a_hook_that_changes_a_batch_norm_is_not_folded_away(network):
+    data = make_data(24)
+    before = arrays(gelens.record(network, data, blocks=BLOCKS, options=replace(QUIET, precision="bf16")))
+    network.layer3[0].bn3.register_forward_hook(lambda module, args, output: output * 3)
+    exact, low = (
+        arrays(gelens.record(network, data, blocks=BLOCKS, options=replace(QUIET, precision=each)))
+        for each in ("fp32", "bf16")
+    )
+    assert off(exact, low) < TOLERANCE["bf16"] < off(exact, before)
