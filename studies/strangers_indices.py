@@ -24,11 +24,12 @@ from scipy.stats import spearmanr
 from torch import nn
 
 import gelens
-from gelens.anatomy.hooks import capture, evaluating
+from gelens.anatomy.hooks import capture
 from gelens.anatomy.operations import at_places
 from gelens.anatomy.sites import example_images, find_sites, resolve_blocks
 from gelens.api import Request, record_requests
 from gelens.data import adapted, preprocessing_for
+from gelens.networks.modes import evaluating
 from gelens.probes.probe import Moment
 from gelens.recording import Kept
 from gelens.statistics import Resampling, unit_statistics

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..anatomy.hooks import attempt, evaluating, logits_of
+from ..anatomy.hooks import attempt, logits_of
 from ..anatomy.sites import block_depths, example_images, signed_blocks
 from ..choices import ACTIVITIES
 from ..data import ImageData, adapted, checked, preprocessing_for
@@ -17,6 +17,7 @@ from ..data.adapting import known_classes, known_indices, known_labels
 from ..data.contents import sampled_contents
 from ..errors import RunError, UsageError
 from ..networks.facts import network_facts
+from ..networks.modes import evaluating
 from ..networks.weights import network_card
 from ..probes.activity import Activity
 from ..probes.predictions import Predictions

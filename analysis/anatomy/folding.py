@@ -8,8 +8,9 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..networks.modes import evaluating
 from .compiling import compile_blocks
-from .hooks import evaluating, hooked, unwatched_copy
+from .hooks import hooked, unwatched_copy
 
 log = logging.getLogger(__name__)
 

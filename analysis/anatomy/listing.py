@@ -10,8 +10,9 @@ from torch import nn
 
 from ..errors import UsageError
 from ..networks.card import card_of
+from ..networks.modes import evaluating
 from ..networks.preprocessing import preprocessing_of
-from .hooks import attempt, evaluating, find_module, hooked, layout_of
+from .hooks import attempt, find_module, hooked, layout_of
 from .operations import is_join
 from .sites import Site, anatomies, block_names, example_images, paper_names
 

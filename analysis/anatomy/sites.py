@@ -14,9 +14,10 @@ from ..devices import float32_as
 from ..errors import UsageError
 from ..names import paper_name
 from ..networks.card import card_of
+from ..networks.modes import evaluating
 from ..networks.preprocessing import preprocessing_of
 from ..networks.weights import has_resnet_stages
-from .hooks import aside, attempt, evaluating, find_module, hooked
+from .hooks import aside, attempt, find_module, hooked
 from .operations import Recorder, at_places
 from .recognition import Anatomy, Site, copied, recognise, verified
 

@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..anatomy.hooks import evaluating
 from . import catalogue
 from .gather_excite import MapConv2d
 from .loading import load_network
+from .modes import evaluating
 from .preprocessing import preprocessing_of
 
 

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from ..anatomy.folding import TOLERANCE
-from ..anatomy.hooks import aside, evaluating, logits_of
+from ..anatomy.hooks import aside, logits_of
 from ..data.loading import Batch
 from ..devices import precision_in_use
+from ..networks.modes import evaluating
 from ..networks.preprocessing import Preprocessing
 
 

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 import gelens
-from gelens.anatomy.hooks import aside, evaluating, hooked
+from gelens.anatomy.hooks import aside, hooked
 from gelens.api import Request
 from gelens.errors import UsageError
+from gelens.networks.modes import evaluating
 from gelens.probes.dropping import dropping_at
 from gelens.probes.feature_importance import FeatureImportance
 from tests.conftest import count_hooks, make_data, make_network, measure

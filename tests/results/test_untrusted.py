@@ -303,9 +303,18 @@ def test_a_recording_names_no_folder_but_its_own(name, tmp_path):
         ({"networks": {"n": {"facts": {"gmacs": "many"}}}}, "gmacs is text; expected a number or null"),
         ({"networks": {"n": {"group": "g", "training_seed": "x"}}}, "a whole training_seed"),
         ({"chosen": {"n": {"rows": {"b": 0}}}}, "a number of rows above 0"),
-        ({"arrays": {"n": [{"name": "b.output", "shape": [3], "dtype": "int64"}]}}, "expected float32 of at least 1"),
-        ({"arrays": {"n": [{"name": "b.output", "shape": [0], "dtype": "float32"}]}}, "expected float32 of at least 1"),
-        ({"arrays": {"n": [{"name": "b.output", "shape": [], "dtype": "float32"}]}}, "expected float32 of at least 1"),
+        (
+            {"arrays": {"n": [{"name": "b.output", "shape": [3], "dtype": "int64"}]}},
+            "or float16 of at least 1",
+        ),
+        (
+            {"arrays": {"n": [{"name": "b.output", "shape": [0], "dtype": "float32"}]}},
+            "or float16 of at least 1",
+        ),
+        (
+            {"arrays": {"n": [{"name": "b.output", "shape": [], "dtype": "float32"}]}},
+            "or float16 of at least 1",
+        ),
         ({"networks": {}}, "networks have no"),
         ({"folders": {}}, "folders have no"),
         ({"format": "1"}, "format is text"),

@@ -15,5 +15,5 @@ def test_statistics_import_no_torch_not_even_indirectly():
     heavy, rooms = done.stdout.splitlines()
     assert heavy == "[]"
     assert set(json.loads(rooms)) <= {
-        f"gelens.{room}" for room in ("statistics", "errors", "files", "names", "randomness")
+        f"gelens.{room}" for room in ("statistics", "errors", "files", "names", "processes", "randomness")
     }
