@@ -305,14 +305,21 @@ def test_an_image_whose_two_logits_are_nearly_equal_is_no_reason_to_refuse(preci
     assert len(recorded_of(network, precision=precision)["rank"]) == 40
 
 
-@pytest.mark.parametrize("kind", ["weight norm", "no copy"])
-def test_a_network_that_cannot_be_copied_runs_itself(kind, caplog):
+@pytest.mark.parametrize("norm", [nn.utils.weight_norm, nn.utils.parametrizations.weight_norm])
+def test_convolutions_whose_weights_are_made_anew_are_not_folded(norm, caplog):
     network = Odd()
     exact = recorded_of(network)
-    if kind == "weight norm":
-        nn.utils.parametrizations.weight_norm(network.layer3[0][0])
-    else:
-        network.lock = threading.Lock()
+    norm(network.layer3[0][0])
+    fast = recorded_of(network, precision="bf16")
+    assert "left as it is" not in caplog.text and 0 < off(exact, fast) < TOLERANCE["bf16"]
+    options = replace(QUIET, batch_size=20)
+    assert len(gelens.pruning(network, make_data(20), blocks=["layer3.0"], options=options))
+
+
+def test_a_network_that_cannot_be_copied_runs_itself(caplog):
+    network = Odd()
+    exact = recorded_of(network)
+    network.lock = threading.Lock()
     fast = recorded_of(network, precision="bf16")
     assert "there is no copy with batch norm folded" in caplog.text and 0 < off(exact, fast) < TOLERANCE["bf16"]
 
