@@ -77,7 +77,7 @@ def batch_norm_pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[str
     convolutions = [
         (each, note_convolution(name))
         for name, each in modules.items()
-        if isinstance(each, nn.Conv2d) and "weight" in each._parameters  # not made anew from others, as by a weight norm
+        if isinstance(each, nn.Conv2d) and "weight" in each._parameters  # as is not what a weight norm makes anew
     ]
     norms = [(each, note_norm(name)) for name, each in modules.items() if _folds(each)]
     with evaluating(network), torch.inference_mode(), hooked(*convolutions, before=norms):
