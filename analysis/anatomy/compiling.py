@@ -51,7 +51,7 @@ class _Compiler:
 
 
 class _Forward:
-    """A block's forward: compiled for inputs as the first that it gets, and as it was for all others.
+    """A block's forward: compiled for tensors as the first that it gets, and as it was for all other arguments.
 
     It runs as it was, too, where hooks or modes look into the block, for compiled code passes them by in silence, and
     where gradients are wanted, for which nothing is frozen.
@@ -65,8 +65,8 @@ class _Forward:
         self.known: tuple | None = None
 
     def __call__(self, *inputs, **named) -> torch.Tensor:
-        tensors = not named and all(isinstance(each, torch.Tensor) for each in inputs)
-        if not tensors or self.compiler.failed or self._looked_into():
+        others = named or not all(isinstance(each, torch.Tensor) for each in inputs)
+        if others or self.compiler.failed or self._looked_into():
             return self.plain(*inputs, **named)
         now = tuple((each.shape, each.stride(), each.dtype) for each in inputs)
         if self.known is None:

@@ -36,8 +36,9 @@ class Folding:
         """The copy, for the autocast at hand; made anew when the network's weights have changed."""
         weights = _version(self.network)
         if self._copy is None or self._copy[0] != weights:
-            device = next(self.network.parameters()).device
-            dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+            first = next(self.network.parameters(), None)
+            kind = "cpu" if first is None else first.device.type
+            dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
             self._copy = (weights, self._made(dtype))
         return self._copy[1]
 
@@ -86,7 +87,11 @@ def batch_norm_pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[str
         return hook
 
     modules = dict(network.named_modules())
-    convolutions = [(each, note_convolution(name)) for name, each in modules.items() if isinstance(each, nn.Conv2d)]
+    convolutions = [
+        (each, note_convolution(name))
+        for name, each in modules.items()
+        if isinstance(each, nn.Conv2d) and "weight" in each._parameters  # as is not what a weight norm makes anew
+    ]
     norms = [(each, note_norm(name)) for name, each in modules.items() if _folds(each)]
     with evaluating(network), torch.inference_mode(), hooked(*convolutions, before=norms):
         network(images)

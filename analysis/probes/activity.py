@@ -30,7 +30,8 @@ class Activity:
         rectify: take the positive part of outputs too.
         shape: of one image (3, H, W); by the network's preprocessing where not given.
         activities: of `gelens.choices.ACTIVITIES`, what the means are kept in: "float16" takes half the space, is off
-            by up to 2⁻¹¹ of a value, and has none above 65504, which are infinite and refused.
+            by up to 2⁻¹¹ of a value, or 3·10⁻⁸ where that is more (below 6·10⁻⁵), and has none above 65504, which are
+            infinite and refused.
 
     Raises:
         UsageError: activities kept in something else, an unknown tap, or one that a block does not have, such as the

@@ -68,7 +68,7 @@ class Compilable(Protocol):
         """How often it runs a part of the network for an image; 0 where that has to stay as it is."""
 
     def compile(self) -> None:
-        """Compile what it runs, before the first batch, unless that has to stay as it is."""
+        """Compile what it runs, before the first batch; a UsageError where that was asked to stay as it is."""
 
 
 @runtime_checkable

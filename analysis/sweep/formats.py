@@ -60,7 +60,7 @@ def settle_format(network: nn.Module, images: torch.Tensor) -> torch.memory_form
             with _weights_moved():
                 network.to(memory_format=memory_format)
             with torch.inference_mode(), aside():
-                outputs = network(images.contiguous(memory_format=memory_format))
+                outputs = network(images.clone(memory_format=memory_format))  # it may overwrite its input
             given[memory_format] = logits_of(outputs).float()
     plain, fast = given.get(torch.contiguous_format), given.get(torch.channels_last)
     if fast is not None and (plain is None or _alike(plain, fast, precision_in_use(images.device))):

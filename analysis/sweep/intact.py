@@ -108,31 +108,49 @@ class Intact:
         check_normalised(label, network, batch.images[self.subject.preprocessing.geometry])
         if PRECISIONS[self.precision]:
             with self.autocast():
-                self._left.enter_context(float32_logits(network, images[:2]))
+                self._left.enter_context(float32_logits(network, images[:2].clone()))
         copied = all(isinstance(probe, Onlooker) for probe in probes) and (self.compiled or self.precision != "fp32")
         few, known = -(-min(len(images), 2 * FEW) // 2), {}
         with calls_counted(label, network, list(dict.fromkeys(block for probe in probes for block in probe.taps()))):
             if copied:
-                known, beside_few = self._observe(batch, images[:few].clone(), labels[:few])
+                known, beside_few = self._observe(batch, images[:few], labels[:few])
             else:
                 beside_few = self._logits(images[:few])
-        alone = apart(beside_few[:1], self._logits(images[:1]))
-        if copied and alone <= tolerance:
-            folding = Folding(network, images[:2], self.compiled)
+        if copied and (given := self._by_copy(batch, images, labels, known, beside_few)) is not None:
+            return given
+        alone = self._logits(images[:1])
+        rows, logits = self._observe(batch, images, labels)
+        moved = max(apart(logits, beside_few), apart(logits, alone))
+        if copied or moved > tolerance:  # a copy gives the same as a network that gives the same itself
+            check_alike(label, self._logits, network, images, moved, tolerance)
+        return rows, logits
+
+    def _by_copy(self, batch: Batch, images: torch.Tensor, labels: torch.Tensor, known: dict, beside_few: torch.Tensor):
+        """What a copy gives of the first batch, which runs from then on; None where it is not what the network gives.
+
+        Args:
+            known: what the probes keep of the network's pass over a few of the images.
+            beside_few: its logits.
+        """
+        what = f"a copy with batch norm folded{' and compiled' if self.compiled else ''}"
+        try:
+            folding = Folding(self.network, images[:2].clone(), self.compiled)
             with self.autocast():
                 self._look_at(folding.copy())
-            rows, logits = self._observe(batch, images.clone(), labels)
-            kept = [(each, rows[name][:few]) for name, each in known.items() if each.is_floating_point()]
-            moved = max(apart(*each) for each in ((beside_few, logits[:few]), *kept))
-            if moved <= tolerance:
+            rows, logits = self._observe(batch, images, labels)
+            _, alone = self._observe(batch, images[:1], labels[:1])
+        except Exception as error:  # of any kind: not every network can be copied, nor every weight be set
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            log.warning("%s: there is no %s (%s); left as it is", self.subject.label, what.removeprefix("a "), reason)
+        else:
+            kept = [(rows[name], each) for name, each in known.items() if each.is_floating_point()]
+            moved = max(apart(*each) for each in ((logits, beside_few), (logits, alone), *kept))
+            if moved <= TOLERANCE[self.precision]:
                 return rows, logits
-            text = "%s: a copy with batch norm folded%s moves what is measured by %.2g of its spread; left as it is"
-            log.warning(text, label, " and compiled" if self.compiled else "", moved)
-            self._look_at(network)
-        rows, logits = self._observe(batch, images, labels)
-        if max(apart(beside_few, logits[:few]), alone) > tolerance:
-            check_alike(label, self._logits, network, images)
-        return rows, logits
+            text = "%s: %s moves what is measured by %.2g of its spread; left as it is"
+            log.warning(text, self.subject.label, what, moved)
+        self._look_at(self.subject.network)
+        return None
 
     def _look_at(self, network: nn.Module) -> None:
         self.network = network
@@ -141,9 +159,8 @@ class Intact:
                 probe.look_at(network)
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
-        """A network may overwrite its input."""
         with self.autocast():
-            return logits_of(_run(self.network, images.clone()))
+            return logits_of(_run(self.network, images))
 
     def _observe(self, batch: Batch, images: torch.Tensor, labels: torch.Tensor):
         """What the probes keep, and the logits."""
@@ -169,8 +186,9 @@ class Intact:
 
 
 def _run(network: nn.Module, images: torch.Tensor):
+    """What a network gives for images, which other networks and probes get as well: it may overwrite its input."""
     try:
-        return attempt(network, images)
+        return attempt(network, images.clone())
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

@@ -189,6 +189,9 @@ def record(
     _say_size(kept, len(announced.images), folder)
     if options.rehearse:
         raise Rehearsed(_plan(subjects, data, announced, settled))
+    for probe in [probe for subject in subjects for probe in subject.probes if options.compiled]:
+        if isinstance(probe, Compilable):
+            probe.compile()  # or a word on why it cannot
     wanted = [each.label for each in subjects if _compiled(each, options.compiled, len(announced.images), settled)]
     settled = replace(settled, compiled=frozenset(wanted))
     if options.shard:
@@ -411,7 +414,7 @@ def _choose_again(recording: Recording, subjects: Sequence[Subject], settled: Se
     if recording.rows_done:
         settled = replace(settled, compiled=frozenset(label for label in chosen if chosen[label].get(COMPILED)))
     for each in [probe for subject in subjects if subject.label in settled.compiled for probe in subject.probes]:
-        if isinstance(each, Compilable):
+        if isinstance(each, Compilable) and each.passes():
             each.compile()
     return settled
 

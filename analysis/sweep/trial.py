@@ -1,14 +1,13 @@
 """A trial before a pass: networks whose logits depend on more than the image are told before they are measured."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from ..anatomy.folding import TOLERANCE
 from ..anatomy.hooks import find_module, hooked
-from ..devices import precision_in_use
 from ..errors import UsageError
 from ..networks.card import card_of
 
@@ -47,39 +46,61 @@ def calls_counted(label: str, network: nn.Module, blocks: Sequence[str]) -> Iter
 
 
 def apart(some: torch.Tensor, others: torch.Tensor) -> float:
-    """How far values of the same images are from each other, beyond rounding, in standard deviations of the first.
+    """How far values of the first images are from others of the same, beyond rounding, in standard deviations of all.
 
-    0 where some are not finite, of which others tell.
+    Infinite where one is not finite.
+
+    Args:
+        some: (N, …).
+        others: (n, …), n ≤ N.
     """
-    values = some.float()
-    rounding = torch.finfo(some.dtype).eps * values.abs()  # of what is kept in half precision
-    off = ((others.float() - values).abs() - rounding).max() / values.std(correction=0).clamp(min=1e-6)
-    return max(float(off), 0.0) if bool(off.isfinite()) else 0.0
+    values, others = some.float(), others.float()
+    first = values[: len(others)]
+    rounding = torch.finfo(some.dtype).eps * first.abs()  # of what is kept in half precision
+    off = ((others - first).abs() - rounding).max() / values.std(correction=0).clamp(min=1e-6)
+    return max(float(off), 0.0) if bool(off.isfinite()) else math.inf
 
 
-def check_alike(label: str, run: Callable[[torch.Tensor], torch.Tensor], network: nn.Module, images: torch.Tensor):
+def check_alike(
+    label: str,
+    run: Callable[[torch.Tensor], torch.Tensor],
+    network: nn.Module,
+    images: torch.Tensor,
+    moved: float,
+    tolerance: float,
+) -> None:
     """Say why an image's logits hang on more than the image: run a few twice, in two halves, and one alone.
 
     Args:
         label: of the network, for messages.
         run: gives the network's logits.
         images: as the network takes them; the first of them are tried.
+        moved: how far logits of the same images were from each other, as of `apart`.
+        tolerance: how far they may be.
 
     Raises:
-        UsageError: an image's logits differ from run to run, or with the images beside it, by more than rounding.
+        UsageError: an image's logits differ from run to run, or with the images beside it, by more than rounding, or
+            have done so. Of such as are not finite others tell.
     """
     images = images[:IMAGES]
-    first, tolerance = run(images), TOLERANCE[precision_in_use(images.device)]
+    first = run(images)
+    if math.isinf(moved) or not bool(first.isfinite().all()):
+        return
     if (off := apart(first, run(images))) > tolerance:
         raise UsageError(
             f"{label} gives other logits for the same images when it runs again (they move by {off:.2g} of their "
             f"spread): something in it is random, such as F.dropout(x) without training=self.training"
         )
     halves = torch.cat([run(half) for half in images.tensor_split(2)])
-    if (off := max(apart(first, halves), apart(first[:1], run(images[:1])))) > tolerance:
+    if (off := max(apart(first, halves), apart(first, run(images[:1])))) > tolerance:
         raise UsageError(
             f"{label} gives an image other logits beside other images (they move by {off:.2g} of their spread"
             f"{_by_whom(network)}): its accuracy would depend on --batch-size"
+        )
+    if moved > tolerance:
+        raise UsageError(
+            f"{label} gave other logits for the same images once (they moved by {moved:.2g} of their spread), and not "
+            f"when it was tried again: something in it is random, counts its calls, or hangs on the number of images"
         )
 
 

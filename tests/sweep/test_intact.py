@@ -1,6 +1,7 @@
 """The intact pass of a folded and compiled copy gives what the network gives; where it would not, the network runs."""
 
 import logging
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -238,15 +239,6 @@ def test_a_network_without_stages_says_that_nothing_is_compiled(caplog):
     assert "Sequential has no stages whose blocks could be compiled" in caplog.text
 
 
-def test_a_network_that_cannot_be_copied_runs_itself(caplog):
-    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)).eval()
-    plain[0].scale = plain[0].weight * 2  # no leaf, which torch does not copy
-    with caplog.at_level(logging.WARNING):
-        recording = record_requests({"it": Request(plain, ["1"])}, make_data(16), replace(QUIET, precision="bf16"))
-    assert "Sequential runs itself, for it cannot be copied: Only Tensors created explicitly" in caplog.text
-    assert recording.finished
-
-
 def test_a_hook_that_changes_a_batch_norm_is_not_folded_away(network):
     data = make_data(24)
     before = arrays(gelens.record(network, data, blocks=BLOCKS, options=replace(QUIET, precision="bf16")))
@@ -256,3 +248,116 @@ def test_a_hook_that_changes_a_batch_norm_is_not_folded_away(network):
         for each in ("fp32", "bf16")
     )
     assert off(exact, low) < TOLERANCE["bf16"] < off(exact, before)
+
+
+class Odd(nn.Module):
+    """A small network whose input goes through a function of it, the network and the number of the call."""
+
+    def __init__(self, change=lambda images, calls: images, block=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer3 = nn.ModuleList([block or nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8))])
+        self.fc = nn.Linear(8, 4)
+        self.change, self.calls = change, 0
+
+    def forward(self, x):
+        self.calls += 1
+        return self.fc(self.layer3[0](self.change(x, self.calls)).relu().mean((2, 3)))
+
+
+def recorded_of(network, **how):
+    recording = gelens.record(network, make_data(40), blocks=["layer3.0"], rectify=True, options=replace(QUIET, **how))
+    return {label: {name: recording.array(label, name) for name in recording.names(label)} for label in ["Odd"]}["Odd"]
+
+
+def doubled_in_place(images, calls):
+    return images.mul_(2)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_network_that_overwrites_its_input_is_shown_each_image_as_it_is(precision):
+    own = recorded_of(Odd(lambda images, calls: images * 2), precision=precision)
+    overwriting = recorded_of(Odd(doubled_in_place), precision=precision)
+    assert all(np.array_equal(own[name], overwriting[name]) for name in own)
+
+
+def test_networks_beside_one_that_overwrites_its_input_are_shown_images_as_they_are():
+    alone = recorded_of(Odd())
+    both = gelens.record(
+        {"first": Odd(doubled_in_place), "Odd": Odd()},
+        make_data(40),
+        blocks=["layer3.0"],
+        rectify=True,
+        options=QUIET,
+    )
+    assert np.array_equal(both.array("Odd", "layer3.0.output"), alone["layer3.0.output"])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_other_logits_for_an_image_alone_are_told(precision):
+    with pytest.raises(UsageError, match="beside other images"):
+        recorded_of(Odd(lambda images, calls: images * 100 if len(images) == 1 else images), precision=precision)
+
+
+def test_other_logits_once_are_told_though_they_do_not_come_again():
+    counter = Odd()
+    recorded_of(counter)
+    alone = counter.calls - 3  # the last ones of the pass are its three batches
+    with pytest.raises(UsageError, match="when it was tried again"):
+        recorded_of(Odd(lambda images, calls: images * 100 if calls == alone else images))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_image_whose_two_logits_are_nearly_equal_is_no_reason_to_refuse(precision):
+    network = Odd()
+    with torch.no_grad():  # two classes of equal weights, but of one image that is like all others
+        network.fc.weight.copy_(network.fc.weight[:1].expand(4, -1) + 1e-7 * torch.randn(4, 8))
+        network.fc.bias.fill_(0)
+    assert len(recorded_of(network, precision=precision)["rank"]) == 40
+
+
+@pytest.mark.parametrize("norm", [nn.utils.weight_norm, nn.utils.parametrizations.weight_norm])
+def test_convolutions_whose_weights_are_made_anew_are_not_folded(norm, caplog):
+    network = Odd()
+    exact = recorded_of(network)
+    norm(network.layer3[0][0])
+    fast = recorded_of(network, precision="bf16")
+    assert "left as it is" not in caplog.text and 0 < off(exact, fast) < TOLERANCE["bf16"]
+    options = replace(QUIET, batch_size=20)
+    assert len(gelens.pruning(network, make_data(20), blocks=["layer3.0"], options=options))
+
+
+def test_a_network_that_cannot_be_copied_runs_itself(caplog):
+    network = Odd()
+    exact = recorded_of(network)
+    network.lock = threading.Lock()
+    fast = recorded_of(network, precision="bf16")
+    assert "Odd runs itself, for it cannot be copied" in caplog.text and 0 < off(exact, fast) < TOLERANCE["bf16"]
+    options = replace(QUIET, batch_size=20)
+    assert len(gelens.pruning(network, make_data(20), blocks=["layer3.0"], options=options))
+
+
+class Joining(nn.Module):
+    """A block of other arguments than tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def forward(self, x, *others, scale=1.0):
+        x = x[0] if isinstance(x, list) else x
+        return self.conv(x) * scale
+
+
+@pytest.mark.parametrize("arguments", ["named", "number", "list"])
+def test_blocks_of_other_arguments_than_tensors_run_as_they_are(arguments, without_compiler):
+    class Network(Odd):
+        def forward(self, x):
+            block = self.layer3[0]
+            given = {"named": lambda: block(x, scale=2.0), "number": lambda: block(x, 1), "list": lambda: block([x])}
+            return self.fc(given[arguments]().relu().mean((2, 3)))
+
+    network = Network(block=Joining())
+    network.__class__.__name__ = "Odd"
+    exact, fast = recorded_of(network), recorded_of(network, compiled=True)
+    assert all(np.array_equal(exact[name], fast[name]) for name in exact) and not without_compiler
