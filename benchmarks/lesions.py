@@ -87,7 +87,7 @@ def speed(table: Table, network, images: torch.Tensor, options) -> None:
                 right.append(found.cpu().numpy())
         loop.stop()
         with lower:
-            targets = [(target.name, target.ablation.settled.tail.after, target.number) for target in probe._targets]
+            targets = [(target.name, target.ablation.settled.tail.after, target.variants) for target in probe._targets]
             bound = tails(targets, network, images, batch)
     expected = np.concatenate(plain, 1)[1:] == labels.cpu().numpy()
     points = sum(map(len, units.values()))
