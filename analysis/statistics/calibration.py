@@ -8,7 +8,6 @@ noisy, for what was measured of them is not known exactly either.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import scipy
@@ -16,6 +15,7 @@ import scipy
 from ..randomness import hashes
 from .activities import Activities
 from .class_means import corrected_index, means_of, noise_by_class, noise_of_means, variance_over_classes
+from .lazily import cached_property
 from .resampling import ROWS, Resampling
 from .samples import spread
 from .sparseness import MOST, is_resolved, moments, sparseness

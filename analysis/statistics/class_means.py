@@ -1,9 +1,10 @@
 """Class selectivity from class-conditional means: the index, its cross-fitted and its corrected form."""
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
+
+from .lazily import cached_property
 
 
 class ClassMeans:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ import scipy
 from scipy import sparse
 
 from ..randomness import hashes
+from .lazily import cached_property
 from .significance import mcnemar, proportion_interval
 
 BINS = 50

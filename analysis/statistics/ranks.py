@@ -1,10 +1,10 @@
 """Images ranked by a unit's activity: mid-ranks, areas under ROC curves, and information about the class."""
 
-from functools import cached_property
-
 import numpy as np
 from scipy import sparse
 from scipy.special import xlogy
+
+from .lazily import cached_property
 
 INFORMATION_GROUPS = 10
 

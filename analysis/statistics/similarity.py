@@ -5,13 +5,13 @@ Only images (rows) of an activity are alike: units may be other ones, and more o
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from ..errors import UsageError
 from ..randomness import stratified_halves
+from .lazily import cached_property
 
 ROWS = 4096
 """Images that are read at a time: memory is that of products of units with units, whatever the number of images."""

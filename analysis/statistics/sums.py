@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
+from .lazily import cached_property
 from .resampling import Part, Resampling
 
 DRAWN_BYTES = 2**26

@@ -1,7 +1,6 @@
 """Some units of a layer with all that indices are computed from, each of it made once and only when asked for."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from .class_means import (
     means_of,
     noise_of_means,
 )
+from .lazily import cached_property
 from .ranks import Ranking
 from .resampling import Resampling
 from .sparseness import is_resolved, sparseness_of
