@@ -31,10 +31,8 @@ def prepared(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
         with _weights_moved():
             if elsewhere:
                 network.to(home)
-            for each, stride in maps:
-                if (
-                    each.stride() != stride
-                ):  # kernels of 1×1 are contiguous in either format, and round by their strides
+            for each, stride in maps:  # kernels of 1×1 are contiguous in either format, and round by their strides
+                if each.stride() != stride:
                     each.data = each.data.contiguous().as_strided(each.shape, stride)
 
 
