@@ -23,7 +23,7 @@ from .recipes import Recipe
 
 
 class _Augmented(Dataset):
-    """Training images as normalised tensors, crops of a random area and aspect ratio, flipped at random."""
+    """Training images as bytes, crops of a random area and aspect ratio, flipped at random."""
 
     def __init__(self, data: ImageData, recipe: Recipe, preprocessing: Preprocessing):
         self.data = data
@@ -35,8 +35,7 @@ class _Augmented(Dataset):
             hflip=recipe.flip,
             color_jitter=None,  # type: ignore[arg-type]  # timm takes None for none
             interpolation=preprocessing.interpolation,
-            mean=preprocessing.mean,
-            std=preprocessing.std,
+            normalize=False,
         )
 
     def __len__(self) -> int:
@@ -53,7 +52,7 @@ class CroppedAreas:
     def __init__(
         self, data: ImageData, recipe: Recipe, preprocessing: Preprocessing, device: torch.device, workers: int = 0
     ):
-        self.recipe, self.device, self.indices = recipe, device, data.indices
+        self.recipe, self.preprocessing, self.device, self.indices = recipe, preprocessing, device, data.indices
         self.batches: list[list[int]] = []
         self.loader = DataLoader(
             _Augmented(data, recipe, preprocessing),
@@ -78,7 +77,7 @@ class CroppedAreas:
 
     def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for images, labels in awaited(self.loader):
-            images = images.to(self.device, non_blocking=True, memory_format=torch.channels_last)
+            images = self.preprocessing.normalize(images.to(self.device, non_blocking=True))
             yield images, labels.to(self.device, non_blocking=True)
 
 

@@ -93,10 +93,11 @@ class Watch(TorchDispatchMode):
         self.waits: Counter[str] = Counter()
         self.copies: Counter[str] = Counter()
         self.kernels: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
 
     def since(self) -> None:
         """Forget what was counted."""
-        for counter in (self.waits, self.copies, self.kernels):
+        for counter in (self.waits, self.copies, self.kernels, self.bytes):
             counter.clear()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
@@ -167,13 +168,14 @@ class Watch(TorchDispatchMode):
             to_device, from_device = (isinstance(each, Pretended) for each in (target, source))
             pinned = getattr(source if to_device else target, "pinned_here", False)
         else:
-            to_device, from_device = on_device, any_here
+            source, to_device, from_device = args[0], on_device, any_here
             asynchronous = kwargs.get("non_blocking", False)
-            pinned = True if from_device else getattr(args[0], "pinned_here", False)  # torch pins what it makes itself
+            pinned = True if from_device else getattr(source, "pinned_here", False)  # torch pins what it makes itself
         if to_device and from_device:
             self.kernels[name] += 1
         elif to_device or from_device:
             what = "to the device" if to_device else "to the host"
+            self.bytes[what] += source.nbytes
             if asynchronous and pinned:
                 self.copies[what] += 1
             else:

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from gelens.networks.preprocessing import Preprocessing
 from gelens.training import loop
 from gelens.training.loop import KeptEpochs, Loop
+from gelens.training.reading import training_batches
 from gelens.training.recipes import Recipe
 from tests.conftest import make_data, make_network
 from tests.devices.pretended import NAME, pretending, unless_real
@@ -42,3 +44,14 @@ def test_steps_wait_for_nothing(tmp_path, recipe, monkeypatch):
     assert [row["top1_error"] for row in there] == [row["top1_error"] for row in here]
     for name, values in expected.items():
         torch.testing.assert_close(weights[name], values, rtol=1e-4, atol=1e-5)
+
+
+def test_cropped_images_come_as_bytes():
+    data = make_data(40)
+    with pretending() as watch:
+        reader = training_batches(data, CROPPED, Preprocessing(32), torch.device(NAME))
+        list(reader.epoch(1))  # the table of normalised values comes with the first
+        watch.since()
+        shown = sum(images.nelement() for images, _ in reader.epoch(2))
+    assert shown == 40 * 3 * 32 * 32
+    assert watch.bytes == {"to the device": shown + 40 * 8}

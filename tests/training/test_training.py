@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from accelerate.utils import set_seed
 from PIL import ImageOps
 from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader
 
 import gelens
 from gelens import training
@@ -167,6 +169,27 @@ def test_padded_crops_are_those_of_the_obvious_loop():
         crop = tf.crop(tf.pad(image, [2, 2, 2, 2]), int(row), int(column), 6, 5)
         expected.append(tf.hflip(crop) if flip else crop)
     assert torch.equal(cropped(images, 2, rows, columns, flips), torch.stack(expected))
+
+
+def test_cropped_areas_are_those_of_timms_own_transform():
+    """Bit for bit, normalised by torchvision image by image."""
+    from timm.data import create_transform
+
+    data, recipe, shown = (
+        make_data(20),
+        replace(PADDED, padding=None, flip=0.5),
+        Preprocessing(32, mean=(0.4, 0.5, 0.6)),
+    )
+    reader = training_batches(data, recipe, shown, torch.device("cpu"))
+    set_seed(0)
+    found = list(reader.epoch(1))
+    options = {"scale": recipe.crop_area, "ratio": recipe.crop_aspect, "color_jitter": None, "mean": shown.mean}
+    transform = create_transform(32, is_training=True, interpolation=shown.interpolation, std=shown.std, **options)
+    order = [each for batch in reader.batches for each in batch]
+    normalised = DataLoader(order, collate_fn=lambda places: torch.stack([transform(data[each][0]) for each in places]))
+    set_seed(0)
+    assert torch.equal(torch.cat([images for images, _ in found]), torch.cat(list(normalised)))
+    assert torch.cat([labels for _, labels in found]).tolist() == data.labels[order].tolist()
 
 
 @pytest.mark.parametrize("recipe", [PADDED, replace(PADDED, padding=None)])
