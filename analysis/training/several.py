@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import traceback
@@ -139,10 +140,19 @@ def _work(pipe: Connection, threads: int, quiet: bool) -> None:
             try:
                 train(**pipe.recv(), progress=False)
             except Exception as error:
-                error.add_note(traceback.format_exc())
-                pipe.send(error)
+                pipe.send(sendable(error))
             else:
                 pipe.send(None)
+
+
+def sendable(error: Exception) -> Exception:
+    """An error with where it comes from, for another process; in words where it cannot be pickled or made again."""
+    error.add_note(traceback.format_exc())
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error
 
 
 def _end_with_parent() -> None:

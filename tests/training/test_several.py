@@ -1,6 +1,7 @@
 """Trainings at once leave what one after the other would; an error in one is a line; none outlives an end."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import torch
 from gelens import processes
 from gelens.errors import UsageError
 from gelens.training import recipe_of, train
-from gelens.training.several import at_once
+from gelens.training.several import at_once, sendable
 from tests.docs.blocks import ROOT
 
 SCRIPT = """
@@ -95,6 +96,20 @@ def test_weights_are_those_of_one_after_the_other(tmp_path):
         alone = trained_alone(tmp_path / f"alone-{number}", rate, label=f"number {number}")
         assert (tmp_path / str(number) / "weights.safetensors").read_bytes() == alone
         assert (tmp_path / str(number) / "training.csv").read_text().count(f"number {number}") == 2
+
+
+class OfTwo(Exception):
+    """Made of two things, so that pickle makes none again of its one message."""
+
+    def __init__(self, one, other):
+        super().__init__(f"{one} and {other}")
+
+
+@pytest.mark.parametrize("error", [UsageError("a line"), OfTwo(1, 2), ValueError(lambda: 0)])
+def test_every_error_reaches_the_other_process(error):
+    there = pickle.loads(pickle.dumps(sendable(error)))
+    assert type(there) is (UsageError if isinstance(error, UsageError) else RuntimeError)
+    assert str(error) in str(there)
 
 
 @pytest.mark.slow
