@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--epochs", type=int, help="of each training; the recipe's by default")
+    parser.add_argument("--epochs", type=int, help="of each training; the command's by default")
     options = options_of(parser, epochs=1)
     table = Table()
     with tempfile.TemporaryDirectory() as folder:

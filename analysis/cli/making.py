@@ -225,7 +225,7 @@ def supplementary(networks, seed, keep, out, resume, **options):
 @shared.running
 @shared.processes
 @shared.keep
-@shared.option("--epochs", type=int, help="Epochs of each training, instead of the recipe's.")
+@shared.option("--epochs", type=int, default=5, show_default=True, help="Epochs of each training.")
 @shared.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
 @shared.resume
 @shared.as_json
