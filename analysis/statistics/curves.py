@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 import pandas as pd
@@ -24,34 +25,39 @@ IMAGES = 65_536
 COLUMNS = 128
 """Curves whose means are drawn at a time, or up to twice as many."""
 
-_ONE = slice(0, 1)
+ONE = slice(0, 1)
 """Of the images, where it is only asked which curves there are."""
 
 
 class Bits:
-    """Correctness (points, images) as bits, which take an eighth; indexed by a point, or by `[:, images]`.
+    """Correctness (points, images) as bits, which take an eighth; indexed by a point, or by `[:, images]` for a part.
 
     Args:
         packed: (points, bytes) of `np.packbits`.
         images: how many there are.
 
     >>> bits = Bits(np.packbits(np.eye(3, 9, dtype=bool), axis=1), 9)
-    >>> bits[1].tolist()[:3], bits[:, 0:8].shape
-    ([False, True, False], (3, 8))
+    >>> bits[1].tolist()[:3], bits[:, 0:8][1].shape
+    ([False, True, False], (8,))
     """
 
     def __init__(self, packed: np.ndarray, images: int):
         self._packed = packed
         self.shape = (len(packed), images)
 
-    def __getitem__(self, key: int | tuple[slice, slice]) -> np.ndarray:
+    @overload
+    def __getitem__(self, key: int) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, key: tuple[slice, slice]) -> "Bits": ...
+
+    def __getitem__(self, key):
         if not isinstance(key, tuple):
             return np.unpackbits(self._packed[key], count=self.shape[1]).astype(bool)
         start, stop, _ = key[1].indices(self.shape[1])
         if start % 8:
             raise ValueError(f"Expected images to begin at a multiple of 8, but got {start}")
-        some = self._packed[key[0], start // 8 : -(-stop // 8)]
-        return np.unpackbits(some, axis=1, count=stop - start).astype(bool)
+        return Bits(self._packed[key[0], start // 8 : -(-stop // 8)], stop - start)
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,11 @@ class Curves:
         """The same curves, of some of the images."""
         correct = {network: right[:, part] for network, right in self.correct.items()}
         return replace(self, correct=correct, indices=self.indices[part], labels=self.labels[part])
+
+    def of_networks(self, labels: Iterable[str]) -> "Curves":
+        """The curves of those of some networks that have any."""
+        table = self.table[self.table["network"].isin(list(labels))]
+        return replace(self, table=table, correct={each: self.correct[each] for each in table["network"].unique()})
 
     def bits(self) -> Iterator[tuple[pd.Series, np.ndarray]]:
         """Each row of the table with its images' correctness."""
@@ -106,11 +117,11 @@ def areas(curves: Curves, seed: int = 0, replicates: int = BOOTSTRAP) -> pd.Data
     images = len(curves.indices)
     lost = [
         [_drop_all(ends, len(some.indices)).sum() for _, _, ends in _pairs(some)]
-        for some in map(curves.of_images, _parts(images))
+        for some in map(curves.of_images, parts(images))
     ]
     rows = [
         dict(zip(CURVE, key, strict=True)) | {"images": images, "drop_all": float(whole)}
-        for (key, _, _), whole in zip(_pairs(curves.of_images(_ONE)), np.sum(lost, axis=0) / images, strict=True)
+        for (key, _, _), whole in zip(_pairs(curves.of_images(ONE)), np.sum(lost, axis=0) / images, strict=True)
     ]
     if not rows:
         return pd.DataFrame()
@@ -156,7 +167,7 @@ def differences(curves: Curves, seed: int = 0, replicates: int = BOOTSTRAP) -> p
     """
     rows = [
         dict(zip(CURVE, key, strict=True)) | {"ratio": ratio, "versus": order}
-        for key, lines, _ in _pairs(curves.of_images(_ONE))
+        for key, lines, _ in _pairs(curves.of_images(ONE))
         for order, ratio in _versus(lines)
     ]
     if not rows:
@@ -176,8 +187,15 @@ def differences(curves: Curves, seed: int = 0, replicates: int = BOOTSTRAP) -> p
 def _pairs(curves: Curves) -> Iterator[tuple[tuple, dict[str, dict[float, np.ndarray]], dict[float, np.ndarray]]]:
     """For each score with a curve "most": what it is of, its curves and the random one, and their common ends.
 
-    A curve is correctness, bool (images,), by ratio.
+    A curve is correctness, bool (images,), by ratio. Those of one network are looked at after those of another.
     """
+    for network in curves.table["network"].unique():
+        yield from _pairs_of_one(curves.of_networks([network]))
+
+
+def _pairs_of_one(
+    curves: Curves,
+) -> Iterator[tuple[tuple, dict[str, dict[float, np.ndarray]], dict[float, np.ndarray]]]:
     ends: dict[tuple, dict[float, np.ndarray]] = {}
     lines: dict[tuple, dict[str, dict[float, np.ndarray]]] = {}
     for row, bits in curves.bits():
@@ -227,7 +245,7 @@ def bootstrapped(
     sums: np.ndarray | float = 0.0
     totals: np.ndarray | float = 0.0
     weighed = np.zeros(replicates)
-    for part in _parts(len(indices)):
+    for part in parts(len(indices)):
         weights = [_weights(seed, indices[part], chunk) for chunk in chunks]
         drawn, total = [], []
         for some in _together(values(part)):
@@ -244,7 +262,8 @@ def bootstrapped(
     return [dict(zip(("", "_se", "_low", "_high"), column, strict=True)) for column in columns]
 
 
-def _parts(images: int) -> Iterator[slice]:
+def parts(images: int) -> Iterator[slice]:
+    """`IMAGES` at a time."""
     for start in range(0, images, IMAGES):
         yield slice(start, min(start + IMAGES, images))
 

@@ -1,8 +1,7 @@
 """What is said of architectures: estimates over several trainings of each, with intervals over trainings and images."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -30,7 +29,7 @@ from .comparison import (
     stage_sizes,
     without_claim,
 )
-from .curves import BOOTSTRAP, CURVE, Curves, bootstrapped, quantities
+from .curves import BOOTSTRAP, CURVE, ONE, Curves, bootstrapped, parts, quantities
 from .significance import holm
 
 Groups = Mapping[str, Mapping[int, str]]
@@ -462,28 +461,74 @@ def training_areas(curves: Curves, groups: Groups, seed: int = 0, replicates: in
         `areas`), then the columns of `over_trainings` and p_holm (over the networks, scores and ways, for each block
         and quantity: blocks describe, `curve_claims` answers).
     """
-    of = {label: group for group, trainings in groups.items() for label in trainings.values()}
-    found: dict[tuple, list[np.ndarray]] = {}
-    for (network, *about), each in quantities(curves):
-        for name, values in each.items():
-            if network in of and not np.isnan(values).any():
-                found.setdefault((of[network], *about, name), []).append(values)
-    if not found:
+
+    def shares(some: Curves) -> Shares:
+        found = _block_shares(some, groups, CURVE, ("drop_all", "area", "area_random"))
+        known = {key: {name: blocks[0] for name, blocks in of.items()} for key, of in found.items()}
+        kept = {key: {name: each for name, each in of.items() if _is_known(each)} for key, of in known.items()}
+        return {key: of for key, of in kept.items() if of}
+
+    about, tables = _by_parts(shares, curves, groups, seed, replicates)
+    if not tables:
         return pd.DataFrame()
-    means = [np.mean(trainings, axis=0) for trainings in found.values()]
-    spread = bootstrapped(partial(_part_of, means), curves.indices, seed, replicates)
-    errors = [each["_se"] for each in spread]
-    tables = [
-        over_trainings(np.array([[values.mean()] for values in trainings]), np.array([error]), replicates)
-        for trainings, error in zip(found.values(), errors, strict=True)
-    ]
-    about = pd.DataFrame(list(found), columns=[*CURVE, "quantity"])
-    table = pd.concat([about, pd.concat(tables, ignore_index=True)], axis=1)
+    of_what = pd.DataFrame(about, columns=[*CURVE, "quantity"])
+    table = pd.concat([of_what, pd.concat(tables, ignore_index=True)], axis=1)
     return with_holm(table, ["quantity", "block"])
 
 
-def _part_of(values: Sequence[np.ndarray], part: slice) -> list[np.ndarray]:
-    return [each[part] for each in values]
+Shares = dict[tuple, dict[str, np.ndarray]]
+"""By what a number is of, by training, (images,) the share of each image in it."""
+
+
+def _block_shares(
+    curves: Curves, groups: Groups, columns: Sequence[str], names: Iterable[str]
+) -> dict[tuple, dict[str, list[np.ndarray]]]:
+    """By what each named number of a group is of, in these columns: by training, (images,) its share in each block."""
+    group_of = {label: group for group, trainings in groups.items() for label in trainings.values()}
+    found: dict[tuple, dict[str, list[np.ndarray]]] = {}
+    for key, each in quantities(curves):
+        about = dict(zip(CURVE, key, strict=True))
+        training = about["network"]
+        if training in group_of:
+            about["network"] = group_of[training]
+            known = each | {"area_least": each["area"] - each["area_random"]}
+            for name in names:
+                place = (*(about[column] for column in columns), name)
+                found.setdefault(place, {}).setdefault(training, []).append(known[name])
+    return found
+
+
+def _is_known(share: np.ndarray) -> bool:
+    return not np.isnan(share).any()
+
+
+def _by_parts(
+    shares: Callable[[Curves], Shares], curves: Curves, groups: Groups, seed: int, replicates: int
+) -> tuple[list[tuple], list[pd.DataFrame]]:
+    """What numbers are of, and `over_trainings` of each; the curves of a group and a part of the images at a time."""
+    by_group = [curves.of_networks(trainings.values()) for trainings in groups.values()]
+
+    def of_part(part: slice) -> Iterator[tuple[tuple, dict[str, np.ndarray]]]:
+        for each in by_group:
+            yield from shares(each.of_images(part)).items()
+
+    sums: dict[tuple, np.ndarray] = {}
+    for part in parts(len(curves.indices)):
+        for key, of in of_part(part):
+            sums[key] = sums.get(key, 0) + np.array([share.sum() for share in of.values()])
+    if not sums:
+        return [], []
+
+    def means(part: slice) -> Iterator[np.ndarray]:
+        for _, of in of_part(part):
+            yield np.mean(list(of.values()), axis=0)
+
+    spread = bootstrapped(means, curves.indices, seed, replicates)
+    tables = [
+        over_trainings(each[:, None] / len(curves.indices), np.array([estimates["_se"]]), replicates)
+        for each, estimates in zip(sums.values(), spread, strict=True)
+    ]
+    return list(sums), tables
 
 
 CURVE_CLAIMS = {
@@ -508,24 +553,20 @@ def curve_claims(curves: Curves, groups: Groups, seed: int = 0, replicates: int 
         number is resolved and above 0, disagree where it is below, else not resolved; no claim with fewer than three
         trainings).
     """
-    of = {label: group for group, trainings in groups.items() for label in trainings.values()}
-    found: dict[tuple, dict[str, list[np.ndarray]]] = {}
-    for (network, _, *about), each in quantities(curves):
-        if network in of:
-            worth = {"area": each["area"], "area_random": each["area_random"]}
-            worth["area_least"] = each["area"] - each["area_random"]
-            for name, values in worth.items():
-                found.setdefault((of[network], *about, name), {}).setdefault(network, []).append(values)
+
+    def shares(some: Curves) -> Shares:
+        found = _block_shares(some, groups, CURVE_KEYS, CURVE_CLAIMS)
+        means = {key: {name: np.mean(blocks, axis=0) for name, blocks in of.items()} for key, of in found.items()}
+        return {key: of for key, of in means.items() if all(map(_is_known, of.values()))}
+
+    blocks = {
+        key: len(next(iter(of.values())))
+        for key, of in _block_shares(curves.of_images(ONE), groups, CURVE_KEYS, CURVE_CLAIMS).items()
+    }
     rows = []
-    for (*about, name), of_training in found.items():
-        values = np.stack([np.mean(blocks, axis=0) for blocks in of_training.values()])
-        if np.isnan(values).any():
-            continue
-        share = partial(_part_of, [values.mean(0)])
-        (spread,) = bootstrapped(share, curves.indices, seed, replicates)
-        table = over_trainings(values.mean(1, keepdims=True), np.array([spread["_se"]]), replicates)
-        told = dict(zip(CURVE_KEYS, about, strict=True)) | {"blocks": len(next(iter(of_training.values())))}
-        rows.append(table.assign(claim="F3", statistic=CURVE_CLAIMS[name], **told))
+    for (*about, quantity), table in zip(*_by_parts(shares, curves, groups, seed, replicates), strict=True):
+        told = dict(zip(CURVE_KEYS, about, strict=True)) | {"blocks": blocks[*about, quantity]}
+        rows.append(table.assign(claim="F3", statistic=CURVE_CLAIMS[quantity], **told))
     family = [name for name in CURVE_KEYS if name != "network"]
     table = _finished(rows, ["claim", *CURVE_KEYS, "statistic"], ["statistic", *family])
     if len(table):

@@ -6,8 +6,9 @@ import pytest
 from scipy import stats
 
 from gelens.errors import UsageError
+from gelens.statistics import curves as module
 from gelens.statistics.comparison import GAPS
-from gelens.statistics.curves import Curves, areas
+from gelens.statistics.curves import Bits, Curves, areas
 from gelens.statistics.trainings import (
     EMERGENCE,
     between_trainings,
@@ -306,6 +307,20 @@ def test_what_an_order_is_worth_is_one_number_of_all_blocks():
     resolved = claims["p_holm"] < 0.05
     assert (claims["verdict"][~resolved] == "not resolved").all()
     assert (claims["verdict"][resolved] == np.where(claims["mean"] > 0, "agree", "disagree")[resolved]).all()
+
+
+@pytest.mark.parametrize("of", [training_areas, curve_claims])
+def test_images_in_parts_and_packed_give_the_same(monkeypatch, of):
+    """Up to the rounding of sums."""
+    names = ("plain 0", "se 0", "plain 1", "se 1", "se 2", "plain 2")
+    groups = {group: {seed: f"{group} {seed}" for seed in range(3)} for group in ("plain", "se")}
+    curves = make_curves(1003, 4, names)
+    whole = of(curves, groups, replicates=60)
+    packed = {name: Bits(np.packbits(right, axis=1), 1003) for name, right in curves.correct.items()}
+    monkeypatch.setattr(module, "IMAGES", 64)
+    again = of(Curves(curves.table, packed, curves.indices, curves.labels, curves.classes), groups, replicates=60)
+    assert set(again["network"]) == {"plain", "se"}
+    pd.testing.assert_frame_equal(again, whole, rtol=1e-9, atol=1e-12)
 
 
 def test_areas_share_their_images():
