@@ -9,10 +9,11 @@ from scipy import sparse
 
 from ..errors import UsageError
 from ..randomness import hashes
+from .activities import Activities
 from .class_means import index_alone, means_of, noise_by_class
 from .resampling import PERMUTATIONS, Resampling
 from .samples import mean, over_units, spread
-from .selectivity import blocks_of_units, check_values
+from .selectivity import blocks_of_units, check_values, read_together
 from .sparseness import is_resolved, mean_resolved, sparseness
 from .sums import class_sums
 
@@ -36,7 +37,7 @@ class Levels:
 
 
 def level_statistics(
-    activity: np.ndarray,
+    activity: Activities,
     resampling: Resampling,
     levels: Mapping[str, np.ndarray],
     maps: int = PERMUTATIONS,
@@ -49,7 +50,7 @@ def level_statistics(
     beside it, ask whether classes do; there is no such null where no class has two images.
 
     Args:
-        activity: (N, U) mean activities, not negative; may be a memory-mapped file.
+        activity: (N, U) mean activities, not negative, in memory or in a file.
         resampling: of the N images: its permutations of labels, and its replicates for standard errors.
         levels: by name, (K,) the group of each class, numbered from 0; the finest first. That of single classes comes
             before them by itself.
@@ -73,8 +74,8 @@ def level_statistics(
     present = np.flatnonzero(resampling.counts)
     chosen = _chosen(levels, resampling, present)
     check_values(activity, name)
-    columns = list(blocks_of_units(activity, resampling))
-    parts = [_of_units(activity[:, part], resampling, chosen, maps) for part in columns]
+    together = read_together(activity, list(blocks_of_units(activity, resampling)))
+    parts = [_of_units(units, resampling, chosen, maps) for some in together for units in some]
     blocks, units = [], []
     for level, groups in chosen.items():
         found = {kind: np.concatenate([part[level][kind] for part in parts], 1) for kind in parts[0][level]}

@@ -1,5 +1,6 @@
 """The index on fewer images of each class than there are: how much of it is owed to their number."""
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,9 +9,10 @@ from scipy import sparse
 
 from ..errors import UsageError
 from ..randomness import hashes, permuted_labels
+from .activities import Activities
 from .class_means import corrected_index, index_alone, means_of, noise_of_means
 from .samples import mean, over_units, spread
-from .selectivity import check_values
+from .selectivity import check_values, read_together
 from .sparseness import is_resolved, mean_resolved, sparseness
 
 DRAWS = 10
@@ -33,7 +35,7 @@ def rarefied_sizes(fewest: int) -> list[int]:
 
 
 def rarefied(
-    activity: np.ndarray,
+    activity: Activities,
     labels: np.ndarray,
     indices: np.ndarray,
     draws: int = DRAWS,
@@ -46,7 +48,7 @@ def rarefied(
     larger one. Where all images of all classes are taken, draws differ in their permutation alone.
 
     Args:
-        activity: (N, U) mean activities, not negative; may be a memory-mapped file.
+        activity: (N, U) mean activities, not negative, in memory or in a file.
         labels, indices: (N,) of the images.
         draws: of images, and of permutations of their labels, at each number.
         seed: of all that is drawn.
@@ -73,10 +75,11 @@ def rarefied(
     check_values(activity, name)
     sizes = rarefied_sizes(int(counts.min()))
     plans = [list(_draws(size, numbers, np.asarray(indices), draws, seed)) for size in sizes]
-    step = max(ACTIVITY_BYTES // (8 * len(activity)), 1)
+    units, step = activity.shape[1], max(ACTIVITY_BYTES // (8 * len(activity)), 1)
     found: list[list[list[np.ndarray]]] = [[[] for _ in plan] for plan in plans]
-    for start in range(0, activity.shape[1], step):
-        part = np.ascontiguousarray(activity[:, start : start + step], dtype=np.float64)
+    blocks = [slice(start, min(start + step, units)) for start in range(0, units, step)]
+    for some in itertools.chain.from_iterable(read_together(activity, blocks)):
+        part = np.ascontiguousarray(some, dtype=np.float64)
         for place, plan in enumerate(plans):
             for number, (rows, own, permuted) in enumerate(plan):
                 found[place][number].append(_indices(part[rows], own, permuted, sizes[place]))

@@ -104,11 +104,8 @@ def unit_statistics(
     parts = []
     pool = ThreadPoolExecutor(min(MOST_THREADS, cores()))
     try:
-        for some in _read_together(blocks, len(activity)):
-            first = some[0].start
-            read = activity[:, first : some[-1].stop]
-            places = [slice(block.start - first, block.stop - first) for block in some]
-            for part in pool.map(partial(_block_statistics, read, resampling, indices), places):
+        for some in read_together(activity, blocks):
+            for part in pool.map(partial(_block_statistics, resampling, indices), some):
                 parts.append(part)
                 if progress is not None:
                     progress(len(part.table))
@@ -144,12 +141,10 @@ def block_means(table: pd.DataFrame, samples: dict[str, np.ndarray]) -> dict[str
     }
 
 
-def _block_statistics(
-    activity: np.ndarray, resampling: Resampling, indices: Sequence[str], columns: slice
-) -> UnitStatistics:
-    """Of the units in some columns, numbered from 0."""
+def _block_statistics(resampling: Resampling, indices: Sequence[str], activity: np.ndarray) -> UnitStatistics:
+    """Of (N, u) activities of some units, numbered from 0."""
     of_sums = [OF_SUMS[index] for index in indices if index in OF_SUMS]
-    units = Units(np.ascontiguousarray(activity[:, columns], dtype=np.float32), resampling, of_sums)
+    units = Units(np.ascontiguousarray(activity, dtype=np.float32), resampling, of_sums)
     top = [rows[:KEPT] for rows in units.tops]
     return UnitStatistics(
         _table(units),
@@ -230,11 +225,17 @@ def blocks_of_units(activity: Activities, resampling: Resampling) -> Iterator[sl
         yield slice(part * units // number, (part + 1) * units // number)
 
 
-def _read_together(blocks: Sequence[slice], images: int) -> Iterator[Sequence[slice]]:
-    """As many blocks at a time as are read at once: a file has its rows, so each reading goes through all of it."""
-    most = max(READ_BYTES // (4 * images * max(block.stop - block.start for block in blocks)), 1)
+def read_together(activity: Activities, blocks: Sequence[slice]) -> Iterator[list[np.ndarray]]:
+    """(N, u) activities of the units in each of some columns, one beside the other, of as many as are read at once.
+
+    A file has its rows, so each reading goes through all of it.
+    """
+    most = max(READ_BYTES // (4 * len(activity) * max(block.stop - block.start for block in blocks)), 1)
     for start in range(0, len(blocks), most):
-        yield blocks[start : start + most]
+        some = blocks[start : start + most]
+        first = some[0].start
+        read = activity[:, first : some[-1].stop]
+        yield [read[:, block.start - first : block.stop - first] for block in some]
 
 
 def _check(activity: Activities, resampling: Resampling, name: str) -> None:

@@ -52,7 +52,7 @@ def level_tables(
     units: list[pd.DataFrame] = []
     for network in networks or recording.networks:
         for block in recording.blocks(network, tap):
-            activity = np.asarray(measurable(recording, network, block, tap)[0])
+            activity = measurable(recording, network, block, tap)[0]
             where = {"network": network, "block": block, "depth": recording.described["depths"][network][block]}
             try:
                 found = level_statistics(activity, drawn, levels, permutations, f"{network} {block}")

@@ -31,7 +31,7 @@ def rarefaction_tables(
     tables, ends = [], []
     for network in networks or recording.networks:
         for block in recording.blocks(network, tap):
-            activity = np.asarray(measurable(recording, network, block, tap)[0])
+            activity = measurable(recording, network, block, tap)[0]
             where = {"network": network, "block": block, "depth": recording.described["depths"][network][block]}
             try:
                 table = rarefied(activity, recording.labels, recording.indices, draws, seed, f"{network} {block}")
