@@ -116,4 +116,6 @@ def _over_trainings(run: StoredRun, table: pd.DataFrame) -> tuple[pd.DataFrame, 
             groups[f"{top}_error"].agg(each).to_numpy() for each in ("mean", "std")
         )
     numbers = sorted({groups.size().min(), groups.size().max()})
+    if numbers == [1]:
+        return means, "One training each."
     return means, f"Means ± standard deviations over {' to '.join(map(str, numbers))} trainings."
