@@ -84,10 +84,12 @@ def few_images(table: Table, name: str, count: int, rounds: int) -> None:
     table.add(part, what, loop / whole, "of the bare loop")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # more of them spin while they wait
-    spent = [(seconds(bare, time.process_time), seconds(recorded, time.process_time)) for _ in range(rounds)]
-    torch.set_num_threads(threads)
-    loop, whole = np.min(spent, 0)
-    note = "of the rounds " + ", ".join(f"{one / other:.2f}" for one, other in spent)
+    try:
+        spent = [(seconds(bare, time.process_time), seconds(recorded, time.process_time)) for _ in range(rounds)]
+    finally:
+        torch.set_num_threads(threads)
+    loop, whole = np.min(spent, 0)  # the least of each, so this ratio may lie outside those of the rounds
+    note = "single rounds " + ", ".join(f"{one / other:.2f}" for one, other in spent)
     table.add(part, f"{what}, processor time of one thread", loop / whole, "of the bare loop", note=note)
 
 

@@ -25,7 +25,7 @@ IMAGES = 65_536
 COLUMNS = 128
 """Curves whose means are drawn at a time, or up to twice as many."""
 
-ONE = slice(0, 1)
+ONE_IMAGE = slice(0, 1)
 """Of the images, where it is only asked which curves there are."""
 
 
@@ -54,10 +54,13 @@ class Bits:
     def __getitem__(self, key):
         if not isinstance(key, tuple):
             return np.unpackbits(self._packed[key], count=self.shape[1]).astype(bool)
-        start, stop, _ = key[1].indices(self.shape[1])
+        points, images = key
+        if not isinstance(points, slice) or not isinstance(images, slice) or images.step not in (None, 1):
+            raise TypeError(f"Expected a point, or slices of points and of images without a step, but got {key}")
+        start, stop, _ = images.indices(self.shape[1])
         if start % 8:
             raise ValueError(f"Expected images to begin at a multiple of 8, but got {start}")
-        return Bits(self._packed[key[0], start // 8 : -(-stop // 8)], stop - start)
+        return Bits(self._packed[points, start // 8 : -(-stop // 8)], max(stop - start, 0))
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class Curves:
 
     def of_networks(self, labels: Iterable[str]) -> "Curves":
         """The curves of those of some networks that have any."""
+        if self.table.empty:
+            return self
         table = self.table[self.table["network"].isin(list(labels))]
         return replace(self, table=table, correct={each: self.correct[each] for each in table["network"].unique()})
 
@@ -111,8 +116,9 @@ def areas(curves: Curves, seed: int = 0, replicates: int = BOOTSTRAP) -> pd.Data
         replicates: of the bootstrap.
 
     Returns:
-        network, block, scope, fill, score, per_image, images, drop_all (accuracy at ratio 0 less that at ratio 1),
-        area, area_se, area_low, area_high, area_random, area_random_se, area_random_low, area_random_high.
+        Network by network: network, block, scope, fill, score, per_image, images, drop_all (accuracy at ratio 0 less
+        that at ratio 1), area, area_se, area_low, area_high, area_random, area_random_se, area_random_low,
+        area_random_high.
     """
     images = len(curves.indices)
     lost = [
@@ -121,7 +127,7 @@ def areas(curves: Curves, seed: int = 0, replicates: int = BOOTSTRAP) -> pd.Data
     ]
     rows = [
         dict(zip(CURVE, key, strict=True)) | {"images": images, "drop_all": float(whole)}
-        for (key, _, _), whole in zip(_pairs(curves.of_images(ONE)), np.sum(lost, axis=0) / images, strict=True)
+        for (key, _, _), whole in zip(_pairs(curves.of_images(ONE_IMAGE)), np.sum(lost, axis=0) / images, strict=True)
     ]
     if not rows:
         return pd.DataFrame()
@@ -161,13 +167,13 @@ def differences(curves: Curves, seed: int = 0, replicates: int = BOOTSTRAP) -> p
     """Paired differences between curves at each ratio: the columns of `pruning_differences.csv`.
 
     Returns:
-        network, block, scope, fill, score, per_image, ratio, versus ("least" or "random": that order's accuracy less
-        the one with the most important maps dropped first), difference, difference_se, difference_low,
-        difference_high; errors as of `areas`.
+        Network by network: network, block, scope, fill, score, per_image, ratio, versus ("least" or "random": that
+        order's accuracy less the one with the most important maps dropped first), difference, difference_se,
+        difference_low, difference_high; errors as of `areas`.
     """
     rows = [
         dict(zip(CURVE, key, strict=True)) | {"ratio": ratio, "versus": order}
-        for key, lines, _ in _pairs(curves.of_images(ONE))
+        for key, lines, _ in _pairs(curves.of_images(ONE_IMAGE))
         for order, ratio in _versus(lines)
     ]
     if not rows:
@@ -189,7 +195,7 @@ def _pairs(curves: Curves) -> Iterator[tuple[tuple, dict[str, dict[float, np.nda
 
     A curve is correctness, bool (images,), by ratio. Those of one network are looked at after those of another.
     """
-    for network in curves.table["network"].unique():
+    for network in curves.table["network"].unique() if len(curves.table) else ():
         yield from _pairs_of_one(curves.of_networks([network]))
 
 

@@ -26,7 +26,7 @@ ACTIVITY_BYTES = 2**27
 """What the sums of a few drawings, and the activities, of these units may take."""
 
 READ_BYTES = 2**29
-"""What the activities that are read from a file at a time may take."""
+"""What the activities that are read from a file at a time may take; the ones before them are held meanwhile."""
 
 CHECKED = 2**22
 """Activities that are checked at a time."""

@@ -1,5 +1,6 @@
 """What is said of architectures: estimates over several trainings of each, with intervals over trainings and images."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -29,7 +30,7 @@ from .comparison import (
     stage_sizes,
     without_claim,
 )
-from .curves import BOOTSTRAP, CURVE, ONE, Curves, bootstrapped, parts, quantities
+from .curves import BOOTSTRAP, CURVE, Curves, bootstrapped, parts, quantities
 from .significance import holm
 
 Groups = Mapping[str, Mapping[int, str]]
@@ -462,11 +463,13 @@ def training_areas(curves: Curves, groups: Groups, seed: int = 0, replicates: in
         and quantity: blocks describe, `curve_claims` answers).
     """
 
-    def shares(some: Curves) -> Shares:
-        found = _block_shares(some, groups, CURVE, ("drop_all", "area", "area_random"))
-        known = {key: {name: blocks[0] for name, blocks in of.items()} for key, of in found.items()}
-        kept = {key: {name: each for name, each in of.items() if _is_known(each)} for key, of in known.items()}
-        return {key: of for key, of in kept.items() if of}
+    def shares(some: Curves, group: str) -> Shares:
+        found: dict[tuple, dict[str, np.ndarray]] = {}
+        for (training, *about), each in quantities(some):
+            for quantity, share in each.items():
+                if _is_known(share):
+                    found.setdefault((group, *about, quantity), {})[training] = share
+        return found.items()
 
     about, tables = _by_parts(shares, curves, groups, seed, replicates)
     if not tables:
@@ -476,26 +479,8 @@ def training_areas(curves: Curves, groups: Groups, seed: int = 0, replicates: in
     return with_holm(table, ["quantity", "block"])
 
 
-Shares = dict[tuple, dict[str, np.ndarray]]
-"""By what a number is of, by training, (images,) the share of each image in it."""
-
-
-def _block_shares(
-    curves: Curves, groups: Groups, columns: Sequence[str], names: Iterable[str]
-) -> dict[tuple, dict[str, list[np.ndarray]]]:
-    """By what each named number of a group is of, in these columns: by training, (images,) its share in each block."""
-    group_of = {label: group for group, trainings in groups.items() for label in trainings.values()}
-    found: dict[tuple, dict[str, list[np.ndarray]]] = {}
-    for key, each in quantities(curves):
-        about = dict(zip(CURVE, key, strict=True))
-        training = about["network"]
-        if training in group_of:
-            about["network"] = group_of[training]
-            known = each | {"area_least": each["area"] - each["area_random"]}
-            for name in names:
-                place = (*(about[column] for column in columns), name)
-                found.setdefault(place, {}).setdefault(training, []).append(known[name])
-    return found
+Shares = Iterable[tuple[tuple, dict[str, np.ndarray]]]
+"""What a number is of, and by training, (images,) the share of each image in it."""
 
 
 def _is_known(share: np.ndarray) -> bool:
@@ -503,14 +488,20 @@ def _is_known(share: np.ndarray) -> bool:
 
 
 def _by_parts(
-    shares: Callable[[Curves], Shares], curves: Curves, groups: Groups, seed: int, replicates: int
+    shares: Callable[[Curves, str], Shares], curves: Curves, groups: Groups, seed: int, replicates: int
 ) -> tuple[list[tuple], list[pd.DataFrame]]:
-    """What numbers are of, and `over_trainings` of each; the curves of a group and a part of the images at a time."""
-    by_group = [curves.of_networks(trainings.values()) for trainings in groups.values()]
+    """What numbers are of, and `over_trainings` of each.
 
-    def of_part(part: slice) -> Iterator[tuple[tuple, dict[str, np.ndarray]]]:
-        for each in by_group:
-            yield from shares(each.of_images(part)).items()
+    The curves of one group and a part of the images are looked at at a time: what is kept of them grows with the
+    group's trainings and their numbers, not with images or groups.
+
+    Args:
+        shares: of some curves, all of the named group.
+    """
+
+    def of_part(part: slice) -> Shares:
+        for group, trainings in groups.items():
+            yield from shares(curves.of_networks(trainings.values()).of_images(part), group)
 
     sums: dict[tuple, np.ndarray] = {}
     for part in parts(len(curves.indices)):
@@ -554,15 +545,23 @@ def curve_claims(curves: Curves, groups: Groups, seed: int = 0, replicates: int 
         trainings).
     """
 
-    def shares(some: Curves) -> Shares:
-        found = _block_shares(some, groups, CURVE_KEYS, CURVE_CLAIMS)
-        means = {key: {name: np.mean(blocks, axis=0) for name, blocks in of.items()} for key, of in found.items()}
-        return {key: of for key, of in means.items() if all(map(_is_known, of.values()))}
+    blocks: dict[tuple, int] = {}
 
-    blocks = {
-        key: len(next(iter(of.values())))
-        for key, of in _block_shares(curves.of_images(ONE), groups, CURVE_KEYS, CURVE_CLAIMS).items()
-    }
+    def shares(some: Curves, group: str) -> Shares:
+        sums: dict[tuple, dict[str, np.ndarray]] = {}
+        seen: Counter[tuple] = Counter()
+        for (training, _, *about), each in quantities(some):
+            each["area_least"] = each["area"] - each["area_random"]
+            for quantity in CURVE_CLAIMS:
+                place = (group, *about, quantity)
+                sums.setdefault(place, {}).setdefault(training, np.zeros(len(some.indices)))
+                sums[place][training] += each[quantity]
+                seen[place, training] += 1
+        for place, of in sums.items():
+            if all(map(_is_known, of.values())):
+                blocks[place] = seen[place, next(iter(of))]
+                yield place, {training: total / seen[place, training] for training, total in of.items()}
+
     rows = []
     for (*about, quantity), table in zip(*_by_parts(shares, curves, groups, seed, replicates), strict=True):
         told = dict(zip(CURVE_KEYS, about, strict=True)) | {"blocks": blocks[*about, quantity]}

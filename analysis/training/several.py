@@ -85,6 +85,7 @@ def _is_done(pipe: Connection, label: str) -> bool:
     if isinstance(said, UsageError | RunError):
         raise type(said)(f"{label}: {said}") from said
     if isinstance(said, Exception):
+        said.add_note(f"in the training {label}")
         raise said
     return True
 
@@ -147,11 +148,12 @@ def _work(pipe: Connection, threads: int, quiet: bool) -> None:
 
 def sendable(error: Exception) -> Exception:
     """An error with where it comes from, for another process; in words where it cannot be pickled or made again."""
-    error.add_note(traceback.format_exc())
+    words = "".join(traceback.format_exception(error))
+    error.add_note(words)
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
-        return RuntimeError("".join(traceback.format_exception(error)))
+        return RuntimeError(words)
     return error
 
 

@@ -1,9 +1,40 @@
 """Small activities of known kinds."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from gelens.recording.matrix import Matrix
 from gelens.statistics import Resampling
+from gelens.untrusted import StoredRows
+
+
+class Noted(Matrix):
+    """Activities in a file; `columns` are how many units each reading of all its rows took."""
+
+    def __init__(self, file: Path):
+        super().__init__(StoredRows(file), nullcontext)
+        self.columns: list[int] = []
+
+    def __getitem__(self, key):
+        found = super().__getitem__(key)
+        if isinstance(key, tuple):
+            self.columns.append(found.shape[1])
+        return found
+
+
+@pytest.fixture
+def noted(tmp_path) -> Callable[[np.ndarray], Noted]:
+    """Writes activities (N, U) to a file."""
+
+    def stored(activity: np.ndarray) -> Noted:
+        np.save(tmp_path / "activity.npy", activity)
+        return Noted(tmp_path / "activity.npy")
+
+    return stored
 
 
 def activities(images: int = 300, classes: int = 5, units: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -258,3 +258,19 @@ def test_weights_are_drawn_once_for_all_curves(monkeypatch):
 def test_bits_begin_at_a_byte():
     with pytest.raises(ValueError, match="a multiple of 8, but got 3"):
         Bits(np.zeros((2, 2), np.uint8), 16)[:, 3:8]
+
+
+@pytest.mark.parametrize("key", [(0, slice(8)), (slice(None), 3), (slice(None), slice(0, 8, 2))])
+def test_bits_of_images_are_slices(key):
+    with pytest.raises(TypeError, match="Expected a point, or slices of points and of images"):
+        Bits(np.zeros((2, 2), np.uint8), 16)[key]
+
+
+def test_bits_past_the_end_are_none():
+    assert Bits(np.zeros((2, 2), np.uint8), 16)[:, 16:8].shape == (2, 0)
+
+
+def test_no_curves_have_no_rows():
+    none = Curves(pd.DataFrame(), {}, np.arange(3), np.zeros(3, int), ["x"])
+    assert none.of_networks(["a"]).correct == {}
+    assert not len(areas(none)) and not len(differences(none))

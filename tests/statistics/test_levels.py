@@ -1,6 +1,7 @@
 """The index at levels of a hierarchy: by hand, the slow way, by simulation, invariances, complaints."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gelens.errors import UsageError
@@ -65,6 +66,19 @@ def test_numbers_of_groups_and_parts_of_units_change_nothing(monkeypatch):
     again = found(activity, labels, {"family": FAMILY}, 9, 3, 3)
     ours, theirs = (each.units.drop(columns="level") for each in (first, again))
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_a_files_units_are_read_in_groups_to_the_same_table(monkeypatch, noted):
+    activity, labels = scene(np.random.default_rng(1), 3, 0.3)
+    whole = found(activity, labels, {"family": FAMILY}, 9, 3, 3)
+    monkeypatch.setattr(columns, "TOGETHER", 3)
+    monkeypatch.setattr(columns, "READ_BYTES", 4 * len(labels) * 6)
+    stored = noted(activity)
+    drawn = Resampling(labels, np.arange(len(labels)), 32, 0, 3, 3)
+    again = level_statistics(stored, drawn, {"family": FAMILY}, 9)
+    for table, expected in ((again.units, whole.units), (again.blocks, whole.blocks)):
+        pd.testing.assert_frame_equal(table, expected, rtol=1e-9, atol=1e-12)  # a product's bits depend on its columns
+    assert max(stored.columns) <= 6 and sum(stored.columns) == 20
 
 
 def test_classes_without_images_are_in_no_group():

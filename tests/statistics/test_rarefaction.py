@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gelens.errors import UsageError
-from gelens.statistics import Resampling, selectivity_index, unit_statistics
+from gelens.statistics import Resampling, selectivity, selectivity_index, unit_statistics
 from gelens.statistics import rarefaction as module
 from gelens.statistics.rarefaction import limits, rarefied, rarefied_sizes
 
@@ -57,6 +57,16 @@ def test_order_of_rows_and_parts_of_units_change_nothing(monkeypatch):
     monkeypatch.setattr(module, "ACTIVITY_BYTES", 8 * 40 * 2)
     np.testing.assert_array_equal(first, of(activity, labels))
     assert not np.allclose(first["mean_csi"].iloc[0], of(activity, labels, seed=1)["mean_csi"].iloc[0])
+
+
+def test_a_files_units_are_read_in_groups_to_the_same_table(monkeypatch, noted):
+    activity, labels, _ = scene(np.random.default_rng(1), 4, 10, 9, 0.5, 0.5)
+    whole = of(activity, labels)
+    monkeypatch.setattr(module, "ACTIVITY_BYTES", 8 * 40 * 2)
+    monkeypatch.setattr(selectivity, "READ_BYTES", 4 * 40 * 4)
+    stored = noted(activity)
+    np.testing.assert_array_equal(of(stored, labels), whole)
+    assert stored.columns == [4, 4, 1]
 
 
 def test_classes_of_unequal_size_are_taken_equally_up_to_the_smallest():

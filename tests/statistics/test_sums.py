@@ -1,16 +1,12 @@
 """Class sums: the slow way, and equal to the bit however the rows are stored and the units are cut."""
 
-from contextlib import nullcontext
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gelens.recording.matrix import Matrix
 from gelens.statistics import Resampling, resampling, selectivity, sums, unit_statistics
 from gelens.statistics.sums import class_sums, null_sums
-from gelens.untrusted import StoredRows
 
 from .conftest import activities
 
@@ -80,30 +76,21 @@ def test_tables_are_equal_to_the_bit_however_rows_are_stored_and_units_cut(tmp_p
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_a_files_units_are_read_in_groups_to_the_same_bits(tmp_path, monkeypatch, threads):
+def test_a_files_units_are_read_in_groups_to_the_same_bits(noted, monkeypatch, threads):
     """Whatever number of threads works on them, and however much is read at a time."""
     activity, labels = activities(units=23)
     mine = Resampling(labels, np.arange(300), 5, 0, 3, 3)
     expected = unit_statistics(activity, mine, ["ccmas", "auc", "mi"])
-    np.save(tmp_path / "a.npy", activity)
     monkeypatch.setattr(selectivity, "cores", lambda: threads)
     monkeypatch.setattr(selectivity, "MOST_THREADS", threads)
     monkeypatch.setattr(selectivity, "TOGETHER", 3)
     monkeypatch.setattr(selectivity, "READ_BYTES", 4 * 300 * 6)
-    read = []
-
-    class Noted(Matrix):
-        def __getitem__(self, key):
-            found = super().__getitem__(key)
-            read.append(found.shape)
-            return found
-
-    done = unit_statistics(Noted(StoredRows(tmp_path / "a.npy"), nullcontext), mine, ["ccmas", "auc", "mi"])
+    stored = noted(activity)
+    done = unit_statistics(stored, mine, ["ccmas", "auc", "mi"])
     for name in ("table", "others", "top_images"):
         assert getattr(done, name).equals(getattr(expected, name))
     assert all(np.array_equal(done.samples[k], v, equal_nan=True) for k, v in expected.samples.items())
-    columns = [shape for shape in read if shape[1] < 23]
-    assert max(shape[1] for shape in columns) <= 6 and sum(shape[1] for shape in columns) == 23
+    assert max(stored.columns) <= 6 and sum(stored.columns) == 23
 
 
 def test_what_is_checked_at_a_time_does_not_grow_with_units(monkeypatch):

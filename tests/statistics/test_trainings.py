@@ -323,6 +323,30 @@ def test_images_in_parts_and_packed_give_the_same(monkeypatch, of):
     pd.testing.assert_frame_equal(again, whole, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("of", [training_areas, curve_claims])
+def test_a_training_may_be_in_two_groups(of):
+    curves = make_curves(300, 4, ("a", "b", "c"))
+    all_three = dict(enumerate("abc"))
+    both = of(curves, {"all": all_three, "some": {0: "a", 1: "c"}}, replicates=60)
+    for group, trainings in (("all", all_three), ("some", {0: "a", 1: "c"})):
+        alone = of(curves, {group: trainings}, replicates=60)
+        mine = both[both["network"] == group].reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine.drop(columns="p_holm"), alone.drop(columns="p_holm"))
+
+
+def test_a_claim_counts_the_blocks_and_is_withheld_where_one_was_not_measured():
+    names, groups = ("se 0", "se 1", "se 2"), {"se": {seed: f"se {seed}" for seed in range(3)}}
+    curves = make_curves(300, 4, names)
+    gone = (curves.table["network"] == "se 1") & (curves.table["block"] == "layer3.1") & (curves.table["ratio"] == 1)
+    correct = {name: curves.correct[name] for name in names}
+    correct["se 1"] = correct["se 1"][~gone[curves.table["network"] == "se 1"].to_numpy()]
+    some = Curves(curves.table[~gone], correct, curves.indices, curves.labels, curves.classes)
+    assert set(curve_claims(curves, groups, replicates=20)["blocks"]) == {2}
+    assert not len(curve_claims(some, groups, replicates=20))
+    areas_of = training_areas(some, groups, replicates=20).groupby("block")["trainings"].max()
+    assert areas_of.to_dict() == {"layer3.0": 3, "layer3.1": 2}
+
+
 def test_areas_share_their_images():
     """Of one training three times over nothing varies but the images: its error is that of the training alone."""
     one = make_curves(300, networks=("se 0",))

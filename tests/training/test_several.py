@@ -107,9 +107,13 @@ class OfTwo(Exception):
 
 @pytest.mark.parametrize("error", [UsageError("a line"), OfTwo(1, 2), ValueError(lambda: 0)])
 def test_every_error_reaches_the_other_process(error):
-    there = pickle.loads(pickle.dumps(sendable(error)))
+    try:
+        raise error
+    except Exception as raised:
+        there = pickle.loads(pickle.dumps(sendable(raised)))
     assert type(there) is (UsageError if isinstance(error, UsageError) else RuntimeError)
-    assert str(error) in str(there)
+    words = "".join([str(there), *there.__notes__] if isinstance(error, UsageError) else [str(there)])
+    assert str(error) in words and words.count("Traceback") == 1
 
 
 @pytest.mark.slow

@@ -186,6 +186,7 @@ def test_cropped_areas_are_those_of_timms_own_transform():
     options = {"scale": recipe.crop_area, "ratio": recipe.crop_aspect, "color_jitter": None, "mean": shown.mean}
     transform = create_transform(32, is_training=True, interpolation=shown.interpolation, std=shown.std, **options)
     order = [each for batch in reader.batches for each in batch]
+    # through a loader, since each iterator of one draws a seed, as the reader's does, before the first image
     normalised = DataLoader(order, collate_fn=lambda places: torch.stack([transform(data[each][0]) for each in places]))
     set_seed(0)
     assert torch.equal(torch.cat([images for images, _ in found]), torch.cat(list(normalised)))
