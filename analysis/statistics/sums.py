@@ -1,6 +1,6 @@
 """Sums of activities by class, under all drawings of a `Resampling`, in float64 and in the images' order."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -58,7 +58,7 @@ def class_sums(activity: np.ndarray, resampling: Resampling) -> ClassSums:
     halves = np.zeros(shape)
     squares = np.zeros(shape)
     for number, part in enumerate(resampling.parts):
-        membership, values = resampling.membership(0, number), _by_class(activity, part)
+        membership, values = resampling.membership(resampling.of_halves, number), _by_class(activity, part)
         halves += (membership @ values).reshape(shape)
         squares += (membership @ np.square(values, out=values)).reshape(shape)
     return ClassSums(activity, resampling, halves, squares.sum(0))
@@ -73,40 +73,46 @@ def null_sums(values: np.ndarray, resampling: Resampling) -> tuple[np.ndarray, n
 
 def summed(values: np.ndarray, resampling: Resampling) -> np.ndarray:
     """(K, u) sums of any (N, u) float64 values by class."""
-    (halves,) = _drawn_sums(values, resampling, resampling.drawings[:1])
+    (halves,) = _drawn_sums(values, resampling, [resampling.of_halves], _by_class)
     return halves.reshape(2, resampling.classes, -1).sum(0)
 
 
 def permuted_sums(values: np.ndarray, resampling: Resampling) -> Iterator[np.ndarray]:
     """(K, u) sums of any (N, u) float64 values by class under each permutation of the labels."""
-    return _drawn_sums(values, resampling, resampling.of_permutations)
+    for sums in _drawn_sums(values, resampling, resampling.permutations_together, _in_order):
+        yield from sums.reshape(-1, resampling.classes, values.shape[1])
 
 
 def weighted_sums(values: np.ndarray, resampling: Resampling) -> Iterator[np.ndarray]:
     """(2, K, u) sums of any (N, u) float64 values by class with the weights of each bootstrap replicate, by halves."""
-    for sums in _drawn_sums(values, resampling, resampling.of_replicates):
-        yield sums.reshape(2, resampling.classes, -1)
+    together = resampling.replicates_together
+    for sums, drawings in zip(_drawn_sums(values, resampling, together, _by_class), together, strict=True):
+        yield from np.moveaxis(sums.reshape(2, resampling.classes, len(drawings), -1), 2, 0)
 
 
-def _drawn_sums(values: np.ndarray, resampling: Resampling, drawings: range) -> Iterator[np.ndarray]:
-    """(rows of one, u) of each of some drawings, all of them permutations or none.
+def _drawn_sums(
+    values: np.ndarray,
+    resampling: Resampling,
+    together: Sequence[range],
+    arranged: Callable[[np.ndarray, Part], np.ndarray],
+) -> Iterator[np.ndarray]:
+    """(rows of `Resampling.membership`, u) of the halves, or of each group of permutations or of replicates.
 
-    What a product reads and adds to has to stay in the cache. Of permutations that are the sums: images come in their
-    order, for those of a class lie anywhere. Of the others it is neither, once the images are sorted by class.
+    What a product goes back to has to stay in the cache. Of permutations that are the sums: images come in their order,
+    for those of a class lie anywhere. Of the others it is the images of a class, once they are sorted by it.
     """
-    if not drawings:
+    if not together:
         return
-    arranged = _in_order if drawings[0] in resampling.of_permutations else _by_class
     prepared = lru_cache(maxsize=1)(lambda part: arranged(values, resampling.parts[part]))
-    parts, rows = range(len(resampling.parts)), resampling.rows(drawings[:1])
+    parts, rows = range(len(resampling.parts)), resampling.rows(together[0])
     fit = max(DRAWN_BYTES // (8 * values.shape[1] * (rows.stop - rows.start)), 1)
-    together = fit if len(parts) > 1 else 1  # of one part, which stays prepared, each is looked at while in the cache
-    for first in range(0, len(drawings), together):
-        some = drawings[first : first + together]
-        sums = [resampling.membership(drawing, 0) @ prepared(0) for drawing in some]
+    step = fit if len(parts) > 1 else 1  # of one part, which stays prepared, each is looked at while in the cache
+    for first in range(0, len(together), step):
+        some = together[first : first + step]
+        sums = [resampling.membership(drawings, 0) @ prepared(0) for drawings in some]
         for part in parts[1:]:
-            for each, drawing in zip(sums, some, strict=True):
-                each += resampling.membership(drawing, part) @ prepared(part)
+            for each, drawings in zip(sums, some, strict=True):
+                each += resampling.membership(drawings, part) @ prepared(part)
         yield from sums
 
 

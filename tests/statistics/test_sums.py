@@ -40,6 +40,20 @@ def test_sums_do_not_hang_on_how_many_drawings_are_made_at_a_time(drawn, monkeyp
     assert all(np.array_equal(*pair) for pair in zip(expected, alone, strict=True))
 
 
+@pytest.mark.parametrize("rows", [64, 2**16])
+def test_sums_do_not_hang_on_how_many_drawings_share_a_product(drawn, monkeypatch, rows):
+    activity, mine = drawn
+    monkeypatch.setattr(resampling, "ROWS", rows)
+    mine = Resampling(mine.labels, mine.indices, 5, 2, 5, 10)
+    assert [len(each) for each in mine.permutations_together] == [2, 2, 1]
+    assert [len(each) for each in mine.replicates_together] == [4, 4, 2]
+    together = class_sums(activity, mine)
+    monkeypatch.setattr(resampling, "FEW_CLASSES", 4)
+    alone = class_sums(activity, Resampling(mine.labels, mine.indices, 5, 2, 5, 10))
+    assert {len(each) for each in alone.resampling.permutations_together} == {1}
+    assert np.array_equal(together.null, alone.null) and np.array_equal(together.replicates, alone.replicates)
+
+
 @given(st.integers(0, 2**32), st.integers(1, 35))
 @settings(max_examples=20, deadline=None)
 def test_a_units_sums_do_not_hang_on_its_neighbours(seed, units):
