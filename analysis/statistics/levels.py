@@ -13,7 +13,7 @@ from .activities import Activities
 from .class_means import index_alone, means_of, noise_by_class
 from .resampling import PERMUTATIONS, Resampling
 from .samples import mean, over_units, spread
-from .selectivity import blocks_of_units, check_values, read_together
+from .selectivity import blocks_of_units, checked, read_together
 from .sparseness import is_resolved, mean_resolved, sparseness
 from .sums import class_sums
 
@@ -73,7 +73,7 @@ def level_statistics(
     """
     present = np.flatnonzero(resampling.counts)
     chosen = _chosen(levels, resampling, present)
-    check_values(activity, name)
+    activity = checked(activity, name)
     together = read_together(activity, list(blocks_of_units(activity, resampling)))
     parts = [_of_units(units, resampling, chosen, maps) for some in together for units in some]
     blocks, units = [], []

@@ -12,7 +12,7 @@ from ..randomness import hashes, permuted_labels
 from .activities import Activities
 from .class_means import corrected_index, index_alone, means_of, noise_of_means
 from .samples import mean, over_units, spread
-from .selectivity import check_values, read_together
+from .selectivity import checked, read_together
 from .sparseness import is_resolved, mean_resolved, sparseness
 
 DRAWS = 10
@@ -72,7 +72,7 @@ def rarefied(
         raise UsageError(
             f"{len(present)} classes, the smallest with {counts.min()} images; expected at least two, of at least two"
         )
-    check_values(activity, name)
+    activity = checked(activity, name)
     sizes = rarefied_sizes(int(counts.min()))
     plans = [list(_draws(size, numbers, np.asarray(indices), draws, seed)) for size in sizes]
     units, step = activity.shape[1], max(ACTIVITY_BYTES // (8 * len(activity)), 1)

@@ -99,7 +99,8 @@ def unit_statistics(
     [0.5]
     """
     check_indices(indices)
-    _check(activity, resampling, name)
+    _check(activity, resampling)
+    activity = checked(activity, name)
     blocks = list(blocks_of_units(activity, resampling))
     parts = []
     pool = ThreadPoolExecutor(min(MOST_THREADS, cores()))
@@ -238,8 +239,8 @@ def read_together(activity: Activities, blocks: Sequence[slice]) -> Iterator[lis
         yield [read[:, block.start - first : block.stop - first] for block in some]
 
 
-def _check(activity: Activities, resampling: Resampling, name: str) -> None:
-    """Raise where there can be no index; one reading of the rows in order."""
+def _check(activity: Activities, resampling: Resampling) -> None:
+    """Raise where there can be no index."""
     if len(activity.shape) != 2 or len(activity) != resampling.images or not activity.shape[1]:
         raise ValueError(
             f"Expected argument `activity` to be ({resampling.images}, units), of the images of `resampling`, but got "
@@ -247,11 +248,16 @@ def _check(activity: Activities, resampling: Resampling, name: str) -> None:
         )
     if (resampling.counts > 0).sum() < 2:
         raise ValueError(f"{int((resampling.counts > 0).sum())} classes with images; the index needs at least two")
-    check_values(activity, name)
 
 
-def check_values(activity: Activities, name: str) -> None:
-    """Raise a ValueError for (N, U) activities that are negative or not finite."""
+def checked(activity: Activities, name: str) -> Activities:
+    """(N, U) activities, in memory if they may all be read at a time; a file of more is read here, and again.
+
+    Raises:
+        ValueError: some are negative or not finite.
+    """
+    if 4 * len(activity) * activity.shape[1] <= READ_BYTES:
+        activity = activity[:]
     strange, first, minimum = 0, -1, np.inf
     step = max(CHECKED // activity.shape[1], 1)
     for start in range(0, len(activity), step):
@@ -271,3 +277,4 @@ def check_values(activity: Activities, name: str) -> None:
             f"layer `{name}` has negative activities (minimum {minimum:.4g}): the index is defined for activities ≥ 0; "
             f"measure after the ReLU, or rectify"
         )
+    return activity

@@ -107,9 +107,16 @@ def test_a_files_units_are_read_in_groups_to_the_same_bits(noted, monkeypatch, t
     assert max(stored.columns) <= 6 and sum(stored.columns) == 23
 
 
+def test_a_file_is_read_once_where_all_of_it_may_be_read_at_a_time(noted, monkeypatch):
+    stored = noted(np.ones((90, 30), np.float32))
+    assert isinstance(selectivity.checked(stored, "a"), np.ndarray) and stored.columns == []
+    monkeypatch.setattr(selectivity, "READ_BYTES", 4 * 90 * 30 - 1)
+    assert selectivity.checked(stored, "a") is stored
+
+
 def test_what_is_checked_at_a_time_does_not_grow_with_units(monkeypatch):
     monkeypatch.setattr(selectivity, "CHECKED", 100)
     activity = np.ones((90, 30), np.float32)
     activity[71, 3] = np.nan
     with pytest.raises(ValueError, match=r"1 activities that are NaN or infinite, the first in row 71 of 90"):
-        selectivity.check_values(activity, "a")
+        selectivity.checked(activity, "a")
