@@ -1,6 +1,7 @@
 """Tiny seeded networks and data, and every device of this machine as a parameter."""
 
 import logging
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +32,12 @@ if not torch.accelerator.is_available():
         from tests.devices.pretended import register
 
         register()
+
+
+def pytest_configure() -> None:
+    """Tests send Ctrl-C, which a shell makes whatever it starts in the background ignore."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
