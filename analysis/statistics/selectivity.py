@@ -261,7 +261,8 @@ def checked(activity: Activities, name: str) -> Activities:
     strange, first, minimum = 0, -1, np.inf
     step = max(CHECKED // activity.shape[1], 1)
     for start in range(0, len(activity), step):
-        part = activity[start : start + step]
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+            part = np.asarray(activity[start : start + step], dtype=np.float32)
         finite = np.isfinite(part)
         if not finite.all():
             first = start + int((~finite).any(1).argmax()) if first < 0 else first

@@ -492,8 +492,8 @@ def _by_parts(
 ) -> tuple[list[tuple], list[pd.DataFrame]]:
     """What numbers are of, and `over_trainings` of each.
 
-    The curves of one group and a part of the images are looked at at a time: what is kept of them grows with the
-    group's trainings and their numbers, not with images or groups.
+    Only the curves of one group, on one part of the images, are in memory at a time: it grows with the trainings of a
+    group and the numbers of each, not with images or groups.
 
     Args:
         shares: of some curves, all of the named group.

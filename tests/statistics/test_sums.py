@@ -107,6 +107,14 @@ def test_a_files_units_are_read_in_groups_to_the_same_bits(noted, monkeypatch, t
     assert max(stored.columns) <= 6 and sum(stored.columns) == 23
 
 
+def test_whole_numbers_are_activities_too_and_what_float32_cannot_hold_is_not():
+    activity, labels = np.arange(40).reshape(20, 2) % 7, np.arange(20) % 2
+    mine = Resampling(labels, np.arange(20), 2, 0, 2, 2)
+    assert unit_statistics(activity, mine).table.equals(unit_statistics(activity.astype(np.float32), mine).table)
+    with pytest.raises(ValueError, match="1 activities that are NaN or infinite, the first in row 1 of 20"):
+        unit_statistics(np.where(np.arange(40).reshape(20, 2) == 3, 1e39, 1.0), mine)
+
+
 def test_a_file_is_read_once_where_all_of_it_may_be_read_at_a_time(noted, monkeypatch):
     stored = noted(np.ones((90, 30), np.float32))
     assert isinstance(selectivity.checked(stored, "a"), np.ndarray) and stored.columns == []
