@@ -53,7 +53,8 @@ HEAD = """# Measured
 
 Each benchmark measures against an alternative in the same run. `make bench` runs all of them and writes this page from
 their tables. Absolute times vary with the machine, which each table names, with its load when the benchmark began: the
-mean number of processes that ran or waited in the minute before.
+mean number of processes that ran or waited in the minute before. Machines of one name differ up to twofold: compare
+numbers within a table, not those of two tables or dates.
 """
 SECTION = """## {title}
 

@@ -52,9 +52,9 @@ class Bits:
     def __getitem__(self, key: tuple[slice, slice]) -> "Bits": ...
 
     def __getitem__(self, key):
-        if not isinstance(key, tuple):
+        if isinstance(key, int | np.integer) and not isinstance(key, bool):
             return np.unpackbits(self._packed[key], count=self.shape[1]).astype(bool)
-        points, images = key
+        points, images = key if isinstance(key, tuple) and len(key) == 2 else (None, None)
         if not isinstance(points, slice) or not isinstance(images, slice) or images.step not in (None, 1):
             raise TypeError(f"Expected a point, or slices of points and of images without a step, but got {key}")
         start, stop, _ = images.indices(self.shape[1])
@@ -88,7 +88,7 @@ class Curves:
 
     def of_networks(self, labels: Iterable[str]) -> "Curves":
         """The curves of those of some networks that have any."""
-        if self.table.empty:
+        if self.table.empty:  # it may have no columns
             return self
         table = self.table[self.table["network"].isin(list(labels))]
         return replace(self, table=table, correct={each: self.correct[each] for each in table["network"].unique()})

@@ -193,10 +193,8 @@ class Resampling:
         own = self.parts[part]
         if drawings[0] in self.of_permutations:
             number = len(drawings)
-            rows = np.empty((len(own.order), number), dtype=np.int32)
-            for place, labels in enumerate(self.null_labels[drawings[0] - 1 : drawings[-1], own.images]):
-                rows[:, place] = labels  # in place, and one after the other: six times as fast as transposed
-                rows[:, place] += place * self.classes
+            labels = self.null_labels[drawings[0] - 1 : drawings[-1], own.images]
+            rows = np.stack([each.astype(np.int32) + place * self.classes for place, each in enumerate(labels)], 1)
             content = np.ones(rows.size), rows.ravel(), own.columns * number
             return sparse.csc_array(content, shape=(number * self.classes, len(rows)))
         if drawings[0] not in self.of_replicates:
@@ -217,7 +215,7 @@ class Resampling:
         weights = self.weights[drawing - self.of_replicates.start][part.images][part.order]
         drawn = weights != 0
         columns = np.flatnonzero(drawn).astype(np.int32)
-        ends = np.append(0, np.cumsum(drawn, dtype=np.int32))[part.ends]
+        ends = np.append(np.int32(0), np.cumsum(drawn, dtype=np.int32))[part.ends]
         shape = (2 * self.classes, len(part.order))
         return sparse.csr_array((weights[columns].astype(np.float64), columns, ends), shape=shape)
 

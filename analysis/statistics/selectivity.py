@@ -251,26 +251,26 @@ def _check(activity: Activities, resampling: Resampling) -> None:
 
 
 def checked(activity: Activities, name: str) -> Activities:
-    """(N, U) activities, in memory if they may all be read at a time; a file of more is read here, and again.
+    """(N, U) activities, of a recording's file in memory if they may all be read at a time, else read here and again.
 
     Raises:
-        ValueError: some are negative or not finite.
+        ValueError: some are negative, or not finite in float32.
     """
     if 4 * len(activity) * activity.shape[1] <= READ_BYTES:
         activity = activity[:]
-    strange, first, minimum = 0, -1, np.inf
+    strange, first, minimum = 0, -1, 0
     step = max(CHECKED // activity.shape[1], 1)
     for start in range(0, len(activity), step):
-        with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
-            part = np.asarray(activity[start : start + step], dtype=np.float32)
-        finite = np.isfinite(part)
+        part = np.asarray(activity[start : start + step])
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(part.astype(np.float32, copy=False))  # in which statistics take them
         if not finite.all():
             first = start + int((~finite).any(1).argmax()) if first < 0 else first
             strange += int((~finite).sum())
-        minimum = min(minimum, float(part.min(where=finite, initial=np.inf)))
+        minimum = min(minimum, part.min(where=finite, initial=0))
     if strange:
         raise ValueError(
-            f"layer `{name}` has {strange} activities that are NaN or infinite, the first in row {first} of "
+            f"layer `{name}` has {strange} activities that are NaN or infinite in float32, the first in row {first} of "
             f"{len(activity)}"
         )
     if minimum < 0:

@@ -1,6 +1,6 @@
 """What is said of architectures: estimates over several trainings of each, with intervals over trainings and images."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -542,25 +542,26 @@ def curve_claims(curves: Curves, groups: Groups, seed: int = 0, replicates: int 
         claim, network (group), scope, fill, score, per_image, statistic, then the columns of `over_trainings`, blocks
         (whose mean it is), p_holm (over the networks, for each statistic, score and way) and verdict (agree, where the
         number is resolved and above 0, disagree where it is below, else not resolved; no claim with fewer than three
-        trainings).
+        trainings). A number is left out where it was not measured in the same blocks of all trainings.
     """
 
     blocks: dict[tuple, int] = {}
 
     def shares(some: Curves, group: str) -> Shares:
         sums: dict[tuple, dict[str, np.ndarray]] = {}
-        seen: Counter[tuple] = Counter()
-        for (training, _, *about), each in quantities(some):
+        seen: dict[tuple, list[str]] = defaultdict(list)
+        for (training, block, *about), each in quantities(some):
             each["area_least"] = each["area"] - each["area_random"]
             for quantity in CURVE_CLAIMS:
                 place = (group, *about, quantity)
                 sums.setdefault(place, {}).setdefault(training, np.zeros(len(some.indices)))
                 sums[place][training] += each[quantity]
-                seen[place, training] += 1
+                seen[place, training].append(block)
         for place, of in sums.items():
-            if all(map(_is_known, of.values())):
-                blocks[place] = seen[place, next(iter(of))]
-                yield place, {training: total / seen[place, training] for training, total in of.items()}
+            of_each = {tuple(seen[place, training]) for training in of}
+            if len(of_each) == 1 and all(map(_is_known, of.values())):
+                blocks[place] = len(of_each.pop())
+                yield place, {training: total / blocks[place] for training, total in of.items()}
 
     rows = []
     for (*about, quantity), table in zip(*_by_parts(shares, curves, groups, seed, replicates), strict=True):

@@ -23,7 +23,7 @@ _COPIED = 16
 """Units whose activities are copied at a time: as many as lie in a line of the cache."""
 
 _TILE = 128
-"""Images whose activities are transposed at a time: whole rows at once leave the cache, and take six times as long."""
+"""Images whose activities are transposed at a time: all at once leave the cache, and take several times as long."""
 
 OfSums = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(u,) of (K, u) class sums and (K,) images of each class."""

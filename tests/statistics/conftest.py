@@ -13,16 +13,19 @@ from gelens.untrusted import StoredRows
 
 
 class Noted(Matrix):
-    """Activities in a file; `columns` are how many units each reading of all its rows took."""
+    """Activities in a file; `rows` are how many were read whole, `columns` how many units each other reading took."""
 
     def __init__(self, file: Path):
         super().__init__(StoredRows(file), nullcontext)
+        self.rows = 0
         self.columns: list[int] = []
 
     def __getitem__(self, key):
         found = super().__getitem__(key)
         if isinstance(key, tuple):
             self.columns.append(found.shape[1])
+        else:
+            self.rows += len(found)
         return found
 
 

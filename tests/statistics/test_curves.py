@@ -260,13 +260,15 @@ def test_bits_begin_at_a_byte():
         Bits(np.zeros((2, 2), np.uint8), 16)[:, 3:8]
 
 
-@pytest.mark.parametrize("key", [(0, slice(8)), (slice(None), 3), (slice(None), slice(0, 8, 2))])
+@pytest.mark.parametrize(
+    "key", [(0, slice(8)), (slice(None), 3), (slice(None), slice(0, 8, 2)), slice(0, 2), [0, 1], True, (0,)]
+)
 def test_bits_of_images_are_slices(key):
     with pytest.raises(TypeError, match="Expected a point, or slices of points and of images"):
         Bits(np.zeros((2, 2), np.uint8), 16)[key]
 
 
-def test_bits_past_the_end_are_none():
+def test_bits_of_an_empty_part_are_none():
     assert Bits(np.zeros((2, 2), np.uint8), 16)[:, 16:8].shape == (2, 0)
 
 

@@ -81,7 +81,7 @@ def test_weights_by_class_made_again_for_every_block_are_the_kept_ones(drawn, mo
     kept = class_sums(activity, Resampling(first.labels, first.indices, 5, 2, 4, 4))
     monkeypatch.setattr(resampling, "KEPT_BYTES", 0)
     again = Resampling(first.labels, first.indices, 5, 2, 4, 4)
-    assert not again._kept
+    assert not again._kept and {len(each) for each in again.replicates_together} == {1}
     made = class_sums(activity, again)
     assert all(np.array_equal(getattr(kept, name), getattr(made, name)) for name in ("halves", "squares"))
     for kind in ("null", "replicates"):

@@ -200,7 +200,9 @@ def test_what_has_no_index_is_said():
     with pytest.raises(ValueError, match=r"layer `b` has negative activities \(minimum -0.5\)"):
         unit_statistics(np.where([[0, 0], [0, 1], [0, 0]], -0.5, good), mine, name="b")
     for value in (np.nan, np.inf):
-        with pytest.raises(ValueError, match="layer `b` has 1 activities that are NaN or infinite, the first in row 1"):
+        with pytest.raises(
+            ValueError, match="layer `b` has 1 activities that are NaN or infinite in float32, the first in row 1"
+        ):
             unit_statistics(np.where([[0, 0], [0, 1], [0, 0]], value, good), mine, name="b")
     with pytest.raises(ValueError, match="1 classes with images; the index needs at least two"):
         unit_statistics(good, Resampling(np.ones(3, int), np.arange(3), 2, 0, 0, 0))

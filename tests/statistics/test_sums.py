@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gelens.statistics import Resampling, resampling, selectivity, sums, unit_statistics
+from gelens.statistics.levels import level_statistics
+from gelens.statistics.rarefaction import rarefied
 from gelens.statistics.sums import class_sums, null_sums
 
 from .conftest import activities
@@ -50,7 +52,8 @@ def test_sums_do_not_hang_on_how_many_drawings_share_a_product(drawn, monkeypatc
     together = class_sums(activity, mine)
     monkeypatch.setattr(resampling, "FEW_CLASSES", 4)
     alone = class_sums(activity, Resampling(mine.labels, mine.indices, 5, 2, 5, 10))
-    assert {len(each) for each in alone.resampling.permutations_together} == {1}
+    both = alone.resampling.permutations_together + alone.resampling.replicates_together
+    assert {len(each) for each in both} == {1}
     assert np.array_equal(together.null, alone.null) and np.array_equal(together.replicates, alone.replicates)
 
 
@@ -111,14 +114,24 @@ def test_whole_numbers_are_activities_too_and_what_float32_cannot_hold_is_not():
     activity, labels = np.arange(40).reshape(20, 2) % 7, np.arange(20) % 2
     mine = Resampling(labels, np.arange(20), 2, 0, 2, 2)
     assert unit_statistics(activity, mine).table.equals(unit_statistics(activity.astype(np.float32), mine).table)
-    with pytest.raises(ValueError, match="1 activities that are NaN or infinite, the first in row 1 of 20"):
+    with pytest.raises(ValueError, match="1 activities that are NaN or infinite in float32, the first in row 1"):
         unit_statistics(np.where(np.arange(40).reshape(20, 2) == 3, 1e39, 1.0), mine)
+    with pytest.raises(ValueError, match="negative activities"):
+        unit_statistics(np.where(np.arange(40).reshape(20, 2) == 3, -1e-50, 1.0), mine)
 
 
 def test_a_file_is_read_once_where_all_of_it_may_be_read_at_a_time(noted, monkeypatch):
-    stored = noted(np.ones((90, 30), np.float32))
-    assert isinstance(selectivity.checked(stored, "a"), np.ndarray) and stored.columns == []
-    monkeypatch.setattr(selectivity, "READ_BYTES", 4 * 90 * 30 - 1)
+    activity, labels = activities(images=90)
+    mine = Resampling(labels, np.arange(90), 5, 0, 2, 2)
+    for of in (
+        lambda stored: unit_statistics(stored, mine, ["auc"]),
+        lambda stored: level_statistics(stored, mine, {"two": np.arange(5) // 3}, 2),
+        lambda stored: rarefied(stored, labels, np.arange(90), 2),
+    ):
+        stored = noted(activity)
+        of(stored)
+        assert stored.rows == 90 and not stored.columns
+    monkeypatch.setattr(selectivity, "READ_BYTES", 4 * activity.size - 1)
     assert selectivity.checked(stored, "a") is stored
 
 
@@ -126,5 +139,7 @@ def test_what_is_checked_at_a_time_does_not_grow_with_units(monkeypatch):
     monkeypatch.setattr(selectivity, "CHECKED", 100)
     activity = np.ones((90, 30), np.float32)
     activity[71, 3] = np.nan
-    with pytest.raises(ValueError, match=r"1 activities that are NaN or infinite, the first in row 71 of 90"):
+    with pytest.raises(
+        ValueError, match=r"1 activities that are NaN or infinite in float32, the first in row 71 of 90"
+    ):
         selectivity.checked(activity, "a")

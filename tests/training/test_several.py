@@ -1,5 +1,6 @@
 """Trainings at once leave what one after the other would; an error in one is a line; none outlives an end."""
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -14,7 +15,7 @@ import torch
 from gelens import processes
 from gelens.errors import UsageError
 from gelens.training import recipe_of, train
-from gelens.training.several import at_once, sendable
+from gelens.training.several import _is_done, at_once, sendable
 from tests.docs.blocks import ROOT
 
 SCRIPT = """
@@ -105,15 +106,24 @@ class OfTwo(Exception):
         super().__init__(f"{one} and {other}")
 
 
-@pytest.mark.parametrize("error", [UsageError("a line"), OfTwo(1, 2), ValueError(lambda: 0)])
+@pytest.mark.parametrize("error", [UsageError("a line"), KeyError("name"), OfTwo(1, 2), ValueError(lambda: 0)])
 def test_every_error_reaches_the_other_process(error):
     try:
         raise error
     except Exception as raised:
         there = pickle.loads(pickle.dumps(sendable(raised)))
-    assert type(there) is (UsageError if isinstance(error, UsageError) else RuntimeError)
-    words = "".join([str(there), *there.__notes__] if isinstance(error, UsageError) else [str(there)])
+    kept = isinstance(error, UsageError | KeyError)
+    assert type(there) is (type(error) if kept else RuntimeError)
+    words = "".join([str(there), *there.__notes__] if kept else [str(there)])
     assert str(error) in words and words.count("Traceback") == 1
+
+
+def test_an_error_that_nobody_foresaw_names_its_training():
+    ours, theirs = multiprocessing.Pipe()
+    theirs.send(KeyError("name"))
+    with pytest.raises(KeyError) as raised:
+        _is_done(ours, "number 1")
+    assert raised.value.__notes__ == ["in the training number 1"]
 
 
 @pytest.mark.slow
