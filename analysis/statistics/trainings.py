@@ -499,9 +499,11 @@ def _by_parts(
         shares: of some curves, all of the named group.
     """
 
+    by_group = {group: curves.of_networks(trainings.values()) for group, trainings in groups.items()}
+
     def of_part(part: slice) -> Shares:
-        for group, trainings in groups.items():
-            yield from shares(curves.of_networks(trainings.values()).of_images(part), group)
+        for group, each in by_group.items():
+            yield from shares(each.of_images(part), group)
 
     sums: dict[tuple, np.ndarray] = {}
     for part in parts(len(curves.indices)):
